@@ -1,1 +1,9 @@
 """Generators of synthetic data."""
+
+from .base import Generator
+from .check import check_generator
+from .gaussian_mixture import GaussianMixture
+from .kde import KDE
+from .true_mixture import TrueMixture
+
+__all__ = ["KDE", "GaussianMixture", "Generator", "TrueMixture", "check_generator"]

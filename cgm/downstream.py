@@ -1,0 +1,243 @@
+r"""Measures what rewards are worth to the parties: models trained on $D_i$ and on $D_i \cup G_i$ (Sec. 6)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
+from torch import Tensor
+
+from .checks import check_points
+from .metrics import check_labels
+from .progress import progress
+
+Labelled = tuple[Tensor, Tensor]  # points (N, d) and their classes (N)
+
+
+def label_synthetic(x: Tensor, y: Tensor, synthetic: Tensor, n_neighbors: int = 5) -> Tensor:
+    r"""Labels synthetic points by a vote of their nearest real points.
+
+    Labels are for judging only: the framework values and samples without them.
+
+    Arguments:
+        x: Real points, of shape $(N, d)$.
+        y: Their classes, of shape $(N)$.
+        synthetic: Synthetic points, of shape $(M, d)$.
+        n_neighbors: How many real points vote.
+
+    Returns:
+        The classes of the synthetic points, of shape $(M)$, int64.
+
+    Raises:
+        ValueError: If the widths differ, a point has no class, or there are fewer real points than votes.
+
+    Example:
+        >>> x, y = torch.tensor([[0.0], [0.1], [5.0], [5.1]]), torch.tensor([0, 0, 1, 1])
+        >>> label_synthetic(x, y, torch.tensor([[4.0], [1.0]]), n_neighbors=2)
+        tensor([1, 0])
+    """
+
+    points, classes = _arrays(x, y, "labelling: real points")
+    check_points(synthetic, "labelling: synthetic points", width=x.shape[1])
+    if not 1 <= n_neighbors <= len(points):
+        raise ValueError(
+            f"downstream.n_neighbors={n_neighbors}: must be between 1 and the number of real points, "
+            f"{len(points)}"
+        )
+    labeller = KNeighborsClassifier(n_neighbors).fit(points, classes)
+
+    return torch.from_numpy(labeller.predict(_flat(synthetic)).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """Says what `conf/downstream` may name: a task that judges the rewards.
+
+    Arguments:
+        n_neighbors: How many real points vote on the class of a synthetic one.
+    """
+
+    n_neighbors: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuses settings that make no sense."""
+
+        if self.n_neighbors < 1:
+            raise ValueError(f"downstream.n_neighbors={self.n_neighbors}: must be at least 1")
+
+    def label(self, x: Tensor, y: Tensor, synthetic: Tensor) -> Tensor:
+        """Labels synthetic points by means of labelled real points: see `label_synthetic`."""
+
+        return label_synthetic(x, y, synthetic, self.n_neighbors)
+
+    @abstractmethod
+    def evaluate(
+        self,
+        parties: Sequence[Labelled],
+        rewards: Sequence[tuple[int, float, Tensor, Tensor]],
+        test: Labelled,
+    ) -> list[dict]:
+        r"""Judges each reward on held-out real points.
+
+        Arguments:
+            parties: For each party its points, of shape $(N_i, d)$, and their classes, of shape $(N_i)$.
+            rewards: For each reward the number of its party, its $\beta$, its synthetic points, of shape
+                $(|G_i|, d)$, which may be none, and their classes, of shape $(|G_i|)$.
+            test: Held-out real points, of shape $(M, d)$, and their classes, of shape $(M)$.
+
+        Returns:
+            For each reward `party`, `beta`, `accuracy` (after training on $D_i \cup G_i$), `accuracy_before`
+            (on $D_i$) and `reason`, which says why an accuracy is `None` (and else is `None`).
+        """
+
+
+@dataclass(frozen=True)
+class NoTask(Task):
+    """Judges nothing: every accuracy is `None`, for the reason that there is no task."""
+
+    def evaluate(
+        self,
+        parties: Sequence[Labelled],
+        rewards: Sequence[tuple[int, float, Tensor, Tensor]],
+        test: Labelled,
+    ) -> list[dict]:
+        """Returns one entry for each reward, without an accuracy."""
+
+        return [_entry(party, beta, None, None, "downstream=none") for party, beta, _, _ in rewards]
+
+
+@dataclass(frozen=True)
+class SVM(Task):
+    r"""Judges a reward by the accuracy of a support vector machine, scikit-learn's SVC with its RBF kernel.
+
+    The machines are trained side by side, in threads; the accuracies do not depend on how many.
+
+    Arguments:
+        n_neighbors: How many real points vote on the class of a synthetic one.
+        C: The inverse strength of the regularisation.
+        gamma: The factor of the squared distance in the kernel. `"scale"`: $1 / (d \, \text{var}(x))$ of the
+            training points. `"auto"`: $1 / d$. Or a number.
+        n_jobs: How many machines are trained at once. As many as PyTorch has threads, if `None`.
+
+    Raises:
+        ValueError: If a setting makes no sense.
+
+    Example:
+        >>> x, y = torch.tensor([[0.0], [0.2], [1.0]]), torch.tensor([0, 0, 1])
+        >>> reward = (0, 2.0, torch.tensor([[0.4], [0.5]]), torch.tensor([1, 1]))
+        >>> test = torch.tensor([[0.1], [0.45]]), torch.tensor([0, 1])
+        >>> SVM().evaluate([(x, y)], [reward], test)
+        [{'party': 0, 'beta': 2.0, 'accuracy': 1.0, 'accuracy_before': 0.5, 'reason': None}]
+    """
+
+    C: float = 1.0
+    gamma: float | str = "scale"
+    n_jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses settings that make no sense."""
+
+        super().__post_init__()
+        if not 0 < self.C < float("inf"):
+            raise ValueError(f"downstream.C={self.C}: must be a positive number")
+        if isinstance(self.gamma, str):
+            if self.gamma not in ("scale", "auto"):
+                raise ValueError(
+                    f"downstream.gamma={self.gamma}: must be 'scale', 'auto' or a positive number"
+                )
+        elif not 0 < self.gamma < float("inf"):
+            raise ValueError(f"downstream.gamma={self.gamma}: must be 'scale', 'auto' or a positive number")
+        if self.n_jobs is not None and self.n_jobs < 1:
+            raise ValueError(f"downstream.n_jobs={self.n_jobs}: must be at least 1, or null for all cores")
+
+    def evaluate(
+        self,
+        parties: Sequence[Labelled],
+        rewards: Sequence[tuple[int, float, Tensor, Tensor]],
+        test: Labelled,
+    ) -> list[dict]:
+        r"""Trains a machine on each $D_i$ and each $D_i \cup G_i$, and tests them on held-out real points.
+
+        Arguments and result are those of `Task.evaluate`. An accuracy is `None` where the training points are
+        all of one class.
+
+        Raises:
+            ValueError: If points have no class, widths differ, or a reward names a party that there is not.
+        """
+
+        test_x, test_y = _arrays(*test, "downstream: test points")
+        width = test[0].shape[1:]
+        before = [_arrays(x, y, f"downstream: party {i}", width) for i, (x, y) in enumerate(parties)]
+        after = []
+        for party, beta, x, y in rewards:
+            if not 0 <= party < len(before):
+                raise ValueError(
+                    f"downstream: a reward is for party {party}, but there are {len(before)} parties"
+                )
+            if len(x) == 0:
+                after.append(before[party])
+                continue
+            reward = _arrays(x, y, f"downstream: reward of party {party}, beta={beta:g}", width)
+            after.append(tuple(np.concatenate(pair) for pair in zip(before[party], reward, strict=True)))
+
+        def accuracy(training: tuple[NDArray, NDArray]) -> tuple[float | None, str | None]:
+            return self._accuracy(*training, test_x, test_y)
+
+        results = []
+        threads = self.n_jobs or torch.get_num_threads()  # threads will do: libsvm runs without Python's lock
+        with ThreadPoolExecutor(threads) as pool, progress(len(before + after), "downstream task") as bar:
+            for result in pool.map(accuracy, before + after):
+                results.append(result)
+                bar.update()
+
+        entries = []
+        for (party, beta, _, _), (after, reason) in zip(rewards, results[len(parties) :], strict=True):
+            before, reason_before = results[party]
+            reasons = {"accuracy": reason, "accuracy_before": reason_before}
+            why = "; ".join(f"{name}: {text}" for name, text in reasons.items() if text is not None)
+            entries.append(_entry(party, beta, after, before, why or None))
+
+        return entries
+
+    def _accuracy(
+        self, x: NDArray, y: NDArray, test_x: NDArray, test_y: NDArray
+    ) -> tuple[float | None, str | None]:
+        """Returns the accuracy, or else why there is none."""
+
+        if (y == y[0]).all():
+            return None, f"all {len(y)} training points are of class {y[0]}, an SVC needs two classes"
+        return float(SVC(C=self.C, gamma=self.gamma).fit(x, y).score(test_x, test_y)), None
+
+
+def _entry(party: int, beta: float, accuracy: float | None, before: float | None, reason: str | None) -> dict:
+    return {
+        "party": party,
+        "beta": beta,
+        "accuracy": accuracy,
+        "accuracy_before": before,
+        "reason": reason,
+    }
+
+
+def _flat(x: Tensor) -> NDArray:
+    return x.detach().flatten(1).double().cpu().numpy()
+
+
+def _arrays(x: Tensor, y: Tensor, name: str, width: Sequence[int] | None = None) -> tuple[NDArray, NDArray]:
+    """Checks labelled points and returns them as arrays of shapes (N, d) and (N)."""
+
+    check_points(x, name)
+    check_labels(y, f"{name}, labels")
+    if len(x) != len(y):
+        raise ValueError(f"{name}: {len(x)} points but {len(y)} labels, each point needs one")
+    if width is not None and x.shape[1:] != torch.Size(width):
+        raise ValueError(f"{name}: points of shape {tuple(x.shape[1:])} where {tuple(width)} is expected")
+
+    return _flat(x), y.detach().cpu().numpy()

@@ -1,0 +1,283 @@
+"""Checks that a generator keeps to the contract."""
+
+import copy
+import pickle
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from ..checks import check_points
+from .base import Generator
+
+DRAWS = 16
+
+
+def check_generator(generator: Generator, x: Tensor | None = None) -> None:
+    r"""Checks that a generator keeps to the contract of `Generator`.
+
+    This is to generators what scikit-learn's `check_estimator` is to estimators. The generator is fitted
+    a few times. It stays as it is itself: all checks work with copies.
+
+    Arguments:
+        generator: A generator that is not fitted yet.
+        x: Points to fit it to, of shape $(N, d)$ or, for a generator of images, $(N, C, H, W)$. By default 90
+            points in 2 dimensions.
+
+    Raises:
+        AssertionError: If a rule of the contract is broken; it names the rule.
+        ValueError: If x itself is unfit for checking, or the generator is fitted already.
+
+    Example:
+        >>> from cgm.generators import KDE
+        >>> check_generator(KDE())
+    """
+
+    rule = partial(_rule, type(generator).__name__)
+
+    with rule("is a subclass of cgm.generators.Generator"):
+        _require(isinstance(generator, Generator), f"its bases are {type(generator).__mro__[1:]}")
+    with rule('space is "features" or "data"'):
+        _require(generator.space in ("features", "data"), f"it is {generator.space!r}")
+
+    if generator.state is not None:
+        raise ValueError("generator: is fitted already; pass a fresh one")
+    if x is None:
+        if generator.space == "data":
+            raise ValueError("x: pass images of shape (N, C, H, W) to check a generator of images")
+        x = _blobs()
+
+    check_points(x, "x", least=2)
+    new = partial(copy.deepcopy, generator)
+
+    with TemporaryDirectory() as folder:
+        _check_refusals(rule, new, x, Path(folder))
+        fitted, points = _check_fit(rule, new, x)
+        _check_sample(rule, fitted, x)
+        _check_hold(rule, fitted, points)
+        _check_refit(rule, fitted, x)
+        _check_files(rule, new, fitted, Path(folder))
+
+
+def _check_refusals(rule: Callable, new: Callable[[], Generator], x: Tensor, folder: Path) -> None:
+    with rule("sample before fit raises a ValueError"):
+        _refused(lambda: new().sample(1, seed=0))
+    with rule("save before fit raises a ValueError"):
+        _refused(lambda: new().save(folder / "unfitted"))
+
+    def spoilt(value: float) -> Tensor:
+        y = x.clone()
+        y[-1].view(-1)[-1] = value
+        return y
+
+    bad = {
+        "NaN": spoilt(float("nan")),
+        "infinity": spoilt(float("inf")),
+        "no points": x[:0],
+        "a single point": x[:1],
+        "constant data": x[:1].expand_as(x),
+        "a one-dimensional tensor": x.flatten(),
+    }
+    if new().space == "features":
+        bad["a three-dimensional tensor"] = x[:, None, :]
+
+    for name, y in bad.items():
+        with rule(f"fit on {name} raises a ValueError"):
+            _refused(lambda y=y: new().fit(y, seed=0))
+
+
+def _check_fit(rule: Callable, new: Callable[[], Generator], x: Tensor) -> tuple[Generator, Tensor]:
+    generator, points = new(), x.clone()
+
+    with _global_state(rule, "fit"), rule("fit works"):
+        result = generator.fit(points, seed=0)
+    with rule("fit returns the generator itself"):
+        _require(result is generator, f"it returns {type(result).__name__}")
+    with rule("fit does not change x"):
+        _require(torch.equal(points, x), "x is another one after the fit")
+
+    return generator, points
+
+
+def _check_sample(rule: Callable, generator: Generator, x: Tensor) -> None:
+    with _global_state(rule, "sample"), rule("sample works"):
+        sample = generator.sample(DRAWS, seed=0)
+    with rule("sample returns a tensor of shape (n, d), on the CPU"):
+        _require(isinstance(sample, Tensor), f"it is a {type(sample).__name__}")
+        _require(sample.shape == (DRAWS, *x.shape[1:]), f"it is {tuple(sample.shape)}")
+        _require(sample.device.type == "cpu", f"it is on {sample.device}")
+    with rule("sample returns the dtype of the points of the fit"):
+        _require(sample.dtype == x.dtype, f"{sample.dtype} after a fit to {x.dtype}")
+    with rule("a sample is finite"):
+        _require(bool(torch.isfinite(sample).all()), "it holds NaN or infinity")
+    with rule("a sample needs no gradient"):
+        _require(not sample.requires_grad, "it requires one")
+
+    kept = sample.clone()
+
+    with rule("the same seed gives the same sample"):
+        _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "two samples of seed 0 differ")
+    with rule("a change of a sample does not change the next one"):
+        generator.sample(DRAWS, seed=0).zero_()
+        _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "it does")
+    if generator.fixed:
+        with rule("a generator that is fixed gives the same sample for every seed"):
+            _require(
+                torch.equal(generator.sample(DRAWS, seed=1), kept), "samples of the seeds 0 and 1 differ"
+            )
+    else:
+        with rule("another seed gives another sample, unless the generator declares itself fixed"):
+            _require(not torch.equal(generator.sample(DRAWS, seed=1), kept), "seeds 0 and 1 give the same")
+
+    with rule("sample works for n = 1"):
+        one = generator.sample(1, seed=0)
+        _require(one.shape == (1, *x.shape[1:]), f"its shape is {tuple(one.shape)}")
+    for n in (0, -1):
+        with rule(f"sample for n = {n} raises a ValueError"):
+            _refused(lambda n=n: generator.sample(n, seed=0))
+
+
+def _check_hold(rule: Callable, generator: Generator, points: Tensor) -> None:
+    kept = generator.sample(DRAWS, seed=0)
+
+    with rule("fit does not hold on to x"):
+        points.zero_()
+        _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "the sample changes when x does")
+
+
+def _check_refit(rule: Callable, generator: Generator, x: Tensor) -> None:
+    kept = generator.sample(DRAWS, seed=0)
+    other = torch.float32 if x.dtype == torch.float64 else torch.float64
+
+    with rule("sample returns the dtype of the points of the fit"):
+        dtype = generator.fit(x.to(other), seed=0).sample(DRAWS, seed=0).dtype
+        _require(dtype == other, f"{dtype} after a fit to {other}")
+    with rule("a second fit with the same points and seed gives the same sample"):
+        generator.fit(x.clone(), seed=0)
+        _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "it is another one")
+
+
+def _check_files(rule: Callable, new: Callable[[], Generator], generator: Generator, folder: Path) -> None:
+    path = folder / "generator.saved"
+
+    with rule("save writes the one file that it is told"):
+        generator.save(path)
+        generator.save(path)
+        names = sorted(file.name for file in folder.iterdir())
+        _require(names == [path.name], f"told to write {path.name}, it leaves {names}")
+
+    fresh = new()
+
+    with rule("load works and returns the generator itself"):
+        _require(fresh.load(path) is fresh, "it returns something else")
+    with rule("after load, the same seed gives the same sample"):
+        same = torch.equal(fresh.sample(DRAWS, seed=0), generator.sample(DRAWS, seed=0))
+        _require(same, "the sample is another one than before save")
+
+    marker, data = folder / "marker", path.read_bytes()
+    path.write_bytes(pickle.dumps(_Touch(marker)))
+    torch.save(_Touch(marker), folder / "torch")
+    foreign = {
+        "a pickle": path.read_bytes(),
+        "a pickle of torch": (folder / "torch").read_bytes(),
+        "an empty file": b"",
+        "a text": b"This is not a generator.",
+        "someone else's tensors": to_bytes({"x": torch.zeros(3)}),
+        "a truncated file": data[: len(data) // 2],
+    }
+
+    for name, content in foreign.items():
+        path.write_bytes(content)
+        error = None
+        try:
+            new().load(path)
+        except Exception as raised:  # what it is matters after the question of whether code ran
+            error = raised
+        with rule("load runs no code that a file holds"):
+            _require(not marker.exists(), f"it ran that of {name}")
+        with rule(f"load of {name} raises a ValueError"):
+            _require(isinstance(error, ValueError), f"it raises {error!r}" if error else "it goes through")
+
+
+class _Touch:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@contextmanager
+def _rule(name: str, rule: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        found = str(error) if type(error) is AssertionError else repr(error)
+        raise AssertionError(f"{name} breaks a rule of generators: {rule}. Found: {found}") from error
+
+
+def _require(condition: bool, found: str) -> None:
+    if not condition:
+        raise AssertionError(found)
+
+
+def _refused(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except ValueError:
+        return
+    except Exception as error:
+        raise AssertionError(f"it raises {error!r}") from error
+    raise AssertionError("it goes through")
+
+
+@contextmanager
+def _global_state(rule: Callable, method: str) -> Iterator[None]:
+    """Checks that the global random state is the same afterwards, and puts it back if it is not."""
+
+    streams = {
+        "torch": (torch.get_rng_state, torch.set_rng_state, torch.rand),
+        "numpy": (np.random.get_state, np.random.set_state, np.random.rand),
+        "random": (random.getstate, random.setstate, lambda _: random.random()),
+    }
+    if torch.cuda.is_available():
+        cuda = torch.cuda
+        streams["torch on CUDA"] = (
+            cuda.get_rng_state,
+            cuda.set_rng_state,
+            partial(torch.rand, device="cuda"),
+        )
+
+    states = {name: get() for name, (get, _, _) in streams.items()}
+
+    try:
+        for _, _, draw in streams.values():
+            draw(1)  # from a state that no seed leads to: seeding it shows
+        before = {name: _plain(get()) for name, (get, _, _) in streams.items()}
+        yield
+        with rule(f"{method} leaves the global random state alone"):
+            changed = [name for name, (get, _, _) in streams.items() if _plain(get()) != before[name]]
+            _require(not changed, f"it changes that of {', '.join(changed)}")
+    finally:
+        for name, (_, put, _) in streams.items():
+            put(states[name])
+
+
+def _plain(state: Any) -> list[Any]:
+    return state.tolist() if isinstance(state, Tensor) else [np.asarray(part).tolist() for part in state]
+
+
+def _blobs() -> Tensor:
+    random = torch.Generator().manual_seed(0)
+    centres = torch.tensor([[0.0, 0.0], [3.0, 1.0], [1.0, 4.0]], dtype=torch.float64)
+    return centres.repeat(30, 1) + 0.3 * torch.randn(90, 2, generator=random, dtype=torch.float64)

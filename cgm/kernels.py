@@ -1,0 +1,332 @@
+r"""Kernels on points, and the choice of their length-scale (Sec. 5)."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .checks import check_points
+from .mmd import block_sums, cross_sums
+from .progress import progress
+
+Lengthscale = float | str
+"""A number, or the name of a rule that is still to be applied: `"fit"` or `"median"`."""
+
+
+@dataclass(frozen=True)
+class Kernel(ABC):
+    r"""Represents a kernel of the distance of two points, $k(x, x') = f(\|x - x'\|^2 / \ell^2)$.
+
+    Calling a kernel on x of shape $(n, d)$ and y of shape $(m, d)$ gives the $(n, m)$ matrix of its values.
+
+    Arguments:
+        lengthscale: The length-scale $\ell$, in the units of the data; or `"fit"` or `"median"`, to be
+            replaced by `resolve_lengthscale` before the kernel can be called.
+    """
+
+    lengthscale: Lengthscale = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses a length-scale that is neither positive nor a rule."""
+
+        if isinstance(self.lengthscale, str):
+            if self.lengthscale not in ("fit", "median"):
+                raise ValueError(
+                    f"kernel.lengthscale={self.lengthscale!r}: expected a positive number, 'fit' or 'median'"
+                )
+        elif not 0 < self.lengthscale < math.inf:
+            raise ValueError(f"kernel.lengthscale={self.lengthscale}: must be positive and finite")
+
+    @property
+    def name(self) -> str:
+        """Names the kernel in the record."""
+
+        return type(self).__name__
+
+    @property
+    def diagonal(self) -> float:
+        r"""Tells $k^* = k(x, x)$."""
+
+        return 1.0
+
+    @property
+    def smooth(self) -> bool:
+        r"""Tells whether $f$ is smooth at 0, so that rounding errors of small distances do no harm."""
+
+        return True
+
+    @abstractmethod
+    def profile(self, q: Tensor) -> Tensor:
+        r"""Computes $f(q)$ for squared distances in units of $\ell^2$; q may be overwritten."""
+
+    def with_lengthscale(self, lengthscale: Lengthscale) -> Kernel:
+        """Returns the same kernel with another length-scale."""
+
+        return replace(self, lengthscale=lengthscale)
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """Computes the (n, m) kernel matrix of x (n, d) and y (m, d)."""
+
+        if isinstance(self.lengthscale, str):
+            raise ValueError(
+                f"kernel.lengthscale={self.lengthscale!r} is a rule, not yet a number; call "
+                "cgm.kernels.resolve_lengthscale(kernel, parties, synthetic) first"
+            )
+        return self.profile(squared_distances(x / self.lengthscale, y / self.lengthscale, self.smooth))
+
+
+@dataclass(frozen=True)
+class SquaredExponential(Kernel):
+    r"""Computes the squared exponential kernel, $\exp(-\|x - x'\|^2 / 2 \ell^2)$, the paper's own.
+
+    Example:
+        >>> SquaredExponential(2.0)(torch.zeros(1, 1), torch.tensor([[0.0], [2.0]]))
+        tensor([[1.0000, 0.6065]])
+    """
+
+    def profile(self, q: Tensor) -> Tensor:
+        """Computes exp(-q / 2)."""
+
+        return q.mul_(-0.5).exp_()
+
+
+@dataclass(frozen=True)
+class RationalQuadratic(Kernel):
+    r"""Computes the rational quadratic kernel, $(1 + \|x - x'\|^2 / 2 \alpha \ell^2)^{-\alpha}$.
+
+    Arguments:
+        lengthscale: The length-scale $\ell$, see `Kernel`.
+        alpha: The exponent $\alpha$; as it grows, the kernel tends to the squared exponential one.
+
+    References:
+        Demystifying MMD GANs (Bińkowski et al., 2018).
+    """
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses an exponent that is not positive."""
+
+        super().__post_init__()
+        if not 0 < self.alpha < math.inf:
+            raise ValueError(f"kernel.alpha={self.alpha}: must be positive and finite")
+
+    def profile(self, q: Tensor) -> Tensor:
+        """Computes (1 + q / 2 alpha) ** -alpha."""
+
+        return q.mul_(0.5 / self.alpha).add_(1).pow_(-self.alpha)
+
+
+@dataclass(frozen=True)
+class Laplacian(Kernel):
+    r"""Computes the Laplacian kernel, $\exp(-\|x - x'\| / \ell)$, with the Euclidean norm (Matérn 1/2)."""
+
+    @property
+    def smooth(self) -> bool:
+        """Tells that a rounding error of 1e-16 in a squared distance would be one of 1e-8 in the kernel."""
+
+        return False
+
+    def profile(self, q: Tensor) -> Tensor:
+        """Computes exp(-sqrt(q))."""
+
+        return q.sqrt_().neg_().exp_()
+
+
+@dataclass(frozen=True, init=False)
+class Sum(Kernel):
+    r"""Adds up kernels.
+
+    Arguments:
+        kernels: The kernels $k_j$, each with its own length-scale, as a number.
+        lengthscale: The unit $\ell$ in which the kernels' own length-scales are measured.
+    """
+
+    kernels: Sequence[Kernel] = ()
+    lengthscale: Lengthscale = 1.0
+
+    def __init__(self, kernels: Sequence[Kernel], lengthscale: Lengthscale = 1.0) -> None:
+        """Takes the kernels first, since a sum without them is nothing."""
+
+        object.__setattr__(self, "kernels", tuple(kernels))
+        object.__setattr__(self, "lengthscale", lengthscale)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """Refuses a sum of nothing, and parts whose own length-scale is not a number."""
+
+        super().__post_init__()
+        if not self.kernels:
+            raise ValueError("kernel.kernels=[]: a sum needs at least one kernel")
+        for kernel in self.kernels:
+            if isinstance(kernel.lengthscale, str):
+                raise ValueError(
+                    f"kernel.kernels: {kernel.name} has lengthscale={kernel.lengthscale!r}; inside a sum give a "
+                    "number (relative to the sum's own lengthscale, which may be 'fit' or 'median')"
+                )
+
+    @property
+    def name(self) -> str:
+        """Names the parts, too."""
+
+        return f"Sum({', '.join(kernel.name for kernel in self.kernels)})"
+
+    @property
+    def diagonal(self) -> float:
+        """Adds up the diagonals."""
+
+        return sum(kernel.diagonal for kernel in self.kernels)
+
+    @property
+    def smooth(self) -> bool:
+        """Tells whether all parts are smooth."""
+
+        return all(kernel.smooth for kernel in self.kernels)
+
+    def profile(self, q: Tensor) -> Tensor:
+        """Adds up the profiles."""
+
+        return sum(kernel.profile(q / kernel.lengthscale**2) for kernel in self.kernels)
+
+
+def squared_distances(x: Tensor, y: Tensor, fast: bool = True) -> Tensor:
+    r"""Computes $\|x - y\|^2$ for all pairs.
+
+    Arguments:
+        x: Points, of shape $(n, d)$.
+        y: Points, of shape $(m, d)$.
+        fast: Whether to use one matrix product, whose error is a rounding error of the points' squared norms,
+            or differences, whose error is a rounding error of the distance itself.
+
+    Returns:
+        The squared distances, of shape $(n, m)$.
+    """
+
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"kernel: x has {x.shape[1]} columns and y has {y.shape[1]}; they must be equal")
+
+    if not fast:
+        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square_()
+
+    # |x - y|² = [-2x, |x|², 1] · [y, 1, |y|²]; centred first, since the sum of large numbers loses the small one
+    centre = x.mean(0)
+    x, y = x - centre, y - centre
+    xx, yy = x.square().sum(1, keepdim=True), y.square().sum(1, keepdim=True)
+    x = torch.cat([-2 * x, xx, torch.ones_like(xx)], dim=1)  # (n, d + 2)
+    y = torch.cat([y, torch.ones_like(yy), yy], dim=1)  # (m, d + 2)
+    return (x @ y.T).clamp_(min=0)
+
+
+def fit_lengthscale(
+    kernel: Kernel,
+    parties: Sequence[Tensor],
+    synthetic: Tensor,
+    low: float = 0.01,
+    high: float = 1000.0,
+    iterations: int = 20,
+) -> Kernel:
+    r"""Finds the least length-scale for which the parties' own values $v(D_1), \dots, v(D_n)$ are non-negative.
+
+    Halves the interval `iterations` times. Each try costs at most $t \sum_i |D_i|$ kernel evaluations; one that
+    fails costs a party's share of that, since the party that failed last is looked at first.
+
+    Arguments:
+        kernel: The kernel, whatever its length-scale.
+        parties: The parties' points, each of shape $(N_i, d)$.
+        synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
+        low: The lower end of the search.
+        high: The upper end of the search.
+        iterations: The number of halvings.
+
+    Returns:
+        The kernel with the length-scale found, the upper end of the last interval.
+
+    Raises:
+        ValueError: If $v(D_i) < 0$ for a party even at `high`.
+
+    References:
+        Section 5.
+    """
+
+    if not 0 < low < high < math.inf:
+        raise ValueError(f"kernel_search: low={low}, high={high}; needs 0 < low < high")
+    if iterations < 1:
+        raise ValueError(f"kernel_search.iterations={iterations}: must be at least 1")
+
+    points = torch.cat([*parties, synthetic])
+    order = list(range(len(parties)))
+
+    def first_negative(kernel: Kernel) -> int | None:
+        for i in order:
+            x = parties[i]
+            value = 2 * float(cross_sums(kernel, x, points).sum()) / (len(x) * len(points))
+            value -= float(block_sums(kernel, x, [len(x)]).sum()) / len(x) ** 2
+            if value < 0:
+                return i
+        return None
+
+    failed = first_negative(kernel.with_lengthscale(high))
+    if failed is not None:
+        raise ValueError(
+            f"kernel.lengthscale=fit: party {failed + 1} has a negative value v(D_i) even at the greatest "
+            f"length-scale, kernel_search.high={high}; raise it, or scale the data"
+        )
+
+    with progress(iterations, "length-scale") as bar:
+        for _ in range(iterations):
+            middle = (low + high) / 2
+            failed = first_negative(kernel.with_lengthscale(middle))
+            if failed is None:
+                high = middle
+            else:
+                low = middle
+                order.remove(failed)
+                order.insert(0, failed)
+            bar.update()
+
+    return kernel.with_lengthscale(high)
+
+
+def median_distance(x: Tensor, most: int = 2000) -> float:
+    r"""Computes the median distance of two points, the usual rule of thumb for a length-scale.
+
+    Arguments:
+        x: The points, of shape $(N, d)$.
+        most: The most points to look at; if there are more, evenly spaced rows are taken.
+
+    Raises:
+        ValueError: If more than half of the pairs have distance zero.
+    """
+
+    check_points(x, "kernel.lengthscale=median: points", least=2)
+    rows = torch.linspace(0, len(x) - 1, min(len(x), most), device=x.device).long()
+    median = float(torch.pdist(x[rows].double()).median())
+    if median == 0:
+        raise ValueError("kernel.lengthscale=median: the median distance is 0; give kernel.lengthscale a number")
+
+    return median
+
+
+def resolve_lengthscale(
+    kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor, **search: float
+) -> Kernel:
+    """Replaces a length-scale that is a rule, `"fit"` or `"median"`, by the number that the rule gives.
+
+    Arguments:
+        kernel: The kernel; one whose length-scale is a number is returned as it is.
+        parties: The parties' points, each of shape (N_i, d).
+        synthetic: The synthetic pool G, of shape (|G|, d).
+        search: What `fit_lengthscale` takes: low, high, iterations.
+    """
+
+    if kernel.lengthscale == "fit":
+        return fit_lengthscale(kernel, parties, synthetic, **search)
+    if kernel.lengthscale == "median":
+        return kernel.with_lengthscale(median_distance(torch.cat([*parties, synthetic])))
+
+    return kernel

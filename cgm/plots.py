@@ -1,0 +1,683 @@
+"""Draws the figures of a run: rewards in two dimensions, their sizes and values, chains and correlations.
+
+Every function returns a `matplotlib.figure.Figure`, which `save` writes as PNG and PDF. No display is
+needed and no global state of matplotlib is changed. Parties are numbered from 0 in data and from 1 in
+figures.
+"""
+
+import io
+import os
+import textwrap
+import uuid
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
+
+if TYPE_CHECKING:
+    from .sampling import Chain
+
+OWN, REWARD, BACKGROUND, INK = "#4C78A8", "#E69F00", "#D0D0D0", "#333333"
+TARGET = "#D55E00"  # with blue and orange after Okabe and Ito: colour-blind readers tell them apart
+MARKERS = "os^Dv<>P"
+EMBEDDED = 3000  # UMAP of so many points takes seconds
+DRAWN = 500  # points of a chain that are drawn
+
+LABELS = {
+    "neg_mmd2_unbiased": r"$-\mathrm{MMD}_u^2$",
+    "neg_reverse_kl": "−reverse KL",
+    "neg_wasserstein2": "−Wasserstein-2",
+    "neg_class_imbalance": "−class imbalance",
+    "size": r"$|G_i|$",
+    "accuracy": "downstream accuracy",
+}
+
+
+def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
+    """Writes a figure as `name.png` (200 dpi) and `name.pdf`, each whole or not at all.
+
+    The files hold no time stamp: the same figure gives the same bytes.
+
+    Arguments:
+        figure: The figure.
+        folder: Where the files go. Made if it does not exist.
+        name: Their name, without an ending.
+
+    Returns:
+        The paths of the PNG and of the PDF.
+
+    Raises:
+        ValueError: If the name is empty or holds a folder.
+    """
+
+    if not name or name != Path(name).name:
+        raise ValueError(f"name={name!r}: expected the name of a file without its folder and ending")
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = []
+    for kind in ("png", "pdf"):
+        buffer = io.BytesIO()
+        metadata = {"CreationDate": None} if kind == "pdf" else None
+        with mpl.rc_context({"pdf.fonttype": 42}):  # publishers refuse the default, Type 3
+            figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
+        contents.append((folder / f"{name}.{kind}", buffer.getvalue()))
+
+    for path, content in contents:
+        temporary = folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    return contents[0][0], contents[1][0]
+
+
+def reward_embedding(
+    own: ArrayLike,
+    own_labels: ArrayLike,
+    rewards: Mapping[float, tuple[ArrayLike, ArrayLike]],
+    classes: Sequence[str],
+    background: ArrayLike | None = None,
+    seed: int = 0,
+    party: int = 0,
+) -> Figure:
+    r"""Draws a party's own points and its rewards, one panel for each $\beta$ (the paper's Fig. 1).
+
+    Points of two dimensions are drawn as they are. Others are drawn in one UMAP embedding of all panels'
+    points, or of a random subset of 3,000 of them, as the figure then says; fewer than 16 distinct points are
+    too few for UMAP and are drawn by their principal components. Each class is named where it is densest.
+
+    Arguments:
+        own: The party's points $D_i$, of shape $(N, d)$.
+        own_labels: Their classes, of shape $(N)$.
+        rewards: For each $\beta$, the points of $G_i$, of shape $(k, d)$, and their classes, of shape $(k)$.
+        classes: The names of the classes.
+        background: Points of the reference dataset $T$ (a sample will do), of shape $(M, d)$.
+        seed: Picks the subset and seeds UMAP.
+        party: The party, numbered from 0.
+
+    Raises:
+        ValueError: If there is no $\beta$, or if points and labels do not fit each other.
+
+    References:
+        UMAP: Uniform Manifold Approximation and Projection (McInnes et al., 2018), https://arxiv.org/abs/1802.03426
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> own, own_labels = rng.normal(size=(20, 2)), np.zeros(20, dtype=int)
+        >>> rewards = {beta: (rng.normal(4, 1, size=(30, 2)), np.ones(30, dtype=int)) for beta in (1.0, 8.0)}
+        >>> figure = reward_embedding(own, own_labels, rewards, ("low", "high"))
+        >>> [axes.get_title() for axes in figure.axes]
+        ['$\\beta$ = 1, $|G_{1}|$ = 30', '$\\beta$ = 8, $|G_{1}|$ = 30']
+    """
+
+    if not rewards:
+        raise ValueError("rewards={}: expected the rewards for at least one beta")
+
+    betas = sorted(rewards, key=float)
+    own, own_labels = _labelled(own, own_labels, "own", None, len(classes))
+    width = own.shape[1]
+    sets, labels = [own], [own_labels]
+    for beta in betas:
+        points, classes_of = _labelled(*rewards[beta], f"rewards[{beta}]", width, len(classes))
+        sets.append(points)
+        labels.append(classes_of)
+    rest = _array(np.empty((0, width)) if background is None else background, "background", width)
+
+    rng = np.random.default_rng(seed)
+    kept, plane, kind = _plane([*sets, rest], rng, seed)
+    *drawn, rest_drawn = plane
+    drawn_labels = [y[rows] for y, rows in zip(labels, kept, strict=False)]
+
+    everything = np.concatenate(plane)
+    low, high = everything.min(axis=0), everything.max(axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    low, high = (low + high - span) / 2, (low + high + span) / 2
+    marks, fontsize = _class_marks(
+        (np.concatenate(drawn) - low) / span, np.concatenate(drawn_labels), classes, rng
+    )
+
+    columns = min(len(betas), 4)
+    rows = -(-len(betas) // columns)
+    figure = Figure(figsize=(max(4.6, 2.9 * columns + 0.4), 2.95 * rows + 1.1), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in panels.flat[len(betas) :]:
+        axes.remove()
+    area = float(np.clip(6000 / max(map(len, drawn)), 3.0, 14.0))
+    for k, (beta, axes) in enumerate(zip(betas, panels.flat, strict=False)):
+        layers = ((rest_drawn, BACKGROUND), (drawn[0], OWN), (drawn[k + 1], REWARD))
+        for x, color in layers:
+            # of own points and rewards, the fewer lie on the others
+            z = 1 if color == BACKGROUND else 3 if len(x) == min(len(drawn[0]), len(drawn[k + 1])) else 2
+            axes.scatter(*x.T, s=area, color=color, alpha=0.75, linewidths=0, zorder=z, rasterized=True)
+        for place, name in marks:
+            outline = [withStroke(linewidth=2.0, foreground="white")]
+            style = {
+                "ha": "center",
+                "va": "center",
+                "fontweight": "bold",
+                "path_effects": outline,
+                "zorder": 5,
+            }
+            axes.text(*(low + place * span), name, fontsize=fontsize, **style)
+        title = rf"$\beta$ = {_beta(beta)}, $|G_{{{party + 1}}}|$ = {len(sets[k + 1]):,}"
+        if len(drawn[k + 1]) < len(sets[k + 1]):
+            title += f" ({len(drawn[k + 1]):,} drawn)"
+        axes.set_title(title, fontsize=10)
+        axes.set_xlim(low[0] - 0.05 * span[0], high[0] + 0.05 * span[0])
+        axes.set_ylim(low[1] - 0.05 * span[1], high[1] + 0.05 * span[1])
+        axes.set_box_aspect(1)
+        axes.tick_params(labelsize=8)
+        if k % columns == 0:
+            axes.set_ylabel(f"{kind} 2", fontsize=9)
+        if k + columns >= len(betas):
+            axes.set_xlabel(f"{kind} 1", fontsize=9)
+            axes.tick_params(labelbottom=True)
+
+    handles = []
+    layers = (
+        (own, drawn[0], OWN, "own points"),
+        (None, None, REWARD, "rewards"),
+        (rest, rest_drawn, BACKGROUND, "reference dataset $T$"),
+    )
+    for points, part, color, label in layers:
+        if points is not None:
+            label += (
+                f" ({len(points):,})"
+                if len(part) == len(points)
+                else f" ({len(part):,} of {len(points):,} drawn)"
+            )
+        if points is None or len(points):
+            style = {"linestyle": "", "marker": "o", "markersize": 6, "color": color}
+            handles.append(Line2D([], [], label=label, **style))
+    _legend(figure, handles, "lower")
+
+    title = f"Party {party + 1}: own points and rewards"
+    if width != 2:
+        count = len(
+            np.unique(np.concatenate([x[rows] for x, rows in zip([*sets, rest], kept, strict=True)]), axis=0)
+        )
+        title += f"\n{kind}{'' if kind == 'UMAP' else 's'} of {count:,} distinct points of dimension {width}"
+        if any(len(rows) < len(x) for x, rows in zip([*sets, rest], kept, strict=True)):
+            title += ", a random subset"
+    figure.suptitle(title, fontsize=10)
+
+    return figure
+
+
+def reward_sizes(record: Mapping[str, Any]) -> Figure:
+    r"""Draws the number of rewards $|G_i|$ by party and $\beta$.
+
+    Arguments:
+        record: A run's record, the content of `result.json`.
+    """
+
+    n = record["n_parties"]
+    runs = _runs(record["sampling"])
+    sizes = _series(runs, "size", n)
+    known = sizes[np.isfinite(sizes)]
+
+    figure, (axes,) = _party_axes(n, 1)
+    missing = _scatter_betas(axes, runs, sizes)
+    if (known > 0).any() and known.max() > 50 * known[known > 0].min():
+        least = 10.0 ** np.floor(np.log10(known[known > 0].min()))
+        decades = np.arange(np.log10(least), np.ceil(np.log10(known.max())) + 1)
+        axes.set_yscale("symlog", linthresh=least, linscale=0.6)
+        axes.set_yticks([0.0, *10.0**decades])
+        axes.set_yticks([], minor=True)
+    for line in axes.lines:
+        line.set_clip_on(False)  # a marker at zero is drawn whole
+    axes.set_ylim(bottom=0, top=None if (known > 0).any() else 1)
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set_ylabel(rf"rewards $|G_i|$ (of $|G|$ = {record['synthetic_size']:,})")
+    _finish(figure, "Number of synthetic points that each party gets", missing)
+
+    return figure
+
+
+def reward_values(record: Mapping[str, Any]) -> Figure:
+    r"""Draws each party's reward value $r_i$ between its bounds, and the values reached for each $\beta$.
+
+    The upper panel shows all of it, the lower one only the stretch where the reward values lie.
+
+    Arguments:
+        record: A run's record, the content of `result.json`.
+    """
+
+    n = record["n_parties"]
+    values, scheme = record["values"], record["scheme"]
+    runs = _runs(record["sampling"])
+    reached = _series(runs, "value", n)
+    own, lower, upper, rewards = (
+        np.array([_number(v) for v in series])
+        for series in (values["party"], values["lower"], values["upper"], scheme["rewards"])
+    )
+    levels = (
+        (scheme["v_star"], "--", "greatest reward value $v^*$"),
+        (values["grand"], ":", "all real data $v_c(N)$"),
+    )
+
+    figure, (top, bottom) = _party_axes(n, 2)
+    party = np.arange(n)
+    size = float(np.clip(120 / n, 4, 8))
+    for axes in (top, bottom):
+        axes.vlines(party, lower, upper, color=BACKGROUND, linewidth=2 * size, zorder=1)
+        axes.plot(party, upper, "v", color=INK, markersize=size, label=r"upper bound $v(D_i \cup G)$")
+        axes.plot(party, lower, "^", color=INK, markersize=size, label="lower bound")
+        axes.plot(party, own, "x", color=TARGET, markersize=size, label="own data $v(D_i)$")
+        axes.hlines(
+            rewards,
+            party - 0.4,
+            party + 0.4,
+            color=TARGET,
+            linewidth=1.2,
+            zorder=5,
+            label="reward value $r_i$",
+        )
+        for level, line, label in levels:
+            if level is not None:
+                axes.axhline(level, color=INK, linestyle=line, linewidth=1, zorder=1.5, label=label)
+        missing = _scatter_betas(axes, runs, reached)
+        axes.set_ylabel("value $v$")
+    top.set_title("whole range", fontsize=9, loc="left")
+    bottom.set_title("close up: the reward values", fontsize=9, loc="left")
+
+    # a chain that missed its target may lie far below: it is to be seen in the upper panel
+    near = np.concatenate([rewards, reached[_series(runs, "reached", n) != 0]])
+    near = near[np.isfinite(near)]
+    if len(near):
+        pad = max(0.15 * np.ptp(near), 1e-3 * np.abs(near).max(), 1e-9)
+        bottom.set_ylim(near.min() - pad, near.max() + pad)
+
+    for series, name in ((own, "v(D_i)"), (lower, "lower bound"), (upper, "upper bound"), (rewards, "r_i")):
+        missing += [f"{name} of party {i + 1}" for i in np.flatnonzero(np.isnan(series))]
+    missing += [label for level, _, label in levels if level is None]
+    title = "Reward values between their bounds"
+    if np.isfinite(rewards).any():
+        title += f": spread max r − min r = {np.nanmax(rewards) - np.nanmin(rewards):.4g}"
+    if scheme["rho"] is not None:
+        title += f", ρ = {scheme['rho']:.4g}"
+    _finish(figure, title, missing)
+
+    return figure
+
+
+def value_curves(chains: Sequence["Chain"], record: Mapping[str, Any]) -> Figure:
+    r"""Draws $v(D_i \cup G_i)$ along each chain, one panel for each party and one line for each $\beta$.
+
+    Of a long chain, 500 points at equal distances are drawn, the first and the last among them.
+
+    Arguments:
+        chains: The chains of `cgm.sampling.sample_rewards`.
+        record: A run's record, the content of `result.json`.
+    """
+
+    n = record["n_parties"]
+    alpha = record["shapley"]["alpha"]
+    betas = sorted({float(chain.beta) for chain in chains})
+    styles = _styles(betas)
+
+    columns, width = (min(n, 5), 2.3) if n <= 25 else (8, 1.8)
+    rows = -(-n // columns)
+    figure = Figure(figsize=(max(5.0, width * columns + 0.6), 0.8 * width * rows + 1.0), layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes in panels.flat[n:]:
+        axes.remove()
+    for i, axes in enumerate(panels.flat[:n]):
+        mine = [chain for chain in chains if chain.party == i]
+        for chain in sorted(mine, key=lambda chain: float(chain.beta)):
+            # (1 + |G_i|): v before any point, then after each
+            v = np.concatenate([[_number(chain.start)], np.asarray(chain.values, dtype=float).ravel()])
+            kept = (
+                np.unique(np.linspace(0, len(v) - 1, DRAWN).round().astype(int))
+                if len(v) > DRAWN
+                else range(len(v))
+            )
+            color, marker = styles[float(chain.beta)]
+            axes.plot(np.arange(len(v))[kept], v[kept], color=color, linewidth=1.2)
+            axes.plot(len(v) - 1, v[-1], color=color, marker=marker, markersize=5, linestyle="")
+        for target in sorted({float(chain.target) for chain in mine if chain.target is not None}):
+            axes.axhline(target, color=TARGET, linestyle="--", linewidth=1.2, zorder=1.5)
+        if not mine:
+            axes.text(0.5, 0.5, "no chain", transform=axes.transAxes, ha="center", va="center", color=INK)
+        weight = "n/a" if alpha[i] is None else f"{alpha[i]:.3g}"
+        axes.set_title(rf"party {i + 1} ($\alpha$ = {weight})", fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        longest = max([1, *(len(chain.values) for chain in mine)])
+        axes.set_xlim(-0.06 * longest, 1.06 * longest)
+        axes.grid(color="#EEEEEE")
+        axes.set_axisbelow(True)
+
+    handles = [
+        Line2D([], [], color=color, marker=marker, markersize=5, label=rf"$\beta$ = {_beta(beta)}")
+        for beta, (color, marker) in styles.items()
+    ]
+    handles.append(Line2D([], [], color=TARGET, linestyle="--", label=r"target $r_i$"))
+    figure.supxlabel("accepted points $|G_i|$", fontsize=10)
+    figure.supylabel(r"value $v(D_i \cup G_i)$", fontsize=10)
+    _legend(figure, handles, "upper")
+
+    return figure
+
+
+def correlations(record: Mapping[str, Any]) -> Figure:
+    r"""Draws the correlations of $\alpha$ with negated metrics, $|G_i|$ and accuracy (the paper's Fig. 2).
+
+    A bar is the mean over $\beta$, its error bar the standard error, a dot the correlation for one $\beta$. A
+    correlation that could not be computed is named with its reason.
+
+    Arguments:
+        record: A run's record, the content of `result.json`.
+    """
+
+    entries = record["correlations"]
+    names = [LABELS.get(metric, metric.replace("_", " ")) for metric in entries]
+    betas = list(dict.fromkeys(float(entry["beta"]) for entry in record["sampling"]))
+    styles = _styles(sorted(betas))
+
+    figure = Figure(figsize=(7.2, 0.5 * max(len(names), 1) + 1.6), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(0, color=INK, linewidth=1)
+    reach = 1.0
+    for row, (metric, entry) in enumerate(entries.items()):
+        mean, sem, by_beta = entry["mean"], entry["sem"], entry["by_beta"]
+        if len(by_beta) != len(betas):
+            raise ValueError(
+                f"correlations.{metric}.by_beta={by_beta}: expected a value for each beta of {betas}"
+            )
+        if mean is None:
+            reason = textwrap.shorten("; ".join(entry["reasons"]), 140, placeholder=" …")
+            text = "\n".join(textwrap.wrap(f"n/a: {reason}", 70))
+            white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+            axes.text(0, row, text, va="center", ha="center", fontsize=8, color=INK, bbox=white)
+            continue
+        axes.barh(row, mean, height=0.6, xerr=sem, color="#56B4E9", ecolor=INK, capsize=3, zorder=1)
+        for beta, value, y in zip(betas, by_beta, row + _offsets(len(betas), 0.2), strict=True):
+            if value is not None:
+                color, marker = styles[beta]
+                axes.plot(value, y, color=color, marker=marker, markersize=4, linestyle="", zorder=3)
+        unknown = by_beta.count(None)
+        text = f"{mean:+.3f}".replace("-", "−") + (" ± n/a" if sem is None else f" ± {sem:.3f}")
+        text += f"\n({unknown} of {len(betas)} β n/a)" if unknown else ""
+        axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+        reach = max(reach, abs(mean) + (sem or 0.0))
+
+    axes.set_xlim(-1.05 * reach, 1.05 * reach)
+    axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel(r"Pearson correlation with $\alpha_i$ (mean ± standard error over $\beta$)")
+    axes.grid(axis="x", color="#EEEEEE")
+    axes.set_axisbelow(True)
+    handles = [
+        Line2D(
+            [], [], color=color, marker=marker, markersize=4, linestyle="", label=rf"$\beta$ = {_beta(beta)}"
+        )
+        for beta, (color, marker) in styles.items()
+    ]
+    _legend(figure, handles, "upper")
+
+    return figure
+
+
+def _array(points: ArrayLike, name: str, width: int | None = None) -> NDArray[np.float64]:
+    """Returns points as an array of shape (N, d), however few they are."""
+
+    x = np.asarray(points, dtype=float)
+    if x.size == 0 and width is not None:
+        x = x.reshape(0, width)
+    if x.ndim != 2 or x.shape[1] == 0 or (width is not None and x.shape[1] != width):
+        raise ValueError(f"{name}: expected points of shape (N, {width or 'd'}), got {x.shape}")
+    if not np.isfinite(x).all():
+        raise ValueError(f"{name}: holds NaN or infinity; drop or impute such rows first")
+
+    return x
+
+
+def _labelled(
+    points: ArrayLike, labels: ArrayLike, name: str, width: int | None, classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Returns points and their labels as arrays that fit each other."""
+
+    x, y = _array(points, name, width), np.asarray(labels).ravel()
+    if len(x) != len(y):
+        raise ValueError(f"{name}: {len(x)} points but {len(y)} labels")
+    if len(y) and not (y.min() >= 0 and y.max() < classes):
+        raise ValueError(
+            f"{name}: labels run from {y.min()} to {y.max()}, but the {classes} classes are numbered from 0"
+        )
+
+    return x, y.astype(np.int64)
+
+
+def _plane(
+    sets: Sequence[NDArray[np.float64]], rng: np.random.Generator, seed: int
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]], str]:
+    """Brings sets of points, a party's own first and the background last, into the plane.
+
+    Returns:
+        For each set the rows that are drawn; for each set where they are drawn, of shape (k, 2); what the two
+        dimensions are.
+    """
+
+    kept = [np.arange(len(x)) for x in sets]
+    if sets[0].shape[1] == 2:
+        return kept, list(sets), "dimension"
+
+    # the background may take a third of the room; points that several sets share are embedded once
+    kept[-1] = np.sort(rng.permutation(kept[-1])[: EMBEDDED // 3])
+    stacked = np.concatenate([x[rows] for x, rows in zip(sets, kept, strict=True)])
+    pool, where = np.unique(stacked, axis=0, return_inverse=True)
+    where = np.split(where.ravel(), np.cumsum([len(rows) for rows in kept])[:-1])
+
+    # one random order for all sets: each loses about the same share of its points, but small ones keep some
+    rank = rng.permutation(len(pool))
+    first = [at[np.argsort(rank[at])[: 30 if k else 200]] for k, at in enumerate(where[:-1])]
+    rank[np.concatenate([*first, where[-1]])] = -1
+    chosen = np.zeros(len(pool), dtype=bool)
+    chosen[np.argsort(rank, kind="stable")[:EMBEDDED]] = True
+
+    plane = np.zeros((len(pool), 2))
+    plane[chosen], kind = _embed(pool[chosen], seed)
+    kept = [rows[chosen[at]] for rows, at in zip(kept, where, strict=True)]
+
+    return kept, [plane[at[chosen[at]]] for at in where], kind
+
+
+def _embed(x: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], str]:
+    """Embeds distinct points in the plane, by UMAP or, if they are too few, by principal components."""
+
+    if len(x) < 16:
+        u, s, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+        scores = (u * s)[:, :2]
+        return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1]))), "principal component"
+
+    from sklearn.neighbors import NearestNeighbors
+    from umap import UMAP  # takes seconds to import
+
+    # UMAP's own search calls Python for each pair of points when they are fewer than 4,096: 10 s for 3,000
+    distances, neighbors = NearestNeighbors(n_neighbors=15).fit(x).kneighbors(x)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="umap|sklearn")
+        umap = UMAP(
+            n_neighbors=15,
+            min_dist=0.4,
+            random_state=seed,
+            n_jobs=1,
+            precomputed_knn=(neighbors, distances),
+        )
+        return umap.fit_transform(x).astype(float), "UMAP"
+
+
+def _class_marks(
+    x: NDArray[np.float64], labels: NDArray[np.int64], classes: Sequence[str], rng: np.random.Generator
+) -> tuple[list[tuple[NDArray[np.float64], str]], float]:
+    """Finds where in the unit square to write the name of each class, and in which font size.
+
+    That is where the class is densest against the others, or close to it where the name would hide it.
+    """
+
+    samples = {y: x[labels == y] for y in np.unique(labels)}
+    samples = {y: points[rng.permutation(len(points))[:150]] for y, points in samples.items()}
+    names = {y: "\n".join(textwrap.wrap(classes[y], 12)) or str(y) for y in samples}
+    longest = max(len(line) for name in names.values() for line in name.split("\n"))
+    fontsize = 9.0 if longest <= 9 and len(names) <= 12 else 7.0
+    shifts = np.stack(np.meshgrid(*[np.linspace(-0.4, 0.4, 25)] * 2), axis=-1).reshape(-1, 2)  # (625, 2)
+    everything = np.concatenate(list(samples.values()))
+
+    marks: list[tuple[NDArray[np.float64], str]] = []
+    taken: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+    for y, points in samples.items():
+        density = {z: (cdist(points, others) < 0.07).mean(axis=1) for z, others in samples.items()}
+        others = [d for z, d in density.items() if z != y]
+        center = points[(density[y] - (np.mean(others, axis=0) if others else 0.0)).argmax()]
+
+        lines = names[y].split("\n")
+        half = fontsize * np.array(
+            [0.0021 * max(map(len, lines)), 0.0036 * len(lines)]
+        )  # of a panel 2.5 inches wide
+        places = np.clip(center + shifts, half, 1 - half)
+        hidden = (np.abs(everything - places[:, None]) < half).all(axis=-1).sum(axis=1) / len(points)
+        cost = hidden + 4 * np.linalg.norm(places - center, axis=1)
+        for place, size in taken:
+            overlap = np.clip(half + size - np.abs(places - place), 0, None)
+            cost += 20 * (overlap / half).prod(axis=1)
+        marks.append((places[cost.argmin()], names[y]))
+        taken.append((places[cost.argmin()], half))
+
+    return marks, fontsize
+
+
+def _number(value: float | None) -> float:
+    """Returns what has no value as NaN, which matplotlib leaves out."""
+
+    return np.nan if value is None else float(value)
+
+
+def _beta(beta: float) -> str:
+    """Writes an inverse temperature."""
+
+    return "∞" if np.isinf(float(beta)) else f"{float(beta):g}"
+
+
+def _styles(betas: Sequence[float]) -> dict[float, tuple[Any, str]]:
+    """Gives each inverse temperature a colour, from dark to light, and a marker."""
+
+    shades = np.linspace(0.0, 0.85, max(len(betas), 2))
+    return {
+        beta: (mpl.colormaps["viridis"](shade), MARKERS[k % len(MARKERS)])
+        for k, (beta, shade) in enumerate(zip(betas, shades, strict=False))
+    }
+
+
+def _offsets(k: int, reach: float) -> NDArray[np.float64]:
+    """Spreads k markers evenly around 0."""
+
+    return np.linspace(-reach, reach, k) if k > 1 else np.zeros(k)
+
+
+def _runs(sampling: Sequence[Mapping[str, Any]]) -> dict[float, dict[int, Mapping[str, Any]]]:
+    """Sorts the entries of a record's `sampling` by inverse temperature and party."""
+
+    runs: dict[float, dict[int, Mapping[str, Any]]] = {}
+    for entry in sorted(sampling, key=lambda entry: float(entry["beta"])):
+        runs.setdefault(float(entry["beta"]), {})[entry["party"]] = entry
+
+    return runs
+
+
+def _series(runs: Mapping[float, Mapping[int, Mapping[str, Any]]], key: str, n: int) -> NDArray[np.float64]:
+    """Collects one field of the chains, of shape (betas, n), NaN where it is unknown."""
+
+    rows = [[_number(chains.get(i, {}).get(key)) for i in range(n)] for chains in runs.values()]
+    return np.array(rows, dtype=float).reshape(len(runs), n)
+
+
+def _party_axes(n: int, rows: int) -> tuple[Figure, list[Axes]]:
+    """Makes a figure of panels above one another with a place for each of n parties."""
+
+    figure = Figure(
+        figsize=(float(np.clip(0.45 * n + 3.0, 6.4, 13.0)), 3.0 * rows + 1.0), layout="constrained"
+    )
+    panels = list(figure.subplots(rows, 1, sharex=True, squeeze=False).flat)
+    for axes in panels:
+        axes.set_xlim(-0.6, n - 0.4)
+        axes.set_xticks(range(n), [str(i + 1) for i in range(n)], fontsize=9 if n <= 25 else 7)
+        axes.grid(axis="y", color="#EEEEEE")
+        axes.set_axisbelow(True)
+    panels[-1].set_xlabel("party")
+
+    return figure, panels
+
+
+def _scatter_betas(
+    axes: Axes, runs: Mapping[float, Mapping[int, Mapping[str, Any]]], y: NDArray[np.float64]
+) -> list[str]:
+    """Draws a point for each party and inverse temperature, hollow where the target was not reached.
+
+    Returns:
+        The names of the chains that have no value.
+    """
+
+    n = y.shape[1]
+    missing = []
+    size = float(np.clip(120 / n, 3.5, 6.0))
+    styles = _styles(list(runs))
+    for offset, row, (beta, (color, marker)) in zip(_offsets(len(runs), 0.3), y, styles.items(), strict=True):
+        full = np.array([runs[beta].get(i, {}).get("reached", True) is not False for i in range(n)])
+        style = {"color": color, "marker": marker, "markersize": size, "linestyle": "", "zorder": 4}
+        x = np.arange(n) + offset
+        axes.plot(x, np.where(full, row, np.nan), label=rf"$\beta$ = {_beta(beta)}", **style)
+        axes.plot(x, np.where(full, np.nan, row), markerfacecolor="white", **style)
+        missing += [f"party {i + 1}, β = {_beta(beta)}" for i in np.flatnonzero(np.isnan(row))]
+
+    return missing
+
+
+def _finish(figure: Figure, title: str, missing: Sequence[str]) -> None:
+    """Adds title, legend and what could not be drawn."""
+
+    handles, _ = figure.axes[0].get_legend_handles_labels()
+    hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white"]
+    if any(np.isfinite(line.get_ydata()).any() for line in hollow):
+        style = {"color": INK, "marker": "o", "markerfacecolor": "white", "linestyle": ""}
+        handles.append(Line2D([], [], label="target not reached", **style))
+    if missing:
+        width = int(14 * figure.get_size_inches()[0])
+        title += "\n" + "\n".join(textwrap.wrap("n/a: " + "; ".join(missing), width))
+    figure.suptitle(title, fontsize=10)
+    _legend(figure, handles, "lower")
+
+
+def _legend(figure: Figure, handles: Sequence[Any], where: str) -> None:
+    """Adds a legend above or below the panels, in as few rows of equal length as fit the figure's width."""
+
+    if not handles:
+        return
+    # at 9 points a character is some 0.075 inches wide; TeX takes more characters than it draws
+    lengths = [len(h.get_label().replace("$", "").replace("\\", "")) for h in handles]
+    fitting = max(1, int(figure.get_size_inches()[0] / (0.075 * max(lengths) + 0.55)))
+    rows = -(-len(handles) // fitting)
+    figure.legend(
+        handles=handles,
+        loc=f"outside {where} center",
+        ncols=-(-len(handles) // rows),
+        fontsize=9,
+        frameon=False,
+        handlelength=1.6,
+        columnspacing=1.4,
+    )

@@ -1,0 +1,267 @@
+r"""Values data by its maximum mean discrepancy to everything there is (Sec. 3 and 5)."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .checks import check_points
+from .kernels import Kernel
+from .mmd import block_sums, cross_sums, kernel_pass
+
+
+class Valuation:
+    r"""Values sets of points with respect to the reference dataset $T = D_1 \cup \dots \cup D_n \cup G$.
+
+    .. math:: v(S) = \frac{2}{s t} \sum_{x \in S, x' \in T} k(x, x') - \frac{1}{s^2} \sum_{x, x' \in S} k(x, x')
+
+    One pass over the kernel, $t^2 / 2$ evaluations, gives the block sums $R[x, b] = \sum_{x' \in b} k(x, x')$ of
+    every $x \in T$ with the blocks $D_1, \dots, D_n, G$. All else follows from
+
+    .. math:: a_i = \sum_{x \in D_i} \sum_b R[x, b] \qquad B_{ij} = \sum_{x \in D_i} R[x, j]
+
+    Arguments:
+        kernel: The kernel $k$.
+        parties: The parties' points $D_1, \dots, D_n$, each of shape $(N_i, d)$.
+        synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
+
+    Attributes:
+        points: $T$, of shape $(t, d)$, float64.
+        sizes: The sizes of its blocks, $N_1, \dots, N_n, |G|$.
+        sums: The block sums $R$, of shape $(t, n + 1)$, float64.
+        least, greatest: $\gamma$ and $\eta$, the least and greatest off-diagonal kernel values on $T$.
+
+    Raises:
+        ValueError: If a set of points is empty, not finite, or of another width, or if a party has fewer than
+            two points or only copies of one.
+
+    References:
+        Equation (2).
+
+    Example:
+        >>> from cgm.kernels import SquaredExponential
+        >>> _ = torch.manual_seed(0)
+        >>> parties = [torch.randn(20, 2), 1 + torch.randn(20, 2)]
+        >>> valuation = Valuation(SquaredExponential(1.0), parties, synthetic=torch.randn(100, 2))
+        >>> valuation.party_values
+        tensor([0.2942, 0.2034], dtype=torch.float64)
+    """
+
+    def __init__(self, kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor) -> None:
+        check_parties(parties, synthetic)
+
+        self.kernel = kernel
+        self.points = torch.cat([*parties, synthetic]).double()
+        self.sizes = [len(x) for x in (*parties, synthetic)]
+        self.sums, self.least, self.greatest = kernel_pass(kernel, self.points, self.sizes)
+
+        rows = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)]).cpu()  # (n + 1, n + 1)
+        self._a = rows.sum(1)
+        self._b = (rows + rows.T) / 2  # equal but for rounding; the mean makes it exactly symmetric
+
+    @property
+    def n(self) -> int:
+        """Tells the number of parties."""
+
+        return len(self.sizes) - 1
+
+    @property
+    def t(self) -> int:
+        """Tells the number of points in T."""
+
+        return len(self.points)
+
+    @property
+    def total(self) -> float:
+        r"""Tells the kernel's sum over $T \times T$."""
+
+        return float(self._a.sum())
+
+    @property
+    def a(self) -> Tensor:
+        r"""Tells $a_i$, the kernel's sums over $D_i \times T$, of shape $(n)$."""
+
+        return self._a[:-1]
+
+    @property
+    def b(self) -> Tensor:
+        r"""Tells $B_{ij}$, the kernel's sums over $D_i \times D_j$, of shape $(n, n)$."""
+
+        return self._b[:-1, :-1]
+
+    def party(self, i: int) -> Tensor:
+        r"""Returns $D_i$, of shape $(N_i, d)$."""
+
+        return self.points[self.block(i)]
+
+    @property
+    def synthetic(self) -> Tensor:
+        r"""Returns $G$, of shape $(|G|, d)$."""
+
+        return self.points[self.block(self.n)]
+
+    def block(self, i: int) -> slice:
+        """Tells the rows of T that hold the points of party i (from 0), or of G for i = n."""
+
+        start = sum(self.sizes[:i])
+        return slice(start, start + self.sizes[i])
+
+    def coalition(self, members: Iterable[int]) -> float:
+        r"""Computes $v_c(C)$ of a coalition of parties; $v_c(\emptyset) = 0$.
+
+        .. math:: v_c(C) = \frac{2}{s_C t} \sum_{i \in C} a_i - \frac{1}{s_C^2} \sum_{i, j \in C} B_{ij}
+
+        Arguments:
+            members: The parties $i \in C$, numbered from 0.
+        """
+
+        members = sorted(set(members))
+        if any(not 0 <= i < self.n for i in members):
+            raise ValueError(f"coalition: members={members}, but parties are numbered 0 to {self.n - 1}")
+        return self._value(members) if members else 0.0
+
+    def coalition_values(self) -> Tensor:
+        r"""Computes $v_c$ of all $2^n$ coalitions.
+
+        Returns:
+            The values, of shape $(2^n)$, float64; the members of coalition number $c$ are the bits of $c$.
+        """
+
+        size, linear, quadratic = (np.zeros(1) for _ in range(3))
+        for i in range(self.n):  # the coalitions of the first i parties, then the same with party i
+            cross = np.zeros(1)  # sum of B_ij over the members j
+            for j in range(i):
+                cross = np.concatenate([cross, cross + float(self._b[i, j])])
+            size = np.concatenate([size, size + self.sizes[i]])
+            linear = np.concatenate([linear, linear + float(self._a[i])])
+            quadratic = np.concatenate([quadratic, quadratic + 2 * cross + float(self._b[i, i])])
+
+        size[0] = 1  # the empty coalition: 0 / 1
+        return torch.from_numpy(2 * linear / (size * self.t) - quadratic / size**2)
+
+    @property
+    def party_values(self) -> Tensor:
+        r"""Computes $v(D_i)$ of each party, of shape $(n)$, float64."""
+
+        return torch.tensor([self._value([i]) for i in range(self.n)], dtype=torch.float64)
+
+    @property
+    def grand_value(self) -> float:
+        r"""Computes $v_c(N)$, the value of all parties' data."""
+
+        return self._value(list(range(self.n)))
+
+    @property
+    def with_synthetic(self) -> Tensor:
+        r"""Computes $v(D_i \cup G)$ of each party, of shape $(n)$, float64."""
+
+        return torch.tensor([self._value([i, self.n]) for i in range(self.n)], dtype=torch.float64)
+
+    def value(self, points: Tensor) -> float:
+        r"""Computes $v(S)$ of any set of points, with $t s + s^2 / 2$ kernel evaluations.
+
+        Arguments:
+            points: The set $S$, of shape $(s, d)$.
+        """
+
+        s = check_points(points, "value: points", width=self.points.shape[1]).to(self.points)
+        st = float(cross_sums(self.kernel, s, self.points).sum())
+        ss = float(block_sums(self.kernel, s, [len(s)]).sum())
+        return 2 * st / (len(s) * self.t) - ss / len(s) ** 2
+
+    def _value(self, blocks: list[int]) -> float:
+        s = sum(self.sizes[i] for i in blocks)
+        return 2 * float(self._a[blocks].sum()) / (s * self.t) - float(self._b[blocks][:, blocks].sum()) / s**2
+
+
+def check_parties(parties: Sequence[Tensor], synthetic: Tensor) -> None:
+    """Refuses parties and pools that cannot be valued, see `Valuation`."""
+
+    if not parties:
+        raise ValueError("parties: there are none; at least one is needed")
+
+    width = check_points(parties[0], "party 1", least=2).shape[1]
+    for i, x in enumerate(parties):
+        check_points(x, f"party {i + 1}", width=width, least=2)
+        if bool((x == x[0]).all()):
+            raise ValueError(f"party {i + 1}: all its {len(x)} points are equal; such data cannot be valued")
+    check_points(synthetic, "synthetic pool (synthetic_size)", width=width)
+
+
+def nonnegative_bound(s: np.ndarray | int, t: int, eta: float, diagonal: float = 1.0) -> np.ndarray | float:
+    r"""Computes the least $\gamma$ that, as a lower bound of the kernel on $T$, makes $v(S) \geq 0$ certain.
+
+    .. math:: \gamma = \frac{(t - 2 s) (k^* + (s - 1) \eta)}{2 s (t - s)}
+
+    Arguments:
+        s: The size of $S$, below $t$.
+        t: The size of $T$.
+        eta: An upper bound $\eta$ of the kernel's off-diagonal values.
+        diagonal: The kernel's diagonal $k^*$.
+
+    References:
+        Proposition 4, equation (7).
+    """
+
+    return (t - 2 * s) * (diagonal + (s - 1) * eta) / (2 * s * (t - s))
+
+
+def monotone_bound(s: np.ndarray | int, t: int, diagonal: float = 1.0) -> np.ndarray | float:
+    r"""Computes the greatest $\eta$ that, as an upper bound of the kernel on $T$, makes it certain that no point
+    more lowers $v(S)$.
+
+    .. math:: \eta = \frac{t k^*}{(s + 1) (s (t - 2) + t)}
+
+    Arguments:
+        s: The size of $S$, below $t$.
+        t: The size of $T$.
+        diagonal: The kernel's diagonal $k^*$.
+
+    References:
+        Theorem 1, equation (8); Examples are not Enough, Learn to Criticize! (Kim et al., 2016).
+    """
+
+    return t * diagonal / ((s + 1) * (s * (t - 2) + t))
+
+
+class KernelBounds(NamedTuple):
+    r"""Tells for which set sizes $s$ the sufficient bounds of Sec. 5 hold on $T$.
+
+    Attributes:
+        least: $\gamma$, the least off-diagonal kernel value on $T$.
+        greatest: $\eta$, the greatest one.
+        nonnegative: Runs [first, last] of sizes $s < t$ for which Proposition 4 makes $v(S) \geq 0$ certain.
+        monotone: Runs [first, last] of sizes $s < t$ for which Theorem 1 makes $v$ monotone for certain.
+    """
+
+    least: float
+    greatest: float
+    nonnegative: list[list[int]]
+    monotone: list[list[int]]
+
+
+def kernel_bounds(valuation: Valuation) -> KernelBounds:
+    """Tells for which set sizes the sufficient bounds of Proposition 4 and Theorem 1 hold."""
+
+    t, least, greatest, diagonal = (
+        valuation.t,
+        valuation.least,
+        valuation.greatest,
+        valuation.kernel.diagonal,
+    )
+    s = np.arange(1, t, dtype=np.float64)
+    return KernelBounds(
+        least,
+        greatest,
+        _runs(least >= nonnegative_bound(s, t, greatest, diagonal)),
+        _runs(greatest <= monotone_bound(s, t, diagonal)),
+    )
+
+
+def _runs(holds: np.ndarray) -> list[list[int]]:
+    """Lists the runs [first, last] of sizes s = 1, 2, ... for which holds[s - 1] is true."""
+
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], holds.astype(int), [0]])))
+    return [[int(first) + 1, int(last)] for first, last in edges.reshape(-1, 2)]

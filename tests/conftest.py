@@ -1,0 +1,40 @@
+"""What all tests share."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("cgm", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("cgm")
+
+
+@pytest.fixture(autouse=True)
+def _global_state_stays() -> Iterator[None]:
+    """Fails a test that leaves torch with other defaults, or draws from a global random state."""
+
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the very state that must not be touched
+    random.seed(0)
+
+    def state() -> tuple:
+        return torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()
+
+    before = state()
+    yield
+    assert state() == before, "the test changed torch's global state"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Finds the folder of real data, or skips."""
+
+    folder = os.environ.get("CGM_DATA")
+    if not folder:
+        pytest.skip("CGM_DATA is not set: no folder of real data")
+    return Path(folder)

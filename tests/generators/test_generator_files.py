@@ -1,0 +1,164 @@
+import os
+import re
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from cgm.generators import KDE, GaussianMixture, TrueMixture
+
+X = torch.randn(50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@pytest.fixture
+def path(tmp_path):
+    KDE().fit(X, seed=0).save(tmp_path / "kde")
+    return tmp_path / "kde"
+
+
+def rewrite(path, tensors=None, **changes):
+    """Replaces tensors, and entries of the metadata, of a saved file; an entry that becomes None goes."""
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() | changes
+        tensors = tensors or {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, {name: value for name, value in metadata.items() if value is not None} or None)
+
+
+def refused(generator, path, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: .*{message}"):
+        generator.load(path)
+
+
+@pytest.mark.parametrize(
+    "generator", [KDE(), GaussianMixture(components=3, covariance="diag"), TrueMixture()], ids=repr
+)
+def test_same_sample_bit_for_bit(generator, tmp_path):
+    generator.fit(X, seed=3).save(tmp_path / "new" / "file.safetensors")
+    sample = generator.sample(1000, seed=4)
+    generator.state = None
+
+    assert torch.equal(
+        generator.load(str(tmp_path / "new" / "file.safetensors")).sample(1000, seed=4), sample
+    )
+
+
+@pytest.mark.parametrize("generator", [KDE(), GaussianMixture(components=3)], ids=repr)
+def test_layout_in_memory_does_not_matter(generator, tmp_path):
+    x = torch.rand(300, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    sample = generator.fit(x, seed=0).sample(1000, seed=1)
+    columns = x.T.contiguous().T
+
+    assert not columns.is_contiguous()
+    assert torch.equal(generator.fit(columns, seed=0).sample(1000, seed=1), sample)
+    generator.save(tmp_path / "file")
+    assert torch.equal(generator.load(tmp_path / "file").sample(1000, seed=1), sample)
+
+
+def test_rewriting_a_file_as_it_is_changes_nothing(path):
+    """So that the refusals below are due to what they change."""
+
+    rewrite(path)
+
+    assert torch.equal(KDE().load(path).sample(9, seed=0), KDE().fit(X, seed=0).sample(9, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"points": torch.zeros(3)}, r"points has shape \(3,\) where \(N, d\) is expected"),
+        ({"points": torch.zeros(3, 2, 1)}, r"points has shape \(3, 2, 1\) where \(N, d\) is expected"),
+        ({"points": torch.tensor([[0.0], [float("nan")]])}, "points holds something else than finite"),
+        ({"points": torch.tensor([[0.0], [float("inf")]])}, "points holds something else than finite"),
+        ({"points": torch.tensor([[0], [1]])}, "points holds something else than finite"),
+        ({"points": torch.ones(3, 2)}, "all 3 are equal"),
+        ({"points": torch.ones(1, 2)}, "has 1 points"),
+        ({"points": torch.ones(3, 0)}, r"expected shape \(N, d\)"),
+        ({"other": torch.zeros(3, 2)}, r"holds tensors \['other'\] where \['points'\] are expected"),
+        ({"points": X, "more": X.clone()}, r"holds tensors \['more', 'points'\] where"),
+    ],
+)
+def test_bad_tensors(path, tensors, message):
+    rewrite(path, tensors)
+    refused(KDE(), path, message)
+
+
+def test_shapes_that_do_not_fit_together(tmp_path):
+    generator = GaussianMixture(components=2).fit(X, seed=0)
+    generator.state["weights"] = torch.ones(3) / 3
+    generator.save(tmp_path / "mixture")
+
+    refused(
+        GaussianMixture(components=2), tmp_path / "mixture", r"means has shape \(2, 2\) where \(k, v\) is"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "pt"}, "not a file that cgm has saved"),
+        ({"format": None}, "not a file that cgm has saved"),
+        ({"settings": None}, "not a file that cgm has saved"),
+        ({"format": None, "class": None, "settings": None}, "not a file that cgm has saved"),
+        ({"class": "GaussianMixture"}, "saved by GaussianMixture, it can't be loaded as KDE"),
+        (
+            {"settings": '{"bandwidth": 0.5}'},
+            r'saved with the settings \{"bandwidth": 0.5\}, but here they are',
+        ),
+        ({"settings": "{"}, "Expecting property name"),
+    ],
+)
+def test_bad_metadata(path, changes, message):
+    rewrite(path, **changes)
+    refused(KDE(), path, message)
+
+
+def test_other_generator_or_settings(path):
+    refused(GaussianMixture(), path, "saved by KDE, it can't be loaded as GaussianMixture")
+    refused(KDE(0.5), path, "use the same settings, or fit again")
+
+    KDE(1).fit(X, seed=0).save(path)
+    assert KDE(1.0).load(path).bandwidth == 1.0
+
+
+@pytest.mark.parametrize("length", [0, 4, 8, 60, -1])
+def test_truncated(path, length):
+    path.write_bytes(path.read_bytes()[:length])
+    refused(KDE(), path, "not a file that cgm has saved, or a damaged one")
+
+
+def test_no_file(tmp_path):
+    refused(KDE(), tmp_path, "not a file that cgm has saved")
+    with pytest.raises(FileNotFoundError, match="kde: there is no such file"):
+        KDE().load(tmp_path / "kde")
+
+
+def test_a_load_that_fails_leaves_the_generator_as_it_was(path):
+    generator = KDE().load(path)
+    sample = generator.sample(5, seed=0)
+    path.write_bytes(b"")
+
+    refused(generator, path, "damaged")
+    assert torch.equal(generator.sample(5, seed=0), sample)
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_save_that_fails_leaves_the_file_as_it_was(path, monkeypatch, step):
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(OSError, match="no space left"):
+        KDE().fit(X + 1, seed=0).save(path)
+
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == ["kde"]
+
+
+def test_not_fitted(tmp_path):
+    for call in (lambda: KDE().sample(1, seed=0), lambda: KDE().save(tmp_path / "kde")):
+        with pytest.raises(ValueError, match="KDE is not fitted; call fit or load first"):
+            call()
