@@ -1,5 +1,7 @@
 """Refuses bad input early, with errors that name the setting, the value and the remedy."""
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
@@ -32,3 +34,40 @@ def check_points(x: Tensor, name: str, width: int | None = None, least: int = 1)
         raise ValueError(f"{name}: row {row} holds NaN or infinity; drop or impute such rows first")
 
     return x
+
+
+def check_labels(y: Tensor, name: str, n_classes: int | None = None) -> Tensor:
+    r"""Checks that $y$ holds classes $0, \dots, m - 1$ and returns it.
+
+    Arguments:
+        y: The classes, of shape $(N)$, $N \geq 1$.
+        name: What the labels are called in an error.
+        n_classes: The number of classes $m$. Any, if `None`.
+
+    Raises:
+        ValueError: If $y$ is empty, has another shape, or holds anything but classes.
+    """
+
+    if not isinstance(y, Tensor) or y.dim() != 1 or y.is_floating_point() or y.dtype == torch.bool:
+        got = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+        raise ValueError(f"{name}: expected a tensor of integers of shape (N), got {got}")
+    if len(y) == 0:
+        raise ValueError(f"{name}: has no labels, at least 1 is needed")
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or (n_classes is not None and high >= n_classes):
+        last = "" if n_classes is None else f" to {n_classes - 1}"
+        raise ValueError(f"{name}: run from {low} to {high}, but classes are numbered from 0{last}")
+
+    return y
+
+
+def check_whole(setting: str, value: int, least: int, most: int | None = None) -> None:
+    """Checks that a setting is a whole number of the right size.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+
+    if not isinstance(value, Integral) or value < least or (most is not None and value > most):
+        limits = f"from {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{setting}={value}: expected a whole number {limits}")

@@ -14,8 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from torch import Tensor
 
-from .checks import check_points
-from .metrics import check_labels
+from .checks import check_labels, check_points
 from .progress import progress
 
 Labelled = tuple[Tensor, Tensor]  # points (N, d) and their classes (N)
@@ -48,8 +47,7 @@ def label_synthetic(x: Tensor, y: Tensor, synthetic: Tensor, n_neighbors: int = 
     check_points(synthetic, "labelling: synthetic points", width=x.shape[1])
     if not 1 <= n_neighbors <= len(points):
         raise ValueError(
-            f"downstream.n_neighbors={n_neighbors}: must be between 1 and the number of real points, "
-            f"{len(points)}"
+            f"downstream.n_neighbors={n_neighbors}: must be between 1 and the number of real points, {len(points)}"
         )
     labeller = KNeighborsClassifier(n_neighbors).fit(points, classes)
 
@@ -149,9 +147,7 @@ class SVM(Task):
             raise ValueError(f"downstream.C={self.C}: must be a positive number")
         if isinstance(self.gamma, str):
             if self.gamma not in ("scale", "auto"):
-                raise ValueError(
-                    f"downstream.gamma={self.gamma}: must be 'scale', 'auto' or a positive number"
-                )
+                raise ValueError(f"downstream.gamma={self.gamma}: must be 'scale', 'auto' or a positive number")
         elif not 0 < self.gamma < float("inf"):
             raise ValueError(f"downstream.gamma={self.gamma}: must be 'scale', 'auto' or a positive number")
         if self.n_jobs is not None and self.n_jobs < 1:
@@ -174,17 +170,17 @@ class SVM(Task):
 
         test_x, test_y = _arrays(*test, "downstream: test points")
         width = test[0].shape[1:]
-        before = [_arrays(x, y, f"downstream: party {i}", width) for i, (x, y) in enumerate(parties)]
+        before = [_arrays(x, y, f"downstream: party {i + 1}", width) for i, (x, y) in enumerate(parties)]
         after = []
         for party, beta, x, y in rewards:
             if not 0 <= party < len(before):
                 raise ValueError(
-                    f"downstream: a reward is for party {party}, but there are {len(before)} parties"
+                    f"downstream: a reward is for party {party} (from 0), but there are {len(before)} parties"
                 )
             if len(x) == 0:
                 after.append(before[party])
                 continue
-            reward = _arrays(x, y, f"downstream: reward of party {party}, beta={beta:g}", width)
+            reward = _arrays(x, y, f"downstream: reward of party {party + 1}, beta={beta:g}", width)
             after.append(tuple(np.concatenate(pair) for pair in zip(before[party], reward, strict=True)))
 
         def accuracy(training: tuple[NDArray, NDArray]) -> tuple[float | None, str | None]:
@@ -206,9 +202,7 @@ class SVM(Task):
 
         return entries
 
-    def _accuracy(
-        self, x: NDArray, y: NDArray, test_x: NDArray, test_y: NDArray
-    ) -> tuple[float | None, str | None]:
+    def _accuracy(self, x: NDArray, y: NDArray, test_x: NDArray, test_y: NDArray) -> tuple[float | None, str | None]:
         """Returns the accuracy, or else why there is none."""
 
         if (y == y[0]).all():

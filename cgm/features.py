@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA as ScikitPCA
 from torch import Tensor
 
 from .checks import check_points
-from .generators.base import Fitted, random_state
+from .fitted import Fitted, random_state
 
 
 class Features(Fitted, ABC):
@@ -95,9 +95,7 @@ class PCA(Features):
                 f"{points.shape[0]} points in {points.shape[1]} dimensions"
             )
         if (points == points[:1]).all():
-            raise ValueError(
-                f"points to fit features to: all {len(points)} are equal, at least two must differ"
-            )
+            raise ValueError(f"points to fit features to: all {len(points)} are equal, at least two must differ")
 
         pca = ScikitPCA(self.components, random_state=random_state(seed)).fit(points)
 
@@ -105,9 +103,7 @@ class PCA(Features):
         variance = pca.explained_variance_
         rank = int((variance > variance[0] * max(points.shape) * torch.finfo(torch.float64).eps).sum())
         if rank < self.components:
-            raise ValueError(
-                f"features.components={self.components}: the points vary in {rank} directions, use {rank}"
-            )
+            raise ValueError(f"features.components={self.components}: the points vary in {rank} directions, use {rank}")
 
         # Products depend on the layout in memory, in the last digit; a file keeps none
         directions = torch.from_numpy(pca.components_).contiguous()

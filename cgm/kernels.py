@@ -312,9 +312,7 @@ def median_distance(x: Tensor, most: int = 2000) -> float:
     return median
 
 
-def resolve_lengthscale(
-    kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor, **search: float
-) -> Kernel:
+def resolve_lengthscale(kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor, **search: float) -> Kernel:
     """Replaces a length-scale that is a rule, `"fit"` or `"median"`, by the number that the rule gives.
 
     Arguments:

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import pearsonr, spearmanr
 from torch import Tensor
 
-from .checks import check_points
+from .checks import check_labels, check_points
 from .mmd import mmd2_unbiased
 
 if TYPE_CHECKING:
@@ -119,9 +119,7 @@ class Neighbours:
 
         rows = torch.as_tensor(rows).cpu().numpy()
         if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
-            raise ValueError(
-                f"reverse KL: rows must be integers of shape (N), got {rows.dtype} of {rows.shape}"
-            )
+            raise ValueError(f"reverse KL: rows must be integers of shape (N), got {rows.dtype} of {rows.shape}")
         if rows.size and not 0 <= rows.min() <= rows.max() < len(self._index):
             raise ValueError(
                 f"reverse KL: rows run from {rows.min()} to {rows.max()}, "
@@ -258,9 +256,7 @@ def correlation(x: Sequence, y: Sequence, kind: str = "pearson") -> Correlation:
         values = [_number(value) for value in side]
         missing = [i for i, value in enumerate(values) if value is None]
         if missing:
-            return Correlation(
-                None, f"{name} has no value at {', '.join(map(str, missing))} (counted from 0)"
-            )
+            return Correlation(None, f"{name} has no value at {', '.join(map(str, missing))} (counted from 0)")
         sides.append(np.array(values))
     if len(x) < 3:
         return Correlation(None, f"at least 3 pairs are needed, not {len(x)}")
@@ -318,9 +314,7 @@ def summarise(values: Sequence[float | None]) -> Summary:
     )
 
 
-def alpha_correlations(
-    alpha: Sequence, betas: Sequence[float], values: Mapping[str, Sequence]
-) -> dict[str, dict]:
+def alpha_correlations(alpha: Sequence, betas: Sequence[float], values: Mapping[str, Sequence]) -> dict[str, dict]:
     r"""Correlates the contributions with each metric for each $\beta$, and averages over $\beta$ (Fig. 2).
 
     Arguments:
@@ -346,10 +340,7 @@ def alpha_correlations(
         _check_table(metric, table, len(betas), len(alpha))
         kinds = []
         for kind in ("pearson", "spearman"):
-            pairs = {
-                f"beta={beta:g}": correlation(alpha, row, kind)
-                for beta, row in zip(betas, table, strict=True)
-            }
+            pairs = {f"beta={beta:g}": correlation(alpha, row, kind) for beta, row in zip(betas, table, strict=True)}
             kinds.append(_summary_of(pairs, "by_beta"))
         results[metric] = {**kinds[0], "spearman": kinds[1]}
 
@@ -385,7 +376,7 @@ def beta_correlations(betas: Sequence[float], values: Mapping[str, Sequence]) ->
     for metric, table in values.items():
         n = len(table[0]) if len(table) else 0
         _check_table(metric, table, len(betas), n)
-        columns = {f"party {i}": [row[i] for row in table] for i in range(n)}
+        columns = {f"party {i + 1}": [row[i] for row in table] for i in range(n)}
         pearson, spearman = {}, {}
         for party, column in columns.items():
             pearson[party] = correlation([betas[i] for i in finite], [column[i] for i in finite])
@@ -396,31 +387,6 @@ def beta_correlations(betas: Sequence[float], values: Mapping[str, Sequence]) ->
         results[metric] = {**pearson, "spearman": spearman}
 
     return results
-
-
-def check_labels(y: Tensor, name: str, n_classes: int | None = None) -> Tensor:
-    r"""Checks that $y$ holds classes $0, \dots, m - 1$ and returns it.
-
-    Arguments:
-        y: The classes, of shape $(N)$, $N \geq 1$.
-        name: What the labels are called in an error.
-        n_classes: The number of classes $m$. Any, if `None`.
-
-    Raises:
-        ValueError: If $y$ is empty, has another shape, or holds anything but classes.
-    """
-
-    if not isinstance(y, Tensor) or y.dim() != 1 or y.is_floating_point() or y.dtype == torch.bool:
-        got = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-        raise ValueError(f"{name}: expected a tensor of integers of shape (N), got {got}")
-    if len(y) == 0:
-        raise ValueError(f"{name}: has no labels, at least 1 is needed")
-    low, high = int(y.min()), int(y.max())
-    if low < 0 or (n_classes is not None and high >= n_classes):
-        last = "" if n_classes is None else f" to {n_classes - 1}"
-        raise ValueError(f"{name}: run from {low} to {high}, but classes are numbered from 0{last}")
-
-    return y
 
 
 def _array(x: Tensor, name: str, least: int = 1) -> NDArray:
@@ -451,8 +417,7 @@ def _check_ks(ks: Sequence[int], *sets: NDArray) -> None:
     for points in sets:
         if len(points) <= max(ks):
             raise ValueError(
-                f"reverse KL: {max(ks)} neighbours need {max(ks) + 1} or more distinct points, "
-                f"not {len(points)}"
+                f"reverse KL: {max(ks)} neighbours need {max(ks) + 1} or more distinct points, not {len(points)}"
             )
 
 

@@ -60,7 +60,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
         ValueError: If the name is empty or holds a folder.
     """
 
-    if not name or name != Path(name).name:
+    if name in ("", "..") or name != Path(name).name:
         raise ValueError(f"name={name!r}: expected the name of a file without its folder and ending")
 
     folder = Path(folder)
@@ -128,6 +128,8 @@ def reward_embedding(
 
     betas = sorted(rewards, key=float)
     own, own_labels = _labelled(own, own_labels, "own", None, len(classes))
+    if not len(own):
+        raise ValueError("own: holds no points, expected at least one")
     width = own.shape[1]
     sets, labels = [own], [own_labels]
     for beta in betas:
@@ -145,9 +147,7 @@ def reward_embedding(
     low, high = everything.min(axis=0), everything.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
     low, high = (low + high - span) / 2, (low + high + span) / 2
-    marks, fontsize = _class_marks(
-        (np.concatenate(drawn) - low) / span, np.concatenate(drawn_labels), classes, rng
-    )
+    marks, fontsize = _class_marks((np.concatenate(drawn) - low) / span, np.concatenate(drawn_labels), classes, rng)
 
     columns = min(len(betas), 4)
     rows = -(-len(betas) // columns)
@@ -163,15 +163,8 @@ def reward_embedding(
             z = 1 if color == BACKGROUND else 3 if len(x) == min(len(drawn[0]), len(drawn[k + 1])) else 2
             axes.scatter(*x.T, s=area, color=color, alpha=0.75, linewidths=0, zorder=z, rasterized=True)
         for place, name in marks:
-            outline = [withStroke(linewidth=2.0, foreground="white")]
-            style = {
-                "ha": "center",
-                "va": "center",
-                "fontweight": "bold",
-                "path_effects": outline,
-                "zorder": 5,
-            }
-            axes.text(*(low + place * span), name, fontsize=fontsize, **style)
+            text = axes.text(*(low + place * span), name, ha="center", va="center", fontsize=fontsize, zorder=5)
+            text.set(fontweight="bold", path_effects=[withStroke(linewidth=2.0, foreground="white")])
         title = rf"$\beta$ = {_beta(beta)}, $|G_{{{party + 1}}}|$ = {len(sets[k + 1]):,}"
         if len(drawn[k + 1]) < len(sets[k + 1]):
             title += f" ({len(drawn[k + 1]):,} drawn)"
@@ -186,29 +179,22 @@ def reward_embedding(
             axes.set_xlabel(f"{kind} 1", fontsize=9)
             axes.tick_params(labelbottom=True)
 
-    handles = []
-    layers = (
-        (own, drawn[0], OWN, "own points"),
-        (None, None, REWARD, "rewards"),
-        (rest, rest_drawn, BACKGROUND, "reference dataset $T$"),
-    )
-    for points, part, color, label in layers:
-        if points is not None:
-            label += (
-                f" ({len(points):,})"
-                if len(part) == len(points)
-                else f" ({len(part):,} of {len(points):,} drawn)"
-            )
-        if points is None or len(points):
-            style = {"linestyle": "", "marker": "o", "markersize": 6, "color": color}
-            handles.append(Line2D([], [], label=label, **style))
+    def counted(label: str, part: NDArray, points: NDArray) -> str:
+        number = f"{len(points):,}"
+        return f"{label} ({number})" if len(part) == len(points) else f"{label} ({len(part):,} of {number} drawn)"
+
+    names = {OWN: counted("own points", drawn[0], own), REWARD: "rewards"}
+    if len(rest):
+        names[BACKGROUND] = counted("reference dataset $T$", rest_drawn, rest)
+    handles = [
+        Line2D([], [], linestyle="", marker="o", markersize=6, color=color, label=label)
+        for color, label in names.items()
+    ]
     _legend(figure, handles, "lower")
 
     title = f"Party {party + 1}: own points and rewards"
     if width != 2:
-        count = len(
-            np.unique(np.concatenate([x[rows] for x, rows in zip([*sets, rest], kept, strict=True)]), axis=0)
-        )
+        count = len(np.unique(np.concatenate([x[rows] for x, rows in zip([*sets, rest], kept, strict=True)]), axis=0))
         title += f"\n{kind}{'' if kind == 'UMAP' else 's'} of {count:,} distinct points of dimension {width}"
         if any(len(rows) < len(x) for x, rows in zip([*sets, rest], kept, strict=True)):
             title += ", a random subset"
@@ -340,11 +326,7 @@ def value_curves(chains: Sequence["Chain"], record: Mapping[str, Any]) -> Figure
         for chain in sorted(mine, key=lambda chain: float(chain.beta)):
             # (1 + |G_i|): v before any point, then after each
             v = np.concatenate([[_number(chain.start)], np.asarray(chain.values, dtype=float).ravel()])
-            kept = (
-                np.unique(np.linspace(0, len(v) - 1, DRAWN).round().astype(int))
-                if len(v) > DRAWN
-                else range(len(v))
-            )
+            kept = np.unique(np.linspace(0, len(v) - 1, DRAWN).round().astype(int)) if len(v) > DRAWN else range(len(v))
             color, marker = styles[float(chain.beta)]
             axes.plot(np.arange(len(v))[kept], v[kept], color=color, linewidth=1.2)
             axes.plot(len(v) - 1, v[-1], color=color, marker=marker, markersize=5, linestyle="")
@@ -396,9 +378,7 @@ def correlations(record: Mapping[str, Any]) -> Figure:
     for row, (metric, entry) in enumerate(entries.items()):
         mean, sem, by_beta = entry["mean"], entry["sem"], entry["by_beta"]
         if len(by_beta) != len(betas):
-            raise ValueError(
-                f"correlations.{metric}.by_beta={by_beta}: expected a value for each beta of {betas}"
-            )
+            raise ValueError(f"correlations.{metric}.by_beta={by_beta}: expected a value for each beta of {betas}")
         if mean is None:
             reason = textwrap.shorten("; ".join(entry["reasons"]), 140, placeholder=" …")
             text = "\n".join(textwrap.wrap(f"n/a: {reason}", 70))
@@ -406,7 +386,8 @@ def correlations(record: Mapping[str, Any]) -> Figure:
             axes.text(0, row, text, va="center", ha="center", fontsize=8, color=INK, bbox=white)
             continue
         axes.barh(row, mean, height=0.6, xerr=sem, color="#56B4E9", ecolor=INK, capsize=3, zorder=1)
-        for beta, value, y in zip(betas, by_beta, row + _offsets(len(betas), 0.2), strict=True):
+        dots = zip(sorted(zip(betas, by_beta, strict=True)), row + _offsets(len(betas), 0.2), strict=True)
+        for (beta, value), y in dots:
             if value is not None:
                 color, marker = styles[beta]
                 axes.plot(value, y, color=color, marker=marker, markersize=4, linestyle="", zorder=3)
@@ -423,9 +404,7 @@ def correlations(record: Mapping[str, Any]) -> Figure:
     axes.grid(axis="x", color="#EEEEEE")
     axes.set_axisbelow(True)
     handles = [
-        Line2D(
-            [], [], color=color, marker=marker, markersize=4, linestyle="", label=rf"$\beta$ = {_beta(beta)}"
-        )
+        Line2D([], [], color=color, marker=marker, markersize=4, linestyle="", label=rf"$\beta$ = {_beta(beta)}")
         for beta, (color, marker) in styles.items()
     ]
     _legend(figure, handles, "upper")
@@ -547,9 +526,7 @@ def _class_marks(
         center = points[(density[y] - (np.mean(others, axis=0) if others else 0.0)).argmax()]
 
         lines = names[y].split("\n")
-        half = fontsize * np.array(
-            [0.0021 * max(map(len, lines)), 0.0036 * len(lines)]
-        )  # of a panel 2.5 inches wide
+        half = fontsize * np.array([0.0021 * max(map(len, lines)), 0.0036 * len(lines)])  # of a panel 2.5 inches wide
         places = np.clip(center + shifts, half, 1 - half)
         hidden = (np.abs(everything - places[:, None]) < half).all(axis=-1).sum(axis=1) / len(points)
         cost = hidden + 4 * np.linalg.norm(places - center, axis=1)
@@ -610,9 +587,7 @@ def _series(runs: Mapping[float, Mapping[int, Mapping[str, Any]]], key: str, n: 
 def _party_axes(n: int, rows: int) -> tuple[Figure, list[Axes]]:
     """Makes a figure of panels above one another with a place for each of n parties."""
 
-    figure = Figure(
-        figsize=(float(np.clip(0.45 * n + 3.0, 6.4, 13.0)), 3.0 * rows + 1.0), layout="constrained"
-    )
+    figure = Figure(figsize=(float(np.clip(0.45 * n + 3.0, 6.4, 13.0)), 3.0 * rows + 1.0), layout="constrained")
     panels = list(figure.subplots(rows, 1, sharex=True, squeeze=False).flat)
     for axes in panels:
         axes.set_xlim(-0.6, n - 0.4)

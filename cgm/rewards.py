@@ -37,6 +37,54 @@ class Scheme:
     left_out: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class RewardScheme:
+    r"""Holds how rewards are computed.
+
+    Arguments:
+        stable: Whether the lower bounds ask for stability (R6), see `lower_bounds`.
+        epsilon: The weight $\epsilon$ of $\rho$ in the linear program.
+        rho: The exponent $\rho$; optimised, if `None`.
+        growth: The factor by which $G$ grows while there is no solution (Sec. 4.1).
+        most_growth: The most that $G$ may grow to, as a multiple of its first size; 1 for not at all.
+    """
+
+    stable: bool = True
+    epsilon: float = 1e-3
+    rho: float | None = None
+    growth: float = 2.0
+    most_growth: float = 8.0
+
+    def __post_init__(self) -> None:
+        """Refuses settings that are out of range."""
+
+        if not 0 <= self.epsilon < np.inf:
+            raise ValueError(f"scheme.epsilon={self.epsilon}: must be finite and not negative")
+        if self.rho is not None and not 0 <= self.rho <= 1:
+            raise ValueError(f"scheme.rho={self.rho}: must lie between 0 and 1, or be null to be optimised")
+        if not 1 < self.growth < np.inf:
+            raise ValueError(f"scheme.growth={self.growth}: must be above 1")
+        if not 1 <= self.most_growth < np.inf:
+            raise ValueError(f"scheme.most_growth={self.most_growth}: must be at least 1")
+
+    def sizes(self, first: int) -> list[int]:
+        """Lists the sizes of G to be tried, one after the other."""
+
+        sizes = [first]
+        while sizes[-1] * self.growth <= self.most_growth * first:
+            sizes.append(round(sizes[-1] * self.growth))
+        return sizes
+
+    def solve(self, shapley: ShapleyValues, valuation: Valuation) -> tuple[Scheme, Tensor]:
+        """Computes the rewards, see `solve_scheme`, and the lower bounds that they were to keep."""
+
+        lower = lower_bounds(valuation, shapley.phi, self.stable)
+        scheme = solve_scheme(
+            shapley.alpha, lower, valuation.with_synthetic, self.epsilon, self.rho, valuation.party_values
+        )
+        return scheme, lower
+
+
 def lower_bounds(valuation: Valuation, phi: Tensor, stable: bool = True) -> Tensor:
     r"""Computes the least reward $v_i^{\min}$ that each party may be offered.
 
@@ -108,10 +156,7 @@ def solve_scheme(
         raise ValueError("scheme: alpha, lower, upper and party_values must all have the same shape (n,)")
     if not all(torch.isfinite(x).all() for x in (alpha, lower, upper, own)):
         raise ValueError("scheme: alpha, lower, upper and party_values must be finite")
-    if not 0 <= epsilon < np.inf:
-        raise ValueError(f"scheme.epsilon={epsilon}: must be finite and not negative")
-    if rho is not None and not 0 <= rho <= 1:
-        raise ValueError(f"scheme.rho={rho}: must lie between 0 and 1, or be null to be optimised")
+    RewardScheme(epsilon=epsilon, rho=rho)  # refuses what is out of range
     if not (alpha > 0).any():
         raise ValueError("scheme: no party has a positive Shapley value, there is nothing to share")
 
@@ -125,7 +170,10 @@ def solve_scheme(
         v_star = float((upper[members] / alpha[members] ** rho).min())
         above = lower[members] - v_star
         if above.max() > TOLERANCE * v_star:
-            i, j = int(members[above.argmax()]), int(members[(upper[members] / alpha[members] ** rho).argmin()])
+            i, j = (
+                int(members[above.argmax()]),
+                int(members[(upper[members] / alpha[members] ** rho).argmin()]),
+            )
             raise InfeasibleScheme(_crossing(i, j, lower, upper, f"scheme.rho={rho}"))
 
     rewards = own.clone()
@@ -133,9 +181,7 @@ def solve_scheme(
     return Scheme(v_star, float(rho), rewards, epsilon, tuple(torch.nonzero(alpha <= 0).flatten().tolist()))
 
 
-def _solve_program(
-    alpha: Tensor, lower: Tensor, upper: Tensor, epsilon: float, members: Tensor
-) -> tuple[float, float]:
+def _solve_program(alpha: Tensor, lower: Tensor, upper: Tensor, epsilon: float, members: Tensor) -> tuple[float, float]:
     """Solves the linear program for (log v*, ρ), written as min cᵀx subject to A x <= b (Sec. 4.1)."""
 
     bound = [int(i) for i in members if lower[i] > 0]

@@ -59,6 +59,35 @@ class Chain:
         return float((self.values > before).double().mean())
 
 
+@dataclass(frozen=True)
+class WeightedSampling:
+    r"""Holds how rewards are drawn; the arguments are those of `sample_rewards`."""
+
+    betas: Sequence[float] = (1.0, 2.0, 4.0, 8.0)
+    patience: float | None = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuses settings that are out of range."""
+
+        object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
+        if not self.betas or any(not beta >= 0 for beta in self.betas):
+            raise ValueError(
+                f"sampling.betas={list(self.betas)}: must be a list of numbers that are not negative (inf is allowed)"
+            )
+        if len(set(self.betas)) != len(self.betas):
+            raise ValueError(f"sampling.betas={list(self.betas)}: the same β stands there twice")
+        if self.patience is not None and not 0 < self.patience <= 1:
+            raise ValueError(
+                f"sampling.patience={self.patience}: must be a share of |G|, above 0 and at most 1, "
+                "or null for no limit"
+            )
+
+    def draw(self, valuation: Valuation, targets: Tensor, seed: int) -> list[Chain]:
+        """Draws the parties' rewards, see `sample_rewards`."""
+
+        return sample_rewards(valuation, targets, self.betas, seed, self.patience)
+
+
 def sample_rewards(
     valuation: Valuation,
     targets: Sequence[float] | Tensor,
@@ -104,9 +133,14 @@ def sample_rewards(
         ValueError: If a setting is out of its range.
     """
 
+    betas = WeightedSampling(betas, patience).betas  # refuses what is out of range
     targets = [float(r) for r in targets]
-    betas = [float(beta) for beta in betas]
-    _check_settings(valuation, targets, betas, seed, patience)
+    if len(targets) != valuation.n:
+        raise ValueError(f"targets: there are {len(targets)} for {valuation.n} parties")
+    if any(math.isnan(r) for r in targets):
+        raise ValueError(f"targets: {targets} holds NaN")
+    if seed < 0:
+        raise ValueError(f"seed={seed}: must not be negative")
 
     jobs = [(party, beta) for party in range(valuation.n) for beta in betas]
     state = _State(valuation, jobs, targets, seed, patience)
@@ -117,25 +151,6 @@ def sample_rewards(
                 state.accept(state.draw())
 
     return [state.chain(c) for c in range(len(jobs))]
-
-
-def _check_settings(
-    valuation: Valuation, targets: list[float], betas: list[float], seed: int, patience: float | None
-) -> None:
-    if len(targets) != valuation.n:
-        raise ValueError(f"targets: there are {len(targets)} for {valuation.n} parties")
-    if any(math.isnan(r) for r in targets):
-        raise ValueError(f"targets: {targets} holds NaN")
-    if not betas or any(not beta >= 0 for beta in betas):
-        raise ValueError(f"sampling.betas={betas}: must be a list of numbers that are not negative (inf is allowed)")
-    if len(set(betas)) != len(betas):
-        raise ValueError(f"sampling.betas={betas}: the same β stands there twice")
-    if seed < 0:
-        raise ValueError(f"seed={seed}: must not be negative")
-    if patience is not None and not 0 < patience <= 1:
-        raise ValueError(
-            f"sampling.patience={patience}: must be a share of |G|, above 0 and at most 1, or null for no limit"
-        )
 
 
 class _State:
@@ -178,9 +193,7 @@ class _State:
         self.best, self.since = self.start.copy(), np.zeros(len(jobs), dtype=np.int64)
         self.target = np.array([targets[i] for i in party])
         self.beta = torch.tensor([beta for _, beta in jobs], dtype=torch.float64, device=device)
-        self.rngs = [
-            np.random.default_rng([seed, i, int(np.float64(beta).view(np.uint64))]) for i, beta in jobs
-        ]
+        self.rngs = [np.random.default_rng([seed, i, int(np.float64(beta).view(np.uint64))]) for i, beta in jobs]
         self.indices: list[list[int]] = [[] for _ in jobs]
         self.values: list[list[float]] = [[] for _ in jobs]
         self.active = np.arange(len(jobs))

@@ -1,14 +1,17 @@
 r"""Shares the value of the grand coalition by Shapley values (Sec. 4, equation 5)."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .checks import check_whole
 from .progress import progress
 from .valuation import Valuation
 
+METHODS = ("auto", "exact", "equal_sizes", "sampled")
 MOST_EXACT = 20  # parties whose 2^n coalition values are listed
 
 
@@ -29,6 +32,29 @@ class ShapleyValues:
     stderr: Tensor
     method: str
     permutations: int = 0
+
+
+@dataclass(frozen=True)
+class ShapleyMethod:
+    """Holds how Shapley values are computed; the arguments are those of `shapley_values`."""
+
+    method: str = "auto"
+    tolerance: float = 0.01
+    most_permutations: int = 100_000
+
+    def __post_init__(self) -> None:
+        """Refuses settings that are out of range."""
+
+        if self.method not in METHODS:
+            raise ValueError(f"shapley.method={self.method!r}: expected one of {', '.join(METHODS)}")
+        if not 0 <= self.tolerance < math.inf:
+            raise ValueError(f"shapley.tolerance={self.tolerance}: must be finite and not negative")
+        check_whole("shapley.most_permutations", self.most_permutations, least=4)
+
+    def compute(self, valuation: Valuation, seed: int) -> ShapleyValues:
+        """Computes the Shapley values of the parties, see `shapley_values`."""
+
+        return shapley_values(valuation, self.method, self.tolerance, self.most_permutations, seed)
 
 
 def shapley_values(
@@ -60,6 +86,8 @@ def shapley_values(
         Equation (5).
     """
 
+    ShapleyMethod(method, tolerance, most_permutations)  # refuses what is out of range
+
     equal = len(set(valuation.sizes[:-1])) == 1
     if method == "auto":
         method = "exact" if valuation.n <= MOST_EXACT else "equal_sizes" if equal else "sampled"
@@ -79,9 +107,7 @@ def shapley_values(
     elif method == "sampled":
         phi, stderr, permutations = shapley_sampled(valuation, tolerance, most_permutations, seed)
     else:
-        raise ValueError(
-            f"shapley.method={method!r}: expected 'auto', 'exact', 'equal_sizes' or 'sampled'"
-        )
+        raise ValueError(f"shapley.method={method!r}: expected 'auto', 'exact', 'equal_sizes' or 'sampled'")
 
     if phi.max() <= 0:
         raise ValueError(
@@ -199,10 +225,7 @@ def shapley_sampled(
         Sampling Permutations for Shapley Value Estimation (Mitchell et al., 2022).
     """
 
-    if not tolerance >= 0:
-        raise ValueError(f"shapley.tolerance={tolerance}: must not be negative")
-    if most_permutations < 4:
-        raise ValueError(f"shapley.most_permutations={most_permutations}: must be at least 4")
+    ShapleyMethod("sampled", tolerance, most_permutations)  # refuses what is out of range
 
     n, t = valuation.n, valuation.t
     a, b = valuation.a.numpy(), valuation.b.numpy()

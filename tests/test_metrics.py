@@ -9,13 +9,13 @@ import pytest
 import scipy.linalg
 import torch
 
+from cgm.checks import check_labels
 from cgm.kernels import SquaredExponential
 from cgm.metrics import (
     Correlation,
     Neighbours,
     alpha_correlations,
     beta_correlations,
-    check_labels,
     correlation,
     fit_gaussian,
     neg_class_imbalance,

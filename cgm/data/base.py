@@ -39,9 +39,7 @@ class Dataset:
         check_points(self.x_test, f"dataset {self.name}, test part", width=self.x.shape[1], least=2)
         for x, y, part in ((self.x, self.y, "training"), (self.x_test, self.y_test, "test")):
             if y.shape != x.shape[:1]:
-                raise ValueError(
-                    f"dataset {self.name}: {len(x)} {part} points but labels of shape {tuple(y.shape)}"
-                )
+                raise ValueError(f"dataset {self.name}: {len(x)} {part} points but labels of shape {tuple(y.shape)}")
             if int(y.min()) < 0 or int(y.max()) >= len(self.classes):
                 raise ValueError(
                     f"dataset {self.name}: {part} labels run from {int(y.min())} to {int(y.max())}, "

@@ -12,8 +12,9 @@ import pandas as pd
 import torch
 from sklearn.datasets import fetch_openml
 
+from ..checks import check_whole
 from .base import Dataset
-from .splits import check_test_share, check_whole, hold_out
+from .splits import check_test_share, hold_out
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,7 @@ class CreditCard:
         check_whole("dataset.classes", self.classes, least=2)
         check_test_share(self.test_share)
         if self.path is not None and self.download:
-            raise ValueError(
-                f"dataset.path={self.path}: excludes dataset.download=true; set just one of the two"
-            )
+            raise ValueError(f"dataset.path={self.path}: excludes dataset.download=true; set just one of the two")
 
     def load(self, data_dir: str | None, seed: int) -> Dataset:
         """Reads the file (or fetches the data) and makes the dataset; `seed` draws the held-out part."""
@@ -73,9 +72,7 @@ class CreditCard:
 
         try:
             # The rows to hold out are drawn within ranges of amount; they then have no say in the edges.
-            train, test = hold_out(
-                np.searchsorted(amount_edges(amount, self.classes), amount), self.test_share, seed
-            )
+            train, test = hold_out(np.searchsorted(amount_edges(amount, self.classes), amount), self.test_share, seed)
             edges = amount_edges(amount[train], self.classes)
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
@@ -83,9 +80,7 @@ class CreditCard:
 
         spread = np.ptp(x[train], axis=0)  # (d)
         if (spread == 0).any():
-            raise ValueError(
-                f"{source}: column {columns[int(spread.argmin())]} has the same value in all rows"
-            )
+            raise ValueError(f"{source}: column {columns[int(spread.argmin())]} has the same value in all rows")
         x = torch.from_numpy((x - x[train].mean(axis=0)) / x[train].std(axis=0))
 
         return Dataset(
@@ -161,9 +156,7 @@ def amount_edges(amount: np.ndarray, classes: int) -> np.ndarray:
 
     edges = values[np.abs(upto - goals[:, None]).argmin(axis=1)]  # (m - 1, cuts) -> (m - 1)
     if (np.diff(edges) <= 0).any():
-        raise ValueError(
-            f"dataset.classes={classes}: the {len(amount)} amounts have too many ties for so many classes"
-        )
+        raise ValueError(f"dataset.classes={classes}: the {len(amount)} amounts have too many ties for so many classes")
 
     return edges
 

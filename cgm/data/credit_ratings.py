@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..checks import check_whole
 from .base import Dataset
-from .splits import check_whole
 
 CLASSES = 5
 VARIANCE = 1 / 200

@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import LongTensor, Tensor
+
+from ..checks import check_whole
 
 MOST_BY_DEFAULT = 1000
 """The most points that a party gets when `points_per_party` is left open."""
@@ -40,25 +42,11 @@ def hold_out(y: np.ndarray, test_share: float, seed: int) -> tuple[np.ndarray, n
     state = np.random.SeedSequence(seed, spawn_key=(HOLD_OUT,)).generate_state(1)
 
     try:
-        train, test = train_test_split(
-            np.arange(len(y)), test_size=test_share, stratify=y, random_state=int(state[0])
-        )
+        train, test = train_test_split(np.arange(len(y)), test_size=test_share, stratify=y, random_state=int(state[0]))
     except ValueError as error:
         raise ValueError(f"dataset.test_share={test_share}: won't do for {len(y)} rows: {error}") from error
 
     return np.sort(train), np.sort(test)
-
-
-def check_whole(setting: str, value: int, least: int, most: int | None = None) -> None:
-    """Checks that a setting is a whole number of the right size.
-
-    Raises:
-        ValueError: If it is anything else.
-    """
-
-    if not isinstance(value, Integral) or value < least or (most is not None and value > most):
-        limits = f"from {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{setting}={value}: expected a whole number {limits}")
 
 
 def check_test_share(test_share: float) -> None:
@@ -415,9 +403,7 @@ class Shares(Split):
 
         matrix = np.array(self.matrix)
         if matrix.shape[1] != n_classes:
-            raise ValueError(
-                f"split.matrix: has {matrix.shape[1]} columns, but the dataset has {n_classes} classes"
-            )
+            raise ValueError(f"split.matrix: has {matrix.shape[1]} columns, but the dataset has {n_classes} classes")
 
         return matrix / matrix.sum(axis=1, keepdims=True)
 

@@ -130,9 +130,7 @@ def _check_sample(rule: Callable, generator: Generator, x: Tensor) -> None:
         _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "it does")
     if generator.fixed:
         with rule("a generator that is fixed gives the same sample for every seed"):
-            _require(
-                torch.equal(generator.sample(DRAWS, seed=1), kept), "samples of the seeds 0 and 1 differ"
-            )
+            _require(torch.equal(generator.sample(DRAWS, seed=1), kept), "samples of the seeds 0 and 1 differ")
     else:
         with rule("another seed gives another sample, unless the generator declares itself fixed"):
             _require(not torch.equal(generator.sample(DRAWS, seed=1), kept), "seeds 0 and 1 give the same")

@@ -13,7 +13,8 @@ from sklearn.mixture import GaussianMixture as Mixture
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from .base import Generator, Units, random_state
+from ..fitted import random_state
+from .base import Generator, Units
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
 

@@ -9,7 +9,8 @@ import torch
 from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
-from .base import Generator, Units, random_state
+from ..fitted import random_state
+from .base import Generator, Units
 
 
 @dataclass(eq=False)

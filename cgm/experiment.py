@@ -1,0 +1,428 @@
+r"""Runs the whole way, from parties' data to rewards and what they are worth, station by station."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import metrics, plots
+from .checks import check_points, check_whole
+from .data import CreditRatings, Dataset, DatasetLoader, EqualDisjoint, Split
+from .downstream import SVM, Task
+from .features import Features, Identity
+from .generators import KDE, Generator
+from .kernels import Kernel, SquaredExponential, resolve_lengthscale
+from .record import Record, plain, rewards_of, snake, versions
+from .rewards import InfeasibleScheme, RewardScheme, Scheme, check_incentives
+from .sampling import Chain, WeightedSampling
+from .shapley import ShapleyMethod, ShapleyValues
+from .valuation import Valuation, check_parties, kernel_bounds
+
+log = logging.getLogger(__name__)
+
+FIT_FEATURES, FIT_GENERATOR, SAMPLE_POOL, PERMUTATIONS, EMBED = range(5)  # streams that a seed is split into
+KERNEL_SEARCH = {"low": 0.01, "high": 1000.0, "iterations": 20}
+
+
+@dataclass(frozen=True)
+class Parties:
+    r"""Holds the parties' data, reduced to the features that are valued.
+
+    Attributes:
+        x: The points $D_1, \dots, D_n$, each of shape $(N_i, d)$.
+        y: Their classes, each of shape $(N_i)$: for judging, never for valuing.
+        test: Held-out points, of shape $(M, d)$, and their classes.
+        classes: The names of the classes.
+    """
+
+    x: list[Tensor]
+    y: list[Tensor]
+    test: tuple[Tensor, Tensor]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    r"""Turns parties' data into fair synthetic rewards and measures what they are worth.
+
+    Arguments:
+        dataset: Loads labelled real points.
+        split: Deals them out to the parties.
+        generator: Is fitted to the pooled data, and draws the synthetic pool $G$.
+        features: Reduces points or images to the $d$ dimensions that are valued.
+        kernel: The kernel $k$ of the valuation.
+        kernel_search: The range in which a length-scale is looked for, see `fit_lengthscale`.
+        shapley: How Shapley values are computed.
+        scheme: How rewards are computed.
+        sampling: How rewards are drawn.
+        downstream: The task by which rewards are judged.
+        synthetic_size: The size of $G$; it grows if no rewards fit their bounds, see `RewardScheme`.
+        seed: The seed of everything random.
+        data_dir: The folder of data; the environment variable CGM_DATA or else `data`, if `None`.
+        device: Where tensors live, `"cpu"` or `"cuda"`.
+        figures: Whether to draw figures.
+        embedding_party: The party, from 1, whose rewards are drawn in the plane.
+
+    Example:
+        >>> experiment = Experiment(CreditRatings(), EqualDisjoint(), KDE(), synthetic_size=20_000)
+        >>> record = experiment.run("outputs/by-hand")  # doctest: +SKIP
+    """
+
+    dataset: DatasetLoader = field(default_factory=CreditRatings)
+    split: Split = field(default_factory=EqualDisjoint)
+    generator: Generator = field(default_factory=KDE)
+    features: Features = field(default_factory=Identity)
+    kernel: Kernel = field(default_factory=lambda: SquaredExponential("fit"))
+    kernel_search: Mapping[str, float] = field(default_factory=lambda: dict(KERNEL_SEARCH))
+    shapley: ShapleyMethod = field(default_factory=ShapleyMethod)
+    scheme: RewardScheme = field(default_factory=RewardScheme)
+    sampling: WeightedSampling = field(default_factory=WeightedSampling)
+    downstream: Task = field(default_factory=SVM)
+    synthetic_size: int = 10_000
+    seed: int = 0
+    data_dir: str | None = None
+    device: str = "cpu"
+    figures: bool = True
+    embedding_party: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuses settings that are out of range."""
+
+        check_whole("synthetic_size", self.synthetic_size, least=1)
+        check_whole("seed", self.seed, least=0)
+        check_whole("embedding_party", self.embedding_party, least=1)
+        unknown = set(self.kernel_search) - set(KERNEL_SEARCH)
+        if unknown:
+            raise ValueError(f"kernel_search: unknown options {sorted(unknown)}; there are {', '.join(KERNEL_SEARCH)}")
+        try:
+            torch.empty(0, dtype=torch.float64, device=self.device)
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise ValueError(f"device={self.device}: not to be had on this machine ({error}); use 'cpu'") from error
+
+    def run(self, output_dir: str | Path) -> Record:
+        """Runs the stations in order and writes what they give to a folder.
+
+        Arguments:
+            output_dir: The folder, made if there is none: `result.json`, `metrics.csv`, `rewards.npz`, figures.
+
+        Returns:
+            The record, as it was written.
+
+        Raises:
+            ValueError: If a setting or the data is bad; before any long work, where that can be known.
+            InfeasibleScheme: If no rewards fit their bounds, however large G.
+        """
+
+        folder = Path(output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        clock = Clock()
+
+        with clock("data"):
+            dataset = self.dataset.load(self.data_dir, self.seed)
+            log.info("dataset %s: %d points, %d held out", dataset.name, len(dataset.x), len(dataset.x_test))
+            rows = self.split.deal(dataset.y, len(dataset.classes), self.seed, dataset.ordered, dataset.classes)
+            if self.embedding_party > len(rows):
+                raise ValueError(f"embedding_party={self.embedding_party}: there are {len(rows)} parties")
+        with clock("features"):
+            parties = self._reduce(dataset, rows)
+        with clock("generator"):
+            pooled = torch.cat(parties.x if self.generator.space == "features" else [dataset.x[r] for r in rows])
+            self.generator.fit(pooled, self._seed(FIT_GENERATOR))
+
+        valuation, shapley, scheme, lower, warnings = self._value(parties, clock)
+        incentives = check_incentives(scheme, shapley, valuation, lower)
+        with clock("sampling"):
+            chains = self.sampling.draw(valuation, scheme.rewards, self.seed)
+            for chain in chains:
+                if not chain.reached:
+                    warnings.append(
+                        f"party {chain.party + 1}, β={chain.beta:g}: stopped at v = {chain.value:.6g} after "
+                        f"{len(chain.indices)} points, before it reached r_i = {chain.target:.6g}"
+                    )
+                    log.warning(warnings[-1])
+
+        with clock("labels"):
+            labels = self.downstream.label(torch.cat(parties.x), torch.cat(parties.y), valuation.synthetic.cpu())
+        with clock("metrics"):
+            table, missing = measure(valuation, chains, parties, labels)
+        with clock("downstream"):
+            accuracies = self._judge(valuation, chains, parties, labels, table, missing)
+        betas, by_metric = self.sampling.betas, by_beta(table, self.sampling.betas, valuation.n)
+        with np.errstate(all="ignore"):
+            correlations = metrics.alpha_correlations(shapley.alpha, betas, by_metric)
+            along_beta = {name: by_metric[name] for name in ("size", "neg_mmd2_unbiased")}
+            beta_correlations = metrics.beta_correlations(betas, along_beta)
+
+        bounds = kernel_bounds(valuation)
+        result = {
+            "dataset": dataset.name,
+            "split": snake(type(self.split).__name__),
+            "generator": snake(type(self.generator).__name__),
+            "features": snake(type(self.features).__name__),
+            "seed": self.seed,
+            "n_parties": valuation.n,
+            "classes": dataset.classes,
+            "points_per_party": valuation.sizes[:-1],
+            "dimensions": valuation.points.shape[1],
+            "t": valuation.t,
+            "synthetic_size": valuation.sizes[-1],
+            "kernel": {
+                "name": snake(valuation.kernel.name),
+                "lengthscale": valuation.kernel.lengthscale,
+                **bounds._asdict(),
+            },
+            "values": {
+                "party": valuation.party_values,
+                "grand": valuation.grand_value,
+                "lower": lower,
+                "upper": valuation.with_synthetic,
+            },
+            "shapley": shapley,
+            "scheme": scheme,
+            "incentives": incentives,
+            "sampling": [
+                {
+                    "party": c.party,
+                    "beta": c.beta,
+                    "size": len(c.indices),
+                    "target": c.target,
+                    "start": c.start,
+                    "value": c.value,
+                    "reached": c.reached,
+                    "increasing": c.increasing,
+                }
+                for c in chains
+            ],
+            "correlations": correlations,
+            "beta_correlations": beta_correlations,
+            "downstream": accuracies,
+            "missing": missing,
+            "warnings": warnings,
+        }
+        result["scheme"] = plain(scheme) | {"stable": self.scheme.stable}
+
+        if self.figures:
+            with clock("figures"):
+                self._draw(folder, plain(result), valuation, chains, parties, labels)
+        result |= {"settings": self, "seconds": clock.seconds, "versions": versions()}
+        record = Record(plain(result), table, rewards_of(chains), valuation.synthetic.cpu())
+        record.save(folder)
+
+        return record
+
+    def _seed(self, stream: int) -> int:
+        """Makes a seed for one use of the experiment's seed."""
+
+        return int(np.random.SeedSequence(self.seed, spawn_key=(stream,)).generate_state(1)[0])
+
+    def _reduce(self, dataset: Dataset, rows: Sequence[Tensor]) -> Parties:
+        """Reduces the parties' points and the held-out points to features, fitted to the pooled data."""
+
+        self.features.fit(dataset.x[torch.cat(list(rows))], self._seed(FIT_FEATURES))
+        x = [self.features.transform(dataset.x[r]) for r in rows]
+        check_parties(x, x[0])
+
+        return Parties(
+            x=x,
+            y=[dataset.y[r] for r in rows],
+            test=(self.features.transform(dataset.x_test), dataset.y_test),
+            classes=dataset.classes,
+        )
+
+    def _value(self, parties: Parties, clock: Clock) -> tuple[Valuation, ShapleyValues, Scheme, Tensor, list[str]]:
+        """Values the parties' data and computes their rewards; G grows while no rewards fit (Sec. 4.1)."""
+
+        warnings: list[str] = []
+        sizes = self.scheme.sizes(self.synthetic_size)
+        for size in sizes:
+            with clock("pool"):
+                pool = self.generator.sample(size, self._seed(SAMPLE_POOL))
+                if self.generator.space == "data":
+                    pool = self.features.transform(pool)
+                check_points(pool, "generator: synthetic pool", width=parties.x[0].shape[1], least=size)
+            x = [points.to(self.device) for points in parties.x]
+            pool = pool.double().to(self.device)
+            with clock("lengthscale"):
+                kernel = resolve_lengthscale(self.kernel, x, pool, **self.kernel_search)
+            with clock("valuation"):
+                valuation = Valuation(kernel, x, pool)
+                log.info(
+                    "length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, valuation.grand_value, valuation.t
+                )
+            with clock("shapley"):
+                shapley = self.shapley.compute(valuation, self._seed(PERMUTATIONS))
+            try:
+                with clock("scheme"):
+                    scheme, lower = self.scheme.solve(shapley, valuation)
+                break
+            except InfeasibleScheme as error:
+                if size == sizes[-1]:
+                    raise InfeasibleScheme(
+                        f"{error} (tried up to synthetic_size={size}, scheme.most_growth={self.scheme.most_growth:g})"
+                    ) from error
+                warnings.append(f"{error}; G grows from {size} points")
+                log.warning(warnings[-1])
+
+        for i in scheme.left_out:
+            warnings.append(
+                f"party {i + 1} has the Shapley value {float(shapley.phi[i]):.3g}, not positive: it is left out of "
+                "the linear program and keeps r_i = v(D_i)"
+            )
+            log.warning(warnings[-1])
+        log.info("α = %s, v* = %.6g, ρ = %.4g", [round(float(a), 4) for a in shapley.alpha], scheme.v_star, scheme.rho)
+        return valuation, shapley, scheme, lower, warnings
+
+    def _judge(
+        self,
+        valuation: Valuation,
+        chains: Sequence[Chain],
+        parties: Parties,
+        labels: Tensor,
+        table: list[tuple[int, float, str, float | None]],
+        missing: list[dict[str, Any]],
+    ) -> list[dict[str, Any]]:
+        """Runs the downstream task, and adds its accuracies to the table."""
+
+        pool = valuation.synthetic.cpu()
+        rewards = [(c.party, c.beta, pool[c.indices], labels[c.indices]) for c in chains]
+        accuracies = self.downstream.evaluate(list(zip(parties.x, parties.y, strict=True)), rewards, parties.test)
+        for entry in accuracies:
+            for name in ("accuracy", "accuracy_before"):
+                table.append((entry["party"], entry["beta"], name, entry[name]))
+                if entry[name] is None:
+                    missing.append(
+                        {"party": entry["party"], "beta": entry["beta"], "metric": name, "reason": entry["reason"]}
+                    )
+        return accuracies
+
+    def _draw(
+        self,
+        folder: Path,
+        result: dict[str, Any],
+        valuation: Valuation,
+        chains: Sequence[Chain],
+        parties: Parties,
+        labels: Tensor,
+    ) -> None:
+        """Draws the figures into the run's folder."""
+
+        pool, party = valuation.synthetic.cpu(), self.embedding_party - 1
+        rewards = {c.beta: (pool[c.indices], labels[c.indices]) for c in chains if c.party == party}
+        figures = {
+            "reward_sizes": plots.reward_sizes(result),
+            "reward_values": plots.reward_values(result),
+            "value_curves": plots.value_curves(chains, result),
+            "correlations": plots.correlations(result),
+            f"rewards_of_party_{party + 1}": plots.reward_embedding(
+                parties.x[party],
+                parties.y[party],
+                rewards,
+                parties.classes,
+                background=torch.cat([*parties.x, pool]),
+                seed=self._seed(EMBED),
+                party=party,
+            ),
+        }
+        for name, figure in figures.items():
+            plots.save(figure, folder, name)
+
+
+class Clock:
+    """Measures the seconds that each station takes."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, station: str) -> Iterator[None]:
+        """Adds the seconds that the block takes to a station's."""
+
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[station] = self.seconds.get(station, 0.0) + time.perf_counter() - begin
+
+
+def measure(
+    valuation: Valuation, chains: Sequence[Chain], parties: Parties, labels: Tensor
+) -> tuple[list[tuple[int, float, str, float | None]], list[dict[str, Any]]]:
+    r"""Measures how close each $D_i \cup G_i$ is to $T$ (Sec. 6), and its size and value.
+
+    Arguments:
+        valuation: The valuation that holds $T$.
+        chains: The rewards.
+        parties: The parties' data, with classes.
+        labels: The classes of the pool's points, of shape $(|G|)$.
+
+    Returns:
+        Rows (party, beta, metric, value), and for each value that is `None` its party, beta, metric and reason.
+    """
+
+    points = valuation.points.cpu()
+    everything = metrics.fit_gaussian(points)
+    first = valuation.block(valuation.n).start
+    table, missing = [], []
+    neighbours: metrics.Neighbours | ValueError
+    try:
+        neighbours = metrics.Neighbours(points)
+    except ValueError as error:
+        neighbours = error
+
+    def reverse_kl(rows: Tensor) -> float:
+        if isinstance(neighbours, ValueError):
+            raise neighbours
+        return neighbours.neg_reverse_kl(rows)
+
+    for c in chains:
+        block = valuation.block(c.party)
+        rows = torch.cat([torch.arange(block.start, block.stop), first + c.indices])
+        classes = torch.cat([parties.y[c.party], labels[c.indices]])
+        values = {
+            "size": lambda c=c: len(c.indices),
+            "value": lambda c=c: c.value,
+            "increasing": lambda c=c: c.increasing,
+            "neg_mmd2_unbiased": lambda c=c: -c.mmd2_unbiased,
+            "neg_reverse_kl": lambda rows=rows: reverse_kl(rows),
+            "neg_wasserstein2": lambda rows=rows: metrics.neg_wasserstein2(points[rows], everything),
+            "neg_class_imbalance": lambda y=classes: metrics.neg_class_imbalance(y, len(parties.classes)),
+        }
+        for name, compute in values.items():
+            reason = "no point was accepted"
+            try:
+                value = compute()
+            except ValueError as error:
+                value, reason = None, str(error)
+            table.append((c.party, c.beta, name, value))
+            if value is None:
+                missing.append({"party": c.party, "beta": c.beta, "metric": name, "reason": reason})
+
+    return table, missing
+
+
+CORRELATED = (
+    "neg_mmd2_unbiased",
+    "neg_reverse_kl",
+    "neg_wasserstein2",
+    "neg_class_imbalance",
+    "size",
+    "accuracy",
+)  # what is correlated with α
+
+
+def by_beta(
+    table: Sequence[tuple[int, float, str, float | None]], betas: Sequence[float], n: int
+) -> dict[str, list[list[float | None]]]:
+    """Arranges rows (party, beta, metric, value) as metric -> a row for each β -> a value for each party."""
+
+    value = {(party, beta, metric): value for party, beta, metric, value in table}
+    return {name: [[value[i, beta, name] for i in range(n)] for beta in betas] for name in CORRELATED}
