@@ -2,7 +2,9 @@ r"""Computes sums of the kernel, tile by tile, and the maximum mean discrepancy 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -10,11 +12,12 @@ from torch import Tensor
 
 from .checks import check_points
 from .progress import progress
+from .threads import workers
 
 if TYPE_CHECKING:
     from .kernels import Kernel
 
-TILE = 1024  # a tile of 1024 x 1024 doubles stays in the cache; nothing larger is ever made
+TILE = 512  # a tile of 512 x 512 doubles stays in the cache; nothing larger is ever made
 
 
 class KernelPass(NamedTuple):
@@ -55,27 +58,32 @@ def kernel_pass(kernel: Kernel, x: Tensor, sizes: Sequence[int]) -> KernelPass:
     starts = range(0, len(x), TILE)
     segments = {start: list(_segments(sizes, start, min(start + TILE, len(x)))) for start in starts}
     sums = torch.zeros(len(x), len(sizes), dtype=torch.float64, device=x.device)
-    least = torch.full((), torch.inf, dtype=torch.float64, device=x.device)
-    greatest = -least
+    least, greatest = math.inf, -math.inf
 
-    with progress(len(starts) * (len(starts) + 1) // 2, "kernel sums") as bar:
+    def tile(i: int, j: int) -> tuple[list[Tensor], list[Tensor], float, float]:
+        k = kernel(x[i : i + TILE], x[j : j + TILE])  # (TILE, TILE)
+        if i == j:
+            low, high = k.fill_diagonal_(math.inf).amin(), k.fill_diagonal_(-math.inf).amax()
+            k.fill_diagonal_(kernel.diagonal)
+        else:
+            low, high = torch.aminmax(k)
+        rows = [k[:, a:b].sum(1, dtype=torch.float64) for _, a, b in segments[j]]
+        columns = [k[a:b].sum(0, dtype=torch.float64) for _, a, b in segments[i] if i != j]
+        return rows, columns, float(low), float(high)
+
+    with workers() as pool, progress(len(starts) * (len(starts) + 1) // 2, "kernel sums") as bar:
         for i in starts:
-            for j in starts[i // TILE :]:
-                k = kernel(x[i : i + TILE], x[j : j + TILE])  # (TILE, TILE)
-                if i == j:
-                    least = torch.minimum(least, k.fill_diagonal_(torch.inf).amin())
-                    greatest = torch.maximum(greatest, k.fill_diagonal_(-torch.inf).amax())
-                    k.fill_diagonal_(kernel.diagonal)
-                else:
-                    low, high = torch.aminmax(k)
-                    least, greatest = torch.minimum(least, low), torch.maximum(greatest, high)
-                    for block, a, b in segments[i]:
-                        sums[j : j + TILE, block] += k[a:b].sum(0, dtype=torch.float64)
-                for block, a, b in segments[j]:
-                    sums[i : i + TILE, block] += k[:, a:b].sum(1, dtype=torch.float64)
+            right = starts[i // TILE :]
+            # computed side by side, added up in order: the same sums whatever the number of threads
+            for j, (rows, columns, low, high) in zip(right, pool.map(tile, repeat(i), right), strict=False):
+                for (block, _, _), row in zip(segments[j], rows, strict=True):
+                    sums[i : i + TILE, block] += row
+                for (block, _, _), column in zip(segments[i], columns, strict=False):
+                    sums[j : j + TILE, block] += column
+                least, greatest = min(least, low), max(greatest, high)
                 bar.update()
 
-    return KernelPass(sums, float(least), float(greatest))
+    return KernelPass(sums, least, greatest)
 
 
 def block_sums(kernel: Kernel, x: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -114,9 +122,14 @@ def cross_sums(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
     """
 
     sums = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for i in range(0, len(x), TILE):
-        for j in range(0, len(y), TILE):
-            sums[i : i + TILE] += kernel(x[i : i + TILE], y[j : j + TILE]).sum(1, dtype=torch.float64)
+    tiles = [(i, j) for i in range(0, len(x), TILE) for j in range(0, len(y), TILE)]
+
+    def tile(i: int, j: int) -> Tensor:
+        return kernel(x[i : i + TILE], y[j : j + TILE]).sum(1, dtype=torch.float64)
+
+    with workers() as pool:
+        for (i, _), part in zip(tiles, pool.map(tile, *zip(*tiles, strict=True)), strict=True):
+            sums[i : i + TILE] += part
 
     return sums
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .mmd import biased, unbiased
 from .progress import progress
+from .threads import workers
 from .valuation import Valuation
 
 TILE = 4096  # points of G that are looked at together: (chains, TILE) doubles stay in the cache
@@ -115,8 +116,8 @@ def sample_rewards(
 
     so that $h$ has the same $\bar\Delta$ as $\Delta$. Accepting $x$ changes $u$ by one kernel row, $k(\cdot, x)$.
 
-    All chains advance together. Each has a random stream of its own, made from the seed, the party and
-    $\beta$, and goes the same way alone as among others.
+    Chains advance together, in one batch for each core. Each has a random stream of its own, made from the
+    seed, the party and $\beta$, and goes the same way alone as among others.
 
     Arguments:
         valuation: The valuation that holds the parties' points and $G$.
@@ -143,14 +144,22 @@ def sample_rewards(
         raise ValueError(f"seed={seed}: must not be negative")
 
     jobs = [(party, beta) for party in range(valuation.n) for beta in betas]
-    state = _State(valuation, jobs, targets, seed, patience)
-    with progress(len(jobs), "sampling (chains)") as bar:
-        while len(state.active):
-            bar.update(state.retire())
-            if len(state.active):
-                state.accept(state.draw())
+    # on a processor a batch of chains for each core, on an accelerator a single one
+    batches = 1 if valuation.points.is_cuda else min(torch.get_num_threads(), len(jobs))
+    with workers() as pool, progress(len(jobs), "sampling (chains)") as bar:
 
-    return [state.chain(c) for c in range(len(jobs))]
+        def run(jobs: list[tuple[int, float]]) -> list[Chain]:
+            state = _State(valuation, jobs, targets, seed, patience)
+            while len(state.active):
+                bar.update(state.retire())
+                if len(state.active):
+                    state.accept(state.draw())
+            return [state.chain(c) for c in range(len(jobs))]
+
+        chains = [c for batch in pool.map(run, (jobs[k::batches] for k in range(batches))) for c in batch]
+
+    order = {job: k for k, job in enumerate(jobs)}
+    return sorted(chains, key=lambda chain: order[chain.party, chain.beta])
 
 
 class _State:
@@ -179,6 +188,7 @@ class _State:
         rows = valuation.sums[valuation.block(valuation.n)]  # (|G|, n + 1)
         self.a = torch.zeros(padded, dtype=torch.float64, device=device)
         self.a[: self.size] = rows.sum(1)
+        self.mean_a = self.a / valuation.t
 
         # u of a point that is not to be drawn is inf, so that h is -inf and its weight 0
         party = [i for i, _ in jobs]
@@ -222,7 +232,7 @@ class _State:
         beta = self.beta[torch.from_numpy(self.active)][:, None]
 
         def h(tile: slice) -> Tensor:  # (c, TILE)
-            return self.a[tile] / self.valuation.t - self.u[:, tile] / m
+            return self.mean_a[tile] - self.u[:, tile] / m
 
         low, high = [], []
         for tile in self.tiles:
@@ -250,7 +260,7 @@ class _State:
         width = self.tiles[0].stop
         columns = torch.from_numpy(chosen)[:, None] * width + torch.arange(width)  # (c, TILE)
         columns = columns.to(self.u.device)
-        gain = self.a[columns] / self.valuation.t - self.u.gather(1, columns) / m
+        gain = self.mean_a[columns] - self.u.gather(1, columns) / m
         mass = weights(gain).cpu().numpy().cumsum(1)
         level = np.minimum(level, np.nextafter(mass[:, -1], 0))  # rounding must not lead past the end
         return chosen * width + (mass <= level[:, None]).sum(1)

@@ -421,6 +421,7 @@ def test_embedding_draws_a_common_subset(monkeypatch):
     assert len(rest) == 1_000
     assert len(many | mine | rest) == plots.EMBEDDED
     assert len(few) / len(many) == pytest.approx(1 / 3, rel=0.15)
+    assert abs(np.mean(list(many), axis=0)).max() < 0.15  # drawn at random, not from one end
     assert mine <= {tuple(x) for x in own[:, :2]}
     assert len(mine) >= 200
     assert f"({len(many):,} drawn)" in figure.axes[0].get_title()

@@ -12,7 +12,7 @@ from torch import LongTensor, Tensor
 
 from ..checks import check_whole
 
-MOST_BY_DEFAULT = 1000
+MOST_BY_DEFAULT = 500
 """The most points that a party gets when `points_per_party` is left open."""
 
 # Keys of the random streams, so that one seed gives each use its own stream.
@@ -147,7 +147,7 @@ class Split(ABC):
     r"""Deals the rows of a dataset out to $n$ parties, by each party's shares of the classes.
 
     A split has the attribute `points_per_party`, the number of points of each party. `None` stands for as
-    many as the scarcest class allows, at most 1,000.
+    many as the scarcest class allows, at most 500.
     """
 
     points_per_party: int | None
@@ -262,7 +262,7 @@ class EqualDisjoint(Split):
     Arguments:
         n_parties: The number $n$ of parties.
         points_per_party: The points of each party. If `None`, as many as the scarcest class allows, at most
-            1,000.
+            500.
         majority: The share of a party's points in its own classes.
 
     Raises:
@@ -313,7 +313,7 @@ class Unequal(Split):
         n_parties: The number $n$ of parties, at least 3: with 2, one that has all classes evenly would leave
             the other all classes evenly as well.
         points_per_party: The points of each party. If `None`, as many as the scarcest class allows, at most
-            1,000.
+            500.
 
     Raises:
         ValueError: If there are fewer than 3 parties or 2 points per party.
@@ -357,7 +357,7 @@ class Shares(Split):
     Arguments:
         matrix: The share of each party's points by class, of shape $(n, m)$; one row a party, rows sum to 1.
         points_per_party: The points of each party. If `None`, as many as the scarcest class allows, at most
-            1,000.
+            500.
 
     Raises:
         ValueError: If the matrix has rows of different lengths, negative entries, or rows that don't sum to 1
@@ -418,7 +418,7 @@ class Dirichlet(Split):
     Arguments:
         n_parties: The number $n$ of parties.
         points_per_party: The points of each party. If `None`, as many as the scarcest class allows, at most
-            1,000.
+            500.
         concentration: The parameter of the distribution: near 0, a party has one class; large, all evenly.
 
     Raises:

@@ -1,0 +1,301 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from cgm.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
+from cgm.mmd import biased, block_sums, cross_sums, kernel_pass, mmd2_biased, mmd2_unbiased, unbiased
+
+KERNELS = {
+    "squared_exponential": (SquaredExponential(0.7), lambda r: np.exp(-(r**2) / (2 * 0.7**2))),
+    "laplacian": (Laplacian(0.9), lambda r: np.exp(-r / 0.9)),
+    "sum": (
+        Sum([RationalQuadratic(1.0, alpha=0.5), SquaredExponential(2.0)]),
+        lambda r: (1 + r**2) ** -0.5 + np.exp(-(r**2) / 8),
+    ),
+}
+
+
+@pytest.fixture(params=KERNELS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def matrix(name: str, x: Tensor, y: Tensor) -> np.ndarray:
+    """The full kernel matrix, straight from the formula."""
+
+    r = np.sqrt(((x.numpy()[:, None, :] - y.numpy()[None, :, :]) ** 2).sum(-1))
+    return KERNELS[name][1](r)
+
+
+def off_diagonal(k: np.ndarray) -> np.ndarray:
+    return k[~np.eye(len(k), dtype=bool)]
+
+
+class Counting(SquaredExponential):
+    """Notes the shape of every kernel matrix that it is asked for."""
+
+    shapes: list[tuple[int, int]] = []
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        self.shapes.append((len(x), len(y)))
+        return super().__call__(x, y)
+
+
+# --- block sums
+
+
+@pytest.mark.parametrize(("tile", "d"), [(3, 2), (7, 1), (10, 2), (39, 1), (40, 5), (1024, 2)])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [40],
+        [1] * 40,
+        [3, 2, 1, 2, 3, 29],  # blocks within a tile, and one over several
+        [20, 20],
+        [7, 14, 19],  # edges that coincide with those of tiles
+        [39, 1],
+    ],
+    ids=str,
+)
+def test_block_sums(monkeypatch: pytest.MonkeyPatch, name: str, tile: int, d: int, sizes: list[int]) -> None:
+    monkeypatch.setattr("cgm.mmd.TILE", tile)
+    x = normal(40, d)
+    k = matrix(name, x, x)
+    edges = np.cumsum([0, *sizes])
+    expected = np.stack([k[:, a:b].sum(1) for a, b in itertools.pairwise(edges)], axis=1)  # (t, blocks)
+
+    sums = block_sums(KERNELS[name][0], x, sizes)
+    assert sums.shape == (40, len(sizes))
+    assert sums.dtype == torch.float64
+    np.testing.assert_allclose(sums.numpy(), expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("tile", [3, 5, 1024])
+def test_least_and_greatest(monkeypatch: pytest.MonkeyPatch, name: str, tile: int) -> None:
+    """Wherever the closest and the farthest pair lie: in one tile, or in two."""
+
+    monkeypatch.setattr("cgm.mmd.TILE", tile)
+    for i, j in ((0, 1), (0, 15), (4, 11), (14, 15)):
+        x = normal(16, 2, seed=3 + i + j)
+        x[i] = x[j] + 0.01  # the closest pair
+        x[2] += 20  # the farthest pair holds this point
+        result = kernel_pass(KERNELS[name][0], x, [6, 10])
+        k = off_diagonal(matrix(name, x, x))
+        assert result.least == pytest.approx(k.min(), rel=1e-11)
+        assert result.greatest == pytest.approx(k.max(), rel=1e-12)
+        assert result.greatest < KERNELS[name][0].diagonal  # the diagonal itself does not count
+        torch.testing.assert_close(result.sums, block_sums(KERNELS[name][0], x, [6, 10]), rtol=0, atol=0)
+
+
+def test_copies_reach_the_diagonal(name: str) -> None:
+    kernel = KERNELS[name][0]
+    x = torch.cat([normal(5, 2), normal(5, 2)[2:3]])
+    result = kernel_pass(kernel, x, [6])
+    assert result.greatest == pytest.approx(kernel.diagonal, rel=1e-14)
+    assert result.greatest <= kernel.diagonal
+
+
+def test_two_points() -> None:
+    x = torch.tensor([[0.0], [3.0]], dtype=torch.float64)
+    result = kernel_pass(Laplacian(1.0), x, [1, 1])
+    e = math.exp(-3)
+    torch.testing.assert_close(result.sums, torch.tensor([[1, e], [e, 1]], dtype=torch.float64))
+    assert result.least == result.greatest == pytest.approx(e, rel=1e-14)
+
+
+def test_one_point() -> None:
+    assert block_sums(Sum([Laplacian(1.0), Laplacian(2.0)]), normal(1, 3), [1]).tolist() == [[2.0]]
+
+
+def test_the_diagonal_is_exact() -> None:
+    """k(x, x) is k*, whatever rounding makes of ‖x - x‖²."""
+
+    x = 1e4 * torch.arange(1, 30, dtype=torch.float64)[:, None] * torch.ones(1, 3, dtype=torch.float64) / 7
+    torch.testing.assert_close(
+        block_sums(SquaredExponential(1.0), x, [1] * 29), torch.eye(29, dtype=torch.float64), rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize(("t", "tile"), [(40, 7), (100, 16), (64, 64), (10, 64)])
+def test_half_the_kernel_is_computed(monkeypatch: pytest.MonkeyPatch, t: int, tile: int) -> None:
+    monkeypatch.setattr("cgm.mmd.TILE", tile)
+    monkeypatch.setattr(Counting, "shapes", [])
+    kernel_pass(Counting(1.0), normal(t, 2), [t - 3, 3])
+    assert max(max(shape) for shape in Counting.shapes) <= tile
+    evaluations = sum(n * m for n, m in Counting.shapes)
+    assert t * (t + 1) / 2 <= evaluations <= t * (t + tile) / 2
+
+
+def test_sums_in_double_precision() -> None:
+    """Single values bear rounding errors of 6e-8 that average out; sums in float32 are off by 1.5e-7."""
+
+    x = 0.1 * normal(1500, 2).float()
+    k = matrix("squared_exponential", x.double(), x.double())
+    expected = np.stack([k[:, :500].sum(1), k[:, 500:].sum(1)], axis=1)
+    sums = block_sums(KERNELS["squared_exponential"][0], x, [500, 1000])
+    assert sums.dtype == torch.float64
+    np.testing.assert_allclose(sums, expected, rtol=5e-8)
+
+
+@pytest.mark.parametrize("sizes", [[4, 5], [4, 7], [10, 0], [12, -2], [0, 10]], ids=str)
+def test_bad_sizes(sizes: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"block_sums: sizes=\[.*add up to 10 points"):
+        block_sums(SquaredExponential(1.0), normal(10, 2), sizes)
+
+
+def test_bad_points() -> None:
+    x = normal(10, 2)
+    x[4, 1] = math.nan
+    with pytest.raises(ValueError, match="block_sums: x: row 4 holds NaN or infinity"):
+        block_sums(SquaredExponential(1.0), x, [10])
+    with pytest.raises(ValueError, match="block_sums: x: expected floating-point"):
+        block_sums(SquaredExponential(1.0), torch.ones(3, 2, dtype=torch.int64), [3])
+
+
+# --- sums over two sets
+
+
+@pytest.mark.parametrize("tile", [3, 8, 1024])
+@pytest.mark.parametrize(("n", "m"), [(17, 9), (1, 20), (8, 16)])
+def test_cross_sums(monkeypatch: pytest.MonkeyPatch, name: str, tile: int, n: int, m: int) -> None:
+    monkeypatch.setattr("cgm.mmd.TILE", tile)
+    x, y = normal(n, 2), normal(m, 2, seed=1) + 0.3
+    sums = cross_sums(KERNELS[name][0], x, y)
+    assert sums.dtype == torch.float64
+    np.testing.assert_allclose(sums.numpy(), matrix(name, x, y).sum(1), rtol=1e-12)
+
+
+def test_cross_sums_never_exceed_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cgm.mmd.TILE", 6)
+    monkeypatch.setattr(Counting, "shapes", [])
+    cross_sums(Counting(1.0), normal(20, 2), normal(33, 2))
+    assert max(max(shape) for shape in Counting.shapes) <= 6
+    assert sum(n * m for n, m in Counting.shapes) == 20 * 33
+
+
+# --- equation (1)
+
+
+def plain_mmd2(name: str, s: Tensor, t: Tensor, own: bool) -> float:
+    """Equation (1), pair by pair; own: with the diagonals."""
+
+    ss, st, tt = (matrix(name, x, y) for x, y in ((s, s), (s, t), (t, t)))
+    mean = lambda k: k.mean() if own else off_diagonal(k).mean()  # noqa: E731
+    return float(mean(ss) - 2 * st.mean() + mean(tt))
+
+
+@pytest.mark.parametrize("tile", [4, 1024])
+@pytest.mark.parametrize(("s", "t"), [(2, 2), (5, 23), (23, 5), (12, 12)])
+def test_mmd(monkeypatch: pytest.MonkeyPatch, name: str, tile: int, s: int, t: int) -> None:
+    monkeypatch.setattr("cgm.mmd.TILE", tile)
+    x, y = normal(s, 2), 1.5 * normal(t, 2, seed=1) - 0.4
+    kernel = KERNELS[name][0]
+    assert mmd2_biased(kernel, x, y) == pytest.approx(plain_mmd2(name, x, y, True), rel=1e-12, abs=1e-14)
+    assert mmd2_unbiased(kernel, x, y) == pytest.approx(plain_mmd2(name, x, y, False), rel=1e-12, abs=1e-14)
+
+
+def test_mmd_of_a_subset(name: str) -> None:
+    """The paper's case: S is part of T, and pairs of a point with itself count in S x T."""
+
+    y = normal(20, 3)
+    x = y[4:11]
+    kernel = KERNELS[name][0]
+    assert mmd2_biased(kernel, x, y) == pytest.approx(plain_mmd2(name, x, y, True), rel=1e-12)
+    assert mmd2_unbiased(kernel, x, y) == pytest.approx(plain_mmd2(name, x, y, False), rel=1e-12)
+
+
+def test_mmd_in_closed_form() -> None:
+    """Two pairs of copies, far apart: k is 1 within a pair and 0 between the two."""
+
+    zero, far = torch.zeros(2, 1, dtype=torch.float64), torch.full((2, 1), 1e3, dtype=torch.float64)
+    k = SquaredExponential(1.0)
+    assert mmd2_biased(k, zero, far) == pytest.approx(2, rel=1e-14)
+    assert mmd2_unbiased(k, zero, far) == pytest.approx(2, rel=1e-14)
+    both = torch.cat([zero, far])
+    assert mmd2_biased(k, zero, both) == pytest.approx(1 - 1 + 1 / 2, rel=1e-14)
+    assert mmd2_unbiased(k, zero, both) == pytest.approx(1 - 1 + 1 / 3, rel=1e-14)
+
+
+def test_mmd_of_the_same_set(name: str) -> None:
+    kernel, x = KERNELS[name][0], normal(30, 2)
+    assert mmd2_biased(kernel, x, x.clone()) == pytest.approx(0, abs=1e-14)
+    assert mmd2_unbiased(kernel, x, x.clone()) < 0  # its diagonal is missing
+
+
+def test_mmd_of_normal_distributions() -> None:
+    """The unbiased estimate has its true value as its mean: N(0, 1) and N(1, 1), squared exponential."""
+
+    kernel, pairs = SquaredExponential(1.0), 100
+    estimates = [
+        mmd2_unbiased(kernel, normal(20, 1, seed=2 * i), normal(15, 1, seed=2 * i + 1) + 1) for i in range(pairs)
+    ]
+    # x - x' ~ N(m, 2): E exp(-(x - x')² / 2) = exp(-m² / 6) / sqrt(3)
+    truth = 2 * (1 - math.exp(-1 / 6)) / math.sqrt(3)
+    error = np.std(estimates, ddof=1) / math.sqrt(pairs)
+    assert abs(np.mean(estimates) - truth) < 4 * error
+    assert error < truth / 15
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 10**6),
+    s=st.integers(2, 12),
+    t=st.integers(2, 12),
+    d=st.integers(1, 4),
+    key=st.sampled_from(list(KERNELS)),
+)
+def test_properties_of_the_mmd(seed: int, s: int, t: int, d: int, key: str) -> None:
+    kernel = KERNELS[key][0]
+    x, y = normal(s, d, seed=seed), normal(t, d, seed=seed + 1) + 0.5
+    value = mmd2_biased(kernel, x, y)
+    assert value > 0  # a squared norm
+    assert mmd2_biased(kernel, y, x.flip(0)) == pytest.approx(value, rel=1e-10)
+    other = mmd2_unbiased(kernel, x, y)
+    assert mmd2_unbiased(kernel, y.flip(0), x) == pytest.approx(other, rel=1e-10, abs=1e-13)
+
+
+def test_from_sums() -> None:
+    """The two functions that chains use: sums over S x S, S x T and T x T of a matrix of ones and of an identity."""
+
+    s, t = 4, 10
+    assert biased(16, 40, 100, s, t) == pytest.approx(0, abs=1e-15)
+    assert unbiased(16, 40, 100, s, t, diagonal=1) == pytest.approx(0, abs=1e-15)
+    assert biased(4, 4, 10, s, t) == pytest.approx(1 / 4 - 2 / 10 + 1 / 10)  # S part of T
+    assert unbiased(4, 4, 10, s, t, diagonal=1) == pytest.approx(-2 / 10)
+    assert unbiased(8, 8, 20, s, t, diagonal=2) == pytest.approx(-4 / 10)
+
+
+def test_bad_sets() -> None:
+    kernel, x, y = SquaredExponential(1.0), normal(4, 2), normal(5, 2)
+    for mmd2 in (mmd2_biased, mmd2_unbiased):
+        with pytest.raises(ValueError, match="mmd2: t: has 3 columns where 2 are expected"):
+            mmd2(kernel, x, normal(5, 3))
+        with pytest.raises(ValueError, match="mmd2: s: has 0 points"):
+            mmd2(kernel, x[:0], y)
+        with pytest.raises(ValueError, match="mmd2: t: has 0 points"):
+            mmd2(kernel, x, y[:0])
+        broken = y.clone()
+        broken[2, 0] = math.inf
+        with pytest.raises(ValueError, match="mmd2: t: row 2 holds NaN or infinity"):
+            mmd2(kernel, x, broken)
+    with pytest.raises(ValueError, match="mmd2: s: has 1 points, at least 2"):
+        mmd2_unbiased(kernel, x[:1], y)
+    with pytest.raises(ValueError, match="mmd2: t: has 1 points, at least 2"):
+        mmd2_unbiased(kernel, x, y[:1])
+    assert mmd2_biased(kernel, x[:1], x[:1]) == pytest.approx(0, abs=1e-15)
+
+
+def test_a_kernel_whose_lengthscale_is_a_rule() -> None:
+    kernel: Kernel = SquaredExponential("fit")
+    with pytest.raises(ValueError, match=r"kernel\.lengthscale='fit'"):
+        mmd2_biased(kernel, normal(4, 2), normal(5, 2))
