@@ -26,8 +26,9 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-figures: $(VENV)/.ready  ## the paper's credit ratings beside the published numbers: outputs/paper/credit_ratings
-	$(BIN)/python experiments/credit_ratings.py
+figures: $(VENV)/.ready  ## the paper's credit ratings at full size, both splits: a few minutes
+	$(BIN)/cgm experiment=paper_credit_ratings dataset.reference=true hydra.run.dir=outputs/figures/equal_disjoint
+	$(BIN)/cgm experiment=paper_credit_ratings dataset.reference=true split=unequal hydra.run.dir=outputs/figures/unequal
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

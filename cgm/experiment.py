@@ -208,7 +208,8 @@ class Experiment:
             "missing": missing,
             "warnings": warnings,
         }
-        result["scheme"] = plain(scheme) | {"stable": self.scheme.stable}
+        spread = float(scheme.rewards.max() - scheme.rewards.min())
+        result["scheme"] = plain(scheme) | {"stable": self.scheme.stable, "spread": spread}
 
         if self.figures:
             with clock("figures"):

@@ -112,12 +112,21 @@ class Record:
         r = self.result
         betas = list(dict.fromkeys(entry["beta"] for entry in r["sampling"]))
         sizes = {(entry["party"], entry["beta"]): entry for entry in r["sampling"]}
-        head = ["party", "α", "v(D_i)", "r_i", "v(D_i∪G)", *(f"|G_i| β={beta:g}" for beta in map(float, betas))]
+        head = [
+            "party",
+            "α",
+            "v(D_i)",
+            "v_min",
+            "r_i",
+            "v(D_i∪G)",
+            *(f"|G_i| β={beta:g}" for beta in map(float, betas)),
+        ]
         rows = [head]
         for i in range(r["n_parties"]):
             cells = (
                 r["shapley"]["alpha"][i],
                 r["values"]["party"][i],
+                r["values"]["lower"][i],
                 r["scheme"]["rewards"][i],
                 r["values"]["upper"][i],
             )
@@ -131,19 +140,18 @@ class Record:
         if not all(entry["reached"] for entry in r["sampling"]):
             lines.append("* stopped before v(D_i ∪ G_i) reached r_i")
 
-        scheme, rewards = r["scheme"], r["scheme"]["rewards"]
+        scheme = r["scheme"]
         lines.append(
             f"v* = {scheme['v_star']:.6f}, ρ = {scheme['rho']:.4f}, spread of rewards max r - min r = "
-            f"{max(rewards) - min(rewards):.4f}"
+            f"{scheme['spread']:.4f}"
         )
-        words = {True: "held", False: "NOT held", None: "not told"}
-        lines.append(
-            "incentives: "
-            + ", ".join(
-                f"{name} {words[r['incentives'][name]['holds']]}" for name in ("R1", "R2", "R3", "R4", "R5", "R6")
-            )
-        )
+        lines.append("incentives (slack): " + ", ".join(self._incentive(f"R{k}") for k in range(1, 7)))
         return "\n".join(lines)
+
+    def _incentive(self, name: str) -> str:
+        holds, slack = (self.result["incentives"][name][key] for key in ("holds", "slack"))
+        state = {True: "held", False: "NOT held", None: "not told"}[holds]
+        return f"{name} {state}" + ("" if slack is None else f" ({slack:.2g})")
 
 
 def rewards_of(chains: Iterable[Chain]) -> dict[tuple[int, float], Tensor]:

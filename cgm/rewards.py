@@ -263,7 +263,7 @@ def check_incentives(
     tolerance = TOLERANCE * max(abs(scheme.v_star), float(r.abs().max()))
 
     def at_least_zero(slack: Tensor | float, note: str) -> Incentive:
-        slack = float(slack)
+        slack = float(slack) + 0.0  # -0.0 would read oddly
         return Incentive(slack >= -tolerance, slack, note)
 
     checks = {

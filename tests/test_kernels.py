@@ -289,7 +289,7 @@ UNIT: list[tuple[Kernel, Formula]] = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("kernel", "formula"), UNIT, ids=lambda x: x.name if isinstance(x, Kernel) else "")
 def test_fit_lengthscale_is_plain_bisection(seed: int, kernel: Kernel, formula: Formula) -> None:
     parties, synthetic = problem(seed)
@@ -306,7 +306,7 @@ def test_fit_lengthscale_is_plain_bisection(seed: int, kernel: Kernel, formula: 
     assert min(values) >= 0 > min(below)
 
 
-@pytest.mark.parametrize(("low", "high", "iterations"), [(0.1, 50.0, 1), (0.1, 5.0, 7), (0.3, 700.0, 33)])
+@pytest.mark.parametrize(("low", "high", "iterations"), [(0.1, 50.0, 1), (0.1, 5.0, 7), (0.3, 700.0, 27)])
 def test_fit_lengthscale_obeys_its_range(low: float, high: float, iterations: int) -> None:
     kernel, formula = UNIT[0]
     parties, synthetic = problem(0)
@@ -342,12 +342,12 @@ def test_fit_lengthscale_of_random_parties(seed: int, spread: float, pool: int, 
 def test_fit_lengthscale_of_a_party_that_a_part_misrepresents() -> None:
     """Every other point is far from the others: what a part of the points has to say may be wrong."""
 
-    party, synthetic = normal(1000, 1), normal(3000, 1, seed=1)
+    party, synthetic = normal(1000, 1), normal(2000, 1, seed=1)
     party[::2] = 0.01 * party[::2] + 30
     kernel, formula = UNIT[2]
     for x in (party, party.roll(1, 0)):
-        fitted = fit_lengthscale(kernel, [x], synthetic, high=200.0, iterations=8)
-        expected = plain_bisection(formula, [x], synthetic, 0.01, 200.0, 8)
+        fitted = fit_lengthscale(kernel, [x], synthetic, high=200.0, iterations=6)
+        expected = plain_bisection(formula, [x], synthetic, 0.01, 200.0, 6)
         assert fitted.lengthscale == pytest.approx(expected, rel=1e-14)
 
 
@@ -359,16 +359,16 @@ def test_fit_lengthscale_when_any_will_do() -> None:
 
 def test_fit_lengthscale_works_tile_by_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     parties, synthetic = problem(1)
-    expected = fit_lengthscale(SquaredExponential("fit"), parties, synthetic)
-    monkeypatch.setattr("cgm.mmd.TILE", 5)
-    fitted = fit_lengthscale(SquaredExponential("fit"), parties, synthetic)
+    expected = fit_lengthscale(SquaredExponential("fit"), parties, synthetic, high=10.0, iterations=8)
+    monkeypatch.setattr("cgm.mmd.TILE", 11)
+    fitted = fit_lengthscale(SquaredExponential("fit"), parties, synthetic, high=10.0, iterations=8)
     assert fitted == expected
 
 
 def test_fit_lengthscale_in_double_precision() -> None:
     """Else the values that the valuation computes, in double precision, could be negative after all."""
 
-    for seed in range(4):
+    for seed in range(2):
         parties, synthetic = problem(seed)
         parties, synthetic = [x.float() for x in parties], synthetic.float()
         fitted = fit_lengthscale(SquaredExponential("fit"), parties, synthetic, iterations=40)

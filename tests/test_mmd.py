@@ -243,7 +243,7 @@ def test_mmd_of_normal_distributions() -> None:
     truth = 2 * (1 - math.exp(-1 / 6)) / math.sqrt(3)
     error = np.std(estimates, ddof=1) / math.sqrt(pairs)
     assert abs(np.mean(estimates) - truth) < 4 * error
-    assert error < truth / 15
+    assert error < truth / 10
 
 
 @settings(max_examples=40)
