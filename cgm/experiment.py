@@ -16,6 +16,7 @@ from torch import Tensor
 
 from . import metrics, plots
 from .checks import check_points, check_whole
+from .correlations import alpha_correlations, beta_correlations
 from .data import CreditRatings, Dataset, DatasetLoader, EqualDisjoint, Split
 from .downstream import SVM, Task
 from .features import Features, Identity
@@ -157,10 +158,8 @@ class Experiment:
         with clock("downstream"):
             accuracies = self._judge(valuation, chains, parties, labels, table, missing)
         betas, by_metric = self.sampling.betas, by_beta(table, self.sampling.betas, valuation.n)
-        with np.errstate(all="ignore"):
-            correlations = metrics.alpha_correlations(shapley.alpha, betas, by_metric)
-            along_beta = {name: by_metric[name] for name in ("size", "neg_mmd2_unbiased")}
-            beta_correlations = metrics.beta_correlations(betas, along_beta)
+        with_alpha = alpha_correlations(shapley.alpha, betas, by_metric)
+        with_beta = beta_correlations(betas, {name: by_metric[name] for name in ("size", "neg_mmd2_unbiased")})
 
         bounds = kernel_bounds(valuation)
         result = {
@@ -202,8 +201,8 @@ class Experiment:
                 }
                 for c in chains
             ],
-            "correlations": correlations,
-            "beta_correlations": beta_correlations,
+            "correlations": with_alpha,
+            "beta_correlations": with_beta,
             "downstream": accuracies,
             "missing": missing,
             "warnings": warnings,

@@ -127,9 +127,9 @@ def test_input_refused(task) -> None:
     x, y = parties[0]
     with pytest.raises(ValueError, match="for party 2, but there are 2 parties"):
         SVM().evaluate(parties, [(2, 1.0, x, y)], test)
-    with pytest.raises(ValueError, match=r"party 0: points of shape \(63,\) where \(64,\) is expected"):
+    with pytest.raises(ValueError, match=r"party 1: points of shape \(63,\) where \(64,\) is expected"):
         SVM().evaluate([(x[:, 1:], y)], [], test)
-    with pytest.raises(ValueError, match=r"reward of party 0, beta=2: .* points but 3 labels"):
+    with pytest.raises(ValueError, match=r"reward of party 1, beta=2: .* points but 3 labels"):
         SVM().evaluate(parties, [(0, 2.0, x, y[:3])], test)
     with pytest.raises(ValueError, match="test points, labels: expected a tensor of integers"):
         SVM().evaluate(parties, rewards, (test[0], test[1].double()))

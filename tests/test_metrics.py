@@ -10,19 +10,21 @@ import scipy.linalg
 import torch
 
 from cgm.checks import check_labels
-from cgm.kernels import SquaredExponential
-from cgm.metrics import (
+from cgm.correlations import (
     Correlation,
-    Neighbours,
     alpha_correlations,
     beta_correlations,
     correlation,
+    summarise,
+)
+from cgm.kernels import SquaredExponential
+from cgm.metrics import (
+    Neighbours,
     fit_gaussian,
     neg_class_imbalance,
     neg_mmd2_unbiased,
     neg_reverse_kl,
     neg_wasserstein2,
-    summarise,
 )
 
 
@@ -97,9 +99,7 @@ def test_kl_of_points_too_close_for_a_distance() -> None:
 
 @pytest.mark.parametrize("ks", [(2, 3, 4, 5, 6), (1, 4)])
 def test_neighbours_of_subsets(ks: tuple[int, ...]) -> None:
-    t = torch.cat(
-        [normal(150, 3), normal(20, 3), normal(30, 3, seed=2)]
-    )  # the first 20 points stand in it twice
+    t = torch.cat([normal(150, 3), normal(20, 3), normal(30, 3, seed=2)])  # the first 20 points stand in it twice
     neighbours = Neighbours(t, ks)
     for seed in range(5):
         rows = torch.randperm(200, generator=torch.Generator().manual_seed(seed))[: 30 * (seed + 1)]
@@ -144,9 +144,7 @@ def test_wasserstein_from_matrix_square_roots(d: int) -> None:
 
 def test_wasserstein_in_closed_form() -> None:
     x = normal(100, 1)
-    assert neg_wasserstein2(3 * x + 2, x) == pytest.approx(
-        -float((2 * x.mean() + 2) ** 2 + 4 * x.var()), rel=1e-12
-    )
+    assert neg_wasserstein2(3 * x + 2, x) == pytest.approx(-float((2 * x.mean() + 2) ** 2 + 4 * x.var()), rel=1e-12)
     assert neg_wasserstein2(x, x) == pytest.approx(0, abs=1e-14)
     assert neg_wasserstein2(x, x) <= 0
 
@@ -170,9 +168,7 @@ def test_class_imbalance() -> None:
     labels = torch.randint(4, (100,), generator=torch.Generator().manual_seed(0))
     counts = Counter(labels.tolist())
     assert neg_class_imbalance(labels, 6) == pytest.approx(-sum((n / 100) ** 2 for n in counts.values()) / 6)
-    assert neg_class_imbalance(torch.arange(10), 10) == pytest.approx(
-        -1 / 100
-    )  # the least imbalance, 1 / m^2
+    assert neg_class_imbalance(torch.arange(10), 10) == pytest.approx(-1 / 100)  # the least imbalance, 1 / m^2
     assert neg_class_imbalance(torch.full((7,), 3), 5) == -1 / 5  # the greatest
 
 
@@ -281,14 +277,14 @@ def test_correlations_of_beta() -> None:
     pearson = statistics.correlation([1, 2, 4], [40, 30, 15])
     assert result["by_party"] == [pytest.approx(pearson), None]
     assert result["mean"] == result["by_party"][0]
-    assert "party 1: all 3 entries of y are 7" in result["reasons"]
+    assert "party 2: all 3 entries of y are 7" in result["reasons"]
     assert "beta=inf is left out of Pearson's correlation" in result["reasons"]
     assert result["spearman"]["by_party"] == [pytest.approx(-1), None]
 
     few = beta_correlations([1, math.inf], {"size": [[1, 2], [3, 4]]})["size"]
     assert few["by_party"] == [None, None]
     assert few["mean"] is None
-    assert "party 0: at least 3 pairs are needed, not 1" in few["reasons"]
+    assert "party 1: at least 3 pairs are needed, not 1" in few["reasons"]
 
 
 def test_tables_refused() -> None:

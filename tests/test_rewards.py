@@ -15,6 +15,7 @@ from torch import Tensor
 from cgm.kernels import SquaredExponential
 from cgm.rewards import (
     InfeasibleScheme,
+    RewardScheme,
     Scheme,
     check_incentives,
     lower_bounds,
@@ -358,6 +359,12 @@ def test_given_rho(rho: float) -> None:
     )
 
 
+def test_given_rho_rectifies_by_the_own_value_not_by_the_bound() -> None:
+    args = [tensor(x) for x in ([0.2, 1.0], [0.6, 0.5], [0.9, 0.8])]
+    scheme = solve_scheme(*args, rho=1, party_values=tensor([0.3, 0.1]))
+    assert scheme.rewards.tolist() == pytest.approx([0.3, 0.8])
+
+
 def test_given_rho_refuses_a_lower_bound_above_the_greatest_reward() -> None:
     with pytest.raises(InfeasibleScheme, match=r"party 3's .* 0\.7 .* party 2's .* 0\.6 .*scheme\.rho=1"):
         solve_scheme(tensor([0.5, 1, 0.9]), tensor([0.1, 0.2, 0.7]), tensor([0.9, 0.6, 0.8]), rho=1)
@@ -436,6 +443,48 @@ def test_shapes(which: int, wrong: Tensor) -> None:
 def test_settings_out_of_range(setting: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"scheme\.{setting}={value}"):
         solve_scheme(tensor([1, 0.5]), tensor([0.1, 0.1]), tensor([0.5, 0.5]), **{setting: value})
+    with pytest.raises(ValueError, match=rf"scheme\.{setting}={value}"):
+        RewardScheme(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        *(("growth", x) for x in (1, 0.5, -2, math.nan, math.inf)),
+        *(("most_growth", x) for x in (0.99, 0, math.nan, math.inf)),
+    ],
+)
+def test_growth_out_of_range(setting: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"scheme\.{setting}={value}"):
+        RewardScheme(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("growth", "most_growth", "sizes"),
+    [(2.0, 8.0, [10, 20, 40, 80]), (3.0, 8.0, [10, 30]), (1.5, 3.0, [10, 15, 22]), (2.0, 1.0, [10])],
+)
+def test_sizes_of_the_pool(growth: float, most_growth: float, sizes: list[int]) -> None:
+    assert RewardScheme(growth=growth, most_growth=most_growth).sizes(10) == sizes
+
+
+def test_sizes_of_the_pool_grow_whatever_the_factor() -> None:
+    scheme = RewardScheme(growth=1.01, most_growth=1.2)
+    for first in (1, 10, 1000):
+        sizes = scheme.sizes(first)
+        assert sizes == sorted(set(sizes))
+        assert sizes[-1] <= 1.2 * first
+
+
+@pytest.mark.parametrize("rho", [None, 0.2])
+@pytest.mark.parametrize("stable", [True, False])
+def test_reward_scheme_solves(stable: bool, rho: float | None) -> None:
+    valuation = random_valuation(1, 3, 2.5)
+    shapley = shapley_values(valuation)
+    scheme, lower = RewardScheme(stable=stable, epsilon=0.1, rho=rho).solve(shapley, valuation)
+    assert torch.equal(lower, lower_bounds(valuation, shapley.phi, stable))
+    expected = solve_scheme(shapley.alpha, lower, valuation.with_synthetic, 0.1, rho, valuation.party_values)
+    assert scheme.rewards.tolist() == expected.rewards.tolist()
+    assert (scheme.rho, scheme.epsilon) == (expected.rho, None if rho else 0.1)
 
 
 @pytest.mark.parametrize("rho", [None, 0.5])

@@ -9,7 +9,7 @@ from scipy.stats import chi2_contingency, chisquare
 import cgm.sampling
 from cgm.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 from cgm.mmd import mmd2_biased, mmd2_unbiased
-from cgm.sampling import Chain, sample_rewards
+from cgm.sampling import Chain, WeightedSampling, sample_rewards
 from cgm.valuation import Valuation
 
 INF = math.inf
@@ -426,11 +426,19 @@ def test_target_that_takes_all_of_the_pool_is_reached() -> None:
         for chain in chains:
             assert chain.reached
             assert len(set(chain.indices.tolist())) == len(chain.indices)
-    above = valuation.with_synthetic + 1e-9
-    used_up = [len(chain.indices) == 40 for chain in sample_rewards(valuation, above, [0.0], seed=0, patience=None)]
-    last = sample_rewards(valuation, valuation.with_synthetic.amax().expand(3) + 1, [0.0], seed=0, patience=None)
-    assert [chain.reached for chain in last] == [False] * 3
-    assert len(used_up) == 3
+
+
+def test_chain_ends_with_the_very_point_that_reaches_the_target() -> None:
+    valuation = problem(size=40, n=2)
+    for k, whole in enumerate(sample_rewards(valuation, [FAR, FAR], [0.0, 3.0], seed=0, patience=None)):
+        peak, at = whole.values.max(0)
+        targets = [-1.0, -1.0]
+        for above, reached in ((0.0, True), (1e-10, False)):
+            targets[whole.party] = float(peak) + above
+            chain = sample_rewards(valuation, targets, [0.0, 3.0], seed=0, patience=None)[k]
+            assert chain.reached is reached
+            assert len(chain.indices) == (int(at) + 1 if reached else 40)
+            assert torch.equal(chain.indices, whole.indices[: len(chain.indices)])
 
 
 @pytest.mark.parametrize("patience", [1e-9, 0.05, 0.21, 1.0])
@@ -540,3 +548,15 @@ def test_bad_settings(change: dict, message: str) -> None:
     settings = {"targets": [0.1] * 3, "betas": [1.0], "seed": 0} | change
     with pytest.raises(ValueError, match=message):
         sample_rewards(problem(), **settings)
+    if not set(change) <= {"betas", "patience"}:
+        return
+    with pytest.raises(ValueError, match=message):
+        WeightedSampling(**change)
+
+
+def test_weighted_sampling_draws() -> None:
+    valuation = problem()
+    targets = valuation.with_synthetic * 0.9
+    chains = WeightedSampling(betas=[0, 3], patience=0.3).draw(valuation, targets, seed=4)
+    assert_same(chains, sample_rewards(valuation, targets, [0.0, 3.0], seed=4, patience=0.3))
+    assert WeightedSampling() == WeightedSampling(betas=(1.0, 2.0, 4.0, 8.0), patience=0.1)
