@@ -125,7 +125,7 @@ def test_settings_refused(settings: dict, message: str) -> None:
 def test_input_refused(task) -> None:
     parties, rewards, test = task
     x, y = parties[0]
-    with pytest.raises(ValueError, match="for party 2, but there are 2 parties"):
+    with pytest.raises(ValueError, match=r"for party 2 \(from 0\), but there are 2 parties"):
         SVM().evaluate(parties, [(2, 1.0, x, y)], test)
     with pytest.raises(ValueError, match=r"party 1: points of shape \(63,\) where \(64,\) is expected"):
         SVM().evaluate([(x[:, 1:], y)], [], test)

@@ -78,7 +78,7 @@ def test_reference_points(replay):
 
 def test_reference_parties(replay):
     dataset = CreditRatings(reference=True).load(None, seed=0)
-    parties = EqualDisjoint().deal(dataset.y, 5, seed=7, ordered=dataset.ordered)
+    parties = EqualDisjoint(points_per_party=1000).deal(dataset.y, 5, seed=7, ordered=dataset.ordered)
 
     taken = [0] * 5
     for i, party in enumerate(parties):
