@@ -1,6 +1,7 @@
 """Composes an experiment by Hydra, and runs it: `cgm` and `python -m cgm`."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,15 +56,13 @@ def keep_own_options(config: DictConfig, overrides: Sequence[str]) -> None:
 
 
 def explain(error: Exception) -> str:
-    """Says what was wrong, rather than where in the code it was noticed."""
+    """Says in one line what was wrong and in which group, rather than where in the code it was noticed."""
 
-    if not isinstance(error, InstantiationException):
-        return str(error)
-    cause = error.__cause__
-    where = f" (in {error.full_key})" if getattr(error, "full_key", None) else ""
-    if isinstance(cause, ValueError | OSError | ImportError | TypeError):
-        return f"{cause}{where}"
-    return str(error).replace("\n", " ")
+    key = re.search(r"^\s*full_key: (\S+)$", str(error), re.M)
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(re.sub(r"^\s*(full_key: |object_type=).*$", "", str(error), flags=re.M).split())
+    return text if key is None or key[1] in text else f"{text} (in {key[1]})"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Refuses bad input early, with errors that name the setting, the value and the remedy."""
 
+from collections.abc import Sequence
 from numbers import Integral
 
 import torch
@@ -34,6 +35,29 @@ def check_points(x: Tensor, name: str, width: int | None = None, least: int = 1)
         raise ValueError(f"{name}: row {row} holds NaN or infinity; drop or impute such rows first")
 
     return x
+
+
+def check_parties(parties: Sequence[Tensor], synthetic: Tensor) -> None:
+    r"""Refuses parties and pools that cannot be valued.
+
+    Arguments:
+        parties: The parties' points $D_1, \dots, D_n$, each of shape $(N_i, d)$.
+        synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
+
+    Raises:
+        ValueError: If a set of points is empty, not finite, or of another width, or if a party has fewer than
+            two points or only copies of one.
+    """
+
+    if not parties:
+        raise ValueError("parties: there are none; at least one is needed")
+
+    width = check_points(parties[0], "party 1", least=2).shape[1]
+    for i, x in enumerate(parties):
+        check_points(x, f"party {i + 1}", width=width, least=2)
+        if bool((x == x[0]).all()):
+            raise ValueError(f"party {i + 1}: all its {len(x)} points are equal; such data cannot be valued")
+    check_points(synthetic, "synthetic pool (synthetic_size)", width=width)
 
 
 def check_labels(y: Tensor, name: str, n_classes: int | None = None) -> Tensor:

@@ -3,10 +3,12 @@ r"""Runs the whole way, from parties' data to rewards and what they are worth, s
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor
 
 from . import metrics, plots
-from .checks import check_points, check_whole
+from .checks import check_parties, check_points, check_whole
 from .correlations import alpha_correlations, beta_correlations
 from .data import CreditRatings, Dataset, DatasetLoader, EqualDisjoint, Split
 from .downstream import SVM, Task
@@ -26,7 +28,7 @@ from .record import Record, plain, rewards_of, snake, versions
 from .rewards import InfeasibleScheme, RewardScheme, Scheme, check_incentives
 from .sampling import Chain, WeightedSampling
 from .shapley import ShapleyMethod, ShapleyValues
-from .valuation import Valuation, check_parties, kernel_bounds
+from .valuation import Valuation, kernel_bounds
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +106,10 @@ class Experiment:
         unknown = set(self.kernel_search) - set(KERNEL_SEARCH)
         if unknown:
             raise ValueError(f"kernel_search: unknown options {sorted(unknown)}; there are {', '.join(KERNEL_SEARCH)}")
+        low, high, iterations = (KERNEL_SEARCH | dict(self.kernel_search)).values()
+        if not (isinstance(low, Real) and isinstance(high, Real) and 0 < low < high < math.inf):
+            raise ValueError(f"kernel_search: low={low}, high={high}; needs numbers 0 < low < high")
+        check_whole("kernel_search.iterations", iterations, least=1, most=50)
         try:
             torch.empty(0, dtype=torch.float64, device=self.device)
         except (RuntimeError, AssertionError, TypeError) as error:
@@ -125,6 +131,7 @@ class Experiment:
 
         folder = Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "result.json").unlink(missing_ok=True)  # an earlier run's, which is no longer whole from here on
         clock = Clock()
 
         with clock("data"):

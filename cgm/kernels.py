@@ -6,11 +6,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import torch
 from torch import Tensor
 
-from .checks import check_points, check_whole
+from .checks import check_parties, check_points, check_whole
 from .mmd import block_sums, cross_sums
 from .progress import progress
 
@@ -39,8 +40,8 @@ class Kernel(ABC):
                 raise ValueError(
                     f"kernel.lengthscale={self.lengthscale!r}: expected a positive number, 'fit' or 'median'"
                 )
-        elif not 0 < self.lengthscale < math.inf:
-            raise ValueError(f"kernel.lengthscale={self.lengthscale}: must be positive and finite")
+        elif not isinstance(self.lengthscale, Real) or not 0 < self.lengthscale < math.inf:
+            raise ValueError(f"kernel.lengthscale={self.lengthscale}: expected a positive number, 'fit' or 'median'")
 
     @property
     def name(self) -> str:
@@ -62,7 +63,7 @@ class Kernel(ABC):
 
     @abstractmethod
     def profile(self, q: Tensor) -> Tensor:
-        r"""Computes $f(q)$ for squared distances in units of $\ell^2$; q may be overwritten."""
+        r"""Computes $f(q)$ for squared distances in units of $\ell^2$."""
 
     def with_lengthscale(self, lengthscale: Lengthscale) -> Kernel:
         """Returns the same kernel with another length-scale."""
@@ -92,7 +93,7 @@ class SquaredExponential(Kernel):
     def profile(self, q: Tensor) -> Tensor:
         """Computes exp(-q / 2)."""
 
-        return q.mul_(-0.5).exp_()
+        return q.mul(-0.5).exp_()
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class RationalQuadratic(Kernel):
     def profile(self, q: Tensor) -> Tensor:
         """Computes (1 + q / 2 alpha) ** -alpha."""
 
-        return q.mul_(0.5 / self.alpha).add_(1).pow_(-self.alpha)
+        return q.mul(0.5 / self.alpha).add_(1).pow(-self.alpha)
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class Laplacian(Kernel):
     def profile(self, q: Tensor) -> Tensor:
         """Computes exp(-sqrt(q))."""
 
-        return q.sqrt_().neg_().exp_()
+        return q.sqrt().neg().exp_()
 
 
 @dataclass(frozen=True, init=False)
@@ -211,7 +212,7 @@ def squared_distances(x: Tensor, y: Tensor, fast: bool = True) -> Tensor:
         raise ValueError(f"kernel: x has {x.shape[1]} columns and y has {y.shape[1]}; they must be equal")
 
     if not fast:
-        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square_()
+        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()
 
     # |x - y|² = [-2x, |x|², 1] · [y, 1, |y|²]; centred first, since the sum of large numbers loses the small one
     centre = x.mean(0)
@@ -219,7 +220,7 @@ def squared_distances(x: Tensor, y: Tensor, fast: bool = True) -> Tensor:
     xx, yy = x.square().sum(1, keepdim=True), y.square().sum(1, keepdim=True)
     x = torch.cat([-2 * x, xx, torch.ones_like(xx)], dim=1)  # (n, d + 2)
     y = torch.cat([y, torch.ones_like(yy), yy], dim=1)  # (m, d + 2)
-    return (x @ y.T).clamp_(min=0)
+    return (x @ y.T).clamp(min=0)
 
 
 def fit_lengthscale(
@@ -250,7 +251,7 @@ def fit_lengthscale(
         The kernel with the length-scale found.
 
     Raises:
-        ValueError: If $v(D_i) < 0$ for a party even at `high`.
+        ValueError: If $v(D_i) < 0$ for a party even at `high`, or if the points cannot be valued.
 
     References:
         Section 5.
@@ -259,6 +260,8 @@ def fit_lengthscale(
     if not 0 < low < high < math.inf:
         raise ValueError(f"kernel_search: low={low}, high={high}; needs 0 < low < high")
     check_whole("kernel_search.iterations", iterations, least=1, most=50)
+    check_parties(parties, synthetic)
+    parties, synthetic = [x.double() for x in parties], synthetic.double()  # as they are valued
 
     last = 2**iterations
 

@@ -24,6 +24,7 @@ from .files import write_whole
 from .sampling import Chain
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "umap-learn")
+COLUMNS = ["party", "beta", "metric", "value"]  # of metrics.csv
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class Record:
 
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["party", "beta", "metric", "value"])
+        writer.writerow(COLUMNS)
         writer.writerows(
-            [party, f"{beta:g}", metric, "" if value is None else repr(value)]
+            [party, repr(float(beta)).removesuffix(".0"), metric, "" if value is None else repr(value)]
             for party, beta, metric, value in self.metrics
         )
         write_whole(folder / "metrics.csv", table.getvalue().encode())
@@ -85,12 +86,14 @@ class Record:
         if not (folder / "result.json").is_file():
             raise FileNotFoundError(f"{folder}: no result.json, so there is no complete run in this folder")
         try:
-            result = json.loads((folder / "result.json").read_text())
-            with (folder / "metrics.csv").open(newline="") as file:
-                rows = list(csv.DictReader(file))
+            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+                header, *rows = csv.reader(file)
+            if header != COLUMNS:
+                raise ValueError(f"metrics.csv has the columns {header}")
             metrics = [
-                (int(r["party"]), float(r["beta"]), r["metric"], float(r["value"]) if r["value"] else None)
-                for r in rows
+                (int(party), float(beta), metric, float(value) if value else None)
+                for party, beta, metric, value in rows
             ]
             with np.load(folder / "rewards.npz", allow_pickle=False) as file:
                 arrays = {name: torch.from_numpy(file[name]) for name in file.files}

@@ -71,8 +71,8 @@ class RewardScheme:
         """Lists the sizes of G to be tried, one after the other."""
 
         sizes = [first]
-        while sizes[-1] * self.growth <= self.most_growth * first:
-            sizes.append(round(sizes[-1] * self.growth))
+        while max(sizes[-1] * self.growth, sizes[-1] + 1) <= self.most_growth * first:
+            sizes.append(max(int(sizes[-1] * self.growth), sizes[-1] + 1))
         return sizes
 
     def solve(self, shapley: ShapleyValues, valuation: Valuation) -> tuple[Scheme, Tensor]:
@@ -188,9 +188,16 @@ def _solve_program(alpha: Tensor, lower: Tensor, upper: Tensor, epsilon: float, 
     log_alpha = alpha.log().numpy()
     a = [[1, log_alpha[i]] for i in members] + [[-1, -log_alpha[i]] for i in bound]
     b = [float(upper[i].log()) for i in members] + [-float(lower[i].log()) for i in bound]
-    solution = linprog([-1, -epsilon], A_ub=a, b_ub=b, bounds=[(None, None), (0, 1)], method="highs")
+    solution = linprog(
+        [-1, -epsilon],
+        A_ub=a,
+        b_ub=b,
+        bounds=[(None, None), (0, 1)],
+        method="highs",
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},  # the least there are
+    )
     if solution.status == 0:
-        return tuple(solution.x)
+        return solution.x[0], min(max(solution.x[1], 0.0), 1.0)
     if solution.status != 2:
         raise RuntimeError(f"scheme: the linear program was not solved: {solution.message}")
 
@@ -215,8 +222,8 @@ def _refuse_nonpositive(members: Tensor, upper: Tensor) -> None:
 
 def _crossing(i: int, j: int, lower: Tensor, upper: Tensor, where: str) -> str:
     return (
-        f"scheme: no reward values fit their bounds: party {i + 1}'s lower bound v_min = {float(lower[i]):.6g} and "
-        f"party {j + 1}'s upper bound v(D_i ∪ G) = {float(upper[j]):.6g} cross at {where}; a larger synthetic_size, "
+        f"scheme: no reward values fit their bounds: party {i + 1}'s lower bound v_min = {float(lower[i]):.10g} and "
+        f"party {j + 1}'s upper bound v(D_i ∪ G) = {float(upper[j]):.10g} cross at {where}; a larger synthetic_size, "
         "scheme.stable=false or a given scheme.rho may help"
     )
 
@@ -293,10 +300,8 @@ def check_incentives(
     fairness["F4"] = Incentive(
         None,
         None,
-        "compares two games; guaranteed by Proposition 3b"
-        if guaranteed
-        else "compares two games; not guaranteed, since Proposition 3b's condition (ρ > 0 and "
-        "v_min <= v* α_i^ρ for all i) is not met",
+        "compares two games; Proposition 3b's condition (ρ > 0 and v_min <= v* α_i^ρ for all i) is "
+        + ("met: it holds against a game with the same v* and ρ" if guaranteed else "not met"),
     )
 
     told = [fairness[f] for f in ("F1", "F2", "F3")]

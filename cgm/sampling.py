@@ -16,6 +16,7 @@ from .threads import workers
 from .valuation import Valuation
 
 TILE = 4096  # points of G that are looked at together: (chains, TILE) doubles stay in the cache
+ROUNDING = 1e-13  # Δ's that differ by this share of k* or less are equal but for rounding
 NEARLY = 1e-12  # a target that is missed by this share of itself, a rounding error, is reached
 
 
@@ -121,7 +122,7 @@ def sample_rewards(
 
     Arguments:
         valuation: The valuation that holds the parties' points and $G$.
-        targets: The reward values $r_i$, of shape $(n)$.
+        targets: The reward values $r_i$, of shape $(n)$; one that is infinite asks for all of $G$.
         betas: The inverse temperatures $\beta \geq 0$, none twice.
         seed: The seed, not negative.
         patience: A chain gives up after this share of $|G|$ accepted points without a new best value. Never, if
@@ -212,7 +213,7 @@ class _State:
         return 2 * self.st / (self.s * self.valuation.t) - self.ss / self.s**2
 
     def _reached(self) -> np.ndarray:
-        return self._value() >= self.target - NEARLY * np.abs(self.target)
+        return self._value() >= self.target - NEARLY * np.abs(np.nan_to_num(self.target))
 
     def retire(self) -> int:
         """Takes out the chains that have come to an end, and counts them."""
@@ -234,6 +235,7 @@ class _State:
         def h(tile: slice) -> Tensor:  # (c, TILE)
             return self.mean_a[tile] - self.u[:, tile] / m
 
+        noise = ROUNDING * self.kernel.diagonal
         low, high = [], []
         for tile in self.tiles:
             gain = h(tile)
@@ -242,12 +244,13 @@ class _State:
         low, high = torch.stack(low, 1).amin(1, True), torch.stack(high, 1).amax(1, True)  # (c, 1)
 
         # exp(β (h - max) / (max - min)): the softmax of β Δ̄ but for a factor, and never above 1. The least scale
-        # keeps β = 0 from making 0 · inf of a dead point, and changes no other weight
-        scale = torch.where(high > low, beta / (high - low), 0).clamp(min=1e-200)
+        # keeps β = 0 from making 0 · inf of a dead point, the greatest one a huge β from making inf · 0 of the best;
+        # they change no other weight
+        scale = torch.where(high - low > noise, beta / (high - low), 0).clamp(min=1e-200, max=1e300)
 
         def weights(gain: Tensor) -> Tensor:
             w = ((gain - high) * scale).exp_()
-            return torch.where(beta == torch.inf, (gain == high).double(), w) if greedy else w
+            return torch.where(beta == torch.inf, (gain >= high - noise).double(), w) if greedy else w
 
         greedy = bool((beta == torch.inf).any())
         mass = torch.stack([weights(h(tile)).sum(1) for tile in self.tiles], 1).cpu().numpy().cumsum(1)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checks import check_points
+from .checks import check_parties, check_points
 from .kernels import Kernel
 from .mmd import block_sums, cross_sums, kernel_pass
 
@@ -174,20 +174,6 @@ class Valuation:
     def _value(self, blocks: list[int]) -> float:
         s = sum(self.sizes[i] for i in blocks)
         return 2 * float(self._a[blocks].sum()) / (s * self.t) - float(self._b[blocks][:, blocks].sum()) / s**2
-
-
-def check_parties(parties: Sequence[Tensor], synthetic: Tensor) -> None:
-    """Refuses parties and pools that cannot be valued, see `Valuation`."""
-
-    if not parties:
-        raise ValueError("parties: there are none; at least one is needed")
-
-    width = check_points(parties[0], "party 1", least=2).shape[1]
-    for i, x in enumerate(parties):
-        check_points(x, f"party {i + 1}", width=width, least=2)
-        if bool((x == x[0]).all()):
-            raise ValueError(f"party {i + 1}: all its {len(x)} points are equal; such data cannot be valued")
-    check_points(synthetic, "synthetic pool (synthetic_size)", width=width)
 
 
 def nonnegative_bound(s: np.ndarray | int, t: int, eta: float, diagonal: float = 1.0) -> np.ndarray | float:

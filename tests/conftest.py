@@ -16,10 +16,10 @@ settings.load_profile("cgm")
 
 @pytest.fixture(autouse=True)
 def _global_state_stays() -> Iterator[None]:
-    """Fails a test that leaves torch with other defaults, or draws from a global random state."""
+    """Starts each test from the same global random state, and fails one that leaves torch with other settings."""
 
     torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002 - the very state that must not be touched
+    np.random.seed(0)  # noqa: NPY002 - the very state that the library must not need
     random.seed(0)
 
     def state() -> tuple:

@@ -1,0 +1,745 @@
+"""Tests whole runs: what the record says is computed anew, plainly, from the points that the run has saved."""
+
+import csv
+import itertools
+import json
+import logging
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+from scipy.spatial.distance import cdist
+from scipy.stats import rankdata, sem
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
+
+import cgm.experiment
+from cgm import Experiment, Record
+from cgm.data import CreditCard, CreditRatings, Dataset, EqualDisjoint, Shares, Unequal
+from cgm.downstream import NoTask
+from cgm.features import PCA, Identity
+from cgm.generators import KDE, Generator
+from cgm.kernels import Laplacian, RationalQuadratic, SquaredExponential
+from cgm.rewards import InfeasibleScheme, RewardScheme
+from cgm.sampling import WeightedSampling
+
+INF = float("inf")
+BETAS = (0.0, 1.0, 4.0, INF)
+METRICS = [
+    "size",
+    "value",
+    "increasing",
+    "neg_mmd2_unbiased",
+    "neg_reverse_kl",
+    "neg_wasserstein2",
+    "neg_class_imbalance",
+    "accuracy",
+    "accuracy_before",
+]
+CORRELATED = [name for name in METRICS if name not in ("value", "increasing", "accuracy_before")]
+FIGURES = ["correlations", "reward_sizes", "reward_values", "rewards_of_party_2", "value_curves"]
+FILES = ["metrics.csv", "result.json", "rewards.npz"]
+
+
+def make(parties: int = 3, betas: tuple = (1, INF), **settings) -> Experiment:
+    """Makes an experiment that takes half a second."""
+
+    tiny = {
+        "split": EqualDisjoint(n_parties=parties, points_per_party=60),
+        "sampling": WeightedSampling(betas),
+        "kernel": SquaredExponential(0.5),
+        "synthetic_size": 300,
+        "figures": False,
+    }
+    return Experiment(**tiny | settings)
+
+
+def lasting(record: Record) -> dict:
+    """Takes what must not change from one run to the next."""
+
+    return {key: value for key, value in record.result.items() if key not in ("seconds", "versions")}
+
+
+def entry(record: Record, party: int, beta: float) -> dict:
+    return next(c for c in record.result["sampling"] if c["party"] == party and float(c["beta"]) == beta)
+
+
+class Plain:
+    """Computes everything anew, with the whole kernel matrix at once."""
+
+    def __init__(
+        self, experiment: Experiment, record: Record, k=lambda x, y, ell: np.exp(-(cdist(x, y) ** 2) / 2 / ell**2)
+    ):
+        self.record = record
+        data = experiment.dataset.load(experiment.data_dir, experiment.seed)
+        rows = experiment.split.deal(data.y, len(data.classes), experiment.seed, data.ordered)
+        self.x, self.y = [data.x[r].numpy() for r in rows], [data.y[r].numpy() for r in rows]
+        self.test, self.pool = (data.x_test.numpy(), data.y_test.numpy()), record.pool.numpy()
+        self.t = np.concatenate([*self.x, self.pool])
+        self.n, self.m = len(rows), len(data.classes)
+        labeller = KNeighborsClassifier(5).fit(np.concatenate(self.x), np.concatenate(self.y))
+        self.labels = labeller.predict(self.pool)
+        self.k = lambda x, y: k(x, y, record.result["kernel"]["lengthscale"])
+
+    def v(self, s):
+        return 2 * self.k(s, self.t).mean() - self.k(s, s).mean()
+
+    def prefix_values(self, s):
+        """Computes v of the first 1, 2, ... points."""
+
+        size = np.arange(1, len(s) + 1)
+        within = np.diag(self.k(s, s).cumsum(0).cumsum(1))
+        return 2 * self.k(s, self.t).mean(1).cumsum() / size - within / size**2
+
+    def coalition(self, members):
+        return self.v(np.concatenate([self.x[i] for i in members])) if members else 0.0
+
+    def rewarded(self, party, beta):
+        """Gives D_i ∪ G_i and its classes."""
+
+        rows = self.record.rewards[party, beta].numpy()
+        x = np.concatenate([self.x[party], self.pool[rows]])
+        return x, np.concatenate([self.y[party], self.labels[rows]])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("experiment") / "new" / "run"
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    return make(
+        betas=BETAS, synthetic_size=400, kernel=SquaredExponential("fit"), figures=True, embedding_party=2, seed=3
+    )
+
+
+@pytest.fixture(scope="module")
+def record(experiment, folder):
+    return experiment.run(str(folder))
+
+
+@pytest.fixture(scope="module")
+def plain(experiment, record):
+    return Plain(experiment, record)
+
+
+def test_files_of_a_run(record, folder):
+    expected = [*FILES, *(f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf"))]
+    assert sorted(os.listdir(folder)) == sorted(expected)
+    for name in FIGURES:
+        image = imread(folder / f"{name}.png")
+        assert min(image.shape[:2]) > 300
+        assert image[..., :3].std() > 0.01  # there is something to see
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_record_holds_all_that_the_design_names(record):
+    r = record.result
+    assert set(r) == {
+        "dataset",
+        "split",
+        "generator",
+        "features",
+        "seed",
+        "n_parties",
+        "classes",
+        "points_per_party",
+        "dimensions",
+        "t",
+        "synthetic_size",
+        "kernel",
+        "values",
+        "shapley",
+        "scheme",
+        "incentives",
+        "sampling",
+        "correlations",
+        "beta_correlations",
+        "downstream",
+        "missing",
+        "warnings",
+        "settings",
+        "seconds",
+        "versions",
+    }
+    assert set(r["kernel"]) == {"name", "lengthscale", "least", "greatest", "nonnegative", "monotone"}
+    assert set(r["values"]) == {"party", "grand", "lower", "upper"}
+    assert set(r["shapley"]) >= {"phi", "alpha", "stderr", "method"}
+    assert set(r["scheme"]) >= {"v_star", "rho", "epsilon", "stable", "rewards", "spread", "left_out"}
+    assert set(r["incentives"]) == {*(f"R{k}" for k in range(1, 7)), *(f"F{k}" for k in range(1, 5))}
+    assert all(set(i) == {"holds", "slack", "note"} for i in r["incentives"].values())
+    for chain in r["sampling"]:
+        assert set(chain) == {"party", "beta", "size", "target", "start", "value", "reached", "increasing"}
+    assert set(r["correlations"]) == set(CORRELATED)
+    assert all(set(c) == {"mean", "sem", "n", "by_beta", "reasons", "spearman"} for c in r["correlations"].values())
+    assert set(r["beta_correlations"]) == {"size", "neg_mmd2_unbiased"}
+    assert all({"mean", "sem", "by_party"} <= set(c) for c in r["beta_correlations"].values())
+    for accuracy in r["downstream"]:
+        assert {"party", "beta", "accuracy", "accuracy_before"} <= set(accuracy)
+    keys = [(i, beta) for i in range(3) for beta in BETAS]
+    for name in ("sampling", "downstream"):
+        assert [(c["party"], float(c["beta"])) for c in r[name]] == keys
+
+    names = ("dataset", "split", "generator", "features", "seed", "n_parties")
+    assert [r[name] for name in names] == ["credit_ratings", "equal_disjoint", "kde", "identity", 3, 3]
+    assert (r["points_per_party"], r["dimensions"], r["t"], r["synthetic_size"]) == ([60] * 3, 2, 580, 400)
+    assert (r["kernel"]["name"], r["shapley"]["method"], r["scheme"]["stable"]) == (
+        "squared_exponential",
+        "exact",
+        True,
+    )
+    assert r["settings"]["sampling"] == {"class": "WeightedSampling", "betas": [0.0, 1.0, 4.0, "inf"], "patience": 0.1}
+    assert r["settings"]["kernel"]["lengthscale"] == "fit"
+    stations = "data features generator pool lengthscale valuation shapley scheme sampling labels metrics downstream"
+    assert set(r["seconds"]) == {*stations.split(), "figures"}
+    assert all(seconds >= 0 for seconds in r["seconds"].values())
+
+
+def test_result_is_strict_json(record, folder):
+    def refuse(constant):
+        raise AssertionError(f"result.json holds {constant}")
+
+    text = (folder / "result.json").read_text(encoding="utf-8")
+    assert json.loads(text, parse_constant=refuse) == record.result
+    assert {c["beta"] for c in record.result["sampling"]} == {*BETAS[:3], "inf"}
+
+
+def test_metrics_are_tidy_and_complete(record, folder):
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["party", "beta", "metric", "value"]
+    found = [(row["party"], row["beta"], row["metric"]) for row in rows]
+    assert sorted(found) == sorted(itertools.product("012", ("0", "1", "4", "inf"), METRICS))
+    missing = {(str(m["party"]), m["beta"], m["metric"]) for m in record.result["missing"]}
+    for row in rows:
+        key = row["party"], "inf" if row["beta"] == "inf" else float(row["beta"]), row["metric"]
+        assert np.isfinite(float(row["value"] or "nan")) != (key in missing)
+
+
+def test_loading_gives_what_was_saved(record, folder):
+    loaded = Record.load(folder)
+    assert loaded.result == record.result
+    assert loaded.metrics == record.metrics
+    assert torch.equal(loaded.pool, record.pool)
+    assert loaded.rewards.keys() == record.rewards.keys()
+    assert all(torch.equal(loaded.rewards[key], rows) for key, rows in record.rewards.items())
+    assert loaded.table() == record.table()
+
+
+def test_values(record, plain):
+    values = record.result["values"]
+    assert values["party"] == pytest.approx([plain.v(x) for x in plain.x], abs=1e-12)
+    assert values["grand"] == pytest.approx(plain.v(np.concatenate(plain.x)), abs=1e-12)
+    assert values["upper"] == pytest.approx([plain.v(np.concatenate([x, plain.pool])) for x in plain.x], abs=1e-12)
+    assert min(values["party"]) >= 0  # the length-scale was looked for
+    shorter = 0.99 * record.result["kernel"]["lengthscale"]
+    k = lambda x, y: np.exp(-(cdist(x, y) ** 2) / 2 / shorter**2)  # noqa: E731
+    assert min(2 * k(x, plain.t).mean() - k(x, x).mean() for x in plain.x) < 0  # and is the least
+
+
+def test_shapley_values_and_scheme(record, plain):
+    phi = np.zeros(3)
+    for order in itertools.permutations(range(3)):
+        for place, i in enumerate(order):
+            phi[i] += (plain.coalition(order[: place + 1]) - plain.coalition(order[:place])) / 6
+    shapley, scheme, values = (record.result[name] for name in ("shapley", "scheme", "values"))
+    assert shapley["phi"] == pytest.approx(phi, abs=1e-12)
+    assert shapley["alpha"] == pytest.approx(phi / phi.max())
+
+    lower = [max(plain.v(plain.x[i]), plain.coalition([j for j in range(3) if phi[j] <= phi[i]])) for i in range(3)]
+    assert values["lower"] == pytest.approx(lower, abs=1e-12)
+    rewards = np.maximum(values["party"], scheme["v_star"] * (phi / phi.max()) ** scheme["rho"])
+    assert scheme["rewards"] == pytest.approx(rewards, abs=1e-9)
+    assert (rewards <= np.array(values["upper"]) + 1e-9).all()
+    assert (rewards >= np.array(lower) - 1e-9).all()
+    assert scheme["spread"] == pytest.approx(np.ptp(rewards))
+    assert all(record.result["incentives"][f"R{k}"]["holds"] for k in range(1, 7))
+
+
+def test_chains(record, plain):
+    for chain in record.result["sampling"]:
+        party, beta = chain["party"], float(chain["beta"])
+        rows = record.rewards[party, beta].tolist()
+        assert len(set(rows)) == len(rows) == chain["size"]
+        steps = plain.prefix_values(plain.rewarded(party, beta)[0])[59:]  # D_i has 60 points
+        assert chain["start"] == pytest.approx(steps[0], abs=1e-12)
+        assert chain["value"] == pytest.approx(steps[-1], abs=1e-10)
+        assert chain["target"] == record.result["scheme"]["rewards"][party]
+        assert chain["reached"] == (steps[-1] >= chain["target"] - 1e-10)
+        assert max(steps[:-1]) < chain["target"]  # it stops as soon as it can
+        rises = [after > before for before, after in itertools.pairwise(steps)]
+        assert chain["increasing"] == pytest.approx(np.mean(rises), abs=1.5 / len(rows))  # rounding may turn one
+
+
+def test_chains_that_gave_up_are_told(record, caplog):
+    stopped = [c for c in record.result["sampling"] if not c["reached"]]
+    assert stopped, "the case is there no more: choose another seed"
+    for chain in stopped:
+        start = f"party {chain['party'] + 1}, β={float(chain['beta']):g}: stopped at v = {chain['value']:.6g}"
+        assert sum(w.startswith(start) for w in record.result["warnings"]) == 1
+    assert len(record.result["warnings"]) == len(stopped)
+
+
+def test_distances(record, plain):
+    table = {(party, beta, metric): value for party, beta, metric, value in record.metrics}
+    t, mean, cov = len(plain.t), plain.t.mean(0), np.cov(plain.t.T)
+    ktt = plain.k(plain.t, plain.t).sum()
+    for party, beta in itertools.product(range(3), BETAS):
+        s, y = plain.rewarded(party, beta)
+        n = len(s)
+        assert table[party, beta, "size"] == n - 60
+        assert table[party, beta, "value"] == entry(record, party, beta)["value"]
+        within = (plain.k(s, s).sum() - n) / n / (n - 1) + (ktt - t) / t / (t - 1)
+        assert table[party, beta, "neg_mmd2_unbiased"] == pytest.approx(
+            2 * plain.k(s, plain.t).mean() - within, abs=1e-10
+        )
+
+        rho, nu = (np.sort(cdist(s, other), 1)[:, 2:7] for other in (s, plain.t))  # column 0 is the point itself
+        kl = 2 * np.log(nu / rho).mean() + np.log((t - 1) / (n - 1))
+        assert table[party, beta, "neg_reverse_kl"] == pytest.approx(-kl, abs=1e-9)
+
+        roots = np.sqrt(np.linalg.eigvals(np.cov(s.T) @ cov).real).sum()
+        frechet = ((s.mean(0) - mean) ** 2).sum() + np.trace(np.cov(s.T)) + np.trace(cov) - 2 * roots
+        assert table[party, beta, "neg_wasserstein2"] == pytest.approx(-frechet, abs=1e-10)
+
+        shares = [np.mean(y == c) for c in range(5)]
+        assert table[party, beta, "neg_class_imbalance"] == pytest.approx(-sum(p * p for p in shares) / 5)
+
+
+def test_accuracies(record, plain):
+    table = {(party, beta, metric): value for party, beta, metric, value in record.metrics}
+    for entry in record.result["downstream"]:
+        assert entry["accuracy"] == table[entry["party"], float(entry["beta"]), "accuracy"]
+        assert entry["accuracy_before"] == table[entry["party"], float(entry["beta"]), "accuracy_before"]
+        assert entry["reason"] is None
+    for party, beta in ((0, 1.0), (2, INF)):
+        after = SVC().fit(*plain.rewarded(party, beta)).score(*plain.test)
+        before = SVC().fit(plain.x[party], plain.y[party]).score(*plain.test)
+        assert table[party, beta, "accuracy"] == pytest.approx(after)
+        assert table[party, beta, "accuracy_before"] == pytest.approx(before)
+        assert after > before
+
+
+def test_correlations(record):
+    table = {(party, beta, metric): value for party, beta, metric, value in record.metrics}
+    alpha = record.result["shapley"]["alpha"]
+    for name, found in record.result["correlations"].items():
+        columns = [[table[i, beta, name] for i in range(3)] for beta in BETAS]
+        for got, transform in ((found, np.array), (found["spearman"], rankdata)):
+            expected = [np.corrcoef(transform(alpha), transform(column))[0, 1] for column in columns]
+            assert got["by_beta"] == pytest.approx(expected, abs=1e-9)
+            assert got["mean"] == pytest.approx(np.mean(expected), abs=1e-9)
+            assert got["sem"] == pytest.approx(sem(expected), abs=1e-9)
+    for name, found in record.result["beta_correlations"].items():
+        rows = [[table[i, beta, name] for beta in BETAS] for i in range(3)]
+        pearson = [np.corrcoef(BETAS[:3], row[:3])[0, 1] for row in rows]  # infinity has no place on a line
+        spearman = [np.corrcoef(range(4), rankdata(row))[0, 1] for row in rows]
+        for got, expected in ((found, pearson), (found["spearman"], spearman)):
+            assert got["by_party"] == pytest.approx(expected, abs=1e-9)
+            assert got["mean"] == pytest.approx(np.mean(expected), abs=1e-9)
+            assert got["sem"] == pytest.approx(sem(expected), abs=1e-9)
+        assert any("inf" in reason for reason in found["reasons"])
+
+
+def test_the_same_seed_gives_the_same_result_and_another_seed_another(tmp_path):
+    experiment = make(split=Unequal(n_parties=3, points_per_party=60))
+    first = experiment.run(tmp_path / "a")
+    again = experiment.run(tmp_path / "b")  # the same object, whose generator is fitted already
+    anew = make(split=Unequal(n_parties=3, points_per_party=60)).run(tmp_path / "a")
+    for other in (again, anew):
+        assert lasting(other) == lasting(first)
+        assert torch.equal(other.pool, first.pool)
+        assert all(torch.equal(other.rewards[key], rows) for key, rows in first.rewards.items())
+    for name in ("metrics.csv", "rewards.npz"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+    different = make(split=Unequal(n_parties=3, points_per_party=60), seed=1).run(tmp_path / "c")
+    assert not torch.equal(different.pool, first.pool)
+    assert different.result["values"]["party"] != first.result["values"]["party"]
+
+
+def test_chains_do_not_depend_on_which_betas_are_asked_for(tmp_path):
+    many = make(betas=(8, 1, 2, INF)).run(tmp_path / "many")
+    few = make(betas=(2, 8)).run(tmp_path / "few")
+    assert set(few.rewards) == {(i, beta) for i in range(3) for beta in (2.0, 8.0)}
+    for (party, beta), rows in few.rewards.items():
+        assert torch.equal(rows, many.rewards[party, beta])
+        assert entry(few, party, beta) == entry(many, party, beta)
+    before = {row[:3]: row[3] for row in many.metrics}
+    assert all(before[row[:3]] == row[3] for row in few.metrics)
+
+
+@pytest.mark.parametrize("parties", [1, 2])
+def test_few_parties_have_no_correlations(tmp_path, parties):
+    record = make(parties).run(tmp_path)
+    assert Record.load(tmp_path).result == record.result
+    assert record.result["n_parties"] == parties == len(record.result["scheme"]["rewards"])
+    for found in record.result["correlations"].values():
+        for kind in (found, found["spearman"]):
+            assert (kind["mean"], kind["sem"], kind["by_beta"]) == (None, None, [None, None])
+            assert f"at least 3 pairs are needed, not {parties}" in kind["reasons"][0]
+    for found in record.result["beta_correlations"].values():
+        assert (found["mean"], found["by_party"]) == (None, [None] * parties)
+        assert found["reasons"]
+    assert len(record.table().splitlines()) >= parties + 3
+    if parties == 1:
+        assert record.result["shapley"]["alpha"] == [1.0]
+        assert record.result["scheme"]["rewards"] == pytest.approx(record.result["values"]["upper"])
+
+
+def test_without_a_task_accuracies_are_null_with_a_reason(tmp_path):
+    record = make(downstream=NoTask()).run(tmp_path)
+    rows = [row for row in record.metrics if row[2].startswith("accuracy")]
+    assert len(rows) == 3 * 2 * 2
+    assert all(row[3] is None for row in rows)
+    reasons = {(m["party"], float(m["beta"]), m["metric"]): m["reason"] for m in record.result["missing"]}
+    assert reasons == {row[:3]: "downstream=none" for row in rows}
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        assert sum(row["value"] == "" for row in csv.DictReader(file)) == len(rows)
+    found = record.result["correlations"]["accuracy"]
+    assert (found["mean"], found["by_beta"]) == (None, [None, None])
+    assert all(record.result["correlations"][name]["mean"] is not None for name in CORRELATED[:5])
+
+
+def test_one_class_only_is_null_with_a_reason(tmp_path):
+    shares = Shares([[1.0, 0, 0, 0, 0], [0, 0.5, 0.5, 0, 0], [0, 0, 0, 0.5, 0.5]], points_per_party=60)
+    record = make(split=shares).run(tmp_path)
+    before = {e["party"]: e["accuracy_before"] for e in record.result["downstream"]}
+    assert before[0] is None
+    assert before[1] is not None
+    missing = [m for m in record.result["missing"] if (m["party"], m["metric"]) == (0, "accuracy_before")]
+    assert [m["beta"] for m in missing] == [1.0, "inf"]
+    assert all("all 60 training points are of class 0" in m["reason"] for m in missing)
+
+
+def test_g_grows_until_the_rewards_fit(tmp_path, caplog):
+    scheme = RewardScheme(growth=4, most_growth=1000)
+    record = make(synthetic_size=8, scheme=scheme).run(tmp_path)
+    growths = [w for w in record.result["warnings"] if "G grows from" in w]
+    sizes = [int(w.split("G grows from ")[1].split()[0]) for w in growths]
+    assert len(sizes) >= 2
+    assert sizes == [8 * 4**k for k in range(len(sizes))]
+    grown = 4 * sizes[-1]
+    assert record.result["synthetic_size"] == grown == len(record.pool)
+    assert record.result["t"] == 180 + grown
+    assert record.result["settings"]["synthetic_size"] == 8
+    for warning in growths:
+        assert "lower bound v_min = " in warning
+        assert "upper bound v(D_i ∪ G) = " in warning
+        assert warning in caplog.messages
+    assert all(record.result["incentives"][name]["holds"] for name in ("R2", "R4", "R6"))
+
+    direct = make(synthetic_size=grown).run(tmp_path)
+    assert direct.result["warnings"] == [w for w in record.result["warnings"] if w not in growths]
+    assert direct.result["values"] == record.result["values"]
+    assert torch.equal(direct.pool, record.pool)
+
+
+def test_beyond_the_limit_the_error_names_parties_and_bounds(tmp_path):
+    with pytest.raises(InfeasibleScheme) as caught:
+        make(synthetic_size=2, scheme=RewardScheme(growth=3, most_growth=10)).run(tmp_path)
+    for text in ("party", "lower bound v_min = 0.", "upper bound v(D_i ∪ G) = 0.", "cross at", "scheme.stable=false"):
+        assert text in str(caught.value)
+    assert "tried up to synthetic_size=18, scheme.most_growth=10" in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+class Outlier:
+    """Loads a dataset of which one class lies far away from all else, all in one place."""
+
+    def load(self, data_dir, seed):
+        random = torch.Generator().manual_seed(seed)
+        x, y = 0.5 * torch.randn(180, 2, generator=random, dtype=torch.float64), torch.arange(180) % 3
+        x[y == 2] = x[y == 2] / 50 + 40
+        return Dataset("outlier", x, y, x[:30] + 0.01, y[:30], ("a", "b", "far"))
+
+
+@pytest.mark.parametrize("stable", [True, False])
+def test_a_party_whose_shapley_value_is_negative(tmp_path, caplog, stable):
+    split = EqualDisjoint(n_parties=3, points_per_party=60, majority=1.0)
+    settings = {"kernel": SquaredExponential(0.3), "scheme": RewardScheme(stable=stable)}
+    record = make(dataset=Outlier(), split=split, **settings).run(tmp_path)
+    r = record.result
+    assert r["shapley"]["phi"][2] < 0 < min(r["shapley"]["phi"][:2])
+    assert r["scheme"]["left_out"] == [2]
+    assert r["scheme"]["rewards"][2] == r["values"]["party"][2] < 0
+    assert min(r["scheme"]["rewards"][:2]) > 0
+    warning = next(w for w in r["warnings"] if w.startswith("party 3 has the Shapley value -0."))
+    assert "left out" in warning
+    assert warning in caplog.messages
+    incentives = r["incentives"]
+    assert incentives["R1"]["holds"] is False
+    assert incentives["R1"]["slack"] == r["scheme"]["rewards"][2]
+    assert incentives["R4"]["holds"] is True
+    assert "not guaranteed" in incentives["F4"]["note"]
+    assert "R1 NOT held" in record.table()
+
+    for beta in (1.0, INF):
+        chain = entry(record, 2, beta)
+        assert (chain["size"], chain["reached"], chain["increasing"]) == (0, True, None)
+        assert record.rewards[2, beta].shape == (0,)
+    reasons = {m["reason"] for m in r["missing"] if m["metric"] == "increasing"}
+    assert reasons == {"no point was accepted"}
+    assert Record.load(tmp_path).result == r
+
+
+@pytest.mark.parametrize(
+    "kernel", [RationalQuadratic("median", alpha=0.5), Laplacian("fit"), SquaredExponential("median")]
+)
+def test_other_kernels(tmp_path, kernel):
+    experiment = make(kernel=kernel, scheme=RewardScheme(stable=False))
+    record = experiment.run(tmp_path)
+    profiles = {
+        "RationalQuadratic": lambda x, y, ell: (1 + cdist(x, y) ** 2 / ell**2) ** -0.5,
+        "Laplacian": lambda x, y, ell: np.exp(-cdist(x, y) / ell),
+        "SquaredExponential": lambda x, y, ell: np.exp(-(cdist(x, y) ** 2) / 2 / ell**2),
+    }
+    plain = Plain(experiment, record, profiles[type(kernel).__name__])
+    assert record.result["values"]["party"] == pytest.approx([plain.v(x) for x in plain.x], abs=1e-12)
+    if kernel.lengthscale == "median":
+        distances = cdist(plain.t, plain.t)[np.triu_indices(len(plain.t), 1)]
+        assert record.result["kernel"]["lengthscale"] == pytest.approx(np.median(distances), rel=1e-3)
+
+
+class Spy(Generator):
+    """Notes what it is fitted to."""
+
+    def __init__(self, change=lambda sample: sample, space="features"):
+        self.change, self.space, self.inner = change, space, KDE()
+
+    def fit(self, x, seed):
+        self.x, self.shape = x.clone(), x.shape[1:]
+        self.inner.fit(x.flatten(1), seed)
+        return self
+
+    def sample(self, n, seed):
+        return self.change(self.inner.sample(n, seed).reshape(n, *self.shape))
+
+
+def test_the_generator_sees_the_parties_points_and_no_others(tmp_path):
+    spy = Spy()
+    experiment = make(generator=spy)
+    record = experiment.run(tmp_path)
+    data = experiment.dataset.load(None, 0)
+    rows = torch.cat(experiment.split.deal(data.y, 5, 0))
+    assert torch.equal(spy.x, data.x[rows])
+    assert not (spy.x[:, None] == data.x_test).all(2).any()
+    assert record.result["generator"] == "spy"
+    assert torch.equal(record.pool, make().run(tmp_path).pool)  # a wrapped KDE is a KDE
+
+
+class Images:
+    """Loads images of 3 x 3 pixels in two classes."""
+
+    def load(self, data_dir, seed):
+        random = torch.Generator().manual_seed(seed)
+        y = torch.arange(400) % 2
+        x = y[:, None, None, None] + torch.randn(400, 1, 3, 3, generator=random)
+        return Dataset("images", x[:300], y[:300], x[300:], y[300:], ("a", "b"))
+
+
+@pytest.mark.parametrize(("features", "width"), [(Identity(), 9), (PCA(components=2), 2)])
+def test_a_generator_of_images_makes_images_and_features_reduce_them(tmp_path, features, width):
+    spy = Spy(space="data")
+    experiment = make(2, dataset=Images(), features=features, generator=spy, kernel=SquaredExponential("median"))
+    record = experiment.run(tmp_path)
+    assert spy.x.shape == (120, 1, 3, 3)
+    assert record.pool.shape == (record.result["synthetic_size"], width)
+    assert record.pool.dtype == torch.float64
+    assert record.result["dimensions"] == width
+
+    seen = Spy()
+    make(2, dataset=Images(), features=features, generator=seen, kernel=SquaredExponential("median")).run(tmp_path)
+    assert seen.x.shape == (120, width)  # a generator in the space of features is fitted to features
+
+
+def no_numbers(sample):
+    sample[3, 0] = float("nan")
+    return sample
+
+
+@pytest.mark.parametrize(
+    ("change", "space", "message"),
+    [
+        (no_numbers, "features", "generator: synthetic pool: row 3 holds NaN"),
+        (lambda x: x / 0, "features", "generator: synthetic pool: row 0 holds NaN or infinity"),
+        (lambda x: x[:, :1], "features", "generator: synthetic pool: has 1 columns where 2 are expected"),
+        (lambda x: x[:, :1], "data", "has 1 columns where 2 are expected"),
+        (lambda x: x[:299], "features", "generator: synthetic pool: has 299 points, at least 300"),
+        (lambda x: x.numpy(), "features", "generator: synthetic pool: expected a torch tensor .*, got ndarray"),
+        (lambda x: x.long(), "features", "generator: synthetic pool: expected floating-point numbers"),
+        (lambda x: x.flatten(), "features", r"generator: synthetic pool: expected shape \(N, d\)"),
+    ],
+)
+def test_bad_samples_are_refused_before_any_long_work(tmp_path, monkeypatch, change, space, message):
+    for name in ("resolve_lengthscale", "Valuation"):
+        monkeypatch.setattr(cgm.experiment, name, lambda *args, **kwargs: pytest.fail("long work has begun"))
+    with pytest.raises(ValueError, match=message):
+        make(generator=Spy(change, space)).run(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+class Spoilt:
+    """Loads credit ratings of which something is wrong."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def load(self, data_dir, seed):
+        data = CreditRatings().load(data_dir, seed)
+        x = data.x.clone()
+        self.change(x, data.y)
+        return Dataset("spoilt", x, data.y, data.x_test, data.y_test, data.classes)
+
+
+def with_nan(x, y):
+    x[7, 1] = float("nan")
+
+
+def all_equal(x, y):
+    x[y < 2] = 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (with_nan, "dataset spoilt: row 7 holds NaN or infinity"),
+        (all_equal, "party 1: all its 60 points are equal"),
+    ],
+)
+def test_bad_data_is_refused_before_the_generator_is_fitted(tmp_path, change, message):
+    spy = Spy()
+    split = EqualDisjoint(n_parties=3, points_per_party=60, majority=1.0)
+    with pytest.raises(ValueError, match=message):
+        make(dataset=Spoilt(change), split=split, generator=spy).run(tmp_path)
+    assert not hasattr(spy, "x")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"synthetic_size": 0}, "synthetic_size=0"),
+        ({"synthetic_size": 2.5}, "synthetic_size=2.5"),
+        ({"synthetic_size": "many"}, "synthetic_size=many"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": None}, "seed=None"),
+        ({"embedding_party": 0}, "embedding_party=0"),
+        ({"device": "no_such_device"}, "device=no_such_device: .*; use 'cpu'"),
+        ({"kernel_search": {"lowest": 1}}, r"kernel_search: unknown options \['lowest'\]; there are low, high, iter"),
+        ({"kernel_search": {"low": 0}}, "kernel_search: low=0"),
+        ({"kernel_search": {"high": "far"}}, "kernel_search: low=0.01, high=far"),
+        ({"kernel_search": {"low": 2, "high": 1}}, "kernel_search: low=2, high=1"),
+        ({"kernel_search": {"iterations": 0}}, "kernel_search.iterations=0"),
+    ],
+)
+def test_bad_settings_are_refused_at_once(settings, message):
+    with pytest.raises(ValueError, match=message):
+        make(**settings)
+
+
+def test_a_device_that_is_not_there_is_refused():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(ValueError, match=r"device=cuda: not to be had on this machine .*; use 'cpu'"):
+        make(device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"embedding_party": 4}, "embedding_party=4: there are 3 parties"),
+        ({"split": EqualDisjoint(points_per_party=5000)}, "split.points_per_party=5000: class 0 .* has 1000 points"),
+        ({"kernel_search": {"high": 0.02}, "kernel": SquaredExponential("fit")}, "kernel.lengthscale=fit: party"),
+        ({"dataset": CreditCard(), "data_dir": "/nowhere"}, "dataset=credit_card: no file at /nowhere"),
+    ],
+)
+def test_bad_settings_that_need_the_data_leave_nothing(tmp_path, settings, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        make(**settings).run(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_kernel_search_may_state_a_part_of_its_options(tmp_path):
+    record = make(kernel=SquaredExponential("fit"), kernel_search={"iterations": 4}).run(tmp_path)
+    step = (1000 - 0.01) / 2**4
+    assert (record.result["kernel"]["lengthscale"] - 0.01) / step == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    """The folder of a complete run."""
+
+    folder = tmp_path_factory.mktemp("complete")
+    make().run(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("station", "error"),
+    [
+        ("KDE.fit", KeyboardInterrupt),
+        ("KDE.fit", RuntimeError),
+        ("Valuation", KeyboardInterrupt),
+        ("measure", KeyboardInterrupt),
+        ("plots.value_curves", KeyboardInterrupt),
+        ("SVM.evaluate", KeyboardInterrupt),
+        ("Record.save", KeyboardInterrupt),
+    ],
+)
+def test_a_run_that_breaks_off_leaves_no_result(tmp_path, monkeypatch, complete, station, error):
+    """Not even an earlier run's: its other files may be replaced in part already."""
+
+    for folder in (tmp_path / "new", shutil.copytree(complete, tmp_path / "old")):
+
+        def fail(*args, **kwargs):
+            raise error("in the middle")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(f"cgm.experiment.{station}", fail)
+            with pytest.raises(error, match="in the middle"):
+                make(figures=station.startswith("plots"), synthetic_size=200).run(folder)
+        assert not (folder / "result.json").exists()
+        with pytest.raises(FileNotFoundError, match="no complete run"):
+            Record.load(folder)
+
+
+def test_nothing_is_printed_but_by_the_log(tmp_path, capfd, caplog):
+    with caplog.at_level(logging.INFO, logger="cgm"):
+        make().run(tmp_path)
+    assert capfd.readouterr().out == ""
+    assert any(message.startswith("dataset credit_ratings: 5000 points, 1000 held out") for message in caplog.messages)
+    assert any(message.startswith("length-scale 0.5, v(N) = ") for message in caplog.messages)
+
+
+def test_more_parties_than_can_be_listed(tmp_path):
+    record = make(22, split=EqualDisjoint(n_parties=22, points_per_party=10), scheme=RewardScheme(stable=False)).run(
+        tmp_path
+    )
+    assert record.result["shapley"]["method"] == "equal_sizes"
+    assert record.result["incentives"]["R5"]["holds"] is None
+    assert "R5 not told" in record.table()
+    assert Record.load(tmp_path).result == record.result
+
+
+def test_credit_card(tmp_path, data_dir):
+    experiment = make(
+        dataset=CreditCard(),
+        split=Unequal(points_per_party=100),
+        kernel=SquaredExponential("fit"),
+        data_dir=str(data_dir),
+        synthetic_size=1500,
+    )
+    record = experiment.run(tmp_path)
+    r = record.result
+    assert (r["dataset"], r["split"], r["dimensions"], r["n_parties"]) == ("credit_card", "unequal", 4, 5)
+    assert (r["points_per_party"], r["t"]) == ([100] * 5, 500 + r["synthetic_size"])
+    assert min(r["values"]["party"]) >= 0
+    assert max(r["shapley"]["alpha"]) == 1
+    assert all(r["incentives"][name]["holds"] for name in ("R1", "R2", "R3", "R4", "R6"))
+    assert all(m["metric"] == "increasing" for m in r["missing"])
+    assert np.mean([e["accuracy"] for e in r["downstream"]]) > 0.22  # a guess among five classes: 0.2
+    assert Record.load(tmp_path).result == r
