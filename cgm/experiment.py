@@ -279,6 +279,13 @@ class Experiment:
                 warnings.append(f"{error}; G grows from {size} points")
                 log.warning(warnings[-1])
 
+        error, aim = float(shapley.stderr.max()), self.shapley.tolerance * float(shapley.phi.abs().max())
+        if shapley.permutations and error > aim:
+            warnings.append(
+                f"Shapley values: after shapley.most_permutations={shapley.permutations} the greatest standard error "
+                f"is {error:.3g}, above {aim:.3g} (shapley.tolerance={self.shapley.tolerance:g})"
+            )
+            log.warning(warnings[-1])
         for i in scheme.left_out:
             warnings.append(
                 f"party {i + 1} has the Shapley value {float(shapley.phi[i]):.3g}, not positive: it is left out of "

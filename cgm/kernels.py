@@ -201,8 +201,8 @@ def squared_distances(x: Tensor, y: Tensor, fast: bool = True) -> Tensor:
     Arguments:
         x: Points, of shape $(n, d)$.
         y: Points, of shape $(m, d)$.
-        fast: Whether to use one matrix product, whose error is a rounding error of the points' squared norms,
-            or differences, whose error is a rounding error of the distance itself.
+        fast: Whether one matrix product will do, whose error is a rounding error of the points' squared norms.
+            If not, or if these are above 1e6, differences are taken, whose error is one of the distance itself.
 
     Returns:
         The squared distances, of shape $(n, m)$.
@@ -211,13 +211,13 @@ def squared_distances(x: Tensor, y: Tensor, fast: bool = True) -> Tensor:
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"kernel: x has {x.shape[1]} columns and y has {y.shape[1]}; they must be equal")
 
-    if not fast:
-        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()
-
     # |x - y|² = [-2x, |x|², 1] · [y, 1, |y|²]; centred first, since the sum of large numbers loses the small one
     centre = x.mean(0)
     x, y = x - centre, y - centre
     xx, yy = x.square().sum(1, keepdim=True), y.square().sum(1, keepdim=True)
+    if not fast or bool((torch.cat([xx, yy]).detach() > 1e6).any()):
+        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()
+
     x = torch.cat([-2 * x, xx, torch.ones_like(xx)], dim=1)  # (n, d + 2)
     y = torch.cat([y, torch.ones_like(yy), yy], dim=1)  # (m, d + 2)
     return (x @ y.T).clamp(min=0)
@@ -331,7 +331,7 @@ def _first_true(predicate: Callable[[int], bool], last: int, guess: int) -> int:
 def _thin(x: Tensor, most: int) -> Tensor:
     """Takes evenly spaced rows, if there are more than most."""
 
-    return x[torch.linspace(0, len(x) - 1, min(len(x), most), device=x.device).long()]
+    return x[torch.linspace(0, len(x) - 1, min(len(x), most), dtype=torch.float64, device=x.device).long()]
 
 
 def median_distance(x: Tensor, most: int = 2000) -> float:

@@ -52,7 +52,7 @@ def kernel_pass(kernel: Kernel, x: Tensor, sizes: Sequence[int]) -> KernelPass:
     """
 
     check_points(x, "block_sums: x")
-    if min(sizes) < 1 or sum(sizes) != len(x):
+    if min(sizes, default=0) < 1 or sum(sizes) != len(x):
         raise ValueError(f"block_sums: sizes={list(sizes)} must be positive and add up to {len(x)} points")
 
     starts = range(0, len(x), TILE)

@@ -104,10 +104,8 @@ def shapley_values(
         if not equal:
             raise ValueError("shapley.method=equal_sizes: the parties differ in size, use 'auto'")
         phi = shapley_equal_sizes(valuation)
-    elif method == "sampled":
-        phi, stderr, permutations = shapley_sampled(valuation, tolerance, most_permutations, seed)
     else:
-        raise ValueError(f"shapley.method={method!r}: expected 'auto', 'exact', 'equal_sizes' or 'sampled'")
+        phi, stderr, permutations = shapley_sampled(valuation, tolerance, most_permutations, seed)
 
     if phi.max() <= 0:
         raise ValueError(

@@ -46,7 +46,7 @@ class Valuation:
         >>> parties = [torch.randn(20, 2), 1 + torch.randn(20, 2)]
         >>> valuation = Valuation(SquaredExponential(1.0), parties, synthetic=torch.randn(100, 2))
         >>> valuation.party_values
-        tensor([0.2942, 0.2034], dtype=torch.float64)
+        tensor([0.3442, 0.1805], dtype=torch.float64)
     """
 
     def __init__(self, kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor) -> None:

@@ -475,7 +475,7 @@ def test_a_party_whose_shapley_value_is_negative(tmp_path, caplog, stable):
     assert incentives["R1"]["holds"] is False
     assert incentives["R1"]["slack"] == r["scheme"]["rewards"][2]
     assert incentives["R4"]["holds"] is True
-    assert "not guaranteed" in incentives["F4"]["note"]
+    assert "condition (ρ > 0 and v_min <= v* α_i^ρ for all i) is not met" in incentives["F4"]["note"]
     assert "R1 NOT held" in record.table()
 
     for beta in (1.0, INF):
