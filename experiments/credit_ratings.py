@@ -30,7 +30,7 @@ PUBLISHED = {
         8: (1010, 1062, 3314, 1014, 1019),
     },
 }
-PUBLISHED_CORRELATIONS = {  # of α with each metric, mean and standard error over β; the metrics negated, as cgm has them
+PUBLISHED_CORRELATIONS = {  # of α with each negated metric, mean and standard error over β
     "equal_disjoint": {
         "neg_mmd2_unbiased": (0.993, None),
         "neg_reverse_kl": (0.837, 0.051),

@@ -63,8 +63,7 @@ def test_svm_from_plain_loops(task, settings: dict) -> None:
             "party": party,
             "beta": beta,
             "accuracy": sum(a == b for a, b in zip(after, test_y.tolist(), strict=True)) / len(test_y),
-            "accuracy_before": sum(a == b for a, b in zip(before, test_y.tolist(), strict=True))
-            / len(test_y),
+            "accuracy_before": sum(a == b for a, b in zip(before, test_y.tolist(), strict=True)) / len(test_y),
             "reason": None,
         }
     assert result[2]["accuracy"] == result[2]["accuracy_before"]  # no reward changes nothing

@@ -11,10 +11,10 @@ from .splits import check_test_share, hold_out
 
 @dataclass(frozen=True)
 class Digits:
-    r"""Loads the 1,797 real 8 × 8 images of digits that come with scikit-learn, as points in 64-D.
+    r"""Loads the 1,797 real 8 × 8 images of digits that come with scikit-learn.
 
-    Pixels are scaled to $[0, 1]$. There are 10 classes of some 180 images each; the test part has the same
-    shares of classes.
+    Images have the shape $(N, 1, 8, 8)$, with pixels in $[0, 1]$. There are 10 classes of some 180 images each;
+    the test part has the same shares of classes.
 
     Arguments:
         test_share: The share of images that is held out.
@@ -29,7 +29,7 @@ class Digits:
     Example:
         >>> dataset = Digits().load(data_dir=None, seed=0)
         >>> dataset.x.shape, dataset.x_test.shape
-        (torch.Size([1347, 64]), torch.Size([450, 64]))
+        (torch.Size([1347, 1, 8, 8]), torch.Size([450, 1, 8, 8]))
     """
 
     test_share: float = 0.25
@@ -43,7 +43,7 @@ class Digits:
         """Loads the dataset; it needs no data folder."""
 
         images = load_digits()
-        x = torch.from_numpy(images.data / 16)
+        x = torch.from_numpy(images.images[:, None] / 16).float()  # (N, 1, 8, 8)
         y = torch.from_numpy(images.target).long()
         train, test = hold_out(images.target, self.test_share, seed)
 

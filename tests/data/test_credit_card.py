@@ -265,9 +265,7 @@ def test_amount_edges_by_trying_all(amount, classes):
     below = [sum(a <= cut for a in amount) for cut in cuts]
     # In units of 1 / m rows, so that the plain computation is one of whole numbers.
     best = [
-        min(zip(cuts, below, strict=True), key=lambda cut: (abs(cut[1] * classes - k * len(amount)), cut[0]))[
-            0
-        ]
+        min(zip(cuts, below, strict=True), key=lambda cut: (abs(cut[1] * classes - k * len(amount)), cut[0]))[0]
         if cuts
         else None
         for k in range(1, classes)

@@ -48,9 +48,7 @@ def test_points_follow_the_mixture():
         for c in range(5):
             points = x[y == c].numpy()
             np.testing.assert_allclose(points.mean(axis=0), means[c], atol=5 * (variance / n) ** 0.5)
-            np.testing.assert_allclose(
-                np.cov(points.T), variance * np.eye(2), atol=5 * variance * (2 / n) ** 0.5
-            )
+            np.testing.assert_allclose(np.cov(points.T), variance * np.eye(2), atol=5 * variance * (2 / n) ** 0.5)
 
 
 def test_seed_draws_points_and_parts_are_independent():

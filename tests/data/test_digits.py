@@ -14,14 +14,15 @@ CONF = Path(__file__).parents[2] / "conf" / "dataset" / "digits.yaml"
 
 
 def rows(x: torch.Tensor, y: torch.Tensor) -> list[tuple]:
-    return sorted(map(tuple, torch.cat([x * 16, y[:, None].double()], dim=1).tolist()))
+    return sorted(map(tuple, torch.cat([x.flatten(1) * 16, y[:, None]], dim=1).tolist()))
 
 
 def test_both_parts_make_the_whole():
     dataset = Digits().load(None, seed=0)
     images = load_digits()
 
-    assert dataset.x.dtype == dataset.x_test.dtype == torch.float64
+    assert dataset.x.dtype == dataset.x_test.dtype == torch.float32
+    assert dataset.x.shape[1:] == dataset.x_test.shape[1:] == (1, 8, 8)
     assert (float(dataset.x.min()), float(dataset.x.max())) == (0.0, 1.0)
     assert dataset.classes == tuple("0123456789")
     whole = rows(torch.cat([dataset.x, dataset.x_test]), torch.cat([dataset.y, dataset.y_test]))

@@ -261,9 +261,7 @@ def test_too_few_points():
         split.deal(y, 2, seed=0, classes=("common", "rare"))
     with pytest.raises(ValueError, match=r"class 1 has 60 points"):
         split.deal(y, 2, seed=0)
-    with pytest.raises(
-        ValueError, match=r"null: class 0 has 1 points.* 2 parties want 3 of it; not even 2 points"
-    ):
+    with pytest.raises(ValueError, match=r"null: class 0 has 1 points.* 2 parties want 3 of it; not even 2 points"):
         Shares([[1.0, 0.0], [0.5, 0.5]]).deal(labels(1, 9), 2, seed=0)
 
 
@@ -339,9 +337,7 @@ def test_hold_out(share, seed):
     assert abs(len(test) - share * 350) <= 1
     assert (np.abs(np.bincount(y[test], minlength=3) - share * np.array([200, 100, 50])) <= 1.5).all()
     assert (hold_out(y, share, seed)[1] == test).all()
-    assert (
-        len(test) != len(hold_out(y, share, seed + 1)[1]) or (hold_out(y, share, seed + 1)[1] != test).any()
-    )
+    assert len(test) != len(hold_out(y, share, seed + 1)[1]) or (hold_out(y, share, seed + 1)[1] != test).any()
 
 
 def test_hold_out_needs_two_of_each_class():

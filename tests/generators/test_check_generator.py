@@ -77,9 +77,7 @@ def test_keeps_to_the_contract_on_images():
     check_generator(Images(), images)
     with pytest.raises(ValueError, match=r"pass images of shape \(N, C, H, W\)"):
         check_generator(Images())
-    with pytest.raises(
-        AssertionError, match=r"KDE breaks a rule of generators: fit works.*expected shape \(N, d\)"
-    ):
+    with pytest.raises(AssertionError, match=r"KDE breaks a rule of generators: fit works.*expected shape \(N, d\)"):
         check_generator(KDE(), images)
 
 
@@ -254,17 +252,13 @@ class SamplesTooFew(Bootstrap):
         return super().draw(points, n, seed)[: max(1, n - 1)]
 
 
-@breaks(
-    "sample returns the dtype of the points of the fit. Found: torch.float32 after a fit to torch.float64"
-)
+@breaks("sample returns the dtype of the points of the fit. Found: torch.float32 after a fit to torch.float64")
 class SamplesSingle(Bootstrap):
     def draw(self, points, n, seed):
         return super().draw(points, n, seed).float()
 
 
-@breaks(
-    "sample returns the dtype of the points of the fit. Found: torch.float64 after a fit to torch.float32"
-)
+@breaks("sample returns the dtype of the points of the fit. Found: torch.float64 after a fit to torch.float32")
 class SamplesDouble(Bootstrap):
     def draw(self, points, n, seed):
         return super().draw(points, n, seed).double()

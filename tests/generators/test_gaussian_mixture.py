@@ -64,9 +64,7 @@ def test_samples_what_it_has_fitted():
         assert kstest(sample[:, j], cdf).pvalue > 0.01
 
     centre = weights @ means
-    expected = np.einsum(
-        "k,kij->ij", weights, covariances + (means - centre)[:, :, None] * (means - centre)[:, None]
-    )
+    expected = np.einsum("k,kij->ij", weights, covariances + (means - centre)[:, :, None] * (means - centre)[:, None])
     assert np.allclose(np.cov(sample.T), expected, rtol=0.03)
 
 
@@ -83,9 +81,7 @@ def test_agrees_with_scikit_learn(covariance):
     x = planted(400)
     low, scale = x.min(0).values, x.std(0)
     z = ((x - low) / scale).numpy()
-    reference = Mixture(
-        4, covariance_type=covariance, random_state=random_state(3), max_iter=500, n_init=2
-    ).fit(z)
+    reference = Mixture(4, covariance_type=covariance, random_state=random_state(3), max_iter=500, n_init=2).fit(z)
 
     generator = GaussianMixture(components=4, covariance=covariance, restarts=2).fit(x, seed=3)
     expanded = Mixture(4, covariance_type="full", max_iter=1)

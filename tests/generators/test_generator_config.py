@@ -25,8 +25,6 @@ def test_builds_the_generator_with_its_defaults_visible(name, expected):
 @pytest.mark.parametrize(("seed", "reference"), [(5, False), (2, True)])
 def test_true_mixture_follows_the_dataset(seed, reference):
     config = OmegaConf.load(CONF / "true_mixture.yaml")
-    config = OmegaConf.create(
-        {"generator": config, "dataset": {"mixture_seed": seed, "reference": reference}}
-    )
+    config = OmegaConf.create({"generator": config, "dataset": {"mixture_seed": seed, "reference": reference}})
 
     assert repr(instantiate(config.generator)) == repr(TrueMixture(mixture_seed=seed, reference=reference))

@@ -39,9 +39,7 @@ def test_same_sample_bit_for_bit(generator, tmp_path):
     sample = generator.sample(1000, seed=4)
     generator.state = None
 
-    assert torch.equal(
-        generator.load(str(tmp_path / "new" / "file.safetensors")).sample(1000, seed=4), sample
-    )
+    assert torch.equal(generator.load(str(tmp_path / "new" / "file.safetensors")).sample(1000, seed=4), sample)
 
 
 @pytest.mark.parametrize("generator", [KDE(), GaussianMixture(components=3)], ids=repr)
@@ -89,9 +87,7 @@ def test_shapes_that_do_not_fit_together(tmp_path):
     generator.state["weights"] = torch.ones(3) / 3
     generator.save(tmp_path / "mixture")
 
-    refused(
-        GaussianMixture(components=2), tmp_path / "mixture", r"means has shape \(2, 2\) where \(k, v\) is"
-    )
+    refused(GaussianMixture(components=2), tmp_path / "mixture", r"means has shape \(2, 2\) where \(k, v\) is")
 
 
 @pytest.mark.parametrize(

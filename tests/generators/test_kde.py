@@ -90,9 +90,7 @@ def test_scale_does_not_matter(scale):
 
 def test_too_wide_a_spread():
     with pytest.raises(ValueError, match="dimension 1 spans more than a float64 can hold"):
-        KDE().fit(torch.tensor([[0.0, -1.7e308], [1.0, 1.7e308]], dtype=torch.float64), seed=0).sample(
-            1, seed=0
-        )
+        KDE().fit(torch.tensor([[0.0, -1.7e308], [1.0, 1.7e308]], dtype=torch.float64), seed=0).sample(1, seed=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -112,9 +110,7 @@ def test_any_seed_from_zero():
 
 @pytest.mark.parametrize("bandwidth", ["Scott", 0, -1.0, float("nan"), float("inf"), True, None, [0.1]])
 def test_bad_bandwidth(bandwidth):
-    with pytest.raises(
-        ValueError, match=r"generator.bandwidth=.*: use scott, silverman or a positive number"
-    ):
+    with pytest.raises(ValueError, match=r"generator.bandwidth=.*: use scott, silverman or a positive number"):
         KDE(bandwidth)
 
 
@@ -133,7 +129,5 @@ def test_bad_points(x, message):
 
 @pytest.mark.parametrize("n", [0, -3, 2.0, "2", None])
 def test_bad_size(n):
-    with pytest.raises(
-        ValueError, match=r"KDE.sample: n=.* points asked for \(synthetic_size\); use 1 or more"
-    ):
+    with pytest.raises(ValueError, match=r"KDE.sample: n=.* points asked for \(synthetic_size\); use 1 or more"):
         KDE().fit(torch.eye(2), seed=0).sample(n, seed=0)

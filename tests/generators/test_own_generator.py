@@ -17,9 +17,7 @@ README = Path(__file__).parents[2] / "README.md"
 def module(tmp_path, monkeypatch):
     """The example, imported as a reader would import it: as `my_package`."""
 
-    section = re.search(
-        r"^## Your own generator\n(.*?)(?=^## |\Z)", README.read_text(encoding="utf-8"), re.M | re.S
-    )
+    section = re.search(r"^## Your own generator\n(.*?)(?=^## |\Z)", README.read_text(encoding="utf-8"), re.M | re.S)
     assert section, "README.md has no section '## Your own generator'"
     block = re.search(r"^```python\n(.*?)^```", section[1], re.M | re.S)
     assert block, "the README's section '## Your own generator' has no block of Python"

@@ -39,9 +39,7 @@ def test_reference_is_the_pool_for_every_seed():
 
 
 def test_points_of_other_dimensions():
-    with pytest.raises(
-        ValueError, match=r"generator=true_mixture .* dataset=credit_ratings .* points have d = 3"
-    ):
+    with pytest.raises(ValueError, match=r"generator=true_mixture .* dataset=credit_ratings .* points have d = 3"):
         TrueMixture().fit(torch.rand(5, 3), seed=0)
 
 

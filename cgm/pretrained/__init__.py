@@ -1,0 +1,103 @@
+"""Weights that come with cgm, each with a checksum and the settings of its training beside it."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..files import write_whole
+from ..fitted import Fitted
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Describes a file of weights that is undamaged.
+
+    Arguments:
+        dataset: The name of the dataset on which they were trained.
+        path: The file, for `load` of the class that was trained.
+        info: What is written beside it: checksum, shape of the images, settings, figures.
+    """
+
+    dataset: str
+    path: Path
+    info: dict[str, Any]
+
+
+def find(what: str, shape: Sequence[int] | None = None, dataset: str | None = None) -> Weights | None:
+    r"""Finds weights by what was trained, and the shape of the images, the name of the dataset, or both.
+
+    Arguments:
+        what: `"autoencoder"` or `"classifier"`.
+        shape: The shape $(C, H, W)$ of the images. Any, if `None`.
+        dataset: The name of the dataset. Any, if `None`.
+
+    Returns:
+        The first that fit; `None` if none do.
+
+    Raises:
+        ValueError: If the file is not the one of which the checksum was made.
+
+    Example:
+        >>> find("autoencoder", shape=(1, 28, 28)).dataset
+        'mnist'
+    """
+
+    for notes in sorted(FOLDER.glob(f"*_{what}.json")):
+        info = json.loads(notes.read_text("utf-8"))
+        if (shape is None or list(shape) == info["image"]) and dataset in (None, info["dataset"]):
+            path = notes.with_suffix(".safetensors")
+            sha256 = _checksum(path) if path.is_file() else "of no file"
+            if sha256 != info["sha256"]:
+                raise ValueError(
+                    f"{path}: missing, damaged or replaced: sha256 {sha256} where {info['sha256']} is expected; "
+                    "install cgm again, or use pretrained=false"
+                )
+            return Weights(info["dataset"], path, info)
+
+    return None
+
+
+def get(what: str, shape: Sequence[int] | None = None, dataset: str | None = None) -> Weights:
+    """Finds weights as `find` does, and raises a ValueError if there are none."""
+
+    weights = find(what, shape, dataset)
+
+    if weights is None:
+        asked = [] if shape is None else [f"images of shape {tuple(shape)}"]
+        asked += [] if dataset is None else [f"dataset={dataset}"]
+        raise ValueError(
+            f"pretrained=true: cgm comes with no trained {what} for {' of '.join(asked)}; use pretrained=false to train"
+        )
+
+    return weights
+
+
+def keep(fitted: Fitted, what: str, dataset: str, shape: Sequence[int], info: dict[str, Any]) -> Path:
+    r"""Writes what has been trained to where `find` looks, with a checksum beside it.
+
+    Arguments:
+        fitted: What has been trained.
+        what: `"autoencoder"` or `"classifier"`.
+        dataset: The name of the dataset on which it was trained.
+        shape: The shape $(C, H, W)$ of the images.
+        info: What else to write down: settings, figures.
+
+    Returns:
+        The file of the weights.
+    """
+
+    path = FOLDER / f"{dataset}_{what}.safetensors"
+    fitted.save(path)
+    notes = {"dataset": dataset, "image": list(shape), "sha256": _checksum(path), **info}
+    write_whole(path.with_suffix(".json"), (json.dumps(notes, indent=2, ensure_ascii=False) + "\n").encode())
+
+    return path
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
