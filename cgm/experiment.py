@@ -168,6 +168,11 @@ class Experiment:
         with_alpha = alpha_correlations(shapley.alpha, betas, by_metric)
         with_beta = beta_correlations(betas, {name: by_metric[name] for name in ("size", "neg_mmd2_unbiased")})
 
+        for name, entry in with_alpha.items():  # the reason itself, rather than that values are missing
+            why = {m["reason"] for m in missing if m["metric"] == name}
+            if entry["mean"] is None and len(why) == 1:
+                entry["reasons"] = sorted(why)
+
         bounds = kernel_bounds(valuation)
         result = {
             "dataset": dataset.name,
