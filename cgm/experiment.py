@@ -111,6 +111,8 @@ class Experiment:
             raise ValueError(f"kernel_search: low={low}, high={high}; needs numbers 0 < low < high")
         check_whole("kernel_search.iterations", iterations, least=1, most=50)
         try:
+            if torch.device(self.device).type not in ("cpu", "cuda"):
+                raise RuntimeError("a device of another kind")
             torch.empty(0, dtype=torch.float64, device=self.device)
         except (RuntimeError, AssertionError, TypeError) as error:
             raise ValueError(f"device={self.device}: not to be had on this machine ({error}); use 'cpu'") from error
@@ -261,6 +263,8 @@ class Experiment:
                 if self.generator.space == "data":
                     pool = self.features.transform(pool)
                 check_points(pool, "generator: synthetic pool", width=parties.x[0].shape[1], least=size)
+                if len(pool) > size:
+                    raise ValueError(f"generator: sample({size}, seed) gave {len(pool)} points; it must give {size}")
             x = [points.to(self.device) for points in parties.x]
             pool = pool.double().to(self.device)
             with clock("lengthscale"):

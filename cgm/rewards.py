@@ -1,6 +1,7 @@
 r"""Turns contributions into reward values that guarantee incentives (Sec. 4.1)."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -58,6 +59,10 @@ class RewardScheme:
     def __post_init__(self) -> None:
         """Refuses settings that are out of range."""
 
+        for name in ("epsilon", "growth", "most_growth", "rho"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) and not (name == "rho" and value is None):
+                raise ValueError(f"scheme.{name}={value!r}: must be a number")
         if not 0 <= self.epsilon < np.inf:
             raise ValueError(f"scheme.epsilon={self.epsilon}: must be finite and not negative")
         if self.rho is not None and not 0 <= self.rho <= 1:

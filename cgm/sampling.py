@@ -71,7 +71,10 @@ class WeightedSampling:
     def __post_init__(self) -> None:
         """Refuses settings that are out of range."""
 
-        object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
+        try:
+            object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
+        except (TypeError, ValueError):
+            raise ValueError(f"sampling.betas={self.betas!r}: must be a list of numbers, like [1,2,4,8]") from None
         if not self.betas or any(not beta >= 0 for beta in self.betas):
             raise ValueError(
                 f"sampling.betas={list(self.betas)}: must be a list of numbers that are not negative (inf is allowed)"

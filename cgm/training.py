@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 ORDER, STEP, SETTLE = 201, 202, 203  # keys of the random streams
 CHECKPOINT_SECONDS = 120
+MOST_SECONDS = 10  # that a step can take, unless the machine pauses
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Budget:
 
     Arguments:
         epochs: The number of passes over the data, at most.
-        minutes: The time after which to stop, if that comes first. `None`: no limit. Only without one does a
-            seed give the same weights whatever the machine's speed.
+        minutes: The time after which to stop, if that comes first; of a pause of the machine, ten seconds count.
+            `None`: no limit. Only without one does a seed give the same weights whatever the machine's speed.
         batch: The number of images in a step.
         rate: The greatest learning rate of AdamW.
         decay: The weight decay of AdamW.
@@ -102,21 +103,21 @@ def train(
     optimizer = torch.optim.AdamW(network.parameters(), lr=budget.rate, weight_decay=budget.decay)
     batch = min(budget.batch, n)
     per_epoch = n // batch  # the last few images of an epoch's order are left out
-    steps, step, before = budget.epochs * per_epoch, 0, 0.0
+    steps, step, seconds = budget.epochs * per_epoch, 0, 0.0
     # Whatever a training that goes on must have in common with the one that stopped
     sizes = [tuple(tensor.shape) for tensor in network.state_dict().values()]
     key = f"{label}; n={n}, seed={seed}, {replace(budget, checkpoint=None)}; {sizes}"
     losses: list[float] = []
 
     if budget.checkpoint is not None and Path(budget.checkpoint).exists():
-        step, before, losses = _resume(Path(budget.checkpoint), key, network, optimizer)
+        step, seconds, losses = _resume(Path(budget.checkpoint), key, network, optimizer)
 
     def keep() -> None:
         if budget.checkpoint is not None:
             content = {
                 "key": key,
                 "step": step,
-                "seconds": before + time.perf_counter() - begin,
+                "seconds": seconds,
                 "losses": losses,
                 "network": network.state_dict(),
                 "optimizer": optimizer.state_dict(),
@@ -126,15 +127,16 @@ def train(
             write_whole(budget.checkpoint, file.getvalue())
 
     network.train()
-    begin = kept = time.perf_counter()
+    last, kept = time.perf_counter(), seconds
     order = None
 
     with progress(steps, label) as bar:
         bar.update(step)
         while True:
             now = time.perf_counter()
-            spent = 0.0 if budget.minutes is None else (before + now - begin) / (60 * budget.minutes)
-            done = max(step / steps, spent)
+            seconds += min(now - last, MOST_SECONDS)
+            last = now
+            done = max(step / steps, 0.0 if budget.minutes is None else seconds / (60 * budget.minutes))
             if done >= 1:
                 break
             if order is None or step % per_epoch == 0:
@@ -153,14 +155,13 @@ def train(
             step += 1
             losses = [*losses[-99:], float(value.detach())]
             bar.update()
-            if now - kept > CHECKPOINT_SECONDS:
+            if seconds - kept > CHECKPOINT_SECONDS:
                 keep()
-                kept = now
+                kept = seconds
                 log.info("%s: %.0f %% done, step %d, loss %.4g", label, 100 * done, step, np.mean(losses))
 
     keep()
     network.eval()
-    seconds = before + time.perf_counter() - begin
     log.info("%s: %d steps in %.0f seconds, loss %.4g", label, step, seconds, np.mean(losses))
 
 

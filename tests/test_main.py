@@ -104,7 +104,7 @@ def test_runs_of_one_second_do_not_share_a_folder(cgm):
     [
         ("sampling.betas=[-1]", r"sampling\.betas=\[-1\.0\]: must be a list of numbers that are not negative"),
         ("sampling.betas=[]", r"sampling\.betas=\[\]: "),
-        ("sampling.betas=[some]", r"'some' \(in sampling\)"),
+        ("sampling.betas=[some]", r"sampling.betas=\['some'\]: must be a list of numbers"),
         ("sampling.patience=0", r"sampling\.patience=0: "),
         ("scheme.epsilon=-1", r"scheme\.epsilon=-1: must be finite and not negative"),
         ("scheme.rho=2", r"scheme\.rho=2: must lie between 0 and 1"),
