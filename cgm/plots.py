@@ -6,9 +6,7 @@ figures.
 """
 
 import io
-import os
 import textwrap
-import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -23,6 +22,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
+
+from .files import write_whole
 
 if TYPE_CHECKING:
     from .sampling import Chain
@@ -64,7 +65,6 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
         raise ValueError(f"name={name!r}: expected the name of a file without its folder and ending")
 
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     contents = []
     for kind in ("png", "pdf"):
         buffer = io.BytesIO()
@@ -74,12 +74,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
         contents.append((folder / f"{name}.{kind}", buffer.getvalue()))
 
     for path, content in contents:
-        temporary = folder / f".{path.name}.{uuid.uuid4().hex}.tmp"
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, content)
 
     return contents[0][0], contents[1][0]
 
@@ -499,7 +494,10 @@ def _embed(x: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], str]
             n_jobs=1,
             precomputed_knn=(neighbors, distances),
         )
-        return umap.fit_transform(x).astype(float), "UMAP"
+        threads = torch.get_num_threads()
+        places = umap.fit_transform(x).astype(float)
+        torch.set_num_threads(threads)  # numba, which umap-learn needs, sets them to the number of cores
+        return places, "UMAP"
 
 
 def _class_marks(
