@@ -154,7 +154,8 @@ class Record:
     def _incentive(self, name: str) -> str:
         holds, slack = (self.result["incentives"][name][key] for key in ("holds", "slack"))
         state = {True: "held", False: "NOT held", None: "not told"}[holds]
-        return f"{name} {state}" + ("" if slack is None else f" ({slack:.2g})")
+        # a rounding error is no slack
+        return f"{name} {state}" + ("" if slack is None else f" ({slack if abs(slack) > 1e-12 else 0:.2g})")
 
 
 def rewards_of(chains: Iterable[Chain]) -> dict[tuple[int, float], Tensor]:
