@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +32,16 @@ class Kernel(ABC):
     """
 
     lengthscale: Lengthscale = 1.0
+
+    rate: ClassVar[float | None] = None
+    r"""The $r$ of a kernel with $f(q) = \exp(-r q)$, for which sums take a short cut; `None` for any other."""
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Lets no kernel with a profile of its own inherit another's rate."""
+
+        super().__init_subclass__(**options)
+        if "profile" in vars(cls) and "rate" not in vars(cls):
+            cls.rate = None
 
     def __post_init__(self) -> None:
         """Refuses a length-scale that is neither positive nor a rule."""
@@ -61,6 +72,12 @@ class Kernel(ABC):
 
         return True
 
+    @property
+    def finest(self) -> float:
+        r"""Tells the least distance, in units of $\ell$, over which $f$ changes much: it must be resolved."""
+
+        return 1.0
+
     @abstractmethod
     def profile(self, q: Tensor) -> Tensor:
         r"""Computes $f(q)$ for squared distances in units of $\ell^2$."""
@@ -90,10 +107,12 @@ class SquaredExponential(Kernel):
         tensor([[1.0000, 0.6065]])
     """
 
+    rate: ClassVar[float] = 0.5
+
     def profile(self, q: Tensor) -> Tensor:
         """Computes exp(-q / 2)."""
 
-        return q.mul(-0.5).exp_()
+        return q.mul(-self.rate).exp_()
 
 
 @dataclass(frozen=True)
@@ -188,6 +207,12 @@ class Sum(Kernel):
         """Tells whether all parts are smooth."""
 
         return all(kernel.smooth for kernel in self.kernels)
+
+    @property
+    def finest(self) -> float:
+        """Tells the finest of all parts."""
+
+        return min(kernel.lengthscale * kernel.finest for kernel in self.kernels)
 
     def profile(self, q: Tensor) -> Tensor:
         """Adds up the profiles."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -12,12 +11,16 @@ from torch import Tensor
 
 from .checks import check_points
 from .progress import progress
-from .threads import workers
+from .threads import in_order, workers
+from .tiles import Tiles, outward
 
 if TYPE_CHECKING:
     from .kernels import Kernel
 
-TILE = 512  # a tile of 512 x 512 doubles stays in the cache; nothing larger is ever made
+TILE = 512  # a tile of 512 x 512 numbers stays in the cache; nothing larger is made, but on an accelerator
+STRIP = 8  # tiles side by side that are one piece of work
+LARGE = 10_000  # the number of points above which precision="auto" means float32
+PRECISIONS = ("auto", "float32", "float64")
 
 
 class KernelPass(NamedTuple):
@@ -34,65 +37,84 @@ class KernelPass(NamedTuple):
     greatest: float
 
 
-def kernel_pass(kernel: Kernel, x: Tensor, sizes: Sequence[int]) -> KernelPass:
+def kernel_pass(
+    kernel: Kernel, x: Tensor, sizes: Sequence[int], precision: str = "float64", exact: int = 0
+) -> KernelPass:
     r"""Sums the kernel of every point with every block of points, in one pass.
 
     .. math:: R_{x b} = \sum_{x' \in \text{block } b} k(x, x')
 
     Each pair of tiles is computed once and serves both its sides: $t^2 / 2$ kernel evaluations, and memory
-    for $R$ and one tile.
+    for $R$ and some tiles. The sums are the same whatever the number of threads.
 
     Arguments:
         kernel: The kernel $k$.
         x: The points, block after block, of shape $(t, d)$.
         sizes: The number of points in each block; they add up to $t$.
+        precision: The arithmetic of the kernel's values, which are always added up in float64: `"float64"`; or
+            `"float32"`, some five times as fast: rounding errors of some 1e-7 for each value, which average out in
+            sums (points that are too far out for float32 are left to float64, see `Tiles`); or `"auto"`: float32 from
+            10,000 points on.
+        exact: The number of points, the first ones, whose sums with all points are in float64 nevertheless.
 
     Raises:
-        ValueError: If the sizes do not add up to $t$, or one is not positive.
+        ValueError: If the sizes do not add up to $t$, or one is not positive, or if there is no such precision.
     """
 
     check_points(x, "block_sums: x")
     if min(sizes, default=0) < 1 or sum(sizes) != len(x):
         raise ValueError(f"block_sums: sizes={list(sizes)} must be positive and add up to {len(x)} points")
 
-    starts = range(0, len(x), TILE)
-    segments = {start: list(_segments(sizes, start, min(start + TILE, len(x)))) for start in starts}
-    sums = torch.zeros(len(x), len(sizes), dtype=torch.float64, device=x.device)
-    least, greatest = math.inf, -math.inf
+    t, size = len(x), _tile_size(x)
+    order = outward(x, sizes)
+    x = x[order]
+    tiles = Tiles(kernel, x, x, size, resolve_precision(precision, t))
+    segments = {i: list(_segments(sizes, i, min(i + size, t))) for i in range(0, t, size)}
 
-    def tile(i: int, j: int) -> tuple[list[Tensor], list[Tensor], float, float]:
-        k = kernel(x[i : i + TILE], x[j : j + TILE])  # (TILE, TILE)
-        if i == j:
-            low, high = k.fill_diagonal_(math.inf).amin(), k.fill_diagonal_(-math.inf).amax()
-            k.fill_diagonal_(kernel.diagonal)
-        else:
-            low, high = torch.aminmax(k)
-        rows = [k[:, a:b].sum(1, dtype=torch.float64) for _, a, b in segments[j]]
-        columns = [k[a:b].sum(0, dtype=torch.float64) for _, a, b in segments[i] if i != j]
-        return rows, columns, float(low), float(high)
+    def strip(i: int, js: range) -> tuple[dict[int, Tensor], list[Tensor], Tensor]:
+        rows: dict[int, Tensor] = {}
+        columns, ends = [], []
+        for j in js:
+            k = tiles.tile(i, j, exact=i < exact)
+            ends.append(_ends(k, i == j))
+            if i == j:
+                k.fill_diagonal_(kernel.diagonal)
+            else:
+                columns.append(torch.stack([k[a:b].sum(0) for _, a, b in segments[i]]).double())
+            for block, a, b in segments[j]:
+                row = k[:, a:b].sum(1).double()
+                rows[block] = rows[block] + row if block in rows else row
+        return rows, columns, torch.stack(ends)
 
-    with workers() as pool, progress(len(starts) * (len(starts) + 1) // 2, "kernel sums") as bar:
-        for i in starts:
-            right = starts[i // TILE :]
-            # computed side by side, added up in order: the same sums whatever the number of threads
-            for j, (rows, columns, low, high) in zip(right, pool.map(tile, repeat(i), right), strict=False):
-                for (block, _, _), row in zip(segments[j], rows, strict=True):
-                    sums[i : i + TILE, block] += row
-                for (block, _, _), column in zip(segments[i], columns, strict=False):
-                    sums[j : j + TILE, block] += column
-                least, greatest = min(least, low), max(greatest, high)
-                bar.update()
+    pairs = [(i, js) for i in range(0, t, size) for js in _strips(range(i, t, size))]
+    sums = torch.zeros(len(sizes), t, dtype=torch.float64, device=x.device)
+    ends = []  # the least and the greatest value off the diagonal, for each tile
+    with workers() as pool, progress(len(pairs), "kernel sums") as bar:
+        # computed side by side, added up in order: the same sums whatever the number of threads
+        for (i, js), (rows, columns, end) in zip(pairs, in_order(pool, strip, pairs), strict=True):
+            for block, row in rows.items():
+                sums[block, i : i + size] += row
+            if columns:
+                first, last = max(js.start, i + size), js.stop
+                for (block, _, _), column in zip(segments[i], torch.cat(columns, 1), strict=True):
+                    sums[block, first:last] += column
+            ends.append(end)
+            bar.update()
 
-    return KernelPass(sums, least, greatest)
+    least, greatest = _exact_ends(tiles, [(i, j) for i, js in pairs for j in js], torch.cat(ends), exact)
+    result = torch.empty(t, len(sizes), dtype=torch.float64, device=x.device)
+    result[order] = sums.T
+    return KernelPass(result, least, min(greatest, kernel.diagonal))
 
 
-def block_sums(kernel: Kernel, x: Tensor, sizes: Sequence[int]) -> Tensor:
+def block_sums(kernel: Kernel, x: Tensor, sizes: Sequence[int], precision: str = "float64") -> Tensor:
     r"""Sums the kernel of every point with every block of points.
 
     Arguments:
         kernel: The kernel $k$.
         x: The points, block after block, of shape $(t, d)$.
         sizes: The number of points in each block; they add up to $t$.
+        precision: The arithmetic of the kernel's values, see `kernel_pass`.
 
     Returns:
         $R_{x b} = \sum_{x' \in \text{block } b} k(x, x')$, of shape $(t, b)$, float64.
@@ -106,32 +128,39 @@ def block_sums(kernel: Kernel, x: Tensor, sizes: Sequence[int]) -> Tensor:
                 [0., 1.]], dtype=torch.float64)
     """
 
-    return kernel_pass(kernel, x, sizes).sums
+    return kernel_pass(kernel, x, sizes, precision).sums
 
 
-def cross_sums(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
+def cross_sums(kernel: Kernel, x: Tensor, y: Tensor, precision: str = "float64") -> Tensor:
     r"""Sums the kernel of each point of x with all points of y.
 
     Arguments:
         kernel: The kernel $k$.
         x: Points, of shape $(N, d)$.
         y: Points, of shape $(M, d)$.
+        precision: The arithmetic of the kernel's values, see `kernel_pass`; `"auto"` goes by $N + M$.
 
     Returns:
         $\sum_{x' \in y} k(x, x')$ for each $x$, of shape $(N)$, float64.
     """
 
-    sums = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    tiles = [(i, j) for i in range(0, len(x), TILE) for j in range(0, len(y), TILE)]
+    n, m, size = len(x), len(y), _tile_size(y)
+    points = torch.cat([x, y])
+    order = outward(points, [n, m])
+    tiles = Tiles(kernel, points[order[:n]], points[order[n:]], size, resolve_precision(precision, n + m))
 
-    def tile(i: int, j: int) -> Tensor:
-        return kernel(x[i : i + TILE], y[j : j + TILE]).sum(1, dtype=torch.float64)
+    def strip(i: int, js: range) -> Tensor:
+        return sum(tiles.tile(i, j).sum(1).double() for j in js)
 
+    pairs = [(i, js) for i in range(0, n, size) for js in _strips(range(0, m, size))]
+    sums = torch.zeros(n, dtype=torch.float64, device=x.device)
     with workers() as pool:
-        for (i, _), part in zip(tiles, pool.map(tile, *zip(*tiles, strict=True)), strict=True):
-            sums[i : i + TILE] += part
+        for (i, _), part in zip(pairs, in_order(pool, strip, pairs), strict=True):
+            sums[i : i + size] += part
 
-    return sums
+    result = torch.empty_like(sums)
+    result[order[:n]] = sums
+    return result
 
 
 def mmd2_biased(kernel: Kernel, s: Tensor, t: Tensor) -> float:
@@ -190,6 +219,48 @@ def _sums(kernel: Kernel, s: Tensor, t: Tensor, least: int) -> tuple[float, floa
     check_points(t, "mmd2: t", width=s.shape[1], least=least)
     ss, tt = (float(block_sums(kernel, x, [len(x)]).sum()) for x in (s, t))
     return ss, float(cross_sums(kernel, s, t).sum()), tt
+
+
+def resolve_precision(precision: str, t: int) -> str:
+    """Tells the arithmetic that a setting means for so many points, `"float32"` or `"float64"`.
+
+    Raises:
+        ValueError: If there is no such setting.
+    """
+
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
+    return ("float32" if t > LARGE else "float64") if precision == "auto" else precision
+
+
+def _tile_size(x: Tensor) -> int:
+    return TILE if x.device.type == "cpu" else 16 * TILE  # an accelerator has more to fill, and more memory
+
+
+def _strips(js: range) -> Iterator[range]:
+    """Cuts a row of tiles into pieces of work."""
+
+    for first in range(0, len(js), STRIP):
+        yield js[first : first + STRIP]
+
+
+def _ends(k: Tensor, diagonal: bool) -> Tensor:
+    """Finds the least and the greatest value of a tile, without those on its diagonal if that is the matrix's."""
+
+    if diagonal:
+        return torch.stack([k.fill_diagonal_(math.inf).amin(), k.fill_diagonal_(-math.inf).amax()]).double()
+    return torch.stack(torch.aminmax(k)).double()
+
+
+def _exact_ends(tiles: Tiles, pairs: list[tuple[int, int]], ends: Tensor, exact: int) -> tuple[float, float]:
+    """Finds the least and the greatest value of all tiles, and computes those in float32 again in float64."""
+
+    (low, high), found = (int(ends[:, 0].argmin()), int(ends[:, 1].argmax())), []
+    for side, place in enumerate((low, high)):
+        i, j = pairs[place]
+        again = i >= exact and tiles.dtype(i, j) == torch.float32
+        found.append(float((_ends(tiles.tile(i, j, exact=True), i == j) if again else ends[place])[side]))
+    return found[0], found[1]
 
 
 def _segments(sizes: Sequence[int], start: int, stop: int) -> Iterator[tuple[int, int, int]]:
