@@ -17,7 +17,7 @@ from .tiles import Tiles, outward
 if TYPE_CHECKING:
     from .kernels import Kernel
 
-TILE = 512  # a tile of 512 x 512 numbers stays in the cache; nothing larger is made, but on an accelerator
+TILE = 768  # a tile of 768 x 768 numbers stays in the cache; nothing larger is made, but on an accelerator
 STRIP = 8  # tiles side by side that are one piece of work
 LARGE = 10_000  # the number of points above which precision="auto" means float32
 PRECISIONS = ("auto", "float32", "float64")
@@ -35,6 +35,15 @@ class KernelPass(NamedTuple):
     sums: Tensor
     least: float
     greatest: float
+
+
+class Ends(NamedTuple):
+    """Holds the least and the greatest value off the diagonal of the tile of rows i, ... and columns j, ..."""
+
+    i: int
+    j: int
+    low: Tensor
+    high: Tensor
 
 
 def kernel_pass(
@@ -71,12 +80,13 @@ def kernel_pass(
     tiles = Tiles(kernel, x, x, size, resolve_precision(precision, t))
     segments = {i: list(_segments(sizes, i, min(i + size, t))) for i in range(0, t, size)}
 
-    def strip(i: int, js: range) -> tuple[dict[int, Tensor], list[Tensor], Tensor]:
+    def strip(i: int, js: range, known: tuple[float, float]) -> tuple[dict[int, Tensor], list[Tensor], list[Ends]]:
         rows: dict[int, Tensor] = {}
         columns, ends = [], []
         for j in js:
             k = tiles.tile(i, j, exact=i < exact)
-            ends.append(_ends(k, i == j))
+            if tiles.may_pass(i, j, *known):
+                ends.append(Ends(i, j, *_ends(k, i == j)))
             if i == j:
                 k.fill_diagonal_(kernel.diagonal)
             else:
@@ -84,27 +94,31 @@ def kernel_pass(
             for block, a, b in segments[j]:
                 row = k[:, a:b].sum(1).double()
                 rows[block] = rows[block] + row if block in rows else row
-        return rows, columns, torch.stack(ends)
+        return rows, columns, ends
 
-    pairs = [(i, js) for i in range(0, t, size) for js in _strips(range(i, t, size))]
+    # tiles on the diagonal first: they show what least and greatest values there are, and most others need no search
+    starts = range(0, t, size)
+    diagonal = [(i, range(i, i + 1)) for i in starts]
+    others = [(i, js) for i in starts for js in _strips(range(i + size, t, size))]
     sums = torch.zeros(len(sizes), t, dtype=torch.float64, device=x.device)
-    ends = []  # the least and the greatest value off the diagonal, for each tile
-    with workers() as pool, progress(len(pairs), "kernel sums") as bar:
-        # computed side by side, added up in order: the same sums whatever the number of threads
-        for (i, js), (rows, columns, end) in zip(pairs, in_order(pool, strip, pairs), strict=True):
-            for block, row in rows.items():
-                sums[block, i : i + size] += row
-            if columns:
-                first, last = max(js.start, i + size), js.stop
-                for (block, _, _), column in zip(segments[i], torch.cat(columns, 1), strict=True):
-                    sums[block, first:last] += column
-            ends.append(end)
-            bar.update()
+    ends: list[Ends] = []
+    with workers() as pool, progress(len(diagonal) + len(others), "kernel sums") as bar:
+        for pairs in (diagonal, others):
+            known = _extremes(ends)
+            # computed side by side, added up in order: the same sums whatever the number of threads
+            results = in_order(pool, strip, ((i, js, known) for i, js in pairs))
+            for (i, js), (rows, columns, more) in zip(pairs, results, strict=True):
+                for block, row in rows.items():
+                    sums[block, i : i + size] += row
+                if columns:
+                    for (block, _, _), column in zip(segments[i], torch.cat(columns, 1), strict=True):
+                        sums[block, js.start : js.start + len(column)] += column
+                ends += more
+                bar.update()
 
-    least, greatest = _exact_ends(tiles, [(i, j) for i, js in pairs for j in js], torch.cat(ends), exact)
     result = torch.empty(t, len(sizes), dtype=torch.float64, device=x.device)
     result[order] = sums.T
-    return KernelPass(result, least, min(greatest, kernel.diagonal))
+    return KernelPass(result, *_exact_extremes(tiles, ends, exact))
 
 
 def block_sums(kernel: Kernel, x: Tensor, sizes: Sequence[int], precision: str = "float64") -> Tensor:
@@ -244,23 +258,33 @@ def _strips(js: range) -> Iterator[range]:
         yield js[first : first + STRIP]
 
 
-def _ends(k: Tensor, diagonal: bool) -> Tensor:
+def _ends(k: Tensor, diagonal: bool) -> tuple[Tensor, Tensor]:
     """Finds the least and the greatest value of a tile, without those on its diagonal if that is the matrix's."""
 
     if diagonal:
-        return torch.stack([k.fill_diagonal_(math.inf).amin(), k.fill_diagonal_(-math.inf).amax()]).double()
-    return torch.stack(torch.aminmax(k)).double()
+        return k.fill_diagonal_(math.inf).amin(), k.fill_diagonal_(-math.inf).amax()
+    return tuple(torch.aminmax(k))
 
 
-def _exact_ends(tiles: Tiles, pairs: list[tuple[int, int]], ends: Tensor, exact: int) -> tuple[float, float]:
-    """Finds the least and the greatest value of all tiles, and computes those in float32 again in float64."""
+def _extremes(ends: list[Ends]) -> tuple[float, float]:
+    """Finds the least and the greatest value of some tiles."""
 
-    (low, high), found = (int(ends[:, 0].argmin()), int(ends[:, 1].argmax())), []
-    for side, place in enumerate((low, high)):
-        i, j = pairs[place]
-        again = i >= exact and tiles.dtype(i, j) == torch.float32
-        found.append(float((_ends(tiles.tile(i, j, exact=True), i == j) if again else ends[place])[side]))
-    return found[0], found[1]
+    if not ends:
+        return math.inf, -math.inf
+    return float(torch.stack([e.low for e in ends]).amin()), float(torch.stack([e.high for e in ends]).amax())
+
+
+def _exact_extremes(tiles: Tiles, ends: list[Ends], exact: int) -> tuple[float, float]:
+    """Finds the least and the greatest value of all tiles; where that is one in float32, computes it again."""
+
+    lows, highs = (torch.stack([e[side].double() for e in ends]) for side in (2, 3))
+    found = []
+    for side, place in ((0, int(lows.argmin())), (1, int(highs.argmax()))):
+        i, j, *end = ends[place]
+        if end[side].dtype == torch.float32:
+            end = _ends(tiles.tile(i, j, exact=True), i == j)
+        found.append(float(end[side]))
+    return found[0], min(found[1], tiles.kernel.diagonal)
 
 
 def _segments(sizes: Sequence[int], start: int, stop: int) -> Iterator[tuple[int, int, int]]:

@@ -22,7 +22,7 @@ UNDERFLOW = -126.0  # 2 ** -126 is the least normal number of float32; smaller o
 class Tiles:
     r"""Computes tiles of the matrix $k(x, y)$ of two point sets.
 
-    With $c = (y_1 + \dots + y_m) / m$ and points $x' = s (x - c) / \ell$, a tile of $z = s^2 \|x - y\|^2 / \ell^2$ is one
+    With $c = (y_1 + \dots + y_m) / m$ and $x' = s (x - c) / \ell$, a tile of $z = s^2 \|x - y\|^2 / \ell^2$ is one
     matrix product,
 
     .. math:: \pm z = [\mp 2 x', \pm \|x'\|^2, 1] \cdot [y', 1, \pm \|y'\|^2]
@@ -53,8 +53,8 @@ class Tiles:
         unit = 1.0 if kernel.rate is None else math.sqrt(kernel.rate / math.log(2))
         centre = y.double().mean(0)
         x, y = ((p.double() - centre) * (unit / kernel.lengthscale) for p in (x, y))
-        self.norms = [  # the greatest squared norm in each tile's rows, and in its columns
-            [float(part.square().sum(1).amax()) / kernel.finest**2 for part in p.split(size)] for p in (x, y)
+        self.radii = [  # the least and the greatest norm in each tile's rows, and in its columns
+            [torch.stack(torch.aminmax(part)).tolist() for part in p.norm(dim=1).split(size)] for p in (x, y)
         ]
 
         self.factors = {torch.float64: self._factors(x, y)}
@@ -64,10 +64,25 @@ class Tiles:
         self._local = threading.local()
 
     def dtype(self, i: int, j: int) -> torch.dtype:
-        """Tells the least arithmetic that is good enough for the tile of rows i, i + 1, ... and columns j, j + 1, ..."""
+        """Tells the arithmetic that is good enough for the tile of rows i, i + 1, ... and columns j, j + 1, ..."""
 
         less, greater = self._norms(i, j)
         return torch.float32 if torch.float32 in self.factors and less <= SINGLE and greater <= MOST else torch.float64
+
+    def bounds(self, i: int, j: int) -> tuple[float, float]:
+        """Bounds z on a tile from below and above, by the triangle inequality."""
+
+        (a, b), (c, d) = self.radii[0][i // self.size], self.radii[1][j // self.size]
+        return max(0.0, a - d, c - b) ** 2, (b + d) ** 2
+
+    def may_pass(self, i: int, j: int, low: float, high: float) -> bool:
+        """Tells whether a value of a tile can be below low or above high, as far as is known without computing it."""
+
+        if self.kernel.rate is None:
+            return True
+        least, most = self.bounds(i, j)
+        floor = 2**UNDERFLOW if self.dtype(i, j) == torch.float32 else 0.0
+        return 2 ** -(least - 1e-3) > high or max(2 ** -(most + 1e-3), floor) < low  # 1e-3 is ample for rounding
 
     def tile(self, i: int, j: int, exact: bool = False) -> Tensor:
         """Computes the tile of rows i, i + 1, ... and columns j, j + 1, ...
@@ -96,7 +111,7 @@ class Tiles:
 
         if self.kernel.rate is None:
             return self.kernel.profile(z.clamp_(min=0))
-        if dtype == torch.float32 and (math.sqrt(less) + math.sqrt(greater)) ** 2 > -UNDERFLOW:
+        if dtype == torch.float32 and self.bounds(i, j)[1] > -UNDERFLOW:
             z.clamp_(min=UNDERFLOW)
         return z.exp2_()
 
@@ -108,7 +123,9 @@ class Tiles:
         return left, torch.cat([y, torch.ones_like(yy), yy], 1).T.contiguous()
 
     def _norms(self, i: int, j: int) -> list[float]:
-        return sorted((self.norms[0][i // self.size], self.norms[1][j // self.size]))
+        """Tells the greatest squared norm on either side of a tile, in units that f varies over, the lesser first."""
+
+        return sorted((r[k // self.size][1] / self.kernel.finest) ** 2 for r, k in zip(self.radii, (i, j), strict=True))
 
     def _buffers(self, dtype: torch.dtype, n: int, m: int) -> Tensor:
         """Gives two (n, m) matrices that this thread alone writes to."""
