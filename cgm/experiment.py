@@ -24,6 +24,7 @@ from .downstream import SVM, Task
 from .features import Features, Identity
 from .generators import KDE, Generator
 from .kernels import Kernel, SquaredExponential, resolve_lengthscale
+from .mmd import check_precision
 from .record import Record, plain, rewards_of, snake, versions
 from .rewards import InfeasibleScheme, RewardScheme, Scheme, check_incentives
 from .sampling import Chain, WeightedSampling
@@ -68,6 +69,7 @@ class Experiment:
         scheme: How rewards are computed.
         sampling: How rewards are drawn.
         downstream: The task by which rewards are judged.
+        precision: The arithmetic of the kernel's values on G x G, see `Valuation`.
         synthetic_size: The size of $G$; it grows if no rewards fit their bounds, see `RewardScheme`.
         seed: The seed of everything random.
         data_dir: The folder of data; the environment variable CGM_DATA or else `data`, if `None`.
@@ -90,6 +92,7 @@ class Experiment:
     scheme: RewardScheme = field(default_factory=RewardScheme)
     sampling: WeightedSampling = field(default_factory=WeightedSampling)
     downstream: Task = field(default_factory=SVM)
+    precision: str = "auto"
     synthetic_size: int = 10_000
     seed: int = 0
     data_dir: str | None = None
@@ -100,6 +103,7 @@ class Experiment:
     def __post_init__(self) -> None:
         """Refuses settings that are out of range."""
 
+        check_precision(self.precision)
         check_whole("synthetic_size", self.synthetic_size, least=1)
         check_whole("seed", self.seed, least=0)
         check_whole("embedding_party", self.embedding_party, least=1)
@@ -270,7 +274,7 @@ class Experiment:
             with clock("lengthscale"):
                 kernel = resolve_lengthscale(self.kernel, x, pool, **self.kernel_search)
             with clock("valuation"):
-                valuation = Valuation(kernel, x, pool)
+                valuation = Valuation(kernel, x, pool, self.precision)
                 log.info(
                     "length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, valuation.grand_value, valuation.t
                 )

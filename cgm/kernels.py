@@ -114,7 +114,7 @@ class SquaredExponential(Kernel):
     def profile(self, q: Tensor) -> Tensor:
         """Computes exp(-q / 2)."""
 
-        return q.mul(-self.rate).exp_()
+        return q.mul(-0.5).exp_()
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ def fit_lengthscale(
         start = ends[i] - len(parties[i])
         return points[start : ends[i]], torch.cat([points[:start], points[ends[i] :]])
 
-    few = [(_thin(own, 400), _thin(rest, 2000)) for own, rest in map(own_and_rest, order)]
+    few = [(_thin(own, 300), _thin(rest, 1500)) for own, rest in map(own_and_rest, order)]
 
     @cache
     def estimate(i: int, step: int) -> float:
@@ -355,7 +355,7 @@ def _crossing(value: Callable[[int], float], estimate: Callable[[int], float], f
     """Finds the least k above `false` with value(k) >= 0, given that it is so at all greater ones.
 
     Arguments:
-        value: What is asked for; `false` and `true` are never looked at; `true` is the answer where all below it are false.
+        value: What is asked for; not at `false` and `true`, where it is taken to be negative and not.
         estimate: An estimate of it that costs next to nothing, whose error changes slowly with k.
         false, true: The range.
         step: Where to look first.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -74,51 +75,8 @@ def kernel_pass(
     if min(sizes, default=0) < 1 or sum(sizes) != len(x):
         raise ValueError(f"block_sums: sizes={list(sizes)} must be positive and add up to {len(x)} points")
 
-    t, size = len(x), _tile_size(x)
-    order = outward(x, sizes)
-    x = x[order]
-    tiles = Tiles(kernel, x, x, size, resolve_precision(precision, t))
-    segments = {i: list(_segments(sizes, i, min(i + size, t))) for i in range(0, t, size)}
-
-    def strip(i: int, js: range, known: tuple[float, float]) -> tuple[dict[int, Tensor], list[Tensor], list[Ends]]:
-        rows: dict[int, Tensor] = {}
-        columns, ends = [], []
-        for j in js:
-            k = tiles.tile(i, j, exact=i < exact)
-            if tiles.may_pass(i, j, *known):
-                ends.append(Ends(i, j, *_ends(k, i == j)))
-            if i == j:
-                k.fill_diagonal_(kernel.diagonal)
-            else:
-                columns.append(torch.stack([k[a:b].sum(0) for _, a, b in segments[i]]).double())
-            for block, a, b in segments[j]:
-                row = k[:, a:b].sum(1).double()
-                rows[block] = rows[block] + row if block in rows else row
-        return rows, columns, ends
-
-    # tiles on the diagonal first: they show what least and greatest values there are, and most others need no search
-    starts = range(0, t, size)
-    diagonal = [(i, range(i, i + 1)) for i in starts]
-    others = [(i, js) for i in starts for js in _strips(range(i + size, t, size))]
-    sums = torch.zeros(len(sizes), t, dtype=torch.float64, device=x.device)
-    ends: list[Ends] = []
-    with workers() as pool, progress(len(diagonal) + len(others), "kernel sums") as bar:
-        for pairs in (diagonal, others):
-            known = _extremes(ends)
-            # computed side by side, added up in order: the same sums whatever the number of threads
-            results = in_order(pool, strip, ((i, js, known) for i, js in pairs))
-            for (i, js), (rows, columns, more) in zip(pairs, results, strict=True):
-                for block, row in rows.items():
-                    sums[block, i : i + size] += row
-                if columns:
-                    for (block, _, _), column in zip(segments[i], torch.cat(columns, 1), strict=True):
-                        sums[block, js.start : js.start + len(column)] += column
-                ends += more
-                bar.update()
-
-    result = torch.empty(t, len(sizes), dtype=torch.float64, device=x.device)
-    result[order] = sums.T
-    return KernelPass(result, *_exact_extremes(tiles, ends, exact))
+    with workers() as pool:
+        return _kernel_pass(kernel, x, sizes, _resolve_precision(precision, len(x)), exact, pool)
 
 
 def block_sums(kernel: Kernel, x: Tensor, sizes: Sequence[int], precision: str = "float64") -> Tensor:
@@ -158,23 +116,22 @@ def cross_sums(kernel: Kernel, x: Tensor, y: Tensor, precision: str = "float64")
         $\sum_{x' \in y} k(x, x')$ for each $x$, of shape $(N)$, float64.
     """
 
-    n, m, size = len(x), len(y), _tile_size(y)
-    points = torch.cat([x, y])
-    order = outward(points, [n, m])
-    tiles = Tiles(kernel, points[order[:n]], points[order[n:]], size, resolve_precision(precision, n + m))
-
-    def strip(i: int, js: range) -> Tensor:
-        return sum(tiles.tile(i, j).sum(1).double() for j in js)
-
-    pairs = [(i, js) for i in range(0, n, size) for js in _strips(range(0, m, size))]
-    sums = torch.zeros(n, dtype=torch.float64, device=x.device)
     with workers() as pool:
-        for (i, _), part in zip(pairs, in_order(pool, strip, pairs), strict=True):
-            sums[i : i + size] += part
+        n, m, size = len(x), len(y), _tile_size(y)
+        points = torch.cat([x, y])
+        order = outward(points, [n, m])
+        points = points[order]
+        tiles = Tiles(kernel, points[:n], points[n:], size, _resolve_precision(precision, n + m))
 
-    result = torch.empty_like(sums)
-    result[order[:n]] = sums
-    return result
+        def strip(i: int, js: range) -> Tensor:
+            return sum(tiles.tile(i, j).sum(1).double() for j in js)
+
+        pairs = [(i, js) for i in range(0, n, size) for js in _strips(range(0, m, size))]
+        sums = torch.zeros(n, dtype=torch.float64, device=x.device)
+        for (i, _), part in zip(pairs, in_order(pool, strip, pairs), strict=True):
+            sums[order[i : min(i + size, n)]] += part
+
+    return sums
 
 
 def mmd2_biased(kernel: Kernel, s: Tensor, t: Tensor) -> float:
@@ -235,16 +192,72 @@ def _sums(kernel: Kernel, s: Tensor, t: Tensor, least: int) -> tuple[float, floa
     return ss, float(cross_sums(kernel, s, t).sum()), tt
 
 
-def resolve_precision(precision: str, t: int) -> str:
-    """Tells the arithmetic that a setting means for so many points, `"float32"` or `"float64"`.
+def check_precision(precision: str) -> None:
+    """Checks that there is such a precision.
 
     Raises:
-        ValueError: If there is no such setting.
+        ValueError: If there is none.
     """
 
     if precision not in PRECISIONS:
         raise ValueError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
+
+
+def _resolve_precision(precision: str, t: int) -> str:
+    """Tells the arithmetic that a setting means for so many points, `"float32"` or `"float64"`."""
+
+    check_precision(precision)
     return ("float32" if t > LARGE else "float64") if precision == "auto" else precision
+
+
+def _kernel_pass(
+    kernel: Kernel, x: Tensor, sizes: Sequence[int], precision: str, exact: int, pool: ThreadPoolExecutor
+) -> KernelPass:
+    t, size = len(x), _tile_size(x)
+    order = outward(x, sizes)
+    x = x[order]
+    tiles = Tiles(kernel, x, x, size, precision)
+    segments = {i: list(_segments(sizes, i, min(i + size, t))) for i in range(0, t, size)}
+
+    def strip(i: int, js: range, known: tuple[float, float]) -> tuple[dict[int, Tensor], list[Tensor], list[Ends]]:
+        rows: dict[int, Tensor] = {}
+        columns, ends = [], []
+        for j in js:
+            k = tiles.tile(i, j, exact=i < exact)
+            if tiles.may_pass(i, j, *known):
+                ends.append(Ends(i, j, *_ends(k, i == j)))
+            if i == j:
+                k.fill_diagonal_(kernel.diagonal)
+            else:
+                columns.append(torch.stack([k[a:b].sum(0) for _, a, b in segments[i]]).double())
+            for block, a, b in segments[j]:
+                row = k[:, a:b].sum(1).double()
+                rows[block] = rows[block] + row if block in rows else row
+        return rows, columns, ends
+
+    # tiles on the diagonal first: they show what least and greatest values there are, and most others need no search
+    starts = range(0, t, size)
+    diagonal = [(i, range(i, i + 1)) for i in starts]
+    others = [(i, js) for i in starts for js in _strips(range(i + size, t, size))]
+    sums = torch.zeros(len(sizes), t, dtype=torch.float64, device=x.device)
+    ends: list[Ends] = []
+    with progress(len(diagonal) + len(others), "kernel sums") as bar:
+        for pairs in (diagonal, others):
+            known = _extremes(ends)
+            # computed side by side, added up in order: the same sums whatever the number of threads
+            results = in_order(pool, strip, ((i, js, known) for i, js in pairs))
+            for (i, js), (rows, columns, more) in zip(pairs, results, strict=True):
+                for block, row in rows.items():
+                    sums[block, i : i + size] += row
+                if columns:
+                    for (block, _, _), column in zip(segments[i], torch.cat(columns, 1), strict=True):
+                        sums[block, js.start : js.start + len(column)] += column
+                ends += more
+                bar.update()
+
+    result = torch.empty(t, len(sizes), dtype=torch.float64, device=x.device)
+    result[order] = sums.T
+    return KernelPass(result, *_exact_extremes(tiles, ends))
 
 
 def _tile_size(x: Tensor) -> int:
@@ -274,7 +287,7 @@ def _extremes(ends: list[Ends]) -> tuple[float, float]:
     return float(torch.stack([e.low for e in ends]).amin()), float(torch.stack([e.high for e in ends]).amax())
 
 
-def _exact_extremes(tiles: Tiles, ends: list[Ends], exact: int) -> tuple[float, float]:
+def _exact_extremes(tiles: Tiles, ends: list[Ends]) -> tuple[float, float]:
     """Finds the least and the greatest value of all tiles; where that is one in float32, computes it again."""
 
     lows, highs = (torch.stack([e[side].double() for e in ends]) for side in (2, 3))
