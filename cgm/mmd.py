@@ -18,7 +18,7 @@ from .tiles import Tiles, outward
 if TYPE_CHECKING:
     from .kernels import Kernel
 
-TILE = 768  # a tile of 768 x 768 numbers stays in the cache; nothing larger is made, but on an accelerator
+TILE = 800  # a tile of 800 x 800 numbers stays in the cache, and no power of two collides in it; more on accelerators
 STRIP = 8  # tiles side by side that are one piece of work
 LARGE = 10_000  # the number of points above which precision="auto" means float32
 PRECISIONS = ("auto", "float32", "float64")
@@ -30,7 +30,8 @@ class KernelPass(NamedTuple):
     Attributes:
         sums: The block sums $R$, of shape $(t, b)$, float64.
         least: $\gamma$, the least off-diagonal kernel value (Corollary 1).
-        greatest: $\eta$, the greatest off-diagonal kernel value.
+        greatest: $\eta$, the greatest off-diagonal kernel value. Of values in float32, one of the least and one of the
+            greatest, as well as float32 can tell, computed again in float64.
     """
 
     sums: Tensor

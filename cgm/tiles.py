@@ -56,6 +56,8 @@ class Tiles:
         self.radii = [  # the least and the greatest norm in each tile's rows, and in its columns
             [torch.stack(torch.aminmax(part)).tolist() for part in p.norm(dim=1).split(size)] for p in (x, y)
         ]
+        # the greatest squared norms, in units that f varies over
+        self.norms = [[_square(most / kernel.finest) for _, most in radii] for radii in self.radii]
 
         self.factors = {torch.float64: self._factors(x, y)}
         # float32 products are sometimes made of lesser things, if torch is told so
@@ -73,7 +75,7 @@ class Tiles:
         """Bounds z on a tile from below and above, by the triangle inequality."""
 
         (a, b), (c, d) = self.radii[0][i // self.size], self.radii[1][j // self.size]
-        return max(0.0, a - d, c - b) ** 2, (b + d) ** 2
+        return _square(max(0.0, a - d, c - b)), _square(b + d)
 
     def may_pass(self, i: int, j: int, low: float, high: float) -> bool:
         """Tells whether a value of a tile can be below low or above high, as far as is known without computing it."""
@@ -122,10 +124,11 @@ class Tiles:
         left = torch.cat([-2 * self.sign * x, xx, torch.ones_like(xx)], 1)
         return left, torch.cat([y, torch.ones_like(yy), yy], 1).T.contiguous()
 
-    def _norms(self, i: int, j: int) -> list[float]:
-        """Tells the greatest squared norm on either side of a tile, in units that f varies over, the lesser first."""
+    def _norms(self, i: int, j: int) -> tuple[float, float]:
+        """Tells the greatest squared norms on the two sides of a tile, the lesser first."""
 
-        return sorted((r[k // self.size][1] / self.kernel.finest) ** 2 for r, k in zip(self.radii, (i, j), strict=True))
+        rows, columns = self.norms[0][i // self.size], self.norms[1][j // self.size]
+        return (rows, columns) if rows < columns else (columns, rows)
 
     def _buffers(self, dtype: torch.dtype, n: int, m: int) -> Tensor:
         """Gives two (n, m) matrices that this thread alone writes to."""
@@ -133,6 +136,10 @@ class Tiles:
         if not hasattr(self._local, "buffers"):
             self._local.buffers = {d: left.new_empty(2, self.size**2) for d, (left, _) in self.factors.items()}
         return self._local.buffers[dtype][:, : n * m].view(2, n, m)
+
+
+def _square(x: float) -> float:
+    return x * x  # infinite if it must; x ** 2 would be an error
 
 
 def outward(x: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -627,6 +627,7 @@ def test_bad_data_is_refused_before_the_generator_is_fitted(tmp_path, change, me
         ({"synthetic_size": "many"}, "synthetic_size=many"),
         ({"seed": -1}, "seed=-1"),
         ({"seed": None}, "seed=None"),
+        ({"precision": "half"}, "precision='half'"),
         ({"embedding_party": 0}, "embedding_party=0"),
         ({"device": "no_such_device"}, "device=no_such_device: .*; use 'cpu'"),
         ({"kernel_search": {"lowest": 1}}, r"kernel_search: unknown options \['lowest'\]; there are low, high, iter"),
