@@ -105,7 +105,7 @@ def test_the_configuration_shows_every_setting_of_an_experiment():
 
 
 def test_by_hand_and_by_configuration_are_the_same():
-    assert plain(instantiate(composed(), _convert_="all")) == plain(cgm.Experiment())
+    assert plain(instantiate(composed(), _convert_="all")) == plain(cgm.Experiment(cache="outputs/cache"))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -169,6 +169,7 @@ def test_values_from_the_command_line_arrive():
             ("downstream", "cgm.downstream.NoTask", {}),
         )},
         data_dir="some/folder",
+        cache="outputs/cache",
         synthetic_size=77,
         seed=3,
     )  # fmt: skip

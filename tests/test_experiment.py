@@ -144,6 +144,7 @@ def test_record_holds_all_that_the_design_names(record):
         "split",
         "generator",
         "features",
+        "labeller",
         "seed",
         "n_parties",
         "classes",

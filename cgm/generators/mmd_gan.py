@@ -14,6 +14,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from .. import pretrained
 from ..checks import check_whole
 from ..pretrained import Weights
+from ..progress import progress
 from .base import Generator
 from .mmd_gan_networks import GeneratorNetwork
 from .mmd_gan_training import KID, Training
@@ -172,8 +173,10 @@ class MMDGAN(Generator):
         random = torch.Generator().manual_seed(int(stream))
 
         images = state["images"].new_empty(n, *state["images"].shape[1:])
-        for batch in images.split(BATCH):
-            batch.copy_(network(2 * torch.rand(len(batch), network.latent, generator=random) - 1))
+        with progress(n, "generating images") as bar:
+            for batch in images.split(BATCH):
+                batch.copy_(network(2 * torch.rand(len(batch), network.latent, generator=random) - 1))
+                bar.update(len(batch))
 
         return images
 

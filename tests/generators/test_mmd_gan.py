@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from cgm import pretrained as weights
+from cgm.fitted import digest
 from cgm.generators import MMDGAN, check_generator, mmd_gan, mmd_gan_training
 from cgm.generators.mmd_gan import network_of, state_of
 from cgm.generators.mmd_gan_networks import CriticNetwork, GeneratorNetwork
@@ -21,7 +22,6 @@ from cgm.generators.mmd_gan_training import (
     CHECKPOINT,
     RATIONAL,
     Training,
-    _digest,
     critic_kernel,
     critic_objective,
     gradient_penalty,
@@ -416,7 +416,7 @@ def rewrite(path, sign, **changes):
     tensors, metadata = content(path)
     tensors = {name: x for name, x in {**tensors, **changes}.items() if x is not None}
     if sign:
-        metadata["sha256"] = _digest(tensors, metadata["identity"] + metadata["progress"])
+        metadata["sha256"] = digest(tensors, metadata["identity"] + metadata["progress"])
     save_file(tensors, path, metadata)
 
 
