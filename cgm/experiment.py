@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import metrics, plots
+from . import embedding, metrics, plots
 from .checks import check_parties, check_points, check_whole
 from .correlations import alpha_correlations, beta_correlations
 from .data import CreditRatings, Dataset, DatasetLoader, EqualDisjoint, Split
@@ -345,7 +345,7 @@ class Experiment:
             "reward_values": plots.reward_values(result),
             "value_curves": plots.value_curves(chains, result),
             "correlations": plots.correlations(result),
-            f"rewards_of_party_{party + 1}": plots.reward_embedding(
+            f"rewards_of_party_{party + 1}": embedding.reward_embedding(
                 parties.x[party],
                 parties.y[party],
                 rewards,
