@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import plots
+from . import embedding, plots
 from .cache import cached
 from .checks import check_parties, check_whole
 from .correlations import alpha_correlations, beta_correlations
@@ -362,12 +362,14 @@ class Experiment:
         party = self.embedding_party - 1
         mine = [c for c in chains if c.party == party]
         rewards = {c.beta: (pool.points[c.indices], labels[c.indices]) for c in mine}
+        kept = {c.beta: torch.nonzero(c.indices < len(pool.images))[:, 0] for c in mine}
+        images = {c.beta: (kept[c.beta], pool.images[c.indices[kept[c.beta]]]) for c in mine if len(kept[c.beta])}
         figures = {
             "reward_sizes": plots.reward_sizes(result),
             "reward_values": plots.reward_values(result),
             "value_curves": plots.value_curves(chains, result),
             "correlations": plots.correlations(result),
-            f"rewards_of_party_{party + 1}": plots.reward_embedding(
+            f"rewards_of_party_{party + 1}": embedding.reward_embedding(
                 parties.x[party],
                 parties.y[party],
                 rewards,
@@ -375,6 +377,7 @@ class Experiment:
                 background=torch.cat([*parties.x, pool.points]),
                 seed=self._seed(EMBED),
                 party=party,
+                images=images,
             ),
         }
         for name, figure in figures.items():

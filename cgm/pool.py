@@ -14,7 +14,7 @@ from .classifier import Classifier
 from .features import Features
 from .generators import Generator
 
-SHOWN = 10_000  # images that are kept to be shown in figures
+SHOWN = 20_000  # images that are kept to be shown in figures
 
 
 @dataclass(frozen=True)
