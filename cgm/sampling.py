@@ -125,7 +125,7 @@ def sample_rewards(
     Chains run side by side, one on each core. Each has a random stream of its own, made from the seed, the party
     and $\beta$, and goes the same way alone as among others. All this runs on the processor, wherever the valuation
     is. Memory: $|G|$ numbers for each party and each core. The squared exponential kernel is compiled; the rows of
-    any other one come from its `profile`, which takes about twice the time.
+    any other one come from its `profile`, which takes up to three times as long.
 
     Arguments:
         valuation: The valuation that holds the parties' points and $G$.
@@ -139,7 +139,7 @@ def sample_rewards(
         One `Chain` for each party and $\beta$: party by party, in the order of `betas`.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: If a setting is out of its range, or if the kernel gives values that are not finite.
     """
 
     betas = WeightedSampling(betas, patience).betas  # refuses what is out of range
