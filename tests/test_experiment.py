@@ -765,10 +765,12 @@ def test_an_mmd_gan_is_trained_on_real_images_and_the_whole_way_is_gone(tmp_path
     assert [record.result[name] for name in names] == ["digits", "mmd_gan", "pca", "knn", 4]
     assert all(len(rows) for rows in record.rewards.values())
 
+    assert (tmp_path / "run" / "rewards_of_party_1.png").is_file()
+    experiment = dataclasses.replace(experiment, figures=False)
     again = experiment.run(tmp_path / "again")  # from the cache
     assert torch.equal(again.pool, record.pool)
     assert {path.name.split("-")[0] for path in (tmp_path / "cache").iterdir()} == {"features", "pool"}
-    assert lasting(again) == lasting(record)
+    assert lasting(again) | {"settings": ...} == lasting(record) | {"settings": ...}
     fresh = dataclasses.replace(experiment, cache=False).run(tmp_path / "fresh")
     assert lasting(fresh) | {"settings": ...} == lasting(record) | {"settings": ...}
 
@@ -794,7 +796,7 @@ def test_synthetic_images_are_labelled_by_a_classifier(tmp_path, data_dir, label
     data = MNIST().load(str(data_dir), 0)
     pooled = torch.cat(list(experiment.split.deal(data.y, 10, 0, data.ordered)))
     images = MMDGAN().fit(data.x[pooled], 0).sample(record.result["synthetic_size"], experiment._seed(2))
-    features = PCA(4).fit(data.x[pooled], 0)
+    features = PCA(4).fit(data.x[pooled], experiment._seed(0))
     torch.testing.assert_close(features.transform(images), record.pool)
     if labeller == "auto":
         labels = Classifier.shipped(dataset="mnist").predict(images)
