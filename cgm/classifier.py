@@ -139,7 +139,7 @@ class Classifier(Fitted):
 
         x, network = self._check(x), self._network()
 
-        return in_batches(lambda part: network(part).softmax(1), x)
+        return in_batches(lambda part: network(part).softmax(1), x, "classifying")
 
     def predict(self, x: Tensor) -> Tensor:
         """Returns the most probable class of each of the images x of shape (N, C, H, W), of shape (N), int64."""
@@ -149,7 +149,7 @@ class Classifier(Fitted):
     def features(self, x: Tensor) -> Tensor:
         """Returns what the network's last layer is given for images x of shape (N, C, H, W), of shape (N, 8w)."""
 
-        return in_batches(self._network().body, self._check(x))
+        return in_batches(self._network().body, self._check(x), "classifying")
 
     def _check(self, x: Tensor) -> Tensor:
         x, channels = check_images(x, "images to classify"), self.fitted()[FIRST].shape[1]

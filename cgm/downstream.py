@@ -14,7 +14,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from torch import Tensor
 
+from . import pretrained
 from .checks import check_labels, check_points
+from .classifier import Classifier
 from .progress import progress
 
 Labelled = tuple[Tensor, Tensor]  # points (N, d) and their classes (N)
@@ -59,16 +61,46 @@ class Task(ABC):
     """Says what `conf/downstream` may name: a task that judges the rewards.
 
     Arguments:
+        labeller: Who tells the class of a synthetic point. `"knn"`: its nearest real points, by a vote. `"cnn"`: a
+            classifier of images that comes with cgm, of images that a generator has made. `"auto"`: the latter
+            where there are such images and a classifier for them, else the former.
         n_neighbors: How many real points vote on the class of a synthetic one.
     """
 
+    labeller: str = "auto"
     n_neighbors: int = 5
 
     def __post_init__(self) -> None:
         """Refuses settings that make no sense."""
 
+        if self.labeller not in ("auto", "knn", "cnn"):
+            raise ValueError(f"downstream.labeller={self.labeller}: must be 'auto', 'knn' or 'cnn'")
         if self.n_neighbors < 1:
             raise ValueError(f"downstream.n_neighbors={self.n_neighbors}: must be at least 1")
+
+    def classifier(self, dataset: str, image: Sequence[int] | None) -> Classifier | None:
+        r"""Returns the classifier that shall label synthetic images, or `None` if real points vote.
+
+        Arguments:
+            dataset: The name of the dataset.
+            image: The shape $(C, H, W)$ of synthetic images; `None` if there are none.
+
+        Raises:
+            ValueError: If `labeller` asks for one that there is not.
+        """
+
+        if self.labeller == "knn":
+            return None
+        if image is None:
+            what = "the generator makes no images"
+        elif pretrained.find("classifier", image, dataset) is None:
+            what = f"cgm comes with no classifier for images of shape {tuple(image)} of dataset={dataset}"
+        else:
+            return Classifier.shipped(image, dataset)
+        if self.labeller == "cnn":
+            raise ValueError(f"downstream.labeller=cnn: {what}; use downstream.labeller=knn")
+
+        return None
 
     def label(self, x: Tensor, y: Tensor, synthetic: Tensor) -> Tensor:
         """Labels synthetic points by means of labelled real points: see `label_synthetic`."""
@@ -118,7 +150,7 @@ class SVM(Task):
     The machines are trained side by side, in threads; the accuracies do not depend on how many.
 
     Arguments:
-        n_neighbors: How many real points vote on the class of a synthetic one.
+        labeller, n_neighbors: How synthetic points are labelled, see `Task`.
         C: The inverse strength of the regularisation.
         gamma: The factor of the squared distance in the kernel. `"scale"`: $1 / (d \, \text{var}(x))$ of the
             training points. `"auto"`: $1 / d$. Or a number.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
@@ -16,15 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import metrics, plots
-from .checks import check_parties, check_points, check_whole
+from . import embedding, plots
+from .cache import cached
+from .checks import check_parties, check_whole
 from .correlations import alpha_correlations, beta_correlations
 from .data import CreditRatings, Dataset, DatasetLoader, EqualDisjoint, Split
 from .downstream import SVM, Task
-from .features import Features, Identity
+from .features import Automatic, Features
+from .fitted import digest
 from .generators import KDE, Generator
 from .kernels import Kernel, SquaredExponential, resolve_lengthscale
+from .metrics import by_beta, measure
 from .mmd import check_precision
+from .pool import Pool, draw_pool
 from .record import Record, plain, rewards_of, snake, versions
 from .rewards import InfeasibleScheme, RewardScheme, Scheme, check_incentives
 from .sampling import Chain, WeightedSampling
@@ -62,7 +66,7 @@ class Experiment:
         dataset: Loads labelled real points.
         split: Deals them out to the parties.
         generator: Is fitted to the pooled data, and draws the synthetic pool $G$.
-        features: Reduces points or images to the $d$ dimensions that are valued.
+        features: Reduces points or images to the $d$ dimensions that are valued; `Automatic` picks by the data.
         kernel: The kernel $k$ of the valuation.
         kernel_search: The range in which a length-scale is looked for, see `fit_lengthscale`.
         shapley: How Shapley values are computed.
@@ -73,6 +77,8 @@ class Experiment:
         synthetic_size: The size of $G$; it grows if no rewards fit their bounds, see `RewardScheme`.
         seed: The seed of everything random.
         data_dir: The folder of data; the environment variable CGM_DATA or else `data`, if `None`.
+        cache: A folder where features of images and pools of images are kept for the next run, or `False`. Each use
+            of it is logged.
         device: Where tensors live, `"cpu"` or `"cuda"`.
         figures: Whether to draw figures.
         embedding_party: The party, from 1, whose rewards are drawn in the plane.
@@ -85,7 +91,7 @@ class Experiment:
     dataset: DatasetLoader = field(default_factory=CreditRatings)
     split: Split = field(default_factory=EqualDisjoint)
     generator: Generator = field(default_factory=KDE)
-    features: Features = field(default_factory=Identity)
+    features: Features | Automatic = field(default_factory=Automatic)
     kernel: Kernel = field(default_factory=lambda: SquaredExponential("fit"))
     kernel_search: Mapping[str, float] = field(default_factory=lambda: dict(KERNEL_SEARCH))
     shapley: ShapleyMethod = field(default_factory=ShapleyMethod)
@@ -96,6 +102,7 @@ class Experiment:
     synthetic_size: int = 10_000
     seed: int = 0
     data_dir: str | None = None
+    cache: str | bool = False
     device: str = "cpu"
     figures: bool = True
     embedding_party: int = 1
@@ -107,6 +114,8 @@ class Experiment:
         check_whole("synthetic_size", self.synthetic_size, least=1)
         check_whole("seed", self.seed, least=0)
         check_whole("embedding_party", self.embedding_party, least=1)
+        if self.cache is not False and not (isinstance(self.cache, str) and self.cache):
+            raise ValueError(f"cache={self.cache!r}: expected the path of a folder, or false")
         unknown = set(self.kernel_search) - set(KERNEL_SEARCH)
         if unknown:
             raise ValueError(f"kernel_search: unknown options {sorted(unknown)}; there are {', '.join(KERNEL_SEARCH)}")
@@ -146,13 +155,22 @@ class Experiment:
             rows = self.split.deal(dataset.y, len(dataset.classes), self.seed, dataset.ordered, dataset.classes)
             if self.embedding_party > len(rows):
                 raise ValueError(f"embedding_party={self.embedding_party}: there are {len(rows)} parties")
+            makes_images = self.generator.space == "data" and dataset.x.dim() == 4
+            classifier = self.downstream.classifier(dataset.name, dataset.x.shape[1:] if makes_images else None)
         with clock("features"):
-            parties = self._reduce(dataset, rows)
+            features = self.features.pick(dataset.x) if isinstance(self.features, Automatic) else self.features
+            parties = self._reduce(features, dataset, rows)
         with clock("generator"):
             pooled = torch.cat(parties.x if self.generator.space == "features" else [dataset.x[r] for r in rows])
             self.generator.fit(pooled, self._seed(FIT_GENERATOR))
 
-        valuation, shapley, scheme, lower, warnings = self._value(parties, clock)
+        def draw(size: int) -> Pool:
+            width = parties.x[0].shape[1]
+            return draw_pool(
+                self.generator, features, size, self._seed(SAMPLE_POOL), width, classifier, self.cache or None
+            )
+
+        pool, valuation, shapley, scheme, lower, warnings = self._value(parties, draw, clock)
         incentives = check_incentives(scheme, shapley, valuation, lower)
         with clock("sampling"):
             chains = self.sampling.draw(valuation, scheme.rewards, self.seed)
@@ -165,11 +183,13 @@ class Experiment:
                     log.warning(warnings[-1])
 
         with clock("labels"):
-            labels = self.downstream.label(torch.cat(parties.x), torch.cat(parties.y), valuation.synthetic.cpu())
+            labels = pool.labels
+            if labels is None:
+                labels = self.downstream.label(torch.cat(parties.x), torch.cat(parties.y), pool.points)
         with clock("metrics"):
-            table, missing = measure(valuation, chains, parties, labels)
+            table, missing = measure(valuation, chains, parties.y, labels, len(parties.classes))
         with clock("downstream"):
-            accuracies = self._judge(valuation, chains, parties, labels, table, missing)
+            accuracies = self._judge(pool, chains, parties, labels, table, missing)
         betas, by_metric = self.sampling.betas, by_beta(table, self.sampling.betas, valuation.n)
         with_alpha = alpha_correlations(shapley.alpha, betas, by_metric)
         with_beta = beta_correlations(betas, {name: by_metric[name] for name in ("size", "neg_mmd2_unbiased")})
@@ -184,7 +204,8 @@ class Experiment:
             "dataset": dataset.name,
             "split": snake(type(self.split).__name__),
             "generator": snake(type(self.generator).__name__),
-            "features": snake(type(self.features).__name__),
+            "features": snake(type(features).__name__),
+            "labeller": "knn" if classifier is None else "cnn",
             "seed": self.seed,
             "n_parties": valuation.n,
             "classes": dataset.classes,
@@ -230,9 +251,9 @@ class Experiment:
 
         if self.figures:
             with clock("figures"):
-                self._draw(folder, plain(result), valuation, chains, parties, labels)
+                self._draw(folder, plain(result), pool, chains, parties, labels)
         result |= {"settings": self, "seconds": clock.seconds, "versions": versions()}
-        record = Record(plain(result), table, rewards_of(chains), valuation.synthetic.cpu())
+        record = Record(plain(result), table, rewards_of(chains), pool.points)
         record.save(folder)
 
         return record
@@ -242,39 +263,40 @@ class Experiment:
 
         return int(np.random.SeedSequence(self.seed, spawn_key=(stream,)).generate_state(1)[0])
 
-    def _reduce(self, dataset: Dataset, rows: Sequence[Tensor]) -> Parties:
+    def _reduce(self, features: Features, dataset: Dataset, rows: Sequence[Tensor]) -> Parties:
         """Reduces the parties' points and the held-out points to features, fitted to the pooled data."""
 
-        self.features.fit(dataset.x[torch.cat(list(rows))], self._seed(FIT_FEATURES))
-        x = [self.features.transform(dataset.x[r]) for r in rows]
+        features.fit(dataset.x[torch.cat(list(rows))], self._seed(FIT_FEATURES))
+        parts = [*(dataset.x[r] for r in rows), dataset.x_test]
+
+        def transform() -> dict[str, Tensor]:
+            return {"points": torch.cat([features.transform(x) for x in parts])}
+
+        if self.cache and dataset.x.dim() == 4 and features.fingerprint() is not None:
+            key = {"features": features.fingerprint(), "images": [digest({"x": x}) for x in parts]}
+            points = cached(self.cache, "features", key, transform)["points"]
+        else:
+            points = transform()["points"]
+        *x, test = points.split([len(part) for part in parts])
         check_parties(x, x[0])
 
-        return Parties(
-            x=x,
-            y=[dataset.y[r] for r in rows],
-            test=(self.features.transform(dataset.x_test), dataset.y_test),
-            classes=dataset.classes,
-        )
+        return Parties(x=x, y=[dataset.y[r] for r in rows], test=(test, dataset.y_test), classes=dataset.classes)
 
-    def _value(self, parties: Parties, clock: Clock) -> tuple[Valuation, ShapleyValues, Scheme, Tensor, list[str]]:
+    def _value(
+        self, parties: Parties, draw: Callable[[int], Pool], clock: Clock
+    ) -> tuple[Pool, Valuation, ShapleyValues, Scheme, Tensor, list[str]]:
         """Values the parties' data and computes their rewards; G grows while no rewards fit (Sec. 4.1)."""
 
         warnings: list[str] = []
         sizes = self.scheme.sizes(self.synthetic_size)
         for size in sizes:
             with clock("pool"):
-                pool = self.generator.sample(size, self._seed(SAMPLE_POOL))
-                if self.generator.space == "data":
-                    pool = self.features.transform(pool)
-                check_points(pool, "generator: synthetic pool", width=parties.x[0].shape[1], least=size)
-                if len(pool) > size:
-                    raise ValueError(f"generator: sample({size}, seed) gave {len(pool)} points; it must give {size}")
-            x = [points.to(self.device) for points in parties.x]
-            pool = pool.double().to(self.device)
+                pool = draw(size)
+            x = [points.to(self.device) for points in (*parties.x, pool.points)]
             with clock("lengthscale"):
-                kernel = resolve_lengthscale(self.kernel, x, pool, **self.kernel_search)
+                kernel = resolve_lengthscale(self.kernel, x[:-1], x[-1], **self.kernel_search)
             with clock("valuation"):
-                valuation = Valuation(kernel, x, pool, self.precision)
+                valuation = Valuation(kernel, x[:-1], x[-1], self.precision)
                 log.info(
                     "length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, valuation.grand_value, valuation.t
                 )
@@ -306,11 +328,11 @@ class Experiment:
             )
             log.warning(warnings[-1])
         log.info("α = %s, v* = %.6g, ρ = %.4g", [round(float(a), 4) for a in shapley.alpha], scheme.v_star, scheme.rho)
-        return valuation, shapley, scheme, lower, warnings
+        return pool, valuation, shapley, scheme, lower, warnings
 
     def _judge(
         self,
-        valuation: Valuation,
+        pool: Pool,
         chains: Sequence[Chain],
         parties: Parties,
         labels: Tensor,
@@ -319,8 +341,7 @@ class Experiment:
     ) -> list[dict[str, Any]]:
         """Runs the downstream task, and adds its accuracies to the table."""
 
-        pool = valuation.synthetic.cpu()
-        rewards = [(c.party, c.beta, pool[c.indices], labels[c.indices]) for c in chains]
+        rewards = [(c.party, c.beta, pool.points[c.indices], labels[c.indices]) for c in chains]
         accuracies = self.downstream.evaluate(list(zip(parties.x, parties.y, strict=True)), rewards, parties.test)
         for entry in accuracies:
             for name in ("accuracy", "accuracy_before"):
@@ -335,28 +356,32 @@ class Experiment:
         self,
         folder: Path,
         result: dict[str, Any],
-        valuation: Valuation,
+        pool: Pool,
         chains: Sequence[Chain],
         parties: Parties,
         labels: Tensor,
     ) -> None:
         """Draws the figures into the run's folder."""
 
-        pool, party = valuation.synthetic.cpu(), self.embedding_party - 1
-        rewards = {c.beta: (pool[c.indices], labels[c.indices]) for c in chains if c.party == party}
+        party = self.embedding_party - 1
+        mine = [c for c in chains if c.party == party]
+        rewards = {c.beta: (pool.points[c.indices], labels[c.indices]) for c in mine}
+        kept = {c.beta: torch.nonzero(c.indices < len(pool.images))[:, 0] for c in mine}
+        images = {c.beta: (kept[c.beta], pool.images[c.indices[kept[c.beta]]]) for c in mine if len(kept[c.beta])}
         figures = {
             "reward_sizes": plots.reward_sizes(result),
             "reward_values": plots.reward_values(result),
             "value_curves": plots.value_curves(chains, result),
             "correlations": plots.correlations(result),
-            f"rewards_of_party_{party + 1}": plots.reward_embedding(
+            f"rewards_of_party_{party + 1}": embedding.reward_embedding(
                 parties.x[party],
                 parties.y[party],
                 rewards,
                 parties.classes,
-                background=torch.cat([*parties.x, pool]),
+                background=torch.cat([*parties.x, pool.points]),
                 seed=self._seed(EMBED),
                 party=party,
+                images=images,
             ),
         }
         for name, figure in figures.items():
@@ -378,78 +403,3 @@ class Clock:
             yield
         finally:
             self.seconds[station] = self.seconds.get(station, 0.0) + time.perf_counter() - begin
-
-
-def measure(
-    valuation: Valuation, chains: Sequence[Chain], parties: Parties, labels: Tensor
-) -> tuple[list[tuple[int, float, str, float | None]], list[dict[str, Any]]]:
-    r"""Measures how close each $D_i \cup G_i$ is to $T$ (Sec. 6), and its size and value.
-
-    Arguments:
-        valuation: The valuation that holds $T$.
-        chains: The rewards.
-        parties: The parties' data, with classes.
-        labels: The classes of the pool's points, of shape $(|G|)$.
-
-    Returns:
-        Rows (party, beta, metric, value), and for each value that is `None` its party, beta, metric and reason.
-    """
-
-    points = valuation.points.cpu()
-    everything = metrics.fit_gaussian(points)
-    first = valuation.block(valuation.n).start
-    table, missing = [], []
-    neighbours: metrics.Neighbours | ValueError
-    try:
-        neighbours = metrics.Neighbours(points)
-    except ValueError as error:
-        neighbours = error
-
-    def reverse_kl(rows: Tensor) -> float:
-        if isinstance(neighbours, ValueError):
-            raise neighbours
-        return neighbours.neg_reverse_kl(rows)
-
-    for c in chains:
-        block = valuation.block(c.party)
-        rows = torch.cat([torch.arange(block.start, block.stop), first + c.indices])
-        classes = torch.cat([parties.y[c.party], labels[c.indices]])
-        values = {
-            "size": lambda c=c: len(c.indices),
-            "value": lambda c=c: c.value,
-            "increasing": lambda c=c: c.increasing,
-            "neg_mmd2_unbiased": lambda c=c: -c.mmd2_unbiased,
-            "neg_reverse_kl": lambda rows=rows: reverse_kl(rows),
-            "neg_wasserstein2": lambda rows=rows: metrics.neg_wasserstein2(points[rows], everything),
-            "neg_class_imbalance": lambda y=classes: metrics.neg_class_imbalance(y, len(parties.classes)),
-        }
-        for name, compute in values.items():
-            reason = "no point was accepted"
-            try:
-                value = compute()
-            except ValueError as error:
-                value, reason = None, str(error)
-            table.append((c.party, c.beta, name, value))
-            if value is None:
-                missing.append({"party": c.party, "beta": c.beta, "metric": name, "reason": reason})
-
-    return table, missing
-
-
-CORRELATED = (
-    "neg_mmd2_unbiased",
-    "neg_reverse_kl",
-    "neg_wasserstein2",
-    "neg_class_imbalance",
-    "size",
-    "accuracy",
-)  # what is correlated with α
-
-
-def by_beta(
-    table: Sequence[tuple[int, float, str, float | None]], betas: Sequence[float], n: int
-) -> dict[str, list[list[float | None]]]:
-    """Arranges rows (party, beta, metric, value) as metric -> a row for each β -> a value for each party."""
-
-    value = {(party, beta, metric): value for party, beta, metric, value in table}
-    return {name: [[value[i, beta, name] for i in range(n)] for beta in betas] for name in CORRELATED}

@@ -68,6 +68,27 @@ class Identity(Features):
         return _flat(x, "points to transform", width=self.fitted()["empty"].shape[1])
 
 
+@dataclass(frozen=True)
+class Automatic:
+    r"""Picks features by what is to be reduced: an autoencoder's code for images, and points as they are.
+
+    Arguments:
+        components: The number $d$ of dimensions of the code.
+    """
+
+    components: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuses a number of components that is none."""
+
+        check_whole("features.components", self.components, least=1)
+
+    def pick(self, x: Tensor) -> Features:
+        r"""Picks the features for x of shape $(N, D)$ or $(N, C, H, W)$."""
+
+        return Autoencoder(self.components) if x.dim() == 4 else Identity()
+
+
 @dataclass(eq=False)
 class PCA(Features):
     r"""Projects onto the directions of greatest variance.
@@ -222,7 +243,7 @@ class UMAP(Features):
         x = _flat(x, "points to transform", width=points.shape[1]).float()
         mean = KNeighborsRegressor(self.n_neighbors, weights="distance").fit(points, places)
 
-        return in_batches(lambda part: torch.from_numpy(mean.predict(part.numpy())), x)
+        return in_batches(lambda part: torch.from_numpy(mean.predict(part.numpy())), x, "features")
 
 
 @dataclass(eq=False)
@@ -284,7 +305,12 @@ class Autoencoder(Features):
         if self.pretrained is False:
             return None
 
-        return (pretrained.get if self.pretrained is True else pretrained.find)("autoencoder", shape)
+        if self.pretrained is True:
+            return pretrained.get("autoencoder", shape)
+        weights = pretrained.find("autoencoder", shape)
+        sizes = {"components": self.components, "width": self.width}
+
+        return None if weights is None or not sizes.items() <= weights.info["settings"].items() else weights
 
     def _budget(self) -> Budget:
         return Budget(self.epochs, self.minutes, self.batch, self.rate, checkpoint=self.checkpoint)
@@ -326,7 +352,7 @@ class Autoencoder(Features):
 
         train(network, loss, len(x), seed, self._budget(), "features: autoencoder")
         settle(network, lambda images: network.decode(network.encode(images)), x, stream(seed, SETTLE))
-        rank = network.whiten(in_batches(network.encode, x).double())
+        rank = network.whiten(in_batches(network.encode, x, "features").double())
         if rank < self.components:
             raise ValueError(
                 f"features.components={self.components}: the codes vary in {rank} directions only; use {rank}, or "
@@ -342,7 +368,7 @@ class Autoencoder(Features):
         shape = self.fitted()["empty"].shape[1:]
         x = check_images(x, "points to transform", shape=shape)
 
-        return in_batches(self._network().encode, x).double()
+        return in_batches(self._network().encode, x, "features").double()
 
     def decode(self, z: Tensor) -> Tensor:
         """Turns features z of shape (N, d) into images of shape (N, C, H, W), float32, as the decoder sees them."""
@@ -350,7 +376,7 @@ class Autoencoder(Features):
         self.fitted()
         check_points(z, "features to decode", width=self.components)
 
-        return in_batches(self._network().decode, z.float()).sigmoid()
+        return in_batches(self._network().decode, z.float(), "decoding").sigmoid()
 
     def check_state(self, state: dict[str, Tensor]) -> None:
         """Refuses weights that don't fit the shape of the images."""

@@ -1,5 +1,6 @@
 """What is fitted to data and kept in a file."""
 
+import hashlib
 import json
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -87,6 +88,11 @@ class Fitted:
 
         return self
 
+    def fingerprint(self) -> str | None:
+        """Computes a checksum of class, settings and state; `None` where what was learnt is kept elsewhere."""
+
+        return None if self.state is None else digest(self.state, json.dumps(self._metadata()))
+
     def _metadata(self) -> dict[str, str]:
         settings = {}
         if is_dataclass(self):
@@ -104,6 +110,18 @@ def random_state(seed: int) -> np.random.RandomState:
     """Makes the kind of random stream that scikit-learn takes; any integer from 0 is a seed."""
 
     return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
+
+
+def digest(tensors: dict[str, Tensor], text: str = "") -> str:
+    """Computes a checksum of tensors, by name, and of a text."""
+
+    checksum = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        x = tensors[name].contiguous()
+        checksum.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())
+        checksum.update(x.reshape(-1).view(torch.uint8).numpy())
+
+    return checksum.hexdigest()
 
 
 def _check_metadata(found: dict[str, str], mine: dict[str, str]) -> None:

@@ -3,7 +3,7 @@ r"""Measures how close $D_i \cup G_i$ is to $T$ (Sec. 6)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,17 @@ from .mmd import mmd2_unbiased
 
 if TYPE_CHECKING:
     from .kernels import Kernel
+    from .sampling import Chain
+    from .valuation import Valuation
 
+CORRELATED = (
+    "neg_mmd2_unbiased",
+    "neg_reverse_kl",
+    "neg_wasserstein2",
+    "neg_class_imbalance",
+    "size",
+    "accuracy",
+)  # what is correlated with α
 KS = (2, 3, 4, 5, 6)  # the neighbours over which Sec. 6 averages
 LARGEST = 1e70  # fourth powers of larger coordinates come near the largest double
 CLOSEST = 1e-150  # squares of smaller distances come near the smallest double
@@ -254,3 +264,69 @@ def _root(cov: NDArray) -> NDArray:
 
     eigenvalues, vectors = np.linalg.eigh(cov)
     return vectors * np.sqrt(eigenvalues.clip(0)) @ vectors.T
+
+
+def measure(
+    valuation: Valuation, chains: Sequence[Chain], y: Sequence[Tensor], labels: Tensor, n_classes: int
+) -> tuple[list[tuple[int, float, str, float | None]], list[dict[str, Any]]]:
+    r"""Measures how close each $D_i \cup G_i$ is to $T$ (Sec. 6), and its size and value.
+
+    Arguments:
+        valuation: The valuation that holds $T$.
+        chains: The rewards.
+        y: The classes of the parties' points, each of shape $(N_i)$.
+        labels: The classes of the pool's points, of shape $(|G|)$.
+        n_classes: The number of classes $m$.
+
+    Returns:
+        Rows (party, beta, metric, value), and for each value that is `None` its party, beta, metric and reason.
+    """
+
+    points = valuation.points.cpu()
+    everything = fit_gaussian(points)
+    first = valuation.block(valuation.n).start
+    table, missing = [], []
+    neighbours: Neighbours | ValueError
+    try:
+        neighbours = Neighbours(points)
+    except ValueError as error:
+        neighbours = error
+
+    def reverse_kl(rows: Tensor) -> float:
+        if isinstance(neighbours, ValueError):
+            raise neighbours
+        return neighbours.neg_reverse_kl(rows)
+
+    for c in chains:
+        block = valuation.block(c.party)
+        rows = torch.cat([torch.arange(block.start, block.stop), first + c.indices])
+        classes = torch.cat([y[c.party], labels[c.indices]])
+        values = {
+            "size": lambda c=c: len(c.indices),
+            "value": lambda c=c: c.value,
+            "increasing": lambda c=c: c.increasing,
+            "neg_mmd2_unbiased": lambda c=c: -c.mmd2_unbiased,
+            "neg_reverse_kl": lambda rows=rows: reverse_kl(rows),
+            "neg_wasserstein2": lambda rows=rows: neg_wasserstein2(points[rows], everything),
+            "neg_class_imbalance": lambda classes=classes: neg_class_imbalance(classes, n_classes),
+        }
+        for name, compute in values.items():
+            reason = "no point was accepted"
+            try:
+                value = compute()
+            except ValueError as error:
+                value, reason = None, str(error)
+            table.append((c.party, c.beta, name, value))
+            if value is None:
+                missing.append({"party": c.party, "beta": c.beta, "metric": name, "reason": reason})
+
+    return table, missing
+
+
+def by_beta(
+    table: Sequence[tuple[int, float, str, float | None]], betas: Sequence[float], n: int
+) -> dict[str, list[list[float | None]]]:
+    """Arranges rows (party, beta, metric, value) as metric -> a row for each β -> a value for each party."""
+
+    value = {(party, beta, metric): value for party, beta, metric, value in table}
+    return {name: [[value[i, beta, name] for i in range(n)] for beta in betas] for name in CORRELATED}

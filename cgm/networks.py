@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_points
+from .progress import progress
 
 BATCH = 500  # images that go through a network at once
 
@@ -35,10 +36,22 @@ def check_images(x: Tensor, name: str, shape: Sequence[int] | None = None, least
 
 
 @torch.no_grad()
-def in_batches(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Applies a function to x of shape (N, ...), some hundred entries at a time, so that little memory is needed."""
+def in_batches(function: Callable[[Tensor], Tensor], x: Tensor, label: str) -> Tensor:
+    """Applies a function to x of shape (N, ...), some hundred entries at a time, so that little memory is needed.
 
-    return torch.cat([function(part) for part in x.split(BATCH)])
+    Arguments:
+        function: Maps a batch of shape (B, ...) to B rows.
+        x: All entries.
+        label: What a progress bar says.
+    """
+
+    parts = []
+    with progress(len(x), label) as bar:
+        for part in x.split(BATCH):
+            parts.append(function(part))
+            bar.update(len(part))
+
+    return torch.cat(parts)
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:

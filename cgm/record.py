@@ -186,9 +186,9 @@ def plain(x: Any) -> Any:
 
 
 def snake(name: str) -> str:
-    """Turns a class's name into a setting's: SquaredExponential into squared_exponential."""
+    """Turns a class's name into a setting's: SquaredExponential into squared_exponential, MMDGAN into mmd_gan."""
 
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    return re.sub(r"(?<=MMD)(?=GAN)|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def versions() -> dict[str, str]:

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import steps
+from .kernels import SquaredExponential
 from .mmd import biased, unbiased
 from .progress import progress
 from .threads import workers
 from .valuation import Valuation
 
-TILE = 4096  # points of G that are looked at together: (chains, TILE) doubles stay in the cache
 ROUNDING = 1e-13  # Δ's that differ by this share of k* or less are equal but for rounding
 NEARLY = 1e-12  # a target that is missed by this share of itself, a rounding error, is reached
 
@@ -119,9 +120,12 @@ def sample_rewards(
         \qquad \Delta_x = \frac{2}{m} h_x + \text{const}, \qquad h_x = \frac{a_x}{t} - \frac{u_x}{m}
 
     so that $h$ has the same $\bar\Delta$ as $\Delta$. Accepting $x$ changes $u$ by one kernel row, $k(\cdot, x)$.
+    `cgm.steps` explains how a step goes through $G$ only once, and still draws from $p$ exactly.
 
-    Chains advance together, in one batch for each core. Each has a random stream of its own, made from the
-    seed, the party and $\beta$, and goes the same way alone as among others.
+    Chains run side by side, one on each core. Each has a random stream of its own, made from the seed, the party
+    and $\beta$, and goes the same way alone as among others. All this runs on the processor, wherever the valuation
+    is. Memory: $|G|$ numbers for each party and each core. The squared exponential kernel is compiled; the rows of
+    any other one come from its `profile`, which takes up to three times as long.
 
     Arguments:
         valuation: The valuation that holds the parties' points and $G$.
@@ -135,7 +139,7 @@ def sample_rewards(
         One `Chain` for each party and $\beta$: party by party, in the order of `betas`.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: If a setting is out of its range, or if the kernel gives values that are not finite.
     """
 
     betas = WeightedSampling(betas, patience).betas  # refuses what is out of range
@@ -147,173 +151,107 @@ def sample_rewards(
     if seed < 0:
         raise ValueError(f"seed={seed}: must not be negative")
 
-    jobs = [(party, beta) for party in range(valuation.n) for beta in betas]
-    # on a processor a batch of chains for each core, on an accelerator a single one
-    batches = 1 if valuation.points.is_cuda else min(torch.get_num_threads(), len(jobs))
-    with workers() as pool, progress(len(jobs), "sampling (chains)") as bar:
+    # a low β makes long chains: these first, so that no core is left alone with one at the end
+    jobs = [(party, beta) for beta in sorted(betas) for party in range(valuation.n)]
+    pool = _Pool(valuation)
+    with workers() as threads, progress(len(jobs), "sampling (chains)") as bar:
 
-        def run(jobs: list[tuple[int, float]]) -> list[Chain]:
-            state = _State(valuation, jobs, targets, seed, patience)
-            while len(state.active):
-                bar.update(state.retire())
-                if len(state.active):
-                    state.accept(state.draw())
-            return [state.chain(c) for c in range(len(jobs))]
+        def run(job: tuple[int, float]) -> Chain:
+            reward = _Reward(pool, *job, seed)
+            chain = reward.grow(targets[reward.party], patience)
+            bar.update()
+            return chain
 
-        chains = [c for batch in pool.map(run, (jobs[k::batches] for k in range(batches))) for c in batch]
+        chains = dict(zip(jobs, threads.map(run, jobs), strict=True))
 
-    order = {job: k for k, job in enumerate(jobs)}
-    return sorted(chains, key=lambda chain: order[chain.party, chain.beta])
+    return [chains[party, beta] for party in range(valuation.n) for beta in betas]
 
 
-class _State:
-    """Advances chains; row c of its arrays belongs to job c, and `active` lists the jobs that go on."""
+class _Pool:
+    """Holds what all chains read: G and its sums, as arrays."""
 
-    def __init__(
-        self,
-        valuation: Valuation,
-        jobs: list[tuple[int, float]],
-        targets: list[float],
-        seed: int,
-        patience: float | None,
-    ) -> None:
-        self.valuation, self.jobs = valuation, jobs
-        self.kernel, device = valuation.kernel, valuation.points.device
-        self.size = len(valuation.synthetic)
-        self.patience = math.inf if patience is None else max(1, round(patience * self.size))
-
-        # G in columns, in units of the length-scale, padded with dead points to whole tiles: a row of a tile then
-        # begins and ends at a vector's edge however many chains there are, and rounds alike
-        tile = min(TILE, 64 * math.ceil(self.size / 64))
-        padded = tile * math.ceil(self.size / tile)
-        self.tiles = [slice(start, start + tile) for start in range(0, padded, tile)]
-        self.g = torch.zeros(valuation.points.shape[1], padded, dtype=torch.float64, device=device)
-        self.g[:, : self.size] = valuation.synthetic.T / self.kernel.lengthscale
-        rows = valuation.sums[valuation.block(valuation.n)]  # (|G|, n + 1)
-        self.a = torch.zeros(padded, dtype=torch.float64, device=device)
-        self.a[: self.size] = rows.sum(1)
+    def __init__(self, valuation: Valuation) -> None:
+        self.valuation, self.kernel = valuation, valuation.kernel
+        # one that is derived from it may have another profile
+        self.squared_exponential = type(self.kernel) is SquaredExponential
+        self.g = np.ascontiguousarray((valuation.synthetic.cpu() / self.kernel.lengthscale).T.numpy())  # (d, |G|)
+        self.sums = valuation.sums[valuation.block(valuation.n)].cpu().numpy()  # (|G|, n + 1)
+        self.a = self.sums.sum(1)
         self.mean_a = self.a / valuation.t
 
-        # u of a point that is not to be drawn is inf, so that h is -inf and its weight 0
-        party = [i for i, _ in jobs]
-        self.u = torch.full((len(jobs), padded), torch.inf, dtype=torch.float64, device=device)
-        for row, i in zip(self.u, party, strict=True):
-            row[: self.size] = rows[:, i]
 
-        self.ss = valuation.b.diagonal()[party].numpy().copy()  # the kernel's sums over S x S, S x T
-        self.st = valuation.a[party].numpy().copy()
-        self.s = np.array([valuation.sizes[i] for i in party])
-        self.start = self._value()
-        self.best, self.since = self.start.copy(), np.zeros(len(jobs), dtype=np.int64)
-        self.target = np.array([targets[i] for i in party])
-        self.beta = torch.tensor([beta for _, beta in jobs], dtype=torch.float64, device=device)
-        self.rngs = [np.random.default_rng([seed, i, int(np.float64(beta).view(np.uint64))]) for i, beta in jobs]
-        self.indices: list[list[int]] = [[] for _ in jobs]
-        self.values: list[list[float]] = [[] for _ in jobs]
-        self.active = np.arange(len(jobs))
+class _Reward:
+    """Grows G_i, one point at a time."""
 
-    def _value(self) -> np.ndarray:
-        return 2 * self.st / (self.s * self.valuation.t) - self.ss / self.s**2
+    def __init__(self, pool: _Pool, party: int, beta: float, seed: int) -> None:
+        self.pool, self.party, self.beta = pool, party, beta
+        self.rng = np.random.default_rng([seed, party, int(np.float64(beta).view(np.uint64))])
+        self.ss = float(pool.valuation.b[party, party])  # the kernel's sums over S x S, S x T
+        self.st = float(pool.valuation.a[party])
+        self.s = pool.valuation.sizes[party]
+        self.indices: list[int] = []
+        self.values: list[float] = []
+        self.u = pool.sums[:, party].copy()
+        blocks = math.ceil(len(self.u) / steps.BLOCK)
+        self.greatest, self.least = np.empty(blocks), np.empty(blocks)
+        steps.add_kernel_row(np.zeros_like(self.u), *self._sums())
 
-    def _reached(self) -> np.ndarray:
-        return self._value() >= self.target - NEARLY * np.abs(np.nan_to_num(self.target))
+    def _sums(self) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, np.ndarray]:
+        return self.pool.mean_a, self.u, self.s + 1, self.greatest, self.least
 
-    def retire(self) -> int:
-        """Takes out the chains that have come to an end, and counts them."""
+    @property
+    def value(self) -> float:
+        return 2 * self.st / (self.s * self.pool.valuation.t) - self.ss / self.s**2
 
-        used = np.array([len(self.indices[c]) for c in self.active])
-        ended = self._reached()[self.active] | (used == self.size) | (self.since[self.active] >= self.patience)
-        if ended.any():
-            keep = ~ended
-            self.u = self.u[torch.from_numpy(keep).to(self.u.device)]
-            self.active = self.active[keep]
-        return int(ended.sum())
+    def draw(self) -> int:
+        """Draws a point of G by its probability."""
 
-    def draw(self) -> np.ndarray:
-        """Draws a point of G for each active chain, by its probability."""
+        kernel = self.pool.kernel
+        x = steps.draw(self.rng, *self._sums(), self.beta, ROUNDING * kernel.diagonal)
+        if x < 0:
+            raise ValueError(f"kernel: {kernel.name}.profile gives values that are not finite")
+        return x
 
-        m = self.u.new_tensor(self.s[self.active] + 1)[:, None]  # (c, 1)
-        beta = self.beta[torch.from_numpy(self.active)][:, None]
+    def accept(self, x: int) -> None:
+        """Adds a point of G, and brings the sums up to date."""
 
-        def h(tile: slice) -> Tensor:  # (c, TILE)
-            return self.mean_a[tile] - self.u[:, tile] / m
-
-        noise = ROUNDING * self.kernel.diagonal
-        low, high = [], []
-        for tile in self.tiles:
-            gain = h(tile)
-            high.append(gain.amax(1))
-            low.append(torch.where(gain == -torch.inf, torch.inf, gain).amin(1))
-        low, high = torch.stack(low, 1).amin(1, True), torch.stack(high, 1).amax(1, True)  # (c, 1)
-
-        # exp(β (h - max) / (max - min)): the softmax of β Δ̄ but for a factor, and never above 1. The least scale
-        # keeps β = 0 from making 0 · inf of a dead point, the greatest one a huge β from making inf · 0 of the best;
-        # they change no other weight
-        scale = torch.where(high - low > noise, beta / (high - low), 0).clamp(min=1e-200, max=1e300)
-
-        def weights(gain: Tensor) -> Tensor:
-            w = ((gain - high) * scale).exp_()
-            return torch.where(beta == torch.inf, (gain >= high - noise).double(), w) if greedy else w
-
-        greedy = bool((beta == torch.inf).any())
-        mass = torch.stack([weights(h(tile)).sum(1) for tile in self.tiles], 1).cpu().numpy().cumsum(1)
-
-        # the inverse of the distribution function: first the tile, then the point in it
-        uniform = np.array([self.rngs[c].random() for c in self.active])
-        level = uniform * mass[:, -1]
-        chosen = (mass <= level[:, None]).sum(1)  # (c), tiles
-        level -= np.where(chosen > 0, np.take_along_axis(mass, np.maximum(chosen - 1, 0)[:, None], 1)[:, 0], 0)
-        width = self.tiles[0].stop
-        columns = torch.from_numpy(chosen)[:, None] * width + torch.arange(width)  # (c, TILE)
-        columns = columns.to(self.u.device)
-        gain = self.mean_a[columns] - self.u.gather(1, columns) / m
-        mass = weights(gain).cpu().numpy().cumsum(1)
-        level = np.minimum(level, np.nextafter(mass[:, -1], 0))  # rounding must not lead past the end
-        return chosen * width + (mass <= level[:, None]).sum(1)
-
-    def accept(self, x: np.ndarray) -> None:
-        """Adds a point to each active chain, and brings its sums up to date."""
-
-        rows, points = torch.arange(len(x), device=self.u.device), torch.from_numpy(x).to(self.u.device)
-        u = self.u[rows, points].cpu().numpy()
+        pool = self.pool
         # S x S grows by the new point with S, twice, and with itself
-        self.ss[self.active] += 2 * u + self.kernel.diagonal
-        self.st[self.active] += self.a[points].cpu().numpy()
-        self.s[self.active] += 1
+        self.ss += 2 * float(self.u[x]) + pool.kernel.diagonal
+        self.st += float(pool.a[x])
+        self.s += 1
+        self.indices.append(x)
+        self.values.append(self.value)
 
-        self.u[rows, points] = torch.inf
-        new = self.g[:, points][:, :, None]  # (d, c, 1)
-        for tile in self.tiles:
-            # by differences, one dimension at a time: a matrix product may round each chain another way as
-            # chains come and go
-            q = (new[0] - self.g[0, tile]).square_()  # (c, TILE)
-            for j in range(1, len(self.g)):
-                difference = new[j] - self.g[j, tile]
-                q.addcmul_(difference, difference)
-            self.u[:, tile] += self.kernel.profile(q)
+        self.u[x] = math.inf  # not to be drawn again
+        y = pool.g[:, x].copy()
+        if pool.squared_exponential:
+            steps.add_squared_exponential(pool.g, y, *self._sums())
+        else:
+            k = pool.kernel.profile(torch.from_numpy(steps.squared_distances(pool.g, y)))
+            steps.add_kernel_row(k.double().numpy(), *self._sums())
 
-        value = self._value()
-        better = value > self.best
-        self.since = np.where(better, 0, self.since + 1)
-        self.best = np.maximum(self.best, value)
-        for c, index in zip(self.active, x, strict=True):
-            self.indices[c].append(int(index))
-            self.values[c].append(float(value[c]))
+    def grow(self, target: float, patience: float | None) -> Chain:
+        """Accepts points until the target is reached, G used up, or patience lost."""
 
-    def chain(self, c: int) -> Chain:
-        """Puts together what a chain has drawn."""
+        valuation = self.pool.valuation
+        enough = target - NEARLY * abs(target) if math.isfinite(target) else target
+        patience = math.inf if patience is None else max(1, round(patience * len(self.u)))
+        start = best = self.value
+        since = 0
+        while self.value < enough and len(self.indices) < len(self.u) and since < patience:
+            self.accept(self.draw())
+            since = 0 if self.value > best else since + 1
+            best = max(best, self.value)
 
-        v = self.valuation
-        (party, beta), s = self.jobs[c], int(self.s[c])
-        ss, st = float(self.ss[c]), float(self.st[c])
         return Chain(
-            party=party,
-            beta=beta,
-            target=float(self.target[c]),
-            indices=torch.tensor(self.indices[c], dtype=torch.int64),
-            values=torch.tensor(self.values[c], dtype=torch.float64),
-            start=float(self.start[c]),
-            reached=bool(self._reached()[c]),
-            mmd2_biased=biased(ss, st, v.total, s, v.t),
-            mmd2_unbiased=unbiased(ss, st, v.total, s, v.t, v.kernel.diagonal),
+            party=self.party,
+            beta=self.beta,
+            target=target,
+            indices=torch.tensor(self.indices, dtype=torch.int64),
+            values=torch.tensor(self.values, dtype=torch.float64),
+            start=start,
+            reached=self.value >= enough,
+            mmd2_biased=biased(self.ss, self.st, valuation.total, self.s, valuation.t),
+            mmd2_unbiased=unbiased(self.ss, self.st, valuation.total, self.s, valuation.t, valuation.kernel.diagonal),
         )

@@ -9,6 +9,7 @@ was interrupted goes on from its last checkpoint when the same command is given 
 """
 
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from cgm import pretrained
 from cgm.data import Dataset
 from cgm.features import PCA, Features
 from cgm.fitted import Fitted
-from cgm.generators.mmd_gan import write_weights
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -47,10 +47,14 @@ def train_generator(config: DictConfig, dataset: Dataset) -> Path:
     checkpoint = str(Path(config.folder) / f"{dataset.name}_generator")
     model = hydra.utils.instantiate(config.generator, pretrained=False, checkpoint=checkpoint)
     model.fit(dataset.x, config.seed)
-    path = pretrained.FOLDER / f"{dataset.name}_mmd_gan.safetensors"
-    write_weights(model, path, dataset=dataset.name, seed=config.seed, images=len(dataset.x), minutes=model.minutes)
+    # where and how long the training ran is nobody else's business
+    plain = replace(model, pretrained=False, checkpoint=None, minutes=None)
+    plain.state = model.fitted()
+    training = {"seed": config.seed, "images": len(dataset.x), **model.report, "torch": torch.__version__}
 
-    return path
+    return pretrained.keep(
+        plain, "mmd_gan", dataset.name, dataset.x.shape[1:], {"settings": asdict(plain), "training": training}
+    )
 
 
 def train_features(config: DictConfig, dataset: Dataset) -> Path:

@@ -105,7 +105,7 @@ def test_the_configuration_shows_every_setting_of_an_experiment():
 
 
 def test_by_hand_and_by_configuration_are_the_same():
-    assert plain(instantiate(composed(), _convert_="all")) == plain(cgm.Experiment())
+    assert plain(instantiate(composed(), _convert_="all")) == plain(cgm.Experiment(cache="outputs/cache"))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -124,16 +124,22 @@ def test_an_experiment_begins_with_the_commands_that_run_it(name):
 
 
 def test_experiments_are_those_of_the_paper():
-    assert {"debug", "paper_credit_ratings", "paper_credit_card"} <= set(EXPERIMENTS)
-    for name, per_party in (("credit_ratings", 1000), ("credit_card", 5000)):
+    papers = {
+        "credit_ratings": ("CreditRatings", 1000, "TrueMixture", "Automatic"),
+        "credit_card": ("CreditCard", 5000, "KDE", "Automatic"),
+        "mnist": ("MNIST", 5000, "MMDGAN", "Autoencoder"),
+        "cifar10": ("CIFAR10", 5000, "MMDGAN", "Autoencoder"),
+    }
+    assert {"debug", "debug_mnist", *(f"paper_{name}" for name in papers)} == set(EXPERIMENTS)
+    for name, (dataset, per_party, generator, features) in papers.items():
         for split in ("equal_disjoint", "unequal"):
             e = instantiate(composed(f"experiment=paper_{name}", f"split={split}"), _convert_="all")
-            assert plain(e.dataset)["class"].lower() == name.replace("_", "")
             assert plain(e.split)["class"].lower() == split.replace("_", "")
             assert (e.synthetic_size, e.split.points_per_party, e.split.n_parties) == (100_000, per_party, 5)
             assert (e.sampling.betas, e.scheme.epsilon, e.scheme.stable) == ((1, 2, 4, 8), 1e-3, True)
             assert plain(e.kernel) == {"class": "SquaredExponential", "lengthscale": "fit"}
-            assert plain(e.generator)["class"] == {"credit_ratings": "TrueMixture", "credit_card": "KDE"}[name]
+            classes = [plain(part)["class"] for part in (e.dataset, e.generator, e.features)]
+            assert classes == [dataset, generator, features]
 
 
 def test_values_from_the_command_line_arrive():
@@ -169,6 +175,7 @@ def test_values_from_the_command_line_arrive():
             ("downstream", "cgm.downstream.NoTask", {}),
         )},
         data_dir="some/folder",
+        cache="outputs/cache",
         synthetic_size=77,
         seed=3,
     )  # fmt: skip

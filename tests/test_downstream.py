@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
+from cgm.classifier import Classifier
 from cgm.downstream import SVM, NoTask, Task, label_synthetic
 
 CONF = Path(__file__).parents[1] / "conf" / "downstream"
@@ -105,9 +106,23 @@ def test_no_task(task) -> None:
         )
 
 
+def test_who_labels_synthetic_images() -> None:
+    image = (1, 28, 28)
+    for task in (SVM(), NoTask(), SVM(labeller="cnn")):
+        assert isinstance(task.classifier("mnist", image), Classifier)
+    assert SVM(labeller="knn").classifier("mnist", image) is None
+    for dataset, shape in (("mnist", None), ("digits", (1, 8, 8)), ("fashion", image)):
+        assert SVM().classifier(dataset, shape) is None
+    with pytest.raises(ValueError, match=r"downstream\.labeller=cnn: the generator makes no images; use .*=knn"):
+        SVM(labeller="cnn").classifier("mnist", None)
+    with pytest.raises(ValueError, match=r"labeller=cnn: .* no classifier for images of shape \(1, 8, 8\) of .*digits"):
+        SVM(labeller="cnn").classifier("digits", (1, 8, 8))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"labeller": "svm"}, r"downstream\.labeller=svm: must be 'auto', 'knn' or 'cnn'"),
         ({"C": 0.0}, r"downstream\.C=0\.0"),
         ({"C": math.nan}, r"downstream\.C=nan"),
         ({"gamma": "scales"}, r"downstream\.gamma=scales: must be 'scale', 'auto' or a positive number"),

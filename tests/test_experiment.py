@@ -1,6 +1,7 @@
 """Tests whole runs: what the record says is computed anew, plainly, from the points that the run has saved."""
 
 import csv
+import dataclasses
 import itertools
 import json
 import logging
@@ -18,10 +19,11 @@ from sklearn.svm import SVC
 
 import cgm.experiment
 from cgm import Experiment, Record
-from cgm.data import CreditCard, CreditRatings, Dataset, EqualDisjoint, Shares, Unequal
-from cgm.downstream import NoTask
+from cgm.classifier import Classifier
+from cgm.data import MNIST, CreditCard, CreditRatings, Dataset, Digits, EqualDisjoint, Shares, Unequal
+from cgm.downstream import NoTask, label_synthetic
 from cgm.features import PCA, Identity
-from cgm.generators import KDE, Generator
+from cgm.generators import KDE, MMDGAN, Generator
 from cgm.kernels import Laplacian, RationalQuadratic, SquaredExponential
 from cgm.rewards import InfeasibleScheme, RewardScheme
 from cgm.sampling import WeightedSampling
@@ -113,7 +115,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def experiment():
     return make(
-        betas=BETAS, synthetic_size=400, kernel=SquaredExponential("fit"), figures=True, embedding_party=2, seed=3
+        betas=BETAS, synthetic_size=400, kernel=SquaredExponential("fit"), figures=True, embedding_party=2, seed=5
     )
 
 
@@ -144,6 +146,7 @@ def test_record_holds_all_that_the_design_names(record):
         "split",
         "generator",
         "features",
+        "labeller",
         "seed",
         "n_parties",
         "classes",
@@ -185,7 +188,7 @@ def test_record_holds_all_that_the_design_names(record):
         assert [(c["party"], float(c["beta"])) for c in r[name]] == keys
 
     names = ("dataset", "split", "generator", "features", "seed", "n_parties")
-    assert [r[name] for name in names] == ["credit_ratings", "equal_disjoint", "kde", "identity", 3, 3]
+    assert [r[name] for name in names] == ["credit_ratings", "equal_disjoint", "kde", "identity", 5, 3]
     assert (r["points_per_party"], r["dimensions"], r["t"], r["synthetic_size"]) == ([60] * 3, 2, 580, 400)
     assert (r["kernel"]["name"], r["shapley"]["method"], r["scheme"]["stable"]) == (
         "squared_exponential",
@@ -629,6 +632,7 @@ def test_bad_data_is_refused_before_the_generator_is_fitted(tmp_path, change, me
         ({"seed": None}, "seed=None"),
         ({"precision": "half"}, "precision='half'"),
         ({"embedding_party": 0}, "embedding_party=0"),
+        ({"cache": True}, "cache=True: expected the path of a folder, or false"),
         ({"device": "no_such_device"}, "device=no_such_device: .*; use 'cpu'"),
         ({"kernel_search": {"lowest": 1}}, r"kernel_search: unknown options \['lowest'\]; there are low, high, iter"),
         ({"kernel_search": {"low": 0}}, "kernel_search: low=0"),
@@ -744,3 +748,63 @@ def test_credit_card(tmp_path, data_dir):
     assert all(m["metric"] == "increasing" for m in r["missing"])
     assert np.mean([e["accuracy"] for e in r["downstream"]]) > 0.22  # a guess among five classes: 0.2
     assert Record.load(tmp_path).result == r
+
+
+def test_an_mmd_gan_is_trained_on_real_images_and_the_whole_way_is_gone(tmp_path):
+    experiment = make(
+        2,
+        dataset=Digits(),
+        features=PCA(4),
+        generator=MMDGAN(pretrained=False, channels=4, latent=8, steps=20, batch_size=16),
+        kernel=SquaredExponential("fit"),
+        scheme=RewardScheme(stable=False),
+        figures=True,
+        cache=str(tmp_path / "cache"),
+    )
+    record = experiment.run(tmp_path / "run")
+    names = ("dataset", "generator", "features", "labeller", "dimensions")
+    assert [record.result[name] for name in names] == ["digits", "mmd_gan", "pca", "knn", 4]
+    assert all(len(rows) for rows in record.rewards.values())
+
+    assert (tmp_path / "run" / "rewards_of_party_1.png").is_file()
+    experiment = dataclasses.replace(experiment, figures=False)
+    again = experiment.run(tmp_path / "again")  # from the cache
+    assert torch.equal(again.pool, record.pool)
+    assert {path.name.split("-")[0] for path in (tmp_path / "cache").iterdir()} == {"features", "pool"}
+    assert lasting(again) | {"settings": ...} == lasting(record) | {"settings": ...}
+    fresh = dataclasses.replace(experiment, cache=False).run(tmp_path / "fresh")
+    assert lasting(fresh) | {"settings": ...} == lasting(record) | {"settings": ...}
+
+
+@pytest.mark.parametrize("labeller", ["auto", "knn"])
+def test_synthetic_images_are_labelled_by_a_classifier(tmp_path, data_dir, labeller):
+    experiment = make(
+        2,
+        dataset=MNIST(),
+        features=PCA(4),
+        generator=MMDGAN(),  # the weights that come with cgm
+        kernel=SquaredExponential("fit"),
+        downstream=NoTask(labeller=labeller),
+        scheme=RewardScheme(stable=False),
+        data_dir=str(data_dir),
+    )
+    record = experiment.run(tmp_path)
+    assert (record.result["labeller"], record.result["generator"]) == (
+        "cnn" if labeller == "auto" else "knn",
+        "mmd_gan",
+    )
+
+    data = MNIST().load(str(data_dir), 0)
+    pooled = torch.cat(list(experiment.split.deal(data.y, 10, 0, data.ordered)))
+    images = MMDGAN().fit(data.x[pooled], 0).sample(record.result["synthetic_size"], experiment._seed(2))
+    features = PCA(4).fit(data.x[pooled], experiment._seed(0))
+    torch.testing.assert_close(features.transform(images), record.pool)
+    if labeller == "auto":
+        labels = Classifier.shipped(dataset="mnist").predict(images)
+    else:
+        labels = label_synthetic(features.transform(data.x[pooled]), data.y[pooled], record.pool)
+    shares = {(i, beta): value for i, beta, name, value in record.metrics if name == "neg_class_imbalance"}
+    for (i, beta), rows in record.rewards.items():
+        y = torch.cat([data.y[experiment.split.deal(data.y, 10, 0, data.ordered)[i]], labels[rows]])
+        p = torch.bincount(y, minlength=10) / len(y)
+        assert shares[i, beta] == pytest.approx(-float((p**2).mean()), abs=1e-6)

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from sklearn.datasets import load_digits
 
 from cgm import pretrained
-from cgm.features import PCA, UMAP, Autoencoder, Identity
+from cgm.features import PCA, UMAP, Autoencoder, Automatic, Identity
 from cgm.networks import AutoencoderNetwork
 
 CONF = Path(__file__).parents[1] / "conf" / "features"
@@ -270,12 +270,22 @@ def test_autoencoder_from_a_file_needs_but_its_own_shape(tmp_path):
 def test_auto_takes_pretrained_weights_where_there_are_some(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     fitted = replace(SMALL).fit(DIGITS[:50], seed=0)
-    pretrained.keep(fitted, "autoencoder", "digits", (1, 8, 8), {})
+    pretrained.keep(fitted, "autoencoder", "digits", (1, 8, 8), {"settings": {"components": 3, "width": 2}})
 
     for setting in ("auto", True):
         features = replace(SMALL, pretrained=setting).fit(DIGITS[50:60], seed=1)
         assert torch.equal(features.transform(DIGITS), fitted.transform(DIGITS))
+    features = replace(SMALL, pretrained="auto", components=2).fit(DIGITS[50:90], seed=1)  # none of this size
+    assert features.transform(DIGITS).shape == (len(DIGITS), 2)
     features = replace(SMALL, pretrained="auto").fit(IMAGES, seed=0)  # none for this shape
     assert torch.equal(features.transform(IMAGES), replace(SMALL).fit(IMAGES, seed=0).transform(IMAGES))
     features = replace(SMALL, pretrained=False).fit(DIGITS[50:90], seed=1)
     assert not torch.allclose(features.transform(DIGITS), fitted.transform(DIGITS))
+
+
+def test_automatic_features_go_by_the_data():
+    assert type(Automatic(3).pick(IMAGES)) is Autoencoder
+    assert Automatic(3).pick(IMAGES).components == 3
+    assert type(Automatic().pick(torch.zeros(3, 2))) is Identity
+    with pytest.raises(ValueError, match=r"features\.components=0"):
+        Automatic(0)

@@ -1,16 +1,12 @@
 """Tests the figures: what is drawn is what the record says, nothing is cut off, files are whole."""
 
 import os
-import random
-import subprocess
-import sys
 from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -71,20 +67,6 @@ def make_run(n: int, betas: list[float], length: int = 40) -> tuple[dict, list[C
     return record, chains
 
 
-def blobs(width: int, sizes: tuple[int, int] = (60, 40)) -> tuple:
-    """Makes up own points of class 0 and, for two betas, rewards of classes 1 and 2, all far apart."""
-
-    rng = np.random.default_rng(width)
-    centers = 10.0 * np.eye(max(width, 3))[:3, :width]
-    own = centers[0] + rng.normal(size=(50, width))
-    rewards = {}
-    for beta, k in zip((8.0, 1.0), sizes, strict=True):
-        y = rng.integers(1, 3, k)
-        rewards[beta] = (centers[y] + rng.normal(size=(k, width)), y)
-
-    return own, np.zeros(50, dtype=int), rewards
-
-
 def whole(figure: Figure) -> bool:
     """Says whether all that is drawn lies inside the figure."""
 
@@ -103,13 +85,6 @@ def line(axes, label: str) -> np.ndarray:
 
     (found,) = [artist for artist in axes.lines if artist.get_label() == label]
     return np.asarray(found.get_ydata())
-
-
-def offsets(axes, color: str) -> np.ndarray:
-    """Returns the points of that colour."""
-
-    (found,) = [c for c in axes.collections if to_hex(c.get_facecolor()[0]).upper() == color]
-    return np.asarray(found.get_offsets())
 
 
 RUNS = [
@@ -326,191 +301,6 @@ def test_correlations_refuses_other_betas():
         plots.correlations(record)
 
 
-def test_embedding_of_two_dimensions_is_the_data():
-    own, own_labels, rewards = blobs(2)
-    background = np.random.default_rng(0).normal(size=(7, 2))
-    figure = plots.reward_embedding(
-        torch.from_numpy(own),
-        torch.from_numpy(own_labels),
-        rewards,
-        ("zero", "one", "two"),
-        background,
-        party=3,
-    )
-
-    titles = [r"$\beta$ = 1, $|G_{4}|$ = 40", r"$\beta$ = 8, $|G_{4}|$ = 60"]
-    assert [axes.get_title() for axes in figure.axes] == titles
-    for axes, beta in zip(figure.axes, (1.0, 8.0), strict=True):
-        np.testing.assert_array_equal(offsets(axes, plots.OWN), own)
-        np.testing.assert_array_equal(offsets(axes, plots.REWARD), rewards[beta][0])
-        np.testing.assert_array_equal(offsets(axes, plots.BACKGROUND), background)
-        everything = np.concatenate([own, background, *(x for x, _ in rewards.values())])
-        assert (everything.min(axis=0) > [axes.get_xlim()[0], axes.get_ylim()[0]]).all()
-        assert (everything.max(axis=0) < [axes.get_xlim()[1], axes.get_ylim()[1]]).all()
-        assert axes.get_xlabel() == "dimension 1"
-    assert figure.axes[0].get_ylabel() == "dimension 2"
-    assert figure.get_suptitle().startswith("Party 4")
-    assert legend(figure) == ["own points (50)", "rewards", "reference dataset $T$ (7)"]
-    assert whole(figure)
-
-
-def test_embedding_marks_each_class_at_its_own_cluster():
-    own, own_labels, rewards = blobs(2)
-    x = np.concatenate([own, *(x for x, _ in rewards.values())])
-    y = np.concatenate([own_labels, *(y for _, y in rewards.values())])
-    figure = plots.reward_embedding(own, own_labels, rewards, ("zero", "one", "two"))
-
-    for axes in figure.axes:
-        assert sorted(t.get_text() for t in axes.texts) == ["one", "two", "zero"]
-        for text in axes.texts:
-            nearest = y[np.linalg.norm(x - text.get_position(), axis=1).argmin()]
-            assert ("zero", "one", "two")[nearest] == text.get_text()
-
-
-def test_embedding_marks_do_not_overlap():
-    rng = np.random.default_rng(0)
-    names = [f"{low} < Amount <= {low + 10}" for low in range(0, 50, 10)]
-    own = rng.normal(size=(200, 2))
-    figure = plots.reward_embedding(
-        own, np.arange(200) % 5, dict.fromkeys((1, 2, 4, 8), (own, np.arange(200) % 5)), names
-    )
-
-    assert whole(figure)
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-    assert len(boxes) == 5
-    for i, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:i])
-
-
-@pytest.mark.parametrize("k", [1, 5, 8])
-def test_embedding_has_a_panel_for_each_beta(k):
-    own, own_labels, _ = blobs(2)
-    rewards = {float(b): (own[: 5 * b], own_labels[: 5 * b]) for b in range(k)}
-    figure = plots.reward_embedding(own, own_labels, rewards, ("a",))
-
-    assert [a.get_title() for a in figure.axes] == [rf"$\beta$ = {b}, $|G_{{1}}|$ = {5 * b}" for b in range(k)]
-    assert [bool(a.get_xlabel()) for a in figure.axes] == [b + min(k, 4) >= k for b in range(k)]
-    assert whole(figure)
-
-
-def project(x, seed):
-    """Stands in for UMAP, which takes seconds."""
-
-    return x[:, :2].copy(), "UMAP"
-
-
-def test_embedding_draws_a_common_subset(monkeypatch):
-    monkeypatch.setattr(plots, "_embed", project)
-    rng = np.random.default_rng(0)
-    pool = rng.normal(size=(12_000, 3))
-    own = rng.normal(size=(2_500, 3))
-    # nested rewards: the few of beta=8 are among the many of beta=1
-    rewards = {
-        1.0: (pool, np.zeros(12_000, int)),
-        8.0: (pool[:4_000], np.zeros(4_000, int)),
-        9.0: (pool[:40], [1] * 40),
-    }
-    figure = plots.reward_embedding(own, np.zeros(2_500, int), rewards, ("a", "b"), rng.normal(size=(5_000, 3)), seed=1)
-
-    many, few, least = ({tuple(x) for x in offsets(axes, plots.REWARD)} for axes in figure.axes)
-    rest = {tuple(x) for x in offsets(figure.axes[0], plots.BACKGROUND)}
-    mine = {tuple(x) for x in offsets(figure.axes[0], plots.OWN)}
-    assert few == many & {tuple(x) for x in pool[:4_000, :2]}
-    assert 30 <= len(least) <= 40
-    assert least <= few <= many
-    assert len(rest) == 1_000
-    assert len(many | mine | rest) == plots.EMBEDDED
-    assert len(few) / len(many) == pytest.approx(1 / 3, rel=0.15)
-    assert abs(np.mean(list(many), axis=0)).max() < 0.15  # drawn at random, not from one end
-    assert mine <= {tuple(x) for x in own[:, :2]}
-    assert len(mine) >= 200
-    assert f"({len(many):,} drawn)" in figure.axes[0].get_title()
-    assert f"own points ({len(mine)} of 2,500 drawn)" in legend(figure)
-    assert "UMAP of 3,000 distinct points of dimension 3, a random subset" in figure.get_suptitle()
-    assert whole(figure)
-
-
-def test_embedding_draws_everything_that_is_not_too_much(monkeypatch):
-    monkeypatch.setattr(plots, "_embed", project)
-    own, own_labels, rewards = blobs(5)
-    figure = plots.reward_embedding(own, own_labels, rewards, ("a", "b", "c"), own)
-
-    for axes, beta in zip(figure.axes, (1.0, 8.0), strict=True):
-        np.testing.assert_array_equal(offsets(axes, plots.OWN), own[:, :2])
-        np.testing.assert_array_equal(offsets(axes, plots.REWARD), rewards[beta][0][:, :2])
-    assert figure.get_suptitle().endswith("UMAP of 150 distinct points of dimension 5")
-    assert "drawn" not in " ".join([*legend(figure), *(a.get_title() for a in figure.axes)])
-
-
-@pytest.mark.parametrize("width", [1, 2, 4])
-def test_embedding_of_constant_and_empty_data(width):
-    none = (np.empty((0, width)), np.empty(0))
-    rewards = {0.0: none, 1.0: ([], []), INF: (np.ones((3, width)), [0, 0, 0])}
-    figure = plots.reward_embedding(np.ones((4, width)), [1] * 4, rewards, ("a", "b"))
-
-    assert [len(a.texts) for a in figure.axes] == [2, 2, 2]
-    assert figure.axes[2].get_title() == r"$\beta$ = ∞, $|G_{1}|$ = 3"
-    assert whole(figure)
-
-
-def test_embedding_of_few_points_keeps_their_distances():
-    x = np.random.default_rng(0).normal(size=(15, 2)) @ np.random.default_rng(1).normal(size=(2, 6))
-    figure = plots.reward_embedding(x[:9], [0] * 9, {1.0: (x[9:], [1] * 6)}, ("a", "b"))
-
-    plane = np.concatenate([offsets(figure.axes[0], color) for color in (plots.OWN, plots.REWARD)])
-    distances = [np.linalg.norm(points[:, None] - points, axis=-1) for points in (x, plane)]
-    np.testing.assert_allclose(*distances, atol=1e-12)
-    assert figure.axes[0].get_xlabel() == "principal component 1"
-    assert "principal components of 15 distinct points" in figure.get_suptitle()
-
-
-@pytest.mark.slow
-def test_embedding_by_umap():
-    own, own_labels, rewards = blobs(6)
-    states = np.random.get_state()[1].copy(), random.getstate(), torch.get_rng_state()  # noqa: NPY002
-    figure, again = (plots.reward_embedding(own, own_labels, rewards, ("a", "b", "c"), seed=7) for _ in range(2))
-    x, y = (np.concatenate([offsets(a, c) for a in f.axes for c in (plots.OWN, plots.REWARD)]) for f in (figure, again))
-
-    np.testing.assert_array_equal(x, y)
-    assert (np.random.get_state()[1] == states[0]).all()  # noqa: NPY002
-    assert random.getstate() == states[1]
-    assert (torch.get_rng_state() == states[2]).all()
-    assert figure.axes[0].get_xlabel() == "UMAP 1"
-    # what lies apart in six dimensions does so in the plane
-    points, rewarded = offsets(figure.axes[0], plots.OWN), offsets(figure.axes[0], plots.REWARD)
-    spread = np.linalg.norm(points - points.mean(axis=0), axis=1).max()
-    assert np.linalg.norm(rewarded - points.mean(axis=0), axis=1).min() > spread
-    other = plots.reward_embedding(own, own_labels, rewards, ("a", "b", "c"), seed=8)
-    assert not np.array_equal(offsets(other.axes[0], plots.OWN), points)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"rewards": {}}, "rewards={}: expected the rewards for at least one beta"),
-        ({"own": np.zeros((3, 2, 2))}, r"own: expected points of shape \(N, d\), got \(3, 2, 2\)"),
-        ({"own": np.full((3, 2), np.nan)}, "own: holds NaN or infinity"),
-        ({"own": np.zeros((0, 2)), "own_labels": []}, "own: holds no points"),
-        ({"own_labels": [0, 0]}, "own: 3 points but 2 labels"),
-        ({"own_labels": [0, 0, 2]}, "own: labels run from 0 to 2, but the 2 classes are numbered from 0"),
-        ({"own_labels": [0, 0, -1]}, "own: labels run from -1 to 0"),
-        ({"rewards": {4.0: (np.zeros((1, 3)), [0])}}, r"rewards\[4\.0\]: expected points of shape \(N, 2\)"),
-        ({"rewards": {4.0: (np.zeros((1, 2)), [])}}, r"rewards\[4\.0\]: 1 points but 0 labels"),
-        ({"background": np.zeros((1, 3))}, r"background: expected points of shape \(N, 2\)"),
-    ],
-)
-def test_embedding_refuses_what_does_not_fit(changes, message):
-    good = {
-        "own": np.zeros((3, 2)),
-        "own_labels": [0, 0, 1],
-        "rewards": {1.0: (np.zeros((1, 2)), [0])},
-        "classes": ("a", "b"),
-    }
-    plots.reward_embedding(**good)
-    with pytest.raises(ValueError, match=message):
-        plots.reward_embedding(**{**good, **changes})
-
-
 def test_save_writes_both_files_the_same_each_time(tmp_path):
     record, _ = make_run(3, [1.0, 2.0])
     before = dict(mpl.rcParams)
@@ -565,14 +355,3 @@ def test_save_refuses_a_name_with_a_folder(tmp_path, name):
     with pytest.raises(ValueError, match="without its folder and ending"):
         plots.save(Figure(), tmp_path, name)
     assert not list(tmp_path.iterdir())
-
-
-def test_needs_no_display_and_imports_no_pyplot_or_umap():
-    code = (
-        "import sys; from cgm import plots; "
-        "plots.reward_embedding([[0.0, 1.0]], [0], {1: ([[1.0, 0.0]], [0])}, ['a']).get_tightbbox(); "
-        "print([name for name in ('matplotlib.pyplot', 'umap', 'numba') if name in sys.modules])"
-    )
-    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")}
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"

@@ -6,10 +6,10 @@ import pytest
 import torch
 from scipy.stats import chi2_contingency, chisquare
 
-import cgm.sampling
+from cgm import steps
 from cgm.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 from cgm.mmd import mmd2_biased, mmd2_unbiased
-from cgm.sampling import Chain, WeightedSampling, sample_rewards
+from cgm.sampling import Chain, WeightedSampling, _Pool, _Reward, sample_rewards
 from cgm.valuation import Valuation
 
 INF = math.inf
@@ -73,24 +73,17 @@ def problem(size: int = 24, n: int = 3, d: int = 2, seed: int = 0, kernel: Kerne
     return Valuation(kernel or SquaredExponential(0.9), parties, torch.from_numpy(synthetic))
 
 
-def random_stream(seed: int, party: int, beta: float) -> np.random.Generator:
-    return np.random.default_rng([seed, party, int(np.array(beta, dtype=np.float64).view(np.uint64))])
+def assert_chain(plain: Plain, chain: Chain, patience: float | None = None) -> None:
+    """Follows a chain step by step: each point may be drawn (with β = ∞, is a best one), and v is the formula's."""
 
-
-def assert_chain(plain: Plain, chain: Chain, seed: int, patience: float | None = None) -> None:
-    """Follows a chain step by step: each point is the inverse of p's distribution function at the stream's number."""
-
-    stream, taken = random_stream(seed, chain.party, chain.beta), []
+    taken = []
     best = value = plain.v(plain.rows(chain.party, []))
     assert chain.start == pytest.approx(value, abs=1e-12)
     since = 0
     for x, told in zip(chain.indices.tolist(), chain.values.tolist(), strict=True):
         assert value < chain.target  # else it would have stopped
         assert patience is None or since < patience * plain.size
-        p = plain.probabilities(chain.party, taken, chain.beta)
-        assert p[x] > 0
-        end = p[: x + 1].sum()
-        assert end - p[x] - 1e-9 <= stream.random() <= end + 1e-9
+        assert plain.probabilities(chain.party, taken, chain.beta)[x] > 0
 
         taken.append(x)
         value = plain.v(plain.rows(chain.party, taken))
@@ -142,8 +135,22 @@ def test_every_step(d: int, seed: int) -> None:
         assert chain.target == targets[chain.party]
         assert (chain.indices.dtype, chain.values.dtype) == (torch.int64, torch.float64)
         assert chain.reached
-        assert_chain(plain, chain, seed)
+        assert_chain(plain, chain)
     assert 0 < min(len(c.indices) for c in chains) < max(len(c.indices) for c in chains)
+
+
+class Ripple(Kernel):
+    """A user's own kernel, which goes up and down with the distance."""
+
+    def profile(self, q: torch.Tensor) -> torch.Tensor:
+        return torch.exp(-q / 2) * torch.cos(3 * q)
+
+
+class Wider(SquaredExponential):
+    """Made from the squared exponential kernel, with a profile of its own."""
+
+    def profile(self, q: torch.Tensor) -> torch.Tensor:
+        return torch.exp(-q / 8)
 
 
 @pytest.mark.parametrize(
@@ -155,52 +162,36 @@ def test_every_step(d: int, seed: int) -> None:
             Sum([SquaredExponential(0.5), RationalQuadratic(1.0, alpha=2.0)], lengthscale=1.6),
             lambda q: np.exp(-q / 2.56 / (2 * 0.25)) + (1 + q / 2.56 / 4) ** -2,
         ),
+        (Ripple(1.1), lambda q: np.exp(-q / 2.42) * np.cos(3 * q / 1.21)),
+        (Wider(0.5), lambda q: np.exp(-q / 2)),
     ],
-    ids=["laplacian", "rational_quadratic", "sum"],
+    ids=["laplacian", "rational_quadratic", "sum", "not monotone", "derived"],
 )
 def test_every_step_with_another_kernel(kernel: Kernel, k: Callable[[np.ndarray], np.ndarray]) -> None:
     valuation = problem(size=15, n=2, kernel=kernel)
     for chain in sample_rewards(valuation, [FAR, FAR], [0.5, 4.0, INF], seed=1, patience=None):
-        assert_chain(Plain(valuation, k), chain, seed=1)
+        assert_chain(Plain(valuation, k), chain)
 
 
 def test_one_party_one_beta() -> None:
     valuation = problem(n=1)
     (chain,) = sample_rewards(valuation, halfway(valuation), [2.0], seed=0, patience=None)
     assert chain.reached
-    assert_chain(Plain(valuation, squared_exponential(0.9)), chain, seed=0)
+    assert_chain(Plain(valuation, squared_exponential(0.9)), chain)
 
 
-@pytest.fixture
-def small_tiles(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(cgm.sampling, "TILE", 64)
-    return 64
+@pytest.mark.parametrize("size", [256, 257, 513])
+def test_several_blocks(size: int) -> None:
+    """G is used up, to the last point of each block."""
 
-
-@pytest.mark.parametrize("size", [130, 192, 193])
-def test_several_tiles(size: int, small_tiles: int) -> None:
     betas = [0.0, 3.0, INF]
     valuation = problem(size=size, n=2)
     plain = Plain(valuation, squared_exponential(0.9))
-    chains = sample_rewards(valuation, [FAR, FAR], betas, seed=0, patience=5 / size)
-    for chain in chains:
-        assert_chain(plain, chain, seed=0, patience=5 / size)
-    tiles = {int(x) // small_tiles for chain in chains for x in chain.indices}
-    assert tiles == set(range(math.ceil(size / small_tiles)))
-
-    whole = sample_rewards(valuation, [FAR, FAR], betas, seed=0, patience=None)
-    for chain in whole:
+    for chain in sample_rewards(valuation, [FAR, FAR], betas, seed=0, patience=3 / size):
+        assert_chain(plain, chain, patience=3 / size)
+    for chain in sample_rewards(valuation, [FAR, FAR], betas, seed=0, patience=None):
         assert sorted(chain.indices.tolist()) == list(range(size))
-    assert_same(whole[1:2], sample_rewards(valuation, [FAR, -1], [3.0], seed=0, patience=None)[:1])
-
-
-def test_tiles_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    valuation = problem(size=300)
-    one = sample_rewards(valuation, halfway(valuation), [0.0, 2.0], seed=5)
-    monkeypatch.setattr(cgm.sampling, "TILE", 128)
-    for chain, other in zip(one, sample_rewards(valuation, halfway(valuation), [0.0, 2.0], seed=5), strict=True):
-        assert torch.equal(chain.indices, other.indices)
-        assert chain.values.tolist() == pytest.approx(other.values.tolist(), abs=1e-13)
+        assert chain.value == pytest.approx(float(valuation.with_synthetic[chain.party]), abs=1e-12)
 
 
 # --- the distribution of what is drawn ---
@@ -241,6 +232,71 @@ def test_second_points_have_their_probabilities_given_the_first() -> None:
         assert chisquare(counts[first, others], p[others] * counts[first].sum()).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("beta", [0.0, 1.0, 8.0, 60.0])
+def test_points_deep_in_a_chain_have_their_probabilities(beta: float) -> None:
+    """From each of some states, one after another in a chain, many points are drawn."""
+
+    valuation = problem(size=600, n=2)
+    plain = Plain(valuation, squared_exponential(0.9))
+    reward = _Reward(_Pool(valuation), 1, beta, seed=0)
+    for accepted in (0, 1, 50, 300, 590):
+        while len(reward.indices) < accepted:
+            reward.accept(reward.draw())
+        counts = np.bincount([reward.draw() for _ in range(8000)], minlength=600)
+        p = plain.probabilities(1, reward.indices, beta)
+        assert counts[p == 0].sum() == 0
+        assert goodness(counts, p) > 1e-3
+        if beta:  # the test would see it, were the points drawn evenly, or with another β
+            assert goodness(counts, (p > 0) / (p > 0).sum()) < 1e-6
+            assert accepted == 590 or goodness(counts, plain.probabilities(1, reward.indices, 2 * beta)) < 1e-3
+
+
+def goodness(counts: np.ndarray, p: np.ndarray) -> float:
+    """Tells the p-value of counts; those of which less than 5 are expected are taken together."""
+
+    expected = p * counts.sum()
+    rare = expected < 5
+    counts, expected = (np.append(x[~rare], x[rare].sum()) for x in (counts, expected))
+    return chisquare(counts[expected > 0], expected[expected > 0]).pvalue
+
+
+@pytest.mark.parametrize("kernel", [SquaredExponential(0.9), Laplacian(0.9)])
+@pytest.mark.parametrize("size", [200, 700])
+def test_sums_and_extremes_deep_in_a_chain(kernel: Kernel, size: int) -> None:
+    """u equals plain sums; the extremes of each block are those of its points' h, to the last bit."""
+
+    valuation = problem(size=size, n=2, kernel=kernel)
+    k = kernel(valuation.points, valuation.points).numpy()
+    reward = _Reward(_Pool(valuation), 0, 2.0, seed=0)
+    live = np.ones(size, dtype=bool)
+    for accepted in (0, 1, 120):
+        while len(reward.indices) < accepted:
+            reward.accept(reward.draw())
+        live[reward.indices] = False
+        taken = [*range(valuation.sizes[0]), *(valuation.t - size + x for x in reward.indices)]
+        u = k[-size:, taken].sum(1)
+        assert reward.u[live] == pytest.approx(u[live], rel=1e-12)
+        assert np.all(reward.u[~live] == INF)
+
+        h = k[-size:].sum(1) / valuation.t - u / (len(taken) + 1)
+        exact = reward.pool.mean_a - reward.u * (1 / (len(taken) + 1))
+        assert exact[live] == pytest.approx(h[live], abs=1e-13)
+        for b, (greatest, least) in enumerate(zip(reward.greatest, reward.least, strict=True)):
+            block = slice(b * steps.BLOCK, (b + 1) * steps.BLOCK)
+            assert greatest == exact[block].max()
+            assert least == exact[block][live[block]].min()
+
+
+def test_block_without_live_points() -> None:
+    valuation = problem(size=300, n=1)
+    reward = _Reward(_Pool(valuation), 0, 0.0, seed=0)
+    for x in range(256, 300):
+        reward.accept(x)
+    assert (reward.greatest[1], reward.least[1]) == (-INF, INF)
+    assert reward.greatest[0] > reward.least[0] > -INF
+    assert {reward.draw() // 256 for _ in range(1000)} == {0}
+
+
 def test_streams_of_seeds_parties_and_betas_are_independent() -> None:
     """First points, drawn evenly from 4, of pairs of streams: no pair tells of the other."""
 
@@ -275,7 +331,7 @@ def test_greedy_takes_the_best_and_any_of_equals() -> None:
         firsts.append([int(chain.indices[0]) for chain in chains])
         if seed < 5:
             for chain in chains:
-                assert_chain(plain, chain, seed)
+                assert_chain(plain, chain)
     for party in range(2):
         best = set(np.flatnonzero(plain.probabilities(party, [], INF)))
         assert len(best) == 2
@@ -306,7 +362,7 @@ def test_equal_points_are_drawn_evenly(beta: float) -> None:
         for chain in chains:
             counts[chain.party, int(chain.indices[0])] += 1
             if seed == 0:
-                assert_chain(plain, chain, seed)
+                assert_chain(plain, chain)
     assert all(chisquare(count).pvalue > 1e-3 for count in counts)
 
 
@@ -344,8 +400,6 @@ def test_chains_alone_go_as_in_a_batch() -> None:
 
 
 def test_number_of_threads_makes_no_difference() -> None:
-    """The arrays are long enough for torch to share them out among its threads."""
-
     valuation = problem(size=9001)
     targets = halfway(valuation, 0.6)
     threads = torch.get_num_threads()
@@ -477,7 +531,7 @@ def test_pool_of_one_point(beta: float) -> None:
     plain = Plain(valuation, squared_exponential(0.9))
     for chain in sample_rewards(valuation, [FAR, -1], [beta], seed=0):
         assert chain.indices.tolist() == [0][: 1 - chain.party]
-        assert_chain(plain, chain, seed=0)
+        assert_chain(plain, chain)
 
 
 def test_targets_may_differ_by_party() -> None:
@@ -522,6 +576,20 @@ def test_share_of_points_that_raised_the_value() -> None:
 
 
 # --- bad settings ---
+
+
+class Broken(Kernel):
+    """Gives no number for points that are far apart."""
+
+    def profile(self, q: torch.Tensor) -> torch.Tensor:
+        return torch.where(q < 4, 1 - q / 8, math.nan)
+
+
+def test_kernel_that_is_not_finite() -> None:
+    valuation = problem()
+    valuation.kernel = Broken(0.9)
+    with pytest.raises(ValueError, match=r"kernel: Broken\.profile gives values that are not finite"):
+        sample_rewards(valuation, [FAR] * 3, [1.0], seed=0)
 
 
 @pytest.mark.parametrize(

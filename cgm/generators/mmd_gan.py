@@ -1,28 +1,26 @@
 """The MMD-GAN, a generator of images."""
 
-import hashlib
-import json
 import logging
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from .. import pretrained
 from ..checks import check_whole
-from ..files import write_whole
+from ..pretrained import Weights
+from ..progress import progress
 from .base import Generator
 from .mmd_gan_networks import GeneratorNetwork
 from .mmd_gan_training import KID, Training
 
 log = logging.getLogger(__name__)
 
-PRETRAINED = Path(__file__).parents[1] / "pretrained"
 BATCH = 500  # images that are made at a time
 UNLIKE = 1.0  # a KID of pretrained weights above which they belong to other images; half the classes alone: 0.2 to 0.6
 
@@ -126,11 +124,11 @@ class MMDGAN(Generator):
         """Trains on images of shape (N, C, H, W) in [0, 1], unless there are weights that are trained already."""
 
         x = self.check_fit(x)
-        path = self._weights(tuple(x.shape[1:]))
+        weights = self._weights(tuple(x.shape[1:]))
 
-        if path is not None:
-            self.state = {**read_weights(path, tuple(x.shape[1:])), "images": x[:0]}
-            log.info("pretrained MMD-GAN: %s", path)
+        if weights is not None:
+            self.state = {**state_of(weights, tuple(x.shape[1:])), "images": x[:0]}
+            log.info("generator: an MMD-GAN trained on %s, %s", weights.dataset, weights.path)
             self._compare(x, seed)
             return self
 
@@ -175,8 +173,10 @@ class MMDGAN(Generator):
         random = torch.Generator().manual_seed(int(stream))
 
         images = state["images"].new_empty(n, *state["images"].shape[1:])
-        for batch in images.split(BATCH):
-            batch.copy_(network(2 * torch.rand(len(batch), network.latent, generator=random) - 1))
+        with progress(n, "generating images") as bar:
+            for batch in images.split(BATCH):
+                batch.copy_(network(2 * torch.rand(len(batch), network.latent, generator=random) - 1))
+                bar.update(len(batch))
 
         return images
 
@@ -193,23 +193,37 @@ class MMDGAN(Generator):
                 UNLIKE,
             )
 
-    def _weights(self, image: tuple[int, ...]) -> Path | None:
-        """Finds the file of weights to use for images of shape (C, H, W)."""
+    def _weights(self, image: tuple[int, ...]) -> Weights | None:
+        """Finds the weights to use for images of shape (C, H, W), if any."""
 
-        if isinstance(self.pretrained, str) and self.pretrained != "auto":
-            return Path(self.pretrained)
         if self.pretrained is False:
             return None
+        if isinstance(self.pretrained, str) and self.pretrained != "auto":
+            return pretrained.read(self.pretrained)
 
-        for path in sorted(PRETRAINED.glob("*_mmd_gan.json")):
-            if json.loads(path.read_text())["image"] == list(image):
-                return path.with_suffix(".safetensors")
-        if self.pretrained is True:
-            raise ValueError(
-                f"generator.pretrained=true: cgm comes with no weights for images of shape {image}; use "
-                "generator.pretrained=false to train, or the path of a file of weights"
-            )
-        return None
+        return (pretrained.get if self.pretrained is True else pretrained.find)("mmd_gan", image)
+
+
+def state_of(weights: Weights, image: tuple[int, ...]) -> dict[str, Tensor]:
+    """Reads the state of a trained generator of images of shape (C, H, W).
+
+    Raises:
+        ValueError: If the file is none of an MMD-GAN, or for images of another shape.
+    """
+
+    try:
+        writer = MMDGAN(**weights.info["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{weights.path}: beside it are not the settings of an MMD-GAN ({error!r})") from error
+    state = writer.load(weights.path).fitted()
+    shape = tuple(state["images"].shape[1:])
+    if shape != tuple(image):
+        raise ValueError(
+            f"generator.pretrained: {weights.path} makes images of shape {shape}, but those of the dataset have shape "
+            f"{tuple(image)}; use generator.pretrained=false to train"
+        )
+
+    return state
 
 
 def network_of(state: dict[str, Tensor]) -> GeneratorNetwork:
@@ -252,63 +266,3 @@ def halved(network: GeneratorNetwork, codes: Tensor) -> Tensor:
     log.info("greatest change of a pixel in half precision: %.2g", change)
 
     return weights.half() if change < 1 / 255 else weights
-
-
-def write_weights(generator: MMDGAN, path: str | Path, **facts: Any) -> None:
-    """Writes a trained generator to be used by `pretrained`, and beside it a JSON of its checksum and settings.
-
-    Arguments:
-        generator: A generator that is fitted.
-        path: The file; its name ends in `.safetensors`.
-        facts: What else the JSON shall tell, such as the dataset and the quality reached.
-    """
-
-    # where and how long the training ran is nobody else's business
-    plain = replace(generator, pretrained=False, checkpoint=None, minutes=None)
-    plain.state = generator.fitted()
-    path = Path(path)
-    plain.save(path)
-    about = {
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "image": list(plain.state["images"].shape[1:]),
-        "settings": asdict(plain),
-        "training": generator.report,
-    }
-    write_whole(path.with_suffix(".json"), (json.dumps(about | facts, indent=2) + "\n").encode())
-
-
-def read_weights(path: Path, image: tuple[int, ...]) -> dict[str, Tensor]:
-    """Reads what `write_weights` wrote, as a state, and runs nothing that may be in it.
-
-    Arguments:
-        path: The file of weights; the JSON lies beside it.
-        image: The shape (C, H, W) of the images that are wanted.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-        ValueError: If the file is damaged, or for images of another shape.
-    """
-
-    notes = path.with_suffix(".json")
-    for file in (path, notes):
-        if not file.is_file():
-            raise FileNotFoundError(f"generator.pretrained: there is no {file}")
-    try:
-        about = json.loads(notes.read_text())
-        checksum, settings = about["sha256"], about["settings"]
-        writer = MMDGAN(**settings)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{notes}: not the description of an MMD-GAN's weights ({error!r})") from error
-
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != checksum:
-        raise ValueError(f"{path}: damaged, or not what {notes.name} describes: sha256 {found}, not {checksum}")
-    state = writer.load(path).fitted()
-    shape = tuple(state["images"].shape[1:])
-    if shape != tuple(image):
-        raise ValueError(
-            f"generator.pretrained: {path} makes images of shape {shape}, but those of the dataset have shape "
-            f"{tuple(image)}; use generator.pretrained=false to train"
-        )
-
-    return state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 import json
 import logging
@@ -22,6 +21,7 @@ from torch.nn.utils import clip_grad_norm_
 from torchvision.utils import save_image
 
 from ..files import write_whole
+from ..fitted import digest
 from ..kernels import RationalQuadratic, Sum
 from ..mmd import unbiased
 from ..progress import progress
@@ -346,7 +346,7 @@ class Training:
         names = ("channels", "latent", "critic_steps", "batch_size", "learning_rate", "ema", "normalisation")
         names += ("gradient_penalty", "feature_penalty", "evaluate_every", "patience")
         settings = {name: getattr(self.settings, name) for name in names}
-        return settings | {"seed": self.seed, "images": _digest({"x": self.x})}
+        return settings | {"seed": self.seed, "images": digest({"x": self.x})}
 
     def save(self, path: Path) -> None:
         """Writes all that is needed to go on from here."""
@@ -365,7 +365,7 @@ class Training:
             "identity": json.dumps(self.identity(), sort_keys=True),
             "progress": json.dumps(done | {"losses": self.losses, "kids": len(self.history)}),
         }
-        metadata["sha256"] = _digest(tensors, metadata["identity"] + metadata["progress"])
+        metadata["sha256"] = digest(tensors, metadata["identity"] + metadata["progress"])
         write_whole(path, to_bytes(tensors, metadata))
 
     def load(self, path: Path) -> None:
@@ -384,7 +384,7 @@ class Training:
 
         if metadata.get("format") != "cgm training of MMDGAN" or not {"identity", "progress"} <= metadata.keys():
             raise ValueError(f"{path}: not a checkpoint of MMDGAN; remove it, or use another generator.checkpoint")
-        if metadata.get("sha256") != _digest(tensors, metadata["identity"] + metadata["progress"]):
+        if metadata.get("sha256") != digest(tensors, metadata["identity"] + metadata["progress"]):
             raise ValueError(f"{path}: the checksum is wrong, the checkpoint is damaged; remove it")
         theirs, mine = json.loads(metadata["identity"]), self.identity()
         other = [f"{name}={theirs.get(name)!r}, here {mine[name]!r}" for name in mine if theirs.get(name) != mine[name]]
@@ -436,14 +436,3 @@ def _alike(expected: Tensor | None, found: Tensor | None) -> bool:
     if expected is None or found is None or found.shape != expected.shape or found.dtype != expected.dtype:
         return False
     return bool(torch.isfinite(found).all())
-
-
-def _digest(tensors: dict[str, Tensor], text: str = "") -> str:
-    """Computes a checksum of tensors and a text."""
-
-    checksum = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        x = tensors[name].contiguous()
-        checksum.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())
-        checksum.update(x.reshape(-1).view(torch.uint8).numpy())
-    return checksum.hexdigest()

@@ -32,7 +32,7 @@ def find(what: str, shape: Sequence[int] | None = None, dataset: str | None = No
     r"""Finds weights by what was trained, and the shape of the images, the name of the dataset, or both.
 
     Arguments:
-        what: `"autoencoder"` or `"classifier"`.
+        what: `"mmd_gan"`, `"autoencoder"` or `"classifier"`.
         shape: The shape $(C, H, W)$ of the images. Any, if `None`.
         dataset: The name of the dataset. Any, if `None`.
 
@@ -48,18 +48,42 @@ def find(what: str, shape: Sequence[int] | None = None, dataset: str | None = No
     """
 
     for notes in sorted(FOLDER.glob(f"*_{what}.json")):
-        info = json.loads(notes.read_text("utf-8"))
-        if (shape is None or list(shape) == info["image"]) and dataset in (None, info["dataset"]):
-            path = notes.with_suffix(".safetensors")
-            sha256 = _checksum(path) if path.is_file() else "of no file"
-            if sha256 != info["sha256"]:
-                raise ValueError(
-                    f"{path}: missing, damaged or replaced: sha256 {sha256} where {info['sha256']} is expected; "
-                    "install cgm again, or use pretrained=false"
-                )
-            return Weights(info["dataset"], path, info)
+        weights = read(notes.with_suffix(".safetensors"))
+        if (shape is None or list(shape) == weights.info["image"]) and dataset in (None, weights.dataset):
+            return weights
 
     return None
+
+
+def read(path: str | Path) -> Weights:
+    """Reads what is written beside a file of weights, and checks that it is the file meant. Runs nothing from it.
+
+    Arguments:
+        path: The file of weights, with a JSON of the same name beside it, as `keep` wrote them.
+
+    Raises:
+        FileNotFoundError: If there is no such JSON.
+        ValueError: If the JSON is none of `keep`, or the weights are not those of which its checksum was made.
+    """
+
+    path = Path(path)
+    notes = path.with_suffix(".json")
+    if not notes.is_file():
+        raise FileNotFoundError(f"pretrained={path}: there is no {notes.name} beside it, or no such file")
+    try:
+        info = json.loads(notes.read_text("utf-8"))
+        weights, expected = Weights(info["dataset"], path, info), info["sha256"]
+        info["image"] = list(info["image"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{notes}: not the description of a file of weights ({error!r})") from error
+    found = _checksum(path) if path.is_file() else "of no file"
+    if found != expected:
+        raise ValueError(
+            f"{path}: missing, damaged or replaced: sha256 {found} where {expected} is expected; "
+            "get it again, or use pretrained=false"
+        )
+
+    return weights
 
 
 def get(what: str, shape: Sequence[int] | None = None, dataset: str | None = None) -> Weights:
@@ -82,7 +106,7 @@ def keep(fitted: Fitted, what: str, dataset: str, shape: Sequence[int], info: di
 
     Arguments:
         fitted: What has been trained.
-        what: `"autoencoder"` or `"classifier"`.
+        what: `"mmd_gan"`, `"autoencoder"` or `"classifier"`.
         dataset: The name of the dataset on which it was trained.
         shape: The shape $(C, H, W)$ of the images.
         info: What else to write down: settings, figures.

@@ -2,6 +2,7 @@ import json
 import logging
 import pickle
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,15 @@ from omegaconf import OmegaConf
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from cgm import pretrained as weights
+from cgm.fitted import digest
 from cgm.generators import MMDGAN, check_generator, mmd_gan, mmd_gan_training
-from cgm.generators.mmd_gan import network_of, read_weights, write_weights
+from cgm.generators.mmd_gan import network_of, state_of
 from cgm.generators.mmd_gan_networks import CriticNetwork, GeneratorNetwork
 from cgm.generators.mmd_gan_training import (
     CHECKPOINT,
     RATIONAL,
     Training,
-    _digest,
     critic_kernel,
     critic_objective,
     gradient_penalty,
@@ -414,7 +416,7 @@ def rewrite(path, sign, **changes):
     tensors, metadata = content(path)
     tensors = {name: x for name, x in {**tensors, **changes}.items() if x is not None}
     if sign:
-        metadata["sha256"] = _digest(tensors, metadata["identity"] + metadata["progress"])
+        metadata["sha256"] = digest(tensors, metadata["identity"] + metadata["progress"])
     save_file(tensors, path, metadata)
 
 
@@ -459,10 +461,9 @@ def test_checkpoints_of_another_training_are_refused(checkpoint, settings, seed,
 def shipped(tmp_path, monkeypatch):
     """A package that comes with weights for 8 x 8 images."""
 
-    monkeypatch.setattr(mmd_gan, "PRETRAINED", tmp_path)
-    gan = tiny(checkpoint=str(tmp_path / "somewhere"), minutes=5).fit(digits(), seed=0)
-    write_weights(gan, tmp_path / "bars_mmd_gan.safetensors", dataset="bars")
-    return gan, tmp_path / "bars_mmd_gan.safetensors"
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    gan = tiny().fit(digits(), seed=0)
+    return gan, weights.keep(gan, "mmd_gan", "bars", (1, 8, 8), {"settings": asdict(gan)})
 
 
 @pytest.mark.parametrize("pretrained", [True, "auto", "path"])
@@ -479,17 +480,6 @@ def test_pretrained(pretrained, shipped, caplog, monkeypatch):
     other.save(path.with_name("saved"))
     again = MMDGAN(pretrained=other.pretrained).load(path.with_name("saved"))
     assert torch.equal(again.sample(9, seed=1), gan.sample(9, seed=1).double())
-
-
-def test_notes_beside_the_weights(shipped):
-    _, path = shipped
-    notes = json.loads(path.with_suffix(".json").read_text())
-
-    assert notes["dataset"] == "bars"
-    assert notes["image"] == [1, 8, 8]
-    assert notes["settings"]["latent"] == 5
-    assert notes["training"]["steps"] == 2
-    assert "somewhere" not in path.with_suffix(".json").read_text()
 
 
 def test_contract_of_a_pretrained_generator(shipped):
@@ -509,7 +499,7 @@ def test_pretrained_on_other_images(shipped, caplog):
 def test_sizes_without_weights(shipped):
     x = torch.rand(9, 1, 9, 9, generator=random())
 
-    with pytest.raises(ValueError, match=r"generator.pretrained=true: .*no weights for images of shape \(1, 9, 9\)"):
+    with pytest.raises(ValueError, match=r"pretrained=true: .*no trained mmd_gan for images of shape \(1, 9, 9\)"):
         tiny(pretrained=True).fit(x, seed=0)
     with pytest.raises(ValueError, match=r"makes images of shape \(1, 8, 8\), but those .* shape \(1, 9, 9\)"):
         tiny(pretrained=str(shipped[1])).fit(x, seed=0)
@@ -522,27 +512,17 @@ def test_wrong_checksum(shipped):
     tensors["weights"][0] += 1
     save_file(tensors, path, metadata)
 
-    with pytest.raises(ValueError, match=r"bars_mmd_gan.safetensors: damaged, or not what bars_mmd_gan.json describes"):
+    with pytest.raises(ValueError, match=r"bars_mmd_gan.safetensors: missing, damaged or replaced: sha256"):
         MMDGAN().fit(digits(), seed=0)
 
 
-@pytest.mark.parametrize("notes", ["", "[]", "{}", '{"sha256": "0", "image": [1, 8, 8], "settings": {"latent": 0}}'])
-def test_bad_notes(shipped, notes):
-    _, path = shipped
-    path.with_suffix(".json").write_text(notes)
+@pytest.mark.parametrize("settings", [{}, {"settings": {"latent": 0}}, {"settings": {"height": 8}}, {"settings": None}])
+def test_weights_of_something_else(shipped, settings):
+    gan, _ = shipped
+    path = weights.keep(gan, "mmd_gan", "bars", (1, 8, 8), settings)
 
-    with pytest.raises(ValueError, match=r"bars_mmd_gan.json: not the description of an MMD-GAN's weights"):
-        read_weights(path, (1, 8, 8))
-
-
-def test_missing_files(shipped):
-    _, path = shipped
-
-    with pytest.raises(FileNotFoundError, match=r"generator.pretrained: there is no nowhere.safetensors"):
-        MMDGAN(pretrained="nowhere.safetensors").fit(digits(), seed=0)
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"there is no .*bars_mmd_gan.safetensors"):
-        MMDGAN().fit(digits(), seed=0)
+    with pytest.raises(ValueError, match=r"bars_mmd_gan.safetensors: beside it are not the settings of an MMD-GAN"):
+        state_of(weights.read(path), (1, 8, 8))
 
 
 @pytest.mark.parametrize(
