@@ -79,7 +79,7 @@ class Experiment:
         data_dir: The folder of data; the environment variable CGM_DATA or else `data`, if `None`.
         cache: A folder where features of images and pools of images are kept for the next run, or `False`. Each use
             of it is logged.
-        device: Where tensors live, `"cpu"` or `"cuda"`.
+        device: Where the kernel's sums are computed, `"cpu"`, `"cuda"`, or `"auto"` for `"cuda"` if there is one.
         figures: Whether to draw figures.
         embedding_party: The party, from 1, whose rewards are drawn in the plane.
 
@@ -124,9 +124,9 @@ class Experiment:
             raise ValueError(f"kernel_search: low={low}, high={high}; needs numbers 0 < low < high")
         check_whole("kernel_search.iterations", iterations, least=1, most=50)
         try:
-            if torch.device(self.device).type not in ("cpu", "cuda"):
+            if self._device.type not in ("cpu", "cuda"):
                 raise RuntimeError("a device of another kind")
-            torch.empty(0, dtype=torch.float64, device=self.device)
+            torch.empty(0, dtype=torch.float64, device=self._device)
         except (RuntimeError, AssertionError, TypeError) as error:
             raise ValueError(f"device={self.device}: not to be had on this machine ({error}); use 'cpu'") from error
 
@@ -258,6 +258,10 @@ class Experiment:
 
         return record
 
+    @property
+    def _device(self) -> torch.device:
+        return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device)
+
     def _seed(self, stream: int) -> int:
         """Makes a seed for one use of the experiment's seed."""
 
@@ -292,7 +296,7 @@ class Experiment:
         for size in sizes:
             with clock("pool"):
                 pool = draw(size)
-            x = [points.to(self.device) for points in (*parties.x, pool.points)]
+            x = [points.to(self._device) for points in (*parties.x, pool.points)]
             with clock("lengthscale"):
                 kernel = resolve_lengthscale(self.kernel, x[:-1], x[-1], **self.kernel_search)
             with clock("valuation"):
