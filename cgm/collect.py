@@ -22,6 +22,7 @@ TABLES = ("runs.csv", "metrics.csv", "summary.md")
 MARKS = ("result.json", "error.json", "configuration.json", ".hydra")  # a folder that holds one of them is a run's
 SECTIONS = ("scheme", "kernel", "correlations", "beta_correlations", "incentives", "seconds")  # with numbers, by name
 COLUMNS = ("v_star", "rho", "spread", "t", "lengthscale", "accuracy", "accuracy_gain", "seconds", "warnings")
+IDLE = ("figures", "embedding_party", "cache")  # settings that no number depends on
 BRIEF = ("v_star", "rho", "correlation_neg_mmd2_unbiased", "accuracy_gain")  # what is printed, for want of width
 
 
@@ -102,15 +103,19 @@ class Table:
         return "\n".join(lines)
 
     def summary(self, numbers: Sequence[str]) -> list[list[str]]:
-        """Makes a head and a row for each combination of the settings that vary, but for the seed."""
+        """Makes a head and a row for each combination of the settings that vary, but for the seed.
 
-        by = [name for name in self.varying if name != "seed"]
-        groups: dict[tuple[str, ...], list[Run]] = {}
+        A run that is there twice, as in two sweeps that overlap, counts once: it is no other sample.
+        """
+
+        by = [name for name in self.varying if name not in ("seed", *IDLE)]
+        groups: dict[tuple[str, ...], dict[str, Run]] = {}
         for run in self.runs:
-            groups.setdefault(tuple(_cells(run.settings, by)), []).append(run)
+            what = canonical({name: value for name, value in run.settings.items() if name not in IDLE})
+            groups.setdefault(tuple(_cells(run.settings, by)), {}).setdefault(what, run)
         rows = [[*by, "runs", *numbers]]
         for cells, runs in groups.items():
-            means = [_mean([run.numbers.get(name) for run in runs]) for name in numbers]
+            means = [_mean([run.numbers.get(name) for run in runs.values()]) for name in numbers]
             rows.append([*cells, str(len(runs)), *means])
         return rows
 
@@ -143,14 +148,31 @@ def collect(folder: str | Path) -> Table:
         except ValueError as error:
             failed[name] = str(error)
 
-    names = _union(run.settings for run in runs)
-    varying = sorted(name for name in names if len({_text(run.settings.get(name, "")) for run in runs}) > 1)
-    if "seed" in varying:  # last: seeds of one combination stand together
-        varying.append(varying.pop(varying.index("seed")))
+    varying = find_varying([run.settings for run in runs])
     runs.sort(key=lambda run: ([_order(run.settings.get(name)) for name in varying], run.name))
     table = Table(runs, varying, failed)
     table.write(folder)
     return table
+
+
+def find_varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Finds the settings that are not the same everywhere, the seed last.
+
+    An option that a section's class decides, such as the bandwidth of the only generator that has one, is left out.
+    """
+
+    def differ(name: str, where: Sequence[Mapping[str, Any]]) -> bool:
+        return len({_text(entry.get(name, "")) for entry in where}) > 1
+
+    varying = []
+    for name in _union(settings):
+        section = name.rpartition(".")[0]
+        classes: dict[str, list[Mapping[str, Any]]] = {}
+        for entry in settings:
+            classes.setdefault(_text(entry.get(section, "")), []).append(entry)
+        if any(differ(name, entries) for entries in classes.values()):
+            varying.append(name)
+    return sorted(varying, key=lambda name: (name == "seed", name))  # seeds of one combination stand together
 
 
 def find_runs(folder: str | Path) -> Iterator[Path]:
@@ -178,7 +200,7 @@ def read_run(folder: str | Path) -> tuple[dict[str, Any], list[list[str]]]:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         headline(result)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"result.json is damaged ({type(error).__name__}: {error})") from error
+        raise ValueError(f"result.json is damaged or no run's ({type(error).__name__}: {error})") from error
     try:
         with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
             head, *rows = csv.reader(file)
@@ -205,7 +227,8 @@ def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
         for entry in entries
         if None not in (entry["accuracy"], entry["accuracy_before"])
     ]
-    numbers = {name: scheme[name] for name in ("v_star", "rho", "spread")}
+    numbers = {name: scheme[name] for name in ("v_star", "rho")}
+    numbers["spread"] = scheme.get("spread")  # not in the records of cgm's first days
     numbers |= {"t": result["t"], "lengthscale": result["kernel"]["lengthscale"]}
     for kind in ("correlations", "beta_correlations"):
         numbers |= {f"{kind[:-1]}_{metric}": entry["mean"] for metric, entry in result[kind].items()}

@@ -152,11 +152,37 @@ def test_the_same_runs_give_the_same_bytes(runs, tmp_path_factory):
     assert {path.name for path in other.iterdir() if path.is_file()} == {"runs.csv", "metrics.csv", "summary.md"}
 
 
+def test_a_run_that_is_there_twice_is_one_sample(tmp_path):
+    for folder, seeds in (("one", (0, 1)), ("other", (0, 1, 2))):
+        for seed in seeds:
+            content = result(seed)
+            content["settings"]["figures"] = folder == "one"  # of which no number depends
+            write(tmp_path / folder / f"seed{seed}", content)
+    table = collect(tmp_path)
+    assert len(table.runs) == 5
+    v = [0.5, 0.51, 0.52]
+    error = statistics.stdev(v) / math.sqrt(3)
+    assert table.summary(["v_star"]) == [["runs", "v_star"], ["3", f"0.51 ± {error:.2g}"]]
+
+
+def test_an_option_that_follows_from_its_class_is_no_column(tmp_path):
+    kinds = [
+        {"class": "KDE", "bandwidth": "scott"},
+        {"class": "Mixture", "components": 3, "iterations": 9},
+        {"class": "Mixture", "components": 4, "iterations": 9},
+    ]
+    for k, kind in enumerate(kinds):
+        content = result()
+        content["settings"]["generator"] = kind
+        write(tmp_path / f"run{k}", content)
+    assert collect(tmp_path).varying == ["generator", "generator.components"]
+
+
 BROKEN = {
-    "empty": ("", METRICS, "result.json is damaged"),
-    "cut": (json.dumps(result())[:-20], METRICS, "result.json is damaged"),
-    "a list": ("[1]", METRICS, "result.json is damaged"),
-    "not text": ("\udcff", METRICS, "result.json is damaged"),
+    "empty": ("", METRICS, "result.json is damaged or no run's"),
+    "cut": (json.dumps(result())[:-20], METRICS, "result.json is damaged or no run's"),
+    "a list": ("[1]", METRICS, "result.json is damaged or no run's"),
+    "not text": ("\udcff", METRICS, "result.json is damaged or no run's"),
     "no scheme": (json.dumps({k: v for k, v in result().items() if k != "scheme"}), METRICS, "KeyError: 'scheme'"),
     "no number": (json.dumps(result() | {"t": "many"}), METRICS, "t is no number"),
     "no settings": (json.dumps(result() | {"settings": None}), METRICS, "no settings"),
@@ -264,6 +290,8 @@ def test_headline_numbers_by_name_and_by_path():
     with pytest.raises(ValueError, match="is no number, but dict"):
         number(whole, "correlations.size")
     without = copy.deepcopy(whole) | {"downstream": []}
+    del without["scheme"]["spread"]  # as in old records
+    assert headline(without)["spread"] is None
     assert headline(without)["accuracy_gain"] is None
     assert math.isnan(number(without, "accuracy_gain"))
 
