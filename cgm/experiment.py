@@ -27,6 +27,7 @@ from .fitted import digest
 from .generators import KDE, Generator
 from .kernels import Kernel, SquaredExponential, resolve_lengthscale
 from .metrics import by_beta, measure
+from .mmd import check_precision
 from .pool import Pool, draw_pool
 from .record import Record, plain, rewards_of, snake, versions
 from .rewards import InfeasibleScheme, RewardScheme, Scheme, check_incentives
@@ -72,12 +73,13 @@ class Experiment:
         scheme: How rewards are computed.
         sampling: How rewards are drawn.
         downstream: The task by which rewards are judged.
+        precision: The arithmetic of the kernel's values on G x G, see `Valuation`.
         synthetic_size: The size of $G$; it grows if no rewards fit their bounds, see `RewardScheme`.
         seed: The seed of everything random.
         data_dir: The folder of data; the environment variable CGM_DATA or else `data`, if `None`.
         cache: A folder where features of images and pools of images are kept for the next run, or `False`. Each use
             of it is logged.
-        device: Where tensors live, `"cpu"` or `"cuda"`.
+        device: Where the kernel's sums are computed, `"cpu"`, `"cuda"`, or `"auto"` for `"cuda"` if there is one.
         figures: Whether to draw figures.
         embedding_party: The party, from 1, whose rewards are drawn in the plane.
 
@@ -96,6 +98,7 @@ class Experiment:
     scheme: RewardScheme = field(default_factory=RewardScheme)
     sampling: WeightedSampling = field(default_factory=WeightedSampling)
     downstream: Task = field(default_factory=SVM)
+    precision: str = "auto"
     synthetic_size: int = 10_000
     seed: int = 0
     data_dir: str | None = None
@@ -107,6 +110,7 @@ class Experiment:
     def __post_init__(self) -> None:
         """Refuses settings that are out of range."""
 
+        check_precision(self.precision)
         check_whole("synthetic_size", self.synthetic_size, least=1)
         check_whole("seed", self.seed, least=0)
         check_whole("embedding_party", self.embedding_party, least=1)
@@ -120,9 +124,9 @@ class Experiment:
             raise ValueError(f"kernel_search: low={low}, high={high}; needs numbers 0 < low < high")
         check_whole("kernel_search.iterations", iterations, least=1, most=50)
         try:
-            if torch.device(self.device).type not in ("cpu", "cuda"):
+            if self._device.type not in ("cpu", "cuda"):
                 raise RuntimeError("a device of another kind")
-            torch.empty(0, dtype=torch.float64, device=self.device)
+            torch.empty(0, dtype=torch.float64, device=self._device)
         except (RuntimeError, AssertionError, TypeError) as error:
             raise ValueError(f"device={self.device}: not to be had on this machine ({error}); use 'cpu'") from error
 
@@ -254,6 +258,10 @@ class Experiment:
 
         return record
 
+    @property
+    def _device(self) -> torch.device:
+        return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device)
+
     def _seed(self, stream: int) -> int:
         """Makes a seed for one use of the experiment's seed."""
 
@@ -288,11 +296,11 @@ class Experiment:
         for size in sizes:
             with clock("pool"):
                 pool = draw(size)
-            x = [points.to(self.device) for points in (*parties.x, pool.points)]
+            x = [points.to(self._device) for points in (*parties.x, pool.points)]
             with clock("lengthscale"):
                 kernel = resolve_lengthscale(self.kernel, x[:-1], x[-1], **self.kernel_search)
             with clock("valuation"):
-                valuation = Valuation(kernel, x[:-1], x[-1])
+                valuation = Valuation(kernel, x[:-1], x[-1], self.precision)
                 log.info(
                     "length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, valuation.grand_value, valuation.t
                 )

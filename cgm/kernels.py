@@ -2,11 +2,14 @@ r"""Kernels on points, and the choice of their length-scale (Sec. 5)."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from numbers import Real
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +34,16 @@ class Kernel(ABC):
     """
 
     lengthscale: Lengthscale = 1.0
+
+    rate: ClassVar[float | None] = None
+    r"""The $r$ of a kernel with $f(q) = \exp(-r q)$, for which sums take a short cut; `None` for any other."""
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Lets no kernel with a profile of its own inherit another's rate."""
+
+        super().__init_subclass__(**options)
+        if "profile" in vars(cls) and "rate" not in vars(cls):
+            cls.rate = None
 
     def __post_init__(self) -> None:
         """Refuses a length-scale that is neither positive nor a rule."""
@@ -61,6 +74,12 @@ class Kernel(ABC):
 
         return True
 
+    @property
+    def finest(self) -> float:
+        r"""Tells the least distance, in units of $\ell$, over which $f$ changes much: it must be resolved."""
+
+        return 1.0
+
     @abstractmethod
     def profile(self, q: Tensor) -> Tensor:
         r"""Computes $f(q)$ for squared distances in units of $\ell^2$."""
@@ -89,6 +108,8 @@ class SquaredExponential(Kernel):
         >>> SquaredExponential(2.0)(torch.zeros(1, 1), torch.tensor([[0.0], [2.0]]))
         tensor([[1.0000, 0.6065]])
     """
+
+    rate: ClassVar[float] = 0.5
 
     def profile(self, q: Tensor) -> Tensor:
         """Computes exp(-q / 2)."""
@@ -189,6 +210,12 @@ class Sum(Kernel):
 
         return all(kernel.smooth for kernel in self.kernels)
 
+    @property
+    def finest(self) -> float:
+        """Tells the finest of all parts."""
+
+        return min(kernel.lengthscale * kernel.finest for kernel in self.kernels)
+
     def profile(self, q: Tensor) -> Tensor:
         """Adds up the profiles."""
 
@@ -234,10 +261,16 @@ def fit_lengthscale(
     r"""Finds the least length-scale for which the parties' own values $v(D_1), \dots, v(D_n)$ are non-negative.
 
     The result is that of the paper's binary search: the least of the $2^{\text{iterations}}$ evenly spaced
-    length-scales up to `high` that will do, given that all longer ones do as well. Since a try costs up to
-    $t \sum_i |D_i|$ kernel evaluations, a binary search on a small part of the points first says where to look; the
-    search on all points starts there, and then takes a few tries instead of `iterations`. One that fails costs a
-    party's share, since the party that failed last is looked at first.
+    length-scales up to `high` that will do, given that all longer ones do as well. With $\sigma_{A B}$ the mean of the
+    kernel on $A \times B$,
+
+    .. math:: v(D_i) = \Bigl(2 \frac{|D_i|}{t} - 1\Bigr) \sigma_{D_i D_i}
+        + 2 \Bigl(1 - \frac{|D_i|}{t}\Bigr) \sigma_{D_i, T \setminus D_i}
+
+    costs $t |D_i|$ kernel evaluations. A binary search on a small part of the points says first which party is the
+    last to do, and where. That party's search on all points starts there: each value shows by how much the small part
+    is wrong, and so where to look next, which takes some four tries instead of `iterations`. At its end the other
+    parties are looked at, once; one that fails goes on from there.
 
     Arguments:
         kernel: The kernel, whatever its length-scale.
@@ -261,71 +294,103 @@ def fit_lengthscale(
         raise ValueError(f"kernel_search: low={low}, high={high}; needs 0 < low < high")
     check_whole("kernel_search.iterations", iterations, least=1, most=50)
     check_parties(parties, synthetic)
-    parties, synthetic = [x.double() for x in parties], synthetic.double()  # as they are valued
 
     last = 2**iterations
+    points = torch.cat([*parties, synthetic]).double()  # as they are valued
+    ends = list(itertools.accumulate(len(x) for x in parties))
+    order = list(range(len(parties)))  # the party that failed last comes first
 
     def at(step: int) -> Kernel:
         return kernel.with_lengthscale(low + (high - low) * step / last)
 
-    few = [_thin(x, 500) for x in parties], _thin(synthetic, 4000)
-    guess = _first_true(lambda step: _negative_party(at(step), *few) is None, last, last // 2)
+    def own_and_rest(i: int) -> tuple[Tensor, Tensor]:
+        start = ends[i] - len(parties[i])
+        return points[start : ends[i]], torch.cat([points[:start], points[ends[i] :]])
 
-    order = list(range(len(parties)))
-    with progress(iterations, "length-scale") as bar:
+    few = [(_thin(own, 300), _thin(rest, 1500)) for own, rest in map(own_and_rest, order)]
 
-        def fits(step: int) -> bool:
-            failed = _negative_party(at(step), parties, synthetic, order)
-            if failed is not None:
-                order.remove(failed)
-                order.insert(0, failed)
-            bar.update()
-            return failed is None
+    @cache
+    def estimate(i: int, step: int) -> float:
+        return _own_value(at(step), *few[i], len(parties[i]), len(points))
 
-        step = _first_true(fits, last, guess)
+    @cache
+    def value(i: int, step: int) -> float:
+        bar.update()
+        return _own_value(at(step), *own_and_rest(i), len(parties[i]), len(points))
 
-    if step == last and not fits(last):
-        raise ValueError(
-            f"kernel.lengthscale=fit: party {order[0] + 1} has a negative value v(D_i) even at the greatest "
-            f"length-scale, kernel_search.high={high}; raise it, or scale the data"
-        )
+    def fits(step: int, value: Callable[[int, int], float]) -> bool:
+        for i in order:
+            if value(i, step) < 0:
+                order.remove(i)
+                order.insert(0, i)
+                return False
+        return True
+
+    guess = _first_true(lambda step: fits(step, estimate), 0, last)
+    with progress(len(parties) + 3, "length-scale") as bar:
+        step = 0
+        while step == 0 or not fits(step, value):  # the first time the party that is last by the estimate
+            if step == last:
+                raise ValueError(
+                    f"kernel.lengthscale=fit: party {order[0] + 1} has a negative value v(D_i) even at the greatest "
+                    f"length-scale, kernel_search.high={high}; raise it, or scale the data"
+                )
+            step = _crossing(partial(value, order[0]), partial(estimate, order[0]), step, last, max(guess, step + 1))
+
     return at(step)
 
 
-def _negative_party(
-    kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor, order: Sequence[int] | None = None
-) -> int | None:
-    """Finds the first party, in the order given, with v(D_i) < 0."""
+def _own_value(kernel: Kernel, x: Tensor, rest: Tensor, s: int, t: int) -> float:
+    r"""Computes $v(D)$ of s points among t, from all of these or a part x of D and a part of the rest of T."""
 
-    points = torch.cat([*parties, synthetic])
-    for i in range(len(parties)) if order is None else order:
-        x = parties[i]
-        value = 2 * float(cross_sums(kernel, x, points).sum()) / (len(x) * len(points))
-        if value - float(block_sums(kernel, x, [len(x)]).sum()) / len(x) ** 2 < 0:
-            return i
-
-    return None
+    own, m = float(block_sums(kernel, x, [len(x)]).sum()), len(x)
+    mean = own / m**2
+    if m < s:  # of the pairs of D fewer than of those of x are a point with itself
+        mean = (kernel.diagonal + (s - 1) * (own - m * kernel.diagonal) / (m * (m - 1))) / s
+    cross = float(cross_sums(kernel, x, rest).sum()) / (m * len(rest))
+    return (2 * s / t - 1) * mean + 2 * (1 - s / t) * cross
 
 
-def _first_true(predicate: Callable[[int], bool], last: int, guess: int) -> int:
-    """Finds the least k from 1 to last for which a predicate is true, given that it is at all greater ones.
+def _crossing(value: Callable[[int], float], estimate: Callable[[int], float], false: int, true: int, step: int) -> int:
+    """Finds the least k above `false` with value(k) >= 0, given that it is so at all greater ones.
 
-    Looks at the guess first, and from there on at twice the distance each time; then halves. `last` itself is
-    never looked at: it is the answer where all else is false.
+    Arguments:
+        value: What is asked for; not at `false` and `true`, where it is taken to be negative and not.
+        estimate: An estimate of it that costs next to nothing, whose error changes slowly with k.
+        false, true: The range.
+        step: Where to look first.
     """
 
-    low, high = 0, last  # false (or not allowed) at low, true (or the last resort) at high
-    stride, k = 1, min(max(guess, 1), last - 1)
-    while high - low > 1:
-        true = predicate(k)
-        low, high = (low, k) if true else (k, high)
-        if low > 0 and high < last:
-            k = (low + high) // 2
+    errors: list[tuple[int, float]] = []  # of the estimate, where the value has been looked at
+    while true - false > 1:
+        step = min(max(step, false + 1), true - 1)
+        v = value(step)
+        false, true = (false, step) if v >= 0 else (step, true)
+        errors.append((step, v - estimate(step)))
+        if len(errors) > 8 and len(errors) % 2:  # the estimate is of no use
+            step = (false + true) // 2
         else:
-            k = max(high - stride, (low + high) // 2) if true else min(low + stride, (low + high + 1) // 2)
-            stride *= 2
+            (a, error), (b, before) = errors[-1], errors[-2:][0]
+            slope = (before - error) / (b - a) if a != b else 0.0
 
-    return high
+            def corrected(k: int, a: int = a, error: float = error, slope: float = slope) -> bool:
+                return estimate(k) + error + slope * (k - a) >= 0
+
+            step = _first_true(corrected, false, true)
+
+    return true
+
+
+def _first_true(predicate: Callable[[int], bool], false: int, true: int) -> int:
+    """Finds the least k above `false` for which a predicate is true, given that it is at all greater ones.
+
+    `true` itself is never looked at: it is the answer where all below it are false.
+    """
+
+    while true - false > 1:
+        middle = (false + true) // 2
+        false, true = (false, middle) if predicate(middle) else (middle, true)
+    return true
 
 
 def _thin(x: Tensor, most: int) -> Tensor:

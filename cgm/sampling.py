@@ -18,7 +18,7 @@ from .threads import workers
 from .valuation import Valuation
 
 ROUNDING = 1e-13  # Δ's that differ by this share of k* or less are equal but for rounding
-NEARLY = 1e-12  # a target that is missed by this share of itself, a rounding error, is reached
+NEARLY = 1e-8  # a target that is missed by this share of itself, what float32 tiles may cost, is reached
 
 
 @dataclass(frozen=True)

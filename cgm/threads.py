@@ -1,10 +1,14 @@
 """Spreads work over processor cores."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
+
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -23,3 +27,24 @@ def workers() -> Iterator[ThreadPoolExecutor]:
             yield pool
     finally:
         torch.set_num_threads(threads)
+
+
+def in_order(
+    pool: ThreadPoolExecutor, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int = 64
+) -> Iterator[Result]:
+    """Computes function(*task) side by side, and yields the results in the order of the tasks.
+
+    Arguments:
+        pool: The threads.
+        function: What to compute.
+        tasks: Its arguments.
+        ahead: The most results that wait to be asked for.
+    """
+
+    waiting: deque = deque()
+    for task in tasks:
+        waiting.append(pool.submit(function, *task))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -26,6 +26,9 @@ class Valuation:
         kernel: The kernel $k$.
         parties: The parties' points $D_1, \dots, D_n$, each of shape $(N_i, d)$.
         synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
+        precision: The arithmetic of the kernel's values on $G \times G$, see `kernel_pass`: `"float64"`, `"float32"`,
+            or `"auto"`, float32 if $t$ is large. All sums are in float64, and so are all kernel values of the parties'
+            points: $v(D_i)$, $v_c$ and what follows from them are the same with any; $v(D_i \cup G)$ is to 1e-7.
 
     Attributes:
         points: $T$, of shape $(t, d)$, float64.
@@ -49,13 +52,15 @@ class Valuation:
         tensor([0.3442, 0.1805], dtype=torch.float64)
     """
 
-    def __init__(self, kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor) -> None:
+    def __init__(self, kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor, precision: str = "auto") -> None:
         check_parties(parties, synthetic)
 
         self.kernel = kernel
         self.points = torch.cat([*parties, synthetic]).double()
         self.sizes = [len(x) for x in (*parties, synthetic)]
-        self.sums, self.least, self.greatest = kernel_pass(kernel, self.points, self.sizes)
+        self.sums, self.least, self.greatest = kernel_pass(
+            kernel, self.points, self.sizes, precision, exact=len(self.points) - len(synthetic)
+        )
 
         rows = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)]).cpu()  # (n + 1, n + 1)
         self._a = rows.sum(1)

@@ -19,6 +19,8 @@ from cgm.kernels import (
     resolve_lengthscale,
     squared_distances,
 )
+from cgm.mmd import cross_sums
+from cgm.valuation import Valuation
 
 Formula = Callable[[np.ndarray], np.ndarray]
 
@@ -179,6 +181,28 @@ def test_squared_distances(fast: bool) -> None:
     q = squared_distances(x, y, fast)
     np.testing.assert_allclose(q.numpy(), distances(x, y) ** 2, rtol=0, atol=1e-13)
     assert squared_distances(x, x, fast).min() >= 0
+
+
+def test_short_cuts() -> None:
+    """What sums may take for granted: f(q) = exp(-rate q), and that f changes little over less than `finest`."""
+
+    q = torch.linspace(0, 30, 50, dtype=torch.float64)
+    assert SquaredExponential(3.0).rate == 0.5
+    torch.testing.assert_close(SquaredExponential(3.0).profile(q), torch.exp(-0.5 * q))
+    for kernel in (RationalQuadratic(1.0), Laplacian(1.0), Sum([SquaredExponential(1.0)])):
+        assert kernel.rate is None
+    assert SquaredExponential(3.0).finest == 1
+    assert Sum([SquaredExponential(0.2), Sum([Laplacian(0.5), Laplacian(4.0)], 0.3)], 7.0).finest == 0.15
+
+    class Other(SquaredExponential):
+        def profile(self, q: Tensor) -> Tensor:
+            return 1 / (1 + q)
+
+    class Named(SquaredExponential):
+        name = "named"
+
+    assert Other(1.0).rate is None
+    assert Named(1.0).rate == 0.5
 
 
 # --- gradients, which training a generator needs
@@ -429,6 +453,32 @@ def test_fit_lengthscale_refuses_parties_that_cannot_be_valued() -> None:
         fit_lengthscale(fit, [parties[0], normal(0, 2)], synthetic)
     with pytest.raises(ValueError, match="synthetic_size"):
         fit_lengthscale(fit, parties, normal(0, 2))
+
+
+@pytest.mark.parametrize("kernel", [SquaredExponential("fit"), Laplacian("fit")], ids=lambda kernel: kernel.name)
+def test_fit_lengthscale_takes_few_tries(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> None:
+    """Some tries for the one party that decides, and one for each other: far fewer than halvings times parties."""
+
+    sizes = [700, 900, 800, 600]
+    parties = [0.2 * normal(n, 2, seed=n) + normal(1, 2, seed=n + 1) for n in sizes]
+    synthetic = normal(4000, 2, seed=1)
+    counts = []
+
+    def counted(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
+        counts.append(len(x) * len(y))
+        return cross_sums(kernel, x, y)
+
+    monkeypatch.setattr("cgm.kernels.cross_sums", counted)
+    fitted = fit_lengthscale(kernel, parties, synthetic, high=10.0)
+    whole = {n * (7000 - n) for n in sizes}
+    assert sum(count in whole for count in counts) <= 3 + 6
+    assert sum(counts) - sum(count for count in counts if count in whole) < 150 * 300 * 1500
+
+    # least on the grid: all values are non-negative there, and one is not a step below
+    def least(lengthscale: float) -> float:
+        return float(Valuation(kernel.with_lengthscale(lengthscale), parties, synthetic, "float64").party_values.min())
+
+    assert least(fitted.lengthscale) >= 0 > least(fitted.lengthscale - (10.0 - 0.01) / 2**20)
 
 
 # --- the median

@@ -46,9 +46,9 @@ class Counting(SquaredExponential):
 
     shapes: list[tuple[int, int]] = []
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        self.shapes.append((len(x), len(y)))
-        return super().__call__(x, y)
+    def profile(self, q: Tensor) -> Tensor:
+        self.shapes.append(tuple(q.shape))
+        return super().profile(q)
 
 
 # --- block sums
@@ -160,6 +160,189 @@ def test_bad_points() -> None:
         block_sums(SquaredExponential(1.0), x, [10])
     with pytest.raises(ValueError, match="block_sums: x: expected floating-point"):
         block_sums(SquaredExponential(1.0), torch.ones(3, 2, dtype=torch.int64), [3])
+
+
+# --- float32
+
+
+def clouds(d: int, t: int = 1700, seed: int = 0) -> Tensor:
+    """Points about two places, and some far from all others."""
+
+    x = normal(t, d, seed=seed)
+    x[: t // 3] += 2
+    x[-20:] *= 6
+    return x
+
+
+@pytest.mark.parametrize("d", [1, 2, 8])
+@pytest.mark.parametrize("sizes", [[1700], [5, 1, 394, 1300]], ids=str)
+def test_single_precision(monkeypatch: pytest.MonkeyPatch, name: str, d: int, sizes: list[int]) -> None:
+    """Tiles of 500 do not divide 1700; single values are off by 1e-7 and more, sums of many by far less."""
+
+    monkeypatch.setattr("cgm.mmd.TILE", 500)
+    x = clouds(d)
+    k = matrix(name, x, x)
+    edges = np.cumsum([0, *sizes])
+    expected = np.stack([k[:, a:b].sum(1) for a, b in itertools.pairwise(edges)], axis=1)
+
+    sums = block_sums(KERNELS[name][0], x, sizes, "float32").numpy()
+    np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(sums.sum(0), expected.sum(0), rtol=5e-7)
+    assert sums.sum() == pytest.approx(expected.sum(), rel=5e-8)
+    assert np.abs(sums - expected).max() > 1e-9  # it is float32 indeed
+
+    sums = cross_sums(KERNELS[name][0], x[:700], x[700:], "float32")
+    assert sums.dtype == torch.float64
+    np.testing.assert_allclose(sums, k[:700, 700:].sum(1), rtol=1e-5, atol=1e-6)
+    assert float(sums.sum()) == pytest.approx(k[:700, 700:].sum(), rel=5e-8)
+
+
+@pytest.mark.parametrize("t", [1, 2, 7])
+def test_single_precision_of_few_points(name: str, t: int) -> None:
+    x = normal(t, 3)
+    sums = block_sums(KERNELS[name][0], x, [1] * t, "float32")
+    np.testing.assert_allclose(sums, matrix(name, x, x), atol=1e-6)
+    assert torch.equal(sums.diagonal(), torch.full((t,), KERNELS[name][0].diagonal, dtype=torch.float64))
+    np.testing.assert_allclose(cross_sums(KERNELS[name][0], x, x[:1], "float32"), matrix(name, x, x)[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("cls", [SquaredExponential, RationalQuadratic, Laplacian])
+@pytest.mark.parametrize("unit", [1e6, 1e-6])
+def test_units_do_not_matter(cls: type[Kernel], unit: float, precision: str) -> None:
+    x = clouds(2, 600)
+    plain = kernel_pass(cls(0.8), x, [200, 400])
+    scaled = kernel_pass(cls(0.8 * unit), unit * x, [200, 400], precision)
+    tolerance = {"rtol": 1e-5, "atol": 1e-6} if precision == "float32" else {"rtol": 1e-11}
+    np.testing.assert_allclose(scaled.sums, plain.sums, **tolerance)
+    assert (scaled.least, scaled.greatest) == pytest.approx((plain.least, plain.greatest), rel=1e-9)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("far", [1e2, 1e4, 1e6, 1e8, 1e17, 1e200])
+def test_far_from_the_mean(monkeypatch: pytest.MonkeyPatch, name: str, far: float, precision: str) -> None:
+    """Two clusters at a distance that leaves a product nothing to tell their points by, and outliers as far again.
+
+    Coordinates are rounded to 1e-16 of themselves: what can be told apart at all is a grid of powers of two.
+    """
+
+    monkeypatch.setattr("cgm.mmd.TILE", 50)
+    steps = torch.randint(-8, 9, (180, 2), generator=torch.Generator().manual_seed(0)).double()
+    x = steps * max(0.25, 2.0 ** math.ceil(math.log2(far * 2.0**-50)))
+    x[60:120, 0] += 2.0 ** round(math.log2(far))
+    x[170:180, 1] -= 2.0 ** round(math.log2(far) + 1)
+    with np.errstate(over="ignore"):
+        k = matrix(name, x, x)
+    tolerance = 1e-4 if precision == "float32" else 1e-7
+
+    result = kernel_pass(KERNELS[name][0], x, [60, 120], precision)
+    np.testing.assert_allclose(result.sums, np.stack([k[:, :60].sum(1), k[:, 60:].sum(1)], 1), rtol=0, atol=tolerance)
+    assert float(result.sums.sum()) == pytest.approx(k.sum(), rel=1e-6 if precision == "float32" else 1e-9)
+    assert result.least == pytest.approx(off_diagonal(k).min(), rel=1e-6, abs=1e-37)
+    assert result.greatest == pytest.approx(off_diagonal(k).max(), abs=1e-6)
+    for a in (0, 60, 120):
+        sums = cross_sums(KERNELS[name][0], x[a : a + 60], x, precision)
+        np.testing.assert_allclose(sums, k[a : a + 60].sum(1), rtol=0, atol=tolerance)
+
+
+def test_far_off_but_together() -> None:
+    x = clouds(2, 600)
+    sums = block_sums(SquaredExponential(0.8), x + 2.0**20, [600], "float32")
+    np.testing.assert_allclose(sums, block_sums(SquaredExponential(0.8), x, [600]), rtol=1e-5, atol=1e-6)
+
+
+def test_a_fine_part_of_a_sum() -> None:
+    """One part of the kernel is a thousand times as fine as the other: it must be resolved."""
+
+    x = 0.01 * torch.arange(400, dtype=torch.float64)[:, None].sqrt()
+    r = np.abs(x.numpy() - x.numpy().T)
+    expected = np.exp(-(r**2) / 2) + np.exp(-(r**2) / 2e-6)
+    sums = block_sums(Sum([SquaredExponential(1.0), SquaredExponential(1e-3)]), x, [1] * 400, "float32")
+    np.testing.assert_allclose(sums, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("tile", [100, 333])
+def test_least_and_greatest_in_single_precision(monkeypatch: pytest.MonkeyPatch, name: str, tile: int) -> None:
+    monkeypatch.setattr("cgm.mmd.TILE", tile)
+    for seed in range(3):
+        x = normal(900, 2, seed=seed)
+        x[3 * seed] = x[500] + 1e-3
+        k = off_diagonal(matrix(name, x, x))
+        result = kernel_pass(KERNELS[name][0], x, [100, 800], "float32")
+        assert result.least == pytest.approx(k.min(), rel=1e-4)
+        assert result.greatest == pytest.approx(k.max(), abs=2e-6)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_any_number_of_threads(monkeypatch: pytest.MonkeyPatch, name: str, precision: str) -> None:
+    monkeypatch.setattr("cgm.mmd.TILE", 64)
+    x, before, results = clouds(3, 1000), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            result = kernel_pass(KERNELS[name][0], x, [90, 300, 610], precision, exact=390)
+            results.append((result, cross_sums(KERNELS[name][0], x[:300], x[300:], precision)))
+    finally:
+        torch.set_num_threads(before)
+    for result, cross in results[1:]:
+        assert torch.equal(result.sums, results[0][0].sums)
+        assert result[1:] == results[0][0][1:]
+        assert torch.equal(cross, results[0][1])
+
+
+def test_exact_rows(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The first points' sums are those in float64, to the last bit, and so are all points' sums with them."""
+
+    monkeypatch.setattr("cgm.mmd.TILE", 64)
+    x, sizes = clouds(2, 600), [50, 70, 480]
+    double, mixed, single = (
+        block_sums(KERNELS[name][0], x, sizes),
+        kernel_pass(KERNELS[name][0], x, sizes, "float32", exact=120).sums,
+        block_sums(KERNELS[name][0], x, sizes, "float32"),
+    )
+    assert torch.equal(mixed[:120], double[:120])
+    assert torch.equal(mixed[:, :2], double[:, :2])
+    assert not torch.equal(mixed[120:, 2], double[120:, 2])
+    assert not torch.equal(single[:120, 1], double[:120, 1])
+
+
+def test_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, kernel = normal(40, 2), SquaredExponential(1.0)
+    double, single = (block_sums(kernel, x, [40], precision) for precision in ("float64", "float32"))
+    assert not torch.equal(single, double)
+    assert torch.equal(block_sums(kernel, x, [40], "auto"), double)
+    monkeypatch.setattr("cgm.mmd.LARGE", 39)
+    assert torch.equal(block_sums(kernel, x, [40], "auto"), single)
+    assert torch.equal(block_sums(kernel, x, [40]), double)
+    for wrong in ("single", "", None):
+        with pytest.raises(ValueError, match=rf"precision={wrong!r}: expected one of auto, float32, float64"):
+            block_sums(kernel, x, [40], wrong)
+        with pytest.raises(ValueError, match=rf"precision={wrong!r}: expected one of auto, float32, float64"):
+            cross_sums(kernel, x, x, wrong)
+
+
+def test_products_of_lesser_precision_are_not_used() -> None:
+    """Told so, torch makes float32 products of less than float32 on some machines."""
+
+    x, before = normal(300, 2), torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        sums = block_sums(SquaredExponential(1.0), x, [300], "float32")
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert torch.equal(sums, block_sums(SquaredExponential(1.0), x, [300], "float64"))
+
+
+def test_a_profile_of_its_own() -> None:
+    """A kernel that is made of another does not inherit its short cut."""
+
+    class Cosine(SquaredExponential):
+        def profile(self, q: Tensor) -> Tensor:
+            return q.sqrt().cos()
+
+    x = normal(50, 1)
+    r = np.abs(x.numpy() - x.numpy().T)
+    np.testing.assert_allclose(block_sums(Cosine(2.0), x, [1] * 50), np.cos(r / 2), atol=1e-7)
 
 
 # --- sums over two sets

@@ -487,7 +487,7 @@ def test_chain_ends_with_the_very_point_that_reaches_the_target() -> None:
     for k, whole in enumerate(sample_rewards(valuation, [FAR, FAR], [0.0, 3.0], seed=0, patience=None)):
         peak, at = whole.values.max(0)
         targets = [-1.0, -1.0]
-        for above, reached in ((0.0, True), (1e-10, False)):
+        for above, reached in ((0.0, True), (1e-7, False)):
             targets[whole.party] = float(peak) + above
             chain = sample_rewards(valuation, targets, [0.0, 3.0], seed=0, patience=None)[k]
             assert chain.reached is reached

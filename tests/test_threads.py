@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from cgm.threads import workers
+from cgm.threads import in_order, workers
 
 
 @pytest.fixture(params=[1, 3])
@@ -50,3 +50,39 @@ def test_torch_is_as_before_after_an_error(threads):
 def test_results_come_in_order(threads):
     with workers() as pool:
         assert list(pool.map(lambda k: float(torch.full((100,), k).sum()), range(20))) == [100 * k for k in range(20)]
+
+
+def test_in_order_is_in_order_and_not_far_ahead(threads):
+    given, release = [], threading.Event()
+
+    def tasks():
+        for k in range(50):
+            given.append(k)
+            yield k, 10
+
+    def work(k, factor):
+        if k == 0:
+            release.wait(30)  # the first ends last
+        return factor * k
+
+    with workers() as pool:
+        results = in_order(pool, work, tasks(), ahead=7)
+        assert given == []
+        release.set()
+        assert next(results) == 0
+        assert len(given) == 8
+        assert list(results) == [10 * k for k in range(1, 50)]
+        assert list(in_order(pool, work, [])) == []
+
+
+def test_in_order_passes_errors_on(threads):
+    def fail(k):
+        if k == 3:
+            raise OverflowError("in a worker")
+        return k
+
+    with workers() as pool:
+        results = in_order(pool, fail, [(k,) for k in range(9)], ahead=2)
+        assert [next(results) for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(OverflowError, match="in a worker"):
+            next(results)

@@ -175,6 +175,39 @@ def test_single_precision_data_is_valued_in_double() -> None:
     assert valuation.with_synthetic.dtype == torch.float64
 
 
+@pytest.mark.parametrize("d", [1, 2, 8])
+def test_precision(name: str, d: int) -> None:
+    """With float32 on G x G, what parties' own points decide stays as it is, and v(D_i ∪ G) is to 1e-7."""
+
+    parties = [normal(size, d, seed=size) + shift for size, shift in ((40, 0.0), (25, 1.0), (60, -0.5))]
+    synthetic = 1.5 * normal(1500, d, seed=1)
+    double, single = (Valuation(KERNELS[name][0], parties, synthetic, p) for p in ("float64", "float32"))
+    exact = {"rtol": 1e-13, "atol": 1e-15}
+
+    assert torch.equal(single.sums[:125], double.sums[:125])
+    assert torch.equal(single.sums[:, :3], double.sums[:, :3])
+    torch.testing.assert_close(single.b, double.b, **exact)
+    torch.testing.assert_close(single.party_values, double.party_values, **exact)
+    torch.testing.assert_close(single.coalition_values(), double.coalition_values(), **exact)
+    torch.testing.assert_close(single.sums[125:, 3], double.sums[125:, 3], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(single.with_synthetic, double.with_synthetic, rtol=1e-7, atol=0)
+    assert not torch.equal(single.with_synthetic, double.with_synthetic)
+    assert single.total == pytest.approx(double.total, rel=1e-7)
+    assert single.value(synthetic[:50]) == double.value(synthetic[:50])
+    for end in ("least", "greatest"):
+        assert getattr(single, end) == pytest.approx(getattr(double, end), rel=1e-4)
+
+
+def test_precision_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    parties, synthetic, _ = problem()
+    double, single = (Valuation(SquaredExponential(0.7), parties, synthetic, p) for p in ("float64", "float32"))
+    assert torch.equal(Valuation(SquaredExponential(0.7), parties, synthetic).sums, double.sums)
+    monkeypatch.setattr("cgm.mmd.LARGE", 32)
+    assert torch.equal(Valuation(SquaredExponential(0.7), parties, synthetic).sums, single.sums)
+    with pytest.raises(ValueError, match="precision='half': expected one of auto, float32, float64"):
+        Valuation(SquaredExponential(0.7), parties, synthetic, "half")
+
+
 def test_order_of_points_and_parties_does_not_matter() -> None:
     parties, synthetic, _ = problem()
     k = SquaredExponential(0.7)
