@@ -1,17 +1,29 @@
 """Composes an experiment by Hydra, and runs it: `cgm` and `python -m cgm`."""
 
+import json
+import logging
+import math
 import os
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from .collect import check_number, number, read_run
+from .files import write_whole
+from .sweep import Progress, keep_own_options, settings_of
+
+log = logging.getLogger("cgm")
+
+REFUSALS = (ValueError, OSError, InstantiationException, OmegaConfBaseException)  # what one line can explain
 HERE = Path(__file__).resolve().parent
 CONF = next(folder for folder in (HERE / "conf", HERE.parent / "conf") if folder.is_dir())  # installed, or a checkout
 
@@ -23,36 +35,95 @@ def main() -> None:
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
 
 
-def run(config: DictConfig) -> None:
-    """Runs the experiment that a configuration describes, and prints its headline numbers."""
+def run(config: DictConfig) -> float | None:
+    """Runs the experiment that a configuration describes, unless its folder holds just that already.
 
-    job = HydraConfig.get()
-    keep_own_options(config, job.overrides.task)
-    try:
-        experiment = hydra.utils.instantiate(config, _convert_="all")  # imports torch: late, so that --help is quick
-        record = experiment.run(job.runtime.output_dir)
-    except (ValueError, OSError, InstantiationException, OmegaConfBaseException) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        sys.exit(f"cgm: error: {explain(error)}")
+    A failure is kept in `error.json`. In a sweep it is told, and the sweep goes on; else it ends the program.
 
-    print(f"\n{record.table()}\n{job.runtime.output_dir}")
-
-
-def keep_own_options(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Drops a group's options when its `_target_` is overridden, but for those that are overridden as well.
-
-    So `generator._target_=my_package.MyGenerator` is not given the options of the default generator.
+    Returns:
+        The number that `objective` names, for sweepers; NaN if there is none.
     """
 
-    keys = [override.lstrip("+~").split("=", 1)[0] for override in overrides]
-    for group in [key.removesuffix("._target_") for key in keys if key.endswith("._target_")]:
-        section = config.get(group)
-        if isinstance(section, DictConfig):
-            with open_dict(section):
-                for option in list(section):
-                    if f"{group}.{option}" not in keys:
-                        del section[option]
+    job = HydraConfig.get()
+    folder, overrides = Path(job.runtime.output_dir), list(job.overrides.task)
+    in_sweep = not OmegaConf.is_missing(job.job, "num")
+    progress = Progress(job.sweep.dir) if in_sweep else None
+    state = "failed"
+    try:
+        if progress:
+            progress.mark(job.job.num, "running")
+        state, objective = resume(config, folder, overrides)
+    except Exception as error:
+        write_error(folder, overrides, error)
+        if not in_sweep:
+            if not isinstance(error, REFUSALS) or os.environ.get("HYDRA_FULL_ERROR") == "1":
+                raise
+            sys.exit(f"cgm: error: {explain(error)}")
+        log.error("failed: %s", reason(error))
+        objective = math.nan
+
+    if progress:
+        progress.mark(job.job.num, state)
+        print(progress.line(), flush=True)
+    return objective
+
+
+def resume(config: DictConfig, folder: Path, overrides: Sequence[str]) -> tuple[str, float | None]:
+    """Runs a job or skips it, and gives `"done"` or `"skipped"` and its objective."""
+
+    configuration = settings_of(config, overrides)
+    (folder / "error.json").unlink(missing_ok=True)
+    with open_dict(config):
+        force, objective = config.pop("force", False), config.pop("objective", None)
+    if not isinstance(force, bool):
+        raise ValueError(f"force={force}: expected true or false")
+    if objective is not None:
+        check_number(str(objective))
+    keep_own_options(config, overrides)
+    experiment = hydra.utils.instantiate(config, _convert_="all")  # imports torch: late, so that --help is quick
+
+    result = None if force else complete(folder, configuration, experiment)
+    if result is None:
+        from .record import plain
+
+        (folder / "result.json").unlink(missing_ok=True)  # first: what is left must not pass for the new settings'
+        write_whole(folder / "configuration.json", json.dumps(plain(configuration), indent=2).encode())
+        record = experiment.run(folder)
+        result = record.result
+        print(f"\n{record.table()}\n{folder}")
+        state = "done"
+    else:
+        print(f"skipped, for it is complete (force=true runs it anew): {folder}")
+        state = "skipped"
+
+    return state, None if objective is None else number(result, str(objective))
+
+
+def complete(folder: Path, configuration: dict[str, Any], experiment: Any) -> dict[str, Any] | None:
+    """Reads the result in a folder, if it is whole and of these settings and this version of cgm's numerics."""
+
+    from .record import plain, versions
+
+    try:
+        result, _ = read_run(folder)
+        kept = json.loads((folder / "configuration.json").read_text(encoding="utf-8"))
+        same = kept == plain(configuration) and result["settings"] == plain(experiment)
+        now = versions()
+        same = same and all(result["versions"][name] == now[name] for name in ("cgm", "numerics"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return result if same else None
+
+
+def write_error(folder: Path, overrides: Sequence[str], error: Exception) -> None:
+    """Keeps in `error.json` what a job was asked for, what was wrong with it, and where in the code."""
+
+    what = {
+        "overrides": list(overrides),
+        "message": reason(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+    write_whole(folder / "error.json", json.dumps(what, indent=2, ensure_ascii=False).encode())
 
 
 def explain(error: Exception) -> str:
@@ -63,6 +134,12 @@ def explain(error: Exception) -> str:
         error = error.__cause__
     text = " ".join(re.sub(r"^\s*(full_key: |object_type=).*$", "", str(error), flags=re.M).split())
     return text if key is None or key[1] in text else f"{text} (in {key[1]})"
+
+
+def reason(error: Exception) -> str:
+    """Says in one line what was wrong, and of which kind it is if cgm did not foresee it."""
+
+    return explain(error) if isinstance(error, REFUSALS) else f"{type(error).__name__}: {explain(error)}"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from .files import write_whole
 from .sampling import Chain
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "umap-learn")
+NUMERICS = 1  # raised when a change of cgm or its weights changes a run's numbers: sweeps run anew what is of another
 COLUMNS = ["party", "beta", "metric", "value"]  # of metrics.csv
 
 
@@ -195,7 +196,7 @@ def versions() -> dict[str, str]:
     """Lists the versions of what computed a result."""
 
     packages = {package: version(package) for package in PACKAGES}
-    return {"cgm": __version__, "python": platform.python_version()} | packages
+    return {"cgm": __version__, "numerics": str(NUMERICS), "python": platform.python_version()} | packages
 
 
 def _key(party: int, beta: float) -> str:

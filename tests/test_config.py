@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, InstantiationException, MissingConfigException
 from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 import cgm
 from cgm.record import plain
@@ -33,10 +33,17 @@ DIFFERENT = {
 }
 
 
+PROGRAM = {"force": False, "objective": "correlations.neg_mmd2_unbiased.mean"}  # not of the experiment itself
+
+
 @functools.cache
 def composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides))
+        config = compose("config", list(overrides))
+    with open_dict(config):
+        for setting in PROGRAM:
+            del config[setting]
+    return config
 
 
 def as_tuple(x):
@@ -99,7 +106,8 @@ def test_the_configuration_shows_every_setting_of_an_experiment():
     config = OmegaConf.to_container(composed())
     assert config.pop("_target_") == "cgm.Experiment"
     assert set(config) == {field.name for field in dataclasses.fields(cgm.Experiment)}
-    stated = {key for key in PRIMARY if key not in ("_target_", "defaults", "hydra")}
+    assert {setting: PRIMARY[setting] for setting in PROGRAM} == PROGRAM
+    stated = {key for key in PRIMARY if key not in ("_target_", "defaults", "hydra", *PROGRAM)}
     assert stated | set(GROUPS) == set(config)
     assert not stated & set(GROUPS)
 

@@ -1,11 +1,15 @@
 """Tests the command line: in this process where that will do, for a new one takes seconds to import torch."""
 
+import csv
+import json
 import logging
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,7 @@ from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 import cgm.__main__ as program
-from cgm import Record, __version__
+from cgm import Experiment, Record, __version__
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -80,23 +84,254 @@ def test_a_run_ends_with_the_table_and_the_folder(cgm, tmp_path):
     assert {beta for _, beta in record.rewards} == {2.0, float("inf")}
     assert out.rstrip().endswith(f"{record.table()}\n{tmp_path / 'run'}")
     names = [name for name in os.listdir("run") if not name.endswith(".log")]
-    assert sorted(names) == [".hydra", "metrics.csv", "result.json", "rewards.npz"]
+    assert sorted(names) == [".hydra", "configuration.json", "metrics.csv", "result.json", "rewards.npz"]
     kept = OmegaConf.load("run/.hydra/config.yaml")
     assert (kept.seed, kept.split.points_per_party) == (4, 60)
     assert sorted(os.listdir(tmp_path)) == ["run"]
 
 
-def test_every_combination_of_a_sweep_is_run(cgm):
-    out = cgm("-m", *SMALL, "hydra.sweep.dir=sweep", "seed=1,2", "scheme=fair", "sampling.betas=[8]")
-    records = [Record.load(f"sweep/{k}") for k in range(2)]
-    assert [record.result["seed"] for record in records] == [1, 2]
-    assert all(record.table() in out for record in records)
-
-
 def test_runs_of_one_second_do_not_share_a_folder(cgm):
     for _ in range(2):
         cgm(*SMALL, "sampling.betas=[8]")
-    assert len(list(Path("outputs").glob("*/*/result.json"))) == 2
+    folders = [path.parent.name for path in Path("outputs").glob("*/*/result.json")]
+    assert len(folders) == 2
+    assert len({re.fullmatch(r"\d\d-\d\d-\d\d-\d{6}-([0-9a-f]{10})", name)[1] for name in folders}) == 1
+
+
+def sweep(cgm, *args: str) -> str:
+    """Sweeps over runs of a fraction of a second."""
+
+    return cgm("-m", *SMALL, "scheme=fair", "sampling.betas=[1,8]", *args)
+
+
+def job(seed: int, folder: str = "sweep") -> Path:
+    """The folder of the one job with a seed."""
+
+    (found,) = Path(folder).glob(f"*-seed{seed}-*")
+    return found
+
+
+def rows(folder: str | Path = "sweep") -> list[dict[str, str]]:
+    """The rows of a sweep's table, but for their times."""
+
+    with Path(folder, "runs.csv").open(newline="", encoding="utf-8") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+@contextmanager
+def no_runs(monkeypatch):
+    """Lets every experiment fail that is run."""
+
+    def run(self, output_dir):
+        raise ValueError("it ran")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "run", run)
+        yield
+
+
+def test_every_combination_of_a_sweep_is_run_and_ends_in_one_table(cgm):
+    out = sweep(cgm, "seed=1,2", "split.points_per_party=50,60")
+    (folder,) = Path("outputs/multirun").iterdir()
+    assert re.fullmatch(r"seed_1_2-points_per_party_50_60-[0-9a-f]{10}", folder.name)
+    jobs = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    assert len(jobs) == 4
+    assert all(re.fullmatch(r"credit_ratings-equal_disjoint-kde-seed[12]-[0-9a-f]{10}", name) for name in jobs)
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == [
+        "metrics.csv",
+        "multirun.yaml",
+        "runs.csv",
+        "summary.md",
+    ]
+
+    records = {name: Record.load(folder / name) for name in jobs}
+    settings = [(r.result["settings"]["split"]["points_per_party"], r.result["seed"]) for r in records.values()]
+    assert sorted(settings) == [(50, 1), (50, 2), (60, 1), (60, 2)]
+    assert all(record.table() in out for record in records.values())
+    table = rows(folder)
+    assert [(int(row["split.points_per_party"]), int(row["seed"])) for row in table] == sorted(settings)
+    for row in table:
+        result = records[row["run"]].result
+        assert float(row["v_star"]) == result["scheme"]["v_star"]
+        assert float(row["correlation_size"]) == result["correlations"]["size"]["mean"]
+    assert re.search(r"^1 of 4 jobs done \(0 skipped, 0 failed\), about \d+ (s|min) left$", out, re.M)
+    assert re.search(r"^4 of 4 jobs done \(0 skipped, 0 failed\)$", out, re.M)
+    assert re.search(r"^4 done$", out, re.M)
+    assert out.endswith(f"{folder.resolve()}: runs.csv, metrics.csv, summary.md\n")
+
+
+def test_the_same_sweep_again_skips_what_is_complete(cgm, monkeypatch):
+    sweep(cgm, "seed=1,2", "scheme.epsilon=0.002")
+    (folder,) = Path("outputs/multirun").iterdir()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.suffix in (".csv", ".json", ".md", ".npz")}
+    assert len(before) == 3 + 2 * 4
+
+    again = ["scheme.epsilon=2e-3", "seed=range(1,3)"]
+    with no_runs(monkeypatch):
+        out = sweep(cgm, *again)
+    assert out.count("skipped, for it is complete (force=true runs it anew): ") == 2
+    assert re.search(r"^2 of 2 jobs done \(2 skipped, 0 failed\)$", out, re.M)
+    assert list(Path("outputs/multirun").iterdir()) == [folder]
+    assert {path: path.read_bytes() for path in before} == before
+
+    with no_runs(monkeypatch), pytest.raises(SystemExit) as caught:  # they are run, which is what we look for
+        sweep(cgm, *again, "force=true")
+    assert caught.value.code == 1
+    assert list(Path("outputs/multirun").iterdir()) == [folder]
+    assert [json.loads((job(k, folder) / "error.json").read_text())["message"] for k in (1, 2)] == ["it ran"] * 2
+
+    table = before[folder / "metrics.csv"]
+    assert (folder / "metrics.csv").read_bytes() != table
+    sweep(cgm, *again)
+    assert (folder / "metrics.csv").read_bytes() == table
+    assert not any(folder.rglob("error.json"))
+
+
+def test_a_folder_that_holds_something_else_is_run_anew(cgm, monkeypatch, tmp_path):
+    arguments = [*SMALL, "scheme=fair", "sampling.betas=[8]", "hydra.run.dir=run"]
+    cgm(*arguments)
+    shutil.copytree("run", "whole")
+    text, configuration = (Path("run", name).read_text() for name in ("result.json", "configuration.json"))
+    result = json.loads(text)
+
+    def altered(**sections: dict) -> str:
+        return json.dumps(result | {name: result[name] | entries for name, entries in sections.items()})
+
+    changes = {
+        "result.json": [
+            None,
+            text[:-100],
+            altered(versions={"numerics": "0"}),
+            altered(versions={"cgm": "0.0.1"}),
+            altered(settings={"seed": 1}),
+        ],
+        "metrics.csv": [None],
+        "configuration.json": [
+            None,
+            "{}",
+            configuration.replace('"seed": 0', '"seed": 1'),
+        ],
+    }
+    with no_runs(monkeypatch):
+        asked, complete = [], program.complete
+        monkeypatch.setattr(program, "complete", lambda *args: asked.append(args) or complete(*args))
+        assert "skipped" in cgm(*arguments)
+        for name, contents in changes.items():
+            for content in contents:
+                shutil.rmtree("run")
+                shutil.copytree("whole", "run")
+                assert complete(*asked[0]) == result
+                Path("run", name).unlink()
+                if content is not None:
+                    Path("run", name).write_text(content)
+                assert complete(*asked[0]) is None
+        with pytest.raises(SystemExit, match="it ran"):
+            cgm(*arguments)
+        assert not Path("run/result.json").exists()
+        shutil.rmtree("run")
+        shutil.copytree("whole", "run")
+        with pytest.raises(SystemExit, match="it ran"):
+            cgm(*arguments, "seed=1")
+        assert not Path("run/result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("choices", "reason"),
+    [
+        ("split.points_per_party=60,1000000", "split.points_per_party=1000000: class "),
+        ("synthetic_size=0,300", "synthetic_size=0: expected a whole number from 1"),
+    ],
+)
+def test_a_failed_job_does_not_stop_the_others(cgm, capsys, choices, reason):
+    with pytest.raises(SystemExit) as caught:
+        sweep(cgm, "hydra.sweep.dir=sweep", choices)
+    assert caught.value.code == 1
+    out = capsys.readouterr().out
+    assert f"failed: {reason}" in out
+    assert re.search(r"^2 of 2 jobs done \(0 skipped, 1 failed\)$", out, re.M)
+    assert re.search(r"^1 done, 1 failed$", out, re.M)
+
+    (good,) = (path.parent for path in Path("sweep").glob("*/result.json"))
+    (bad,) = (path.parent for path in Path("sweep").glob("*/error.json"))
+    assert {good, bad} == {path for path in Path("sweep").iterdir() if path.is_dir()}
+    assert [row["run"] for row in rows()] == [good.name]
+    error = json.loads((bad / "error.json").read_text(encoding="utf-8"))
+    assert error["message"].startswith(reason)
+    assert set(choices.split("=")[1].split(",")) & {o.split("=")[1] for o in error["overrides"]}
+    assert error["traceback"].startswith("Traceback (most recent call last):\n")
+    assert f"- `{bad.name}`: {error['message']}\n" in Path("sweep/summary.md").read_text(encoding="utf-8")
+    assert f"{bad.name}: {error['message']}\n" in out
+
+
+def test_an_error_that_nobody_foresaw_does_not_stop_a_sweep(cgm, monkeypatch, capsys):
+    whole = Experiment.run
+
+    def run(self, output_dir):
+        return {1: 1}[2] if self.seed == 1 else whole(self, output_dir)
+
+    monkeypatch.setattr(Experiment, "run", run)
+    with pytest.raises(SystemExit) as caught:
+        sweep(cgm, "hydra.sweep.dir=sweep", "seed=1,2")
+    assert caught.value.code == 1
+    assert "failed: KeyError: 2" in capsys.readouterr().out
+    assert [row["run"] for row in rows()] == [job(2).name]
+
+
+def test_what_hydra_refuses_is_refused_before_any_job(cgm, capsys):
+    with pytest.raises(SystemExit) as caught:
+        sweep(cgm, "hydra.sweep.dir=sweep", "kernel=squared_exponential,no_such")
+    assert caught.value.code == 1
+    assert "kernel/no_such" in capsys.readouterr().err
+    assert not list(Path("sweep").glob("*seed*"))
+
+
+def test_a_failed_run_keeps_why(cgm):
+    refused(cgm, "seed=-1")
+    assert json.loads(Path("run/error.json").read_text())["message"] == "seed=-1: expected a whole number from 0"
+    cgm(*SMALL, "scheme=fair", "sampling.betas=[8]", "hydra.run.dir=run")
+    assert not Path("run/error.json").exists()
+
+
+def test_a_run_gives_its_objective(cgm, monkeypatch, capsys):
+    given, run = [], program.run
+    monkeypatch.setattr(program, "run", lambda config: given.append(run(config)))
+    arguments = [*SMALL, "scheme=fair", "sampling.betas=[8]", "hydra.run.dir=run"]
+    for objective in ([], ["objective=scheme.v_star"], ["objective=accuracy_gain"], ["objective=null"]):
+        cgm(*arguments, *objective)  # all but the first are skipped
+    result = Record.load("run").result
+    accuracies = [(entry["accuracy"], entry["accuracy_before"]) for entry in result["downstream"]]
+    assert given[:2] == [result["correlations"]["neg_mmd2_unbiased"]["mean"], result["scheme"]["v_star"]]
+    assert given[2] == pytest.approx(sum(after - before for after, before in accuracies) / 3, abs=1e-12)
+    assert given[3] is None
+
+    with pytest.raises(SystemExit, match=r"objective=correlations.no_such.mean: no 'no_such' in correlations; there"):
+        cgm(*arguments, "objective=correlations.no_such.mean")
+    assert Record.load("run").result == result
+
+
+def test_a_sweep_that_is_killed_goes_on_to_the_same_table(cgm, tmp_path):
+    arguments = ["-m", *SMALL, "scheme=fair", "sampling.betas=[1,8]", "seed=1,2,3"]
+    killed = begin("-m", "cgm", *arguments, "hydra.sweep.dir=killed", folder=tmp_path)
+    try:
+        while not (done := list(Path("killed").glob("*/result.json"))):
+            assert killed.poll() is None
+            time.sleep(0.01)
+    finally:
+        killed.kill()
+        killed.communicate()
+    assert len(done) < 3
+    before = {path: path.read_bytes() for path in Path("killed").glob("*/result.json")}
+    assert all(json.loads(text) for text in before.values())
+    assert not Path("killed/runs.csv").exists()
+
+    out = cgm(*arguments, "hydra.sweep.dir=killed")
+    assert out.count("skipped, for it is complete") == len(before)
+    assert {path: path.read_bytes() for path in before} == before
+    cgm(*arguments, "hydra.sweep.dir=whole")
+    assert rows("killed") == rows("whole")
+    assert len(rows("whole")) == 3
+    for name in ("metrics.csv", "summary.md"):
+        assert Path("killed", name).read_bytes() == Path("whole", name).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -122,6 +357,9 @@ def test_runs_of_one_second_do_not_share_a_folder(cgm):
         ("embedding_party=9", r"embedding_party=9: there are 5 parties"),
         ("+kernel.no_such=1", r"unexpected keyword argument 'no_such' \(in kernel\)"),
         ("+no_such=1", r"unexpected keyword argument 'no_such'"),
+        ("force=often", r"force=often: expected true or false"),
+        ("objective=no_such", r"objective=no_such: expected a column of runs\.csv \(v_star, .*path in result\.json"),
+        ("objective=corelations.size.mean", r"objective=corelations\.size\.mean: expected .*scheme, kernel, corr"),
         ("split=shares", r"Missing mandatory value: split\.matrix$"),
         ("generator._target_=no_such_module.MyGenerator", r"no_such_module.* \(in generator\)"),
         ("generator._target_=cgm.generators.NoSuch", r"NoSuch"),
@@ -231,18 +469,26 @@ def test_an_example_of_the_readme_runs(number, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.strip()
 
 
-def start(*args: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+def begin(*args: str, folder: Path, **environment: str) -> subprocess.Popen:
     """Starts Python anew, in a folder."""
 
     paths = os.pathsep.join(filter(None, (environment.pop("PYTHONPATH", str(ROOT)), os.environ.get("PYTHONPATH"))))
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, *args],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         encoding="utf-8",
-        timeout=300,
     )
+
+
+def start(*args: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Starts Python anew, in a folder, and waits until it ends."""
+
+    process = begin(*args, folder=folder, **environment)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def test_from_another_folder(tmp_path, own):

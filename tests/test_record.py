@@ -255,6 +255,7 @@ def test_versions_are_those_that_run():
     assert found["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert found["numpy"] == np.__version__
     assert found["cgm"] == cgm.__version__
+    assert int(found["numerics"]) >= 1
     assert {"python", "scipy", "scikit-learn", "umap-learn"} <= set(found)
 
 
