@@ -65,9 +65,16 @@ AXES = {  # what grows, and what it is called
 }
 GROWING = {
     "pass_seconds": "kernel pass, s",
+    "pass_cpu_seconds": "kernel pass, CPU s",
     "point_ms": "sampling, ms per point",
+    "point_cpu_ms": "sampling, CPU ms per point",
     "sampling_seconds": "sampling, s",
     "mebibytes": "peak memory, MiB",
+}
+PANELS = {  # rows of the figure: wall time, and processor time where there is any
+    "kernel pass, s": ("pass_seconds", "pass_cpu_seconds"),
+    "sampling, ms per point": ("point_ms", "point_cpu_ms"),
+    "peak memory, MiB": ("mebibytes",),
 }
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -76,8 +83,8 @@ SIZES: dict[str, dict[str, Any]] = {
         "kernel_sums_alone": [(50_000, 2), (50_000, 8)],
         "lengthscale": (1000, 100_000),  # points of each of five parties, |G|
         # |G|, d, points of a party, share of the way from v(D_i) to v(D_i ∪ G), points of a chain of the plain loop
-        "sampling": [(100_000, 2, 1000, 0.1, 25), (100_000, 8, 1000, 0.1, 25), (1_000_000, 2, 200, 0.1, 5)],
-        "authors": [(10_000, 2, 1000, 0.1)],
+        "sampling": [(100_000, 2, 1000, 0.5, 25), (100_000, 8, 1000, 0.5, 25), (1_000_000, 2, 200, 0.5, 5)],
+        "authors": [(10_000, 2, 1000, 0.5)],
         "exact": [20, 24],
         "equal": 1000,
         "shapiq": [12, 14, 16],
@@ -96,21 +103,15 @@ SIZES: dict[str, dict[str, Any]] = {
         "kernel_sums": [(1500, 2)],
         "kernel_sums_alone": [(2000, 3)],
         "lengthscale": (50, 500),
-        "sampling": [(500, 2, 50, 0.1, 2)],
-        "authors": [(300, 2, 50, 0.1)],
+        "sampling": [(500, 2, 50, 0.5, 2)],
+        "authors": [(300, 2, 50, 0.5)],
         "exact": [8],
         "equal": 30,
         "shapiq": [6],
         "sampled": (6, 10),
         "run": ["experiment=debug", "synthetic_size=500", "figures=false", "downstream=none", "sampling.betas=[8]"],
         "start": {"synthetic": 300, "points": 30, "parties": 2, "dimensions": 2, "chains": 2},
-        "axes": {
-            "synthetic": [{"synthetic": 300}, {"synthetic": 600}],
-            "t": [{"points": 30}, {"points": 60}],
-            "parties": [{"parties": n, "chains": n, "points": 60 // n} for n in (2, 3)],
-            "dimensions": [{"dimensions": 1}, {"dimensions": 2}],
-            "chains": [{"chains": 2}, {"chains": 4}],
-        },
+        "axes": {"synthetic": [{"synthetic": 300}, {"synthetic": 600}]},
     },
 }
 
@@ -189,7 +190,7 @@ def benchmark(
     with cores(threads), progress(len(what), "benchmark (parts)") as bar:
         for part in PARTS:  # in this order
             if part in what:
-                own = {"threads": threads, "repeats": repeats, "seed": seed, "start": SIZES[size]["start"]}
+                own = {"threads": threads, "repeats": repeats, "seconds": seconds, "seed": seed}
                 result["parts"][part] = plain(PARTS[part](settings) | {"settings": own})
                 bar.update()
                 result["parts"] = {name: result["parts"][name] for name in PARTS if name in result["parts"]}
@@ -457,8 +458,8 @@ def runs(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     overrides = [*settings["sizes"]["run"], f"seed={settings['seed']}", "cache=false"]
     begin = time.perf_counter()
-    found, mebibytes = in_child(whole_run, overrides, settings["threads"])
-    return {"runs": [found | {"wall": time.perf_counter() - begin, "mebibytes": mebibytes}]}
+    found = in_child(whole_run, overrides, settings["threads"])
+    return {"runs": [found | {"wall": time.perf_counter() - begin}]}
 
 
 def stations(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -468,13 +469,15 @@ def stations(result: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"accepted": sum(chain["size"] for chain in result["sampling"])}
 
 
-def whole_run(overrides: Sequence[str], threads: int) -> tuple[dict[str, Any], float]:
-    """Runs an experiment in a folder that is then removed, and tells its peak memory in MiB as well."""
+def whole_run(overrides: Sequence[str], threads: int) -> dict[str, Any]:
+    """Runs an experiment in a folder that is then removed; tells the process's CPU time and peak memory as well."""
 
     torch.set_num_threads(threads)
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"), tempfile.TemporaryDirectory() as folder:
         experiment = hydra.utils.instantiate(hydra.compose("config", list(overrides)), _convert_="all")
-        return stations(experiment.run(folder).result), peak_memory()
+        found = stations(experiment.run(folder).result)
+
+    return found | {"cpu": time.process_time(), "mebibytes": peak_memory()}
 
 
 def growth(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -495,7 +498,7 @@ def growth(settings: Mapping[str, Any]) -> dict[str, Any]:
         axis: {key: exponent([row[axis] for row in rows], [row[key] for row in rows]) for key in GROWING}
         for axis, rows in found.items()
     }
-    return {"axes": found, "exponents": exponents}
+    return {"start": start, "axes": found, "exponents": exponents}
 
 
 def grow(cases: Sequence[Mapping[str, int]], threads: int, repeats: int, seed: int) -> list[dict[str, Any]]:
@@ -508,24 +511,25 @@ def grow(cases: Sequence[Mapping[str, int]], threads: int, repeats: int, seed: i
         seed: The seed of everything random.
 
     Returns:
-        For each case the sizes, t, the seconds of the kernel pass, those of sampling, the number of accepted points,
-        the milliseconds for each, and the peak memory in MiB, less that of a process that has everything loaded.
+        For each case the sizes, t, the number of accepted points, and what `GROWING` names. The peak memory is less
+        that of a process that has everything loaded.
     """
 
     def once(synthetic: int, points: int, parties: int, dimensions: int, chains: int, times: int) -> dict[str, Any]:
         data, pool = mixture(parties, points, synthetic, dimensions, seed)
         kernel = SquaredExponential(math.sqrt(dimensions))
-        valuation = Valuation(kernel, data, pool)
-        pass_seconds = median_seconds(lambda: Valuation(kernel, data, pool), times)
-        aims, betas = targets(valuation, 0.1), np.linspace(4, 8, chains // parties)
-        accepted = sum(len(chain.indices) for chain in draw(valuation, aims, betas, seed))
-        seconds = median_seconds(lambda: draw(valuation, aims, betas, seed), times)
+        (pass_seconds, pass_cpu_seconds), valuation = timed(lambda: Valuation(kernel, data, pool), times)
+        aims, betas = targets(valuation, 0.3), np.linspace(4, 8, chains // parties)
+        (seconds, cpu_seconds), chains_drawn = timed(lambda: draw(valuation, aims, betas, seed), times)
+        accepted = sum(len(chain.indices) for chain in chains_drawn)
         return {
             "t": valuation.t,
-            "pass_seconds": pass_seconds,
-            "sampling_seconds": seconds,
             "accepted": accepted,
+            "pass_seconds": pass_seconds,
+            "pass_cpu_seconds": pass_cpu_seconds,
             "point_ms": 1000 * seconds / accepted,
+            "point_cpu_ms": 1000 * cpu_seconds / accepted,
+            "sampling_seconds": seconds,
         }
 
     torch.set_num_threads(threads)
@@ -603,14 +607,24 @@ def game(n: int, seed: int, equal: bool = False) -> Valuation:
     )
 
 
-def median_seconds(run: Callable[[], object], times: int) -> float:
-    """Measures the median seconds of some runs, as many as begin within a second."""
+def timed(run: Callable[[], Any], times: int) -> tuple[tuple[float, float], Any]:
+    """Runs something several times, as often as begins within a second.
 
-    seconds: list[float] = []
-    while not seconds or (len(seconds) < times and sum(seconds) < 1):
-        seconds.append(measure(lambda: run() and None)[0])
+    Arguments:
+        run: What to run.
+        times: How often, at most.
 
-    return statistics.median(seconds)
+    Returns:
+        The median seconds, wall and processor, and what the last run gave.
+    """
+
+    seconds: list[tuple[float, float]] = []
+    while not seconds or (len(seconds) < times and sum(wall for wall, _ in seconds) < 1):
+        wall, cpu = time.perf_counter(), time.process_time()
+        given = run()
+        seconds.append((time.perf_counter() - wall, time.process_time() - cpu))
+
+    return tuple(statistics.median(clock) for clock in zip(*seconds, strict=True)), given
 
 
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -651,17 +665,16 @@ def exponent(x: Sequence[float], y: Sequence[float]) -> float | None:
 
 
 NOTES = {
-    "kernel_sums": "Sums of the squared exponential kernel of each of t points with all t points. All ways deliver the "
-    "sums of t² kernel values; cgm computes t²/2 of them, since k(x, x') = k(x', x), and the others t². Peers get "
-    "points in float32, cgm in float64; `cgm` chooses its arithmetic by size (float32 here, with float64 sums), if this "
-    "version can choose. `exponentials`: t²/2 powers of two in float32 that never leave the cache, and nothing else: "
-    "what binds.",
+    "kernel_sums": "Sums of the squared exponential kernel of each of t points with all t points. All ways deliver "
+    "sums of t² kernel values; cgm computes t² / 2 of them, since k(x, x') = k(x', x), and the peers t². They get "
+    "points in float32, and cgm in float64: it chooses its own arithmetic by size, but in the row that says float64. "
+    "`exponentials` are t² / 2 powers of two in float32 that never leave the cache, and nothing else: what binds.",
     "lengthscale": "The search for the length-scale beside the pass over the kernel, for simulated credit ratings.",
-    "sampling": "Time for each accepted point: 5 parties, β = 1, 2, 4, 8, all 20 chains until each has gone a tenth of "
-    "the way from v(D_i) to v(D_i ∪ G). The loop keeps the sums a and u and computes one row of the kernel for a "
-    "point; its chains run side by side, one on each core, or one after the other, each operation on all cores. The "
-    "authors' way computes the kernel of every candidate with S and T anew: one step is measured. The sums over G are "
-    "estimated here, which costs no accuracy that a clock could see.",
+    "sampling": "Time for each accepted point: 5 parties, β = 1, 2, 4, 8, until each of these 20 chains has gone half "
+    "the way from v(D_i) to v(D_i ∪ G). The loop keeps the sums a and u, and computes one row of the kernel for a "
+    "point; its chains run side by side, one on each core, or one after the other, with each operation on all cores. "
+    "The authors' way computes the kernel of every candidate with S and T anew; one step is measured. Sums over G are "
+    "estimated from some of its points, since the time doesn't depend on what they are.",
     "shapley": "Of games with parties of 2 to 40 points. For pyDVL, the seconds that a standard error of 1 % of the "
     "largest φ would take are extrapolated from fewer permutations by the square root law; cgm's are measured.",
     "runs": "Whole runs of `cgm`: seconds and share of each station.",
@@ -687,7 +700,7 @@ def tables(result: Mapping[str, Any]) -> str:
     ]
     for part, found in result["parts"].items():
         settings = found["settings"]
-        note = NOTES[part].format(**settings["start"]) if part == "growth" else NOTES[part]
+        note = NOTES[part].format(**found["start"]) if part == "growth" else NOTES[part]
         lines += [f"## {TITLES[part]}\n", f"{note} Cores used: {settings['threads']}.\n"]
         if "comparisons" in found:
             lines.append(comparison_table(found["comparisons"]))
@@ -753,17 +766,19 @@ def run_table(found: Sequence[Mapping[str, Any]]) -> str:
 
     names = list(dict.fromkeys(station for run in found for station in run["seconds"]))
     totals = [sum(run["seconds"].values()) for run in found]
-    rows = []
-    for name in names:
-        seconds = [run["seconds"].get(name) for run in found]
-        rows.append(
-            [name, *("–" if s is None else f"{s:.1f} s ({s / t:.0%})" for s, t in zip(seconds, totals, strict=True))]
-        )
+
+    def share(run: Mapping[str, Any], name: str, total: float) -> str:
+        seconds = run["seconds"].get(name)
+        return "–" if seconds is None else f"{seconds:.1f} s ({seconds / total:.0%})"
+
+    rows = [[name, *(share(run, name, total) for run, total in zip(found, totals, strict=True))] for name in names]
     rows.append(["all stations", *(f"{t:.1f} s" for t in totals)])
-    rows.append(["whole process", *(f"{run['wall']:.1f} s" if "wall" in run else "not measured" for run in found)])
-    rows.append(
-        ["peak memory", *(f"{run['mebibytes']:,.0f} MiB" if "mebibytes" in run else "not measured" for run in found)]
-    )
+    for label, key, unit in (
+        ("whole process", "wall", "s"),
+        ("whole process, CPU", "cpu", "s"),
+        ("peak memory", "mebibytes", "MiB"),
+    ):
+        rows.append([label, *(f"{number(run[key])} {unit}" if key in run else "not measured" for run in found)])
     rows.append(["t", *(f"{run['t']:,}" for run in found)])
     rows.append(["accepted points", *(f"{run['accepted']:,}" for run in found)])
 
@@ -794,23 +809,25 @@ def growth_tables(found: Mapping[str, Any]) -> str:
 def growth_figure(found: Mapping[str, Any]) -> Figure:
     """Draws the growth curves: a column for what grows, a row for what is measured."""
 
-    keys = [key for key in GROWING if key != "sampling_seconds"]
-    figure = Figure(figsize=(2.4 * len(AXES), 2.1 * len(keys)), layout="constrained")
-    panels = figure.subplots(len(keys), len(AXES), sharex="col", sharey="row", squeeze=False)
-    for row, key in zip(panels, keys, strict=True):
+    figure = Figure(figsize=(2.4 * len(found["axes"]), 2.1 * len(PANELS)), layout="constrained")
+    panels = figure.subplots(len(PANELS), len(found["axes"]), sharex="col", sharey="row", squeeze=False)
+    for row, (label, keys) in zip(panels, PANELS.items(), strict=True):
+        row[0].set_ylabel(label)
         for axes, (axis, measured) in zip(row, found["axes"].items(), strict=True):
-            x, y = [case[axis] for case in measured], [case[key] for case in measured]
-            axes.plot(x, y, "o-", color=plots.INK, markersize=4, linewidth=1)
+            for key, style in zip(keys, ("o-", "s:"), strict=False):
+                x, y = [case[axis] for case in measured], [case[key] for case in measured]
+                axes.plot(
+                    x, y, style, color=plots.INK, markersize=4, linewidth=1, label="CPU" if "cpu" in key else "wall"
+                )
             axes.set(xscale="log", yscale="log")
             axes.grid(color=plots.BACKGROUND, linewidth=0.5)
             axes.set_axisbelow(True)
-            p = found["exponents"][axis][key]
+            p = found["exponents"][axis][keys[0]]
             if p is not None:
                 axes.set_title(f"exponent {p:.2f}", fontsize="small")
-    for axes, key in zip(panels[:, 0], keys, strict=True):
-        axes.set_ylabel(GROWING[key])
     for axes, axis in zip(panels[-1], found["axes"], strict=True):
         axes.set_xlabel(AXES[axis])
+    panels[0, 0].legend(frameon=False, fontsize="small")
 
     return figure
 
@@ -818,7 +835,8 @@ def growth_figure(found: Mapping[str, Any]) -> Figure:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Writes a Markdown table."""
 
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rows])
+    lines = [[text.replace("|", "\\|") for text in line] for line in [head, ["---"] * len(head), *rows]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 if __name__ == "__main__":

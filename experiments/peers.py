@@ -19,7 +19,7 @@ from cgm.threads import workers
 from cgm.valuation import Valuation
 
 ROWS = 256  # rows of a kernel matrix that are made at once
-CACHED = 2**18  # numbers in float32 that stay in the cache of a core
+CACHED = 2**16  # numbers in float32 that stay in the cache of a core
 
 
 def sklearn_sums(x: Tensor, lengthscale: float) -> Tensor:
@@ -94,11 +94,10 @@ def plain_probabilities(a: Tensor, u: Tensor, s: int, t: int, taken: Tensor, bet
     """
 
     h = a / t - u / (s + 1)  # 2 h / (s + 1) is Δ but for a constant
-    low = h.masked_fill(taken, math.inf).min()
-    h = h.masked_fill_(taken, -math.inf)
-    high = h.max()
+    high, low = h.masked_fill(taken, -math.inf).max(), h.masked_fill(taken, math.inf).min()
+    scale = beta / (high - low).clamp(min=1e-300)  # if all are equal, so are the probabilities
 
-    return torch.softmax(h * (beta / (high - low)), 0)
+    return torch.softmax(h.sub_(high).mul_(scale).masked_fill_(taken, -math.inf), 0)
 
 
 def plain_chain(valuation: Valuation, party: int, beta: float, points: int, seed: int) -> list[int]:
