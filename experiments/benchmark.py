@@ -474,7 +474,10 @@ def whole_run(overrides: Sequence[str], threads: int) -> dict[str, Any]:
 
     torch.set_num_threads(threads)
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"), tempfile.TemporaryDirectory() as folder:
-        experiment = hydra.utils.instantiate(hydra.compose("config", list(overrides)), _convert_="all")
+        config = OmegaConf.to_container(hydra.compose("config", list(overrides)), resolve=True)
+        for name in ("force", "objective"):  # of the command line, not of an experiment
+            config.pop(name, None)
+        experiment = hydra.utils.instantiate(config, _convert_="all")
         found = stations(experiment.run(folder).result)
 
     return found | {"cpu": time.process_time(), "mebibytes": peak_memory()}
