@@ -14,12 +14,12 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .collect import check_number, number, read_run
 from .files import write_whole
-from .sweep import Progress, keep_own_options, settings_of
+from .sweep import Progress, own_settings, settings_of
 
 log = logging.getLogger("cgm")
 
@@ -73,14 +73,13 @@ def resume(config: DictConfig, folder: Path, overrides: Sequence[str]) -> tuple[
 
     configuration = settings_of(config, overrides)
     (folder / "error.json").unlink(missing_ok=True)
-    with open_dict(config):
-        force, objective = config.pop("force", False), config.pop("objective", None)
+    force, objective = config.get("force", False), config.get("objective")
     if not isinstance(force, bool):
         raise ValueError(f"force={force}: expected true or false")
     if objective is not None:
         check_number(str(objective))
-    keep_own_options(config, overrides)
-    experiment = hydra.utils.instantiate(config, _convert_="all")  # imports torch: late, so that --help is quick
+    own = own_settings(config, overrides)
+    experiment = hydra.utils.instantiate(own, _convert_="all")  # imports torch: late, so that --help is quick
 
     result = None if force else complete(folder, configuration, experiment)
     if result is None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from . import __version__
 from .files import write_whole
-from .fitted import digest
+from .fitted import digest, read_tensors
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +59,7 @@ def cached(
 
 def _read(path: Path, key: str) -> dict[str, Tensor]:
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            # A copy, because the tensors of an open file change when the file does
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        metadata, tensors = read_tensors(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"damaged ({error})") from error
     if metadata.get("key") != key:

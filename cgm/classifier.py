@@ -15,6 +15,7 @@ from . import pretrained
 from .checks import check_labels, check_whole
 from .fitted import Fitted
 from .networks import ClassifierNetwork, check_images, in_batches, settle, weights_of, with_weights
+from .pretrained import Weights
 from .training import SETTLE, Budget, seeded, stream, train
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,12 @@ class Classifier(Fitted):
             ValueError: If there is none, or its file is damaged.
         """
 
-        weights = pretrained.get("classifier", shape, dataset)
+        return cls.of(pretrained.get("classifier", shape, dataset))
+
+    @classmethod
+    def of(cls, weights: Weights) -> Classifier:
+        """Returns the classifier that weights are of."""
+
         log.info("classifier: trained on %s, %s", weights.dataset, weights.path)
         settings = {name: weights.info["settings"][name] for name in ("classes", "width")}
 

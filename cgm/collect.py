@@ -78,9 +78,7 @@ class Table:
         if self.runs:
             lines += ["Means over seeds ± their standard errors.", ""]
             head, *rows = self.summary(numbers)
-            for row in (head, ["---"] * len(head), *rows):
-                lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |")
-            lines.append("")
+            lines += [markdown_table(head, rows), ""]
         if self.failed:
             lines += ["## Failed, cut off or damaged", ""]
             lines += [f"- `{name}`: {' '.join(reason.split())}" for name, reason in self.failed.items()]
@@ -153,6 +151,13 @@ def collect(folder: str | Path) -> Table:
     table = Table(runs, varying, failed)
     table.write(folder)
     return table
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Writes a Markdown table."""
+
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
 def find_varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:

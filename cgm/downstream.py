@@ -91,12 +91,12 @@ class Task(ABC):
 
         if self.labeller == "knn":
             return None
-        if image is None:
-            what = "the generator makes no images"
-        elif pretrained.find("classifier", image, dataset) is None:
+        weights = None if image is None else pretrained.find("classifier", image, dataset)
+        if weights is not None:
+            return Classifier.of(weights)
+        what = "the generator makes no images"
+        if image is not None:
             what = f"cgm comes with no classifier for images of shape {tuple(image)} of dataset={dataset}"
-        else:
-            return Classifier.shipped(image, dataset)
         if self.labeller == "cnn":
             raise ValueError(f"downstream.labeller=cnn: {what}; use downstream.labeller=knn")
 

@@ -276,11 +276,10 @@ class Experiment:
         def transform() -> dict[str, Tensor]:
             return {"points": torch.cat([features.transform(x) for x in parts])}
 
-        if self.cache and dataset.x.dim() == 4 and features.fingerprint() is not None:
-            key = {"features": features.fingerprint(), "images": [digest({"x": x}) for x in parts]}
-            points = cached(self.cache, "features", key, transform)["points"]
-        else:
-            points = transform()["points"]
+        cache, key = None, {"features": features.fingerprint()}
+        if self.cache and dataset.x.dim() == 4 and key["features"] is not None:
+            cache, key["images"] = self.cache, [digest({"x": x}) for x in parts]
+        points = cached(cache, "features", key, transform)["points"]
         *x, test = points.split([len(part) for part in parts])
         check_parties(x, x[0])
 

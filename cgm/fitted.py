@@ -68,10 +68,7 @@ class Fitted:
         """
 
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                # A copy, because the tensors of an open file change when the file does
-                state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            metadata, state = read_tensors(path)
         except FileNotFoundError:
             raise FileNotFoundError(f"{path}: there is no such file") from None
         except (SafetensorError, OSError) as error:
@@ -110,6 +107,19 @@ def random_state(seed: int) -> np.random.RandomState:
     """Makes the kind of random stream that scikit-learn takes; any integer from 0 is a seed."""
 
     return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Reads a safetensors file, its text and its tensors; nothing in it is run.
+
+    Raises:
+        SafetensorError, OSError: If there is no such file, or it is damaged or something else.
+    """
+
+    with safe_open(path, framework="pt") as file:
+        # A copy, because the tensors of an open file change when the file does
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        return file.metadata() or {}, tensors
 
 
 def digest(tensors: dict[str, Tensor], text: str = "") -> str:

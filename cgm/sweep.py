@@ -35,8 +35,8 @@ OF_THE_PROGRAM = ("hydra", "force", "objective")  # sections and settings that a
 STATES = ("running", "done", "skipped", "failed")
 
 
-def settings_of(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
-    """Resolves the settings that make a job what it is: all but those of the program.
+def own_settings(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Copies the settings that make a job what it is, those of its experiment: all but those of the program.
 
     Arguments:
         config: The whole configuration.
@@ -49,6 +49,14 @@ def settings_of(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     for key in OF_THE_PROGRAM:
         own.pop(key, None)
     keep_own_options(own, overrides)
+
+    return own
+
+
+def settings_of(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """Resolves the job's own settings."""
+
+    own = own_settings(config, overrides)
     try:
         return OmegaConf.to_container(own, resolve=True)
     except OmegaConfBaseException:  # refers to nothing: whoever instantiates it will say so

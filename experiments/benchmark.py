@@ -42,6 +42,7 @@ from torch import Tensor
 from cgm import plots
 from cgm.__main__ import explain
 from cgm.checks import check_whole
+from cgm.collect import markdown_table
 from cgm.data import CreditRatings, EqualDisjoint
 from cgm.files import write_whole
 from cgm.generators import TrueMixture
@@ -51,6 +52,7 @@ from cgm.progress import progress
 from cgm.record import plain, versions
 from cgm.sampling import Chain, sample_rewards
 from cgm.shapley import shapley_values
+from cgm.sweep import own_settings
 from cgm.valuation import Valuation
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -474,10 +476,8 @@ def whole_run(overrides: Sequence[str], threads: int) -> dict[str, Any]:
 
     torch.set_num_threads(threads)
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"), tempfile.TemporaryDirectory() as folder:
-        config = OmegaConf.to_container(hydra.compose("config", list(overrides)), resolve=True)
-        for name in ("force", "objective"):  # of the command line, not of an experiment
-            config.pop(name, None)
-        experiment = hydra.utils.instantiate(config, _convert_="all")
+        own = own_settings(hydra.compose("config", list(overrides)), overrides)
+        experiment = hydra.utils.instantiate(own, _convert_="all")
         found = stations(experiment.run(folder).result)
 
     return found | {"cpu": time.process_time(), "mebibytes": peak_memory()}
@@ -746,7 +746,7 @@ def comparison_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
         for way, why in c["not_measured"].items():
             rows.append([c["name"], way, f"not measured: {why}", *["–"] * (len(head) - 3)])
 
-    return table(head, rows)
+    return markdown_table(head, rows)
 
 
 def cell(found: Mapping[str, float | None], scale: float = 1) -> str:
@@ -785,7 +785,7 @@ def run_table(found: Sequence[Mapping[str, Any]]) -> str:
     rows.append(["t", *(f"{run['t']:,}" for run in found)])
     rows.append(["accepted points", *(f"{run['accepted']:,}" for run in found)])
 
-    return table(["", *(f"{run['dataset']}, {run['split']}, seed {run['seed']}" for run in found)], rows)
+    return markdown_table(["", *(f"{run['dataset']}, {run['split']}, seed {run['seed']}" for run in found)], rows)
 
 
 def growth_tables(found: Mapping[str, Any]) -> str:
@@ -802,9 +802,9 @@ def growth_tables(found: Mapping[str, Any]) -> str:
     ]
     parts = [
         "Exponents:\n",
-        table(["", *GROWING.values()], exponents),
+        markdown_table(["", *GROWING.values()], exponents),
         "\nMeasurements:\n",
-        table(["", "value", "t", *GROWING.values(), "points"], rows),
+        markdown_table(["", "value", "t", *GROWING.values(), "points"], rows),
     ]
     return "\n".join(parts)
 
@@ -845,13 +845,6 @@ def short(x: int) -> str:
         if x >= unit:
             return f"{x / unit:.3g}{name}"
     return str(x)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Writes a Markdown table."""
-
-    lines = [[text.replace("|", "\\|") for text in line] for line in [head, ["---"] * len(head), *rows]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 if __name__ == "__main__":

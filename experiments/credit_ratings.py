@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cgm import Experiment, Record
+from cgm.collect import markdown_table
 from cgm.data import CreditRatings, EqualDisjoint, Unequal
 from cgm.downstream import NoTask
 from cgm.generators import TrueMixture
@@ -65,13 +66,6 @@ def run(split: EqualDisjoint | Unequal, seed: int, size: int, folder: Path) -> R
     return experiment.run(folder)
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Writes a Markdown table."""
-
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def report(records: dict[str, list[Record]], size: int) -> str:
     """Writes the report."""
 
@@ -99,9 +93,9 @@ def report(records: dict[str, list[Record]], size: int) -> str:
         f"|G| = {size:,}, {len(records['equal_disjoint'])} seeds of the sampling; written by "
         "`experiments/credit_ratings.py`. The published numbers are those of the authors' notebook of 2021.\n",
         "## Deterministic, equal disjoint split\n",
-        table(["", "cgm", "published"], exact),
+        markdown_table(["", "cgm", "published"], exact),
         "\n## Reward sizes |G_i|, equal disjoint split: mean ± standard deviation over seeds; one published run\n",
-        table(["β", "party", "cgm", "published", "difference"], sizes),
+        markdown_table(["β", "party", "cgm", "published", "difference"], sizes),
     ]
     for name, runs in records.items():
         rows = []
@@ -113,7 +107,7 @@ def report(records: dict[str, list[Record]], size: int) -> str:
         increasing = [s["increasing"] for record in runs for s in record.result["sampling"] if s["size"]]
         parts += [
             f"\n## Correlation with α, {name.replace('_', ' ')} split: mean ± standard error over β\n",
-            table(["", "cgm", "published", "difference"], rows),
+            markdown_table(["", "cgm", "published", "difference"], rows),
             f"\nShare of accepted points that raised v: {np.mean(increasing):.0%} (the paper: roughly 76 %). "
             f"Incentives: {incentives(runs[0].result)}.\n",
             f"![Rewards of party 1](seed-0-{name}/rewards_of_party_1.png)\n",

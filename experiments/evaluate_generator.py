@@ -27,9 +27,10 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.utils import make_grid, save_image
 
-from cgm.__main__ import explain, keep_own_options
+from cgm.__main__ import explain
 from cgm.checks import check_whole
 from cgm.classifier import Classifier
+from cgm.collect import markdown_table
 from cgm.data import Dataset
 from cgm.files import write_whole
 from cgm.generators import KDE, Generator
@@ -38,6 +39,7 @@ from cgm.mmd import unbiased
 from cgm.networks import check_images
 from cgm.progress import progress
 from cgm.record import plain, versions
+from cgm.sweep import keep_own_options
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TILE = 2000  # candidates whose distances are computed at once
@@ -357,9 +359,9 @@ def tables(result: dict[str, Any]) -> str:
             "Squared Fréchet distance and KID (mean ± standard error over blocks) to the test images, in the features "
             "of the network that labels images. Training images are the floor; a KDE of pixels with bandwidth h is "
             "the straw man.\n",
-            table(["", "Fréchet", "KID", f"network is sure (p > {result['sure']:g})", "least class"], quality),
+            markdown_table(["", "Fréchet", "KID", f"network is sure (p > {result['sure']:g})", "least class"], quality),
             "\n## Classes, by the network\n",
-            table(["", *sets], shares),
+            markdown_table(["", *sets], shares),
             "\n## Privacy\n",
             f"Distances d in pixel space, of {few:,} images of each set. The ratio (median, quartiles) and its share "
             f"below 1 are to the nearest of {result['candidates']:,} training and of as many test images. If nothing "
@@ -367,7 +369,7 @@ def tables(result: dict[str, Any]) -> str:
             f"images are alike. Among all {training:,} training and {test:,} test images, the nearest is then a "
             f"training image for {share:.1%} ± {math.sqrt(share * (1 - share) / few):.1%}: this tells copies better, "
             "since none of the originals are left out.\n",
-            table(
+            markdown_table(
                 [
                     "",
                     "d_train / d_test",
@@ -384,12 +386,6 @@ def tables(result: dict[str, Any]) -> str:
             "Random samples, each above the nearest training image:\n\n![Nearest training images](nearest.png)\n",
         ]
     )
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Writes a Markdown table."""
-
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rows])
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from figures import legend, whole
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from cgm import embedding
@@ -29,19 +29,6 @@ def blobs(width: int, sizes: tuple[int, int] = (60, 40)) -> tuple:
         rewards[beta] = (centers[y] + rng.normal(size=(k, width)), y)
 
     return own, np.zeros(50, dtype=int), rewards
-
-
-def whole(figure: Figure) -> bool:
-    """Says whether all that is drawn lies inside the figure."""
-
-    figure.draw_without_rendering()
-    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-
-    return box.x0 >= -0.01 and box.y0 >= -0.01 and box.x1 <= width + 0.01 and box.y1 <= height + 0.01
-
-
-def legend(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def offsets(axes, color: str) -> np.ndarray:

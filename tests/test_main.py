@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 import cgm.__main__ as program
 from cgm import Experiment, Record, __version__
+from cgm.sweep import keep_own_options
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -450,7 +451,7 @@ def test_a_new_target_is_not_given_the_options_of_the_old_one(overrides, left):
     generator = {"_target_": "my.Own", "bandwidth": 0.3, "option": 3}
     config = OmegaConf.create(config | {"generator": generator})
     OmegaConf.set_struct(config, True)
-    program.keep_own_options(config, overrides)
+    keep_own_options(config, overrides)
     assert config.pop("generator") == left if not OmegaConf.is_struct(config) else dict(config.generator) == left
     assert dict(config.kernel) == {"_target_": "a.B", "lengthscale": 1}
     assert config.seed == 1

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from figures import legend, whole
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -65,19 +66,6 @@ def make_run(n: int, betas: list[float], length: int = 40) -> tuple[dict, list[C
     }
 
     return record, chains
-
-
-def whole(figure: Figure) -> bool:
-    """Says whether all that is drawn lies inside the figure."""
-
-    figure.draw_without_rendering()
-    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-
-    return box.x0 >= -0.01 and box.y0 >= -0.01 and box.x1 <= width + 0.01 and box.y1 <= height + 0.01
-
-
-def legend(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def line(axes, label: str) -> np.ndarray:

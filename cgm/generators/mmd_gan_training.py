@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torchvision.utils import save_image
 
 from ..files import write_whole
-from ..fitted import digest
+from ..fitted import digest, read_tensors
 from ..kernels import RationalQuadratic, Sum
 from ..mmd import unbiased
 from ..progress import progress
@@ -376,9 +376,7 @@ class Training:
         """
 
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            metadata, tensors = read_tensors(path)
         except (SafetensorError, OSError) as error:
             raise ValueError(f"{path}: not a checkpoint of MMDGAN, or a damaged one ({error}); remove it") from error
 

@@ -48,9 +48,9 @@ def find(what: str, shape: Sequence[int] | None = None, dataset: str | None = No
     """
 
     for notes in sorted(FOLDER.glob(f"*_{what}.json")):
-        weights = read(notes.with_suffix(".safetensors"))
-        if (shape is None or list(shape) == weights.info["image"]) and dataset in (None, weights.dataset):
-            return weights
+        info = _describe(notes)
+        if (shape is None or list(shape) == info["image"]) and dataset in (None, info["dataset"]):
+            return read(notes.with_suffix(".safetensors"))
 
     return None
 
@@ -70,20 +70,15 @@ def read(path: str | Path) -> Weights:
     notes = path.with_suffix(".json")
     if not notes.is_file():
         raise FileNotFoundError(f"pretrained={path}: there is no {notes.name} beside it, or no such file")
-    try:
-        info = json.loads(notes.read_text("utf-8"))
-        weights, expected = Weights(info["dataset"], path, info), info["sha256"]
-        info["image"] = list(info["image"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{notes}: not the description of a file of weights ({error!r})") from error
+    info = _describe(notes)
     found = _checksum(path) if path.is_file() else "of no file"
-    if found != expected:
+    if found != info["sha256"]:
         raise ValueError(
-            f"{path}: missing, damaged or replaced: sha256 {found} where {expected} is expected; "
+            f"{path}: missing, damaged or replaced: sha256 {found} where {info['sha256']} is expected; "
             "get it again, or use pretrained=false"
         )
 
-    return weights
+    return Weights(info["dataset"], path, info)
 
 
 def get(what: str, shape: Sequence[int] | None = None, dataset: str | None = None) -> Weights:
@@ -121,6 +116,16 @@ def keep(fitted: Fitted, what: str, dataset: str, shape: Sequence[int], info: di
     write_whole(path.with_suffix(".json"), (json.dumps(notes, indent=2, ensure_ascii=False) + "\n").encode())
 
     return path
+
+
+def _describe(notes: Path) -> dict[str, Any]:
+    """Reads the JSON beside a file of weights."""
+
+    try:
+        info = json.loads(notes.read_text("utf-8"))
+        return info | {"image": list(info["image"]), "dataset": info["dataset"], "sha256": info["sha256"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{notes}: not the description of a file of weights ({error!r})") from error
 
 
 def _checksum(path: Path) -> str:
