@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from . import pretrained
-from .checks import check_labels, check_whole
+from .checks import check_labels, check_points, check_whole
 from .fitted import Fitted
 from .networks import ClassifierNetwork, check_images, in_batches, settle, weights_of, with_weights
 from .pretrained import Weights
@@ -156,6 +156,11 @@ class Classifier(Fitted):
         """Returns what the network's last layer is given for images x of shape (N, C, H, W), of shape (N, 8w)."""
 
         return in_batches(self._network().body, self._check(x), "classifying")
+
+    def probabilities_of(self, features: Tensor) -> Tensor:
+        """Returns the probabilities of the classes of images whose `features`, of shape (N, 8w), are known already."""
+
+        return self._network().head(check_points(features, "features to classify")).softmax(1)
 
     def _check(self, x: Tensor) -> Tensor:
         x, channels = check_images(x, "images to classify"), self.fitted()[FIRST].shape[1]

@@ -19,10 +19,13 @@ from . import pretrained
 from .checks import check_points, check_whole
 from .fitted import Fitted, random_state
 from .networks import AutoencoderNetwork, check_images, in_batches, settle, weights_of, with_weights
-from .pretrained import Weights
+from .pretrained import Weights, check_choice
 from .training import SETTLE, Budget, seeded, stream, train
 
 log = logging.getLogger(__name__)
+
+KNOWN = 1000  # images, about, that pretrained weights are tried on
+UNLIKE = 2.0  # the greatest ratio of their mean squared errors to those of the weights' own test
 
 
 class Features(Fitted, ABC):
@@ -263,7 +266,8 @@ class Autoencoder(Features):
         width: The number of channels of the first convolution.
         pretrained: Whether to take weights that come with cgm, for images of the shape of those of the fit
             (trained on the training images of MNIST or CIFAR-10), instead of training on those of the fit:
-            `True`, `False`, or `"auto"` for yes if there are some for that shape.
+            `True`, `False`, or `"auto"` for yes if there are some for that shape which reconstruct images of the fit
+            about as well as those they were tested on; or the path of a file of weights.
         epochs: The number of passes over the images, at most.
         minutes: The time after which to stop, if that comes first. `None`: no limit. Only without one does a
             seed give the same weights whatever the machine's speed.
@@ -295,8 +299,7 @@ class Autoencoder(Features):
 
         check_whole("features.components", self.components, least=1)
         check_whole("features.width", self.width, least=1)
-        if self.pretrained not in (True, False, "auto"):
-            raise ValueError(f"features.pretrained={self.pretrained!r}: use true, false or auto")
+        check_choice("features.pretrained", self.pretrained)
         self._budget().check("features")
 
     def _weights(self, shape: Sequence[int]) -> Weights | None:
@@ -307,10 +310,31 @@ class Autoencoder(Features):
 
         if self.pretrained is True:
             return pretrained.get("autoencoder", shape)
+        if self.pretrained != "auto":
+            return pretrained.read(self.pretrained)
         weights = pretrained.find("autoencoder", shape)
         sizes = {"components": self.components, "width": self.width}
 
         return None if weights is None or not sizes.items() <= weights.info["settings"].items() else weights
+
+    def _knows(self, weights: Weights, x: Tensor) -> bool:
+        """Tells whether weights reconstruct images about as well as those on which they were tested."""
+
+        some = x[:: max(1, len(x) // KNOWN)]
+        theirs = weights.info["figures"]["test_mean_squared_error"]
+        mine = float(functional.mse_loss(self.decode(self.transform(some)), some))
+        if mine <= UNLIKE * theirs:
+            return True
+        log.warning(
+            "features: the autoencoder trained on %s reconstructs these images with a mean squared error of %.3g, "
+            "those of its own test with %.3g: it is not taken, another is trained (features.pretrained=true takes it "
+            "anyway)",
+            weights.dataset,
+            mine,
+            theirs,
+        )
+
+        return False
 
     def _budget(self) -> Budget:
         return Budget(self.epochs, self.minutes, self.batch, self.rate, checkpoint=self.checkpoint)
@@ -339,8 +363,11 @@ class Autoencoder(Features):
 
         weights = self._weights(x.shape[1:])
         if weights is not None:
-            log.info("features: an autoencoder trained on %s, %s", weights.dataset, weights.path)
-            return self.load(weights.path)
+            self.load(weights.path)
+            if self.pretrained != "auto" or self._knows(weights, x):
+                log.info("features: an autoencoder trained on %s, %s", weights.dataset, weights.path)
+                return self
+            self.state = None
         if (x == x[:1]).all():
             raise ValueError(f"images to fit features to: all {len(x)} are equal, at least two must differ")
 

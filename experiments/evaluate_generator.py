@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.utils import make_grid, save_image
 
+from cgm import pretrained
 from cgm.__main__ import explain
 from cgm.checks import check_whole
 from cgm.classifier import Classifier
@@ -66,6 +67,7 @@ def main(config: DictConfig) -> None:
             sure=config.sure,
             privacy_samples=config.privacy_samples,
             bandwidths=config.bandwidths,
+            classifier=Classifier.of(pretrained.read(config.classifier)) if config.classifier else None,
             seed=config.seed,
         )
     except (ValueError, OSError, InstantiationException) as error:
@@ -83,19 +85,21 @@ def evaluate(
     sure: float = 0.9,
     privacy_samples: int = 1000,
     bandwidths: Sequence[str | float] = ("scott", 0.1),
+    classifier: Classifier | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     r"""Fits a generator to a dataset's training images, measures it, and writes numbers and figures to a folder.
 
     Arguments:
         generator: Any generator whose space is `"data"`.
-        dataset: Images for whose dataset a classifier comes with cgm.
+        dataset: The images.
         folder: Where the files go.
         samples: The number of images in each set; the number of test images, if those are fewer.
         kid_block: The number of images in a block of the KID.
         sure: The probability of a class above which the classifier is sure.
         privacy_samples: The number of samples whose nearest real images are looked for.
         bandwidths: Those of the straw men.
+        classifier: The network that labels images; the one that comes with cgm for the dataset, if `None`.
         seed: The seed of everything random.
 
     Returns:
@@ -107,7 +111,15 @@ def evaluate(
 
     if generator.space != "data":
         raise ValueError(f"generator: {type(generator).__name__} makes no images; use generator=mmd_gan or one like it")
-    classifier = Classifier.shipped(dataset.x.shape[1:], dataset.name)
+    if classifier is None:
+        weights = pretrained.find("classifier", tuple(dataset.x.shape[1:]), dataset.name)
+        if weights is None:
+            raise ValueError(
+                f"dataset={dataset.name}: distances are taken in the features of a network that labels images; one "
+                "comes with cgm for mnist and cifar10 only. Train one by experiments/pretrain.py what=classifier, and "
+                "name its weights by classifier=PATH"
+            )
+        classifier = Classifier.of(weights)
     check_whole("samples", samples, least=COLUMNS)
     most = min(len(dataset.x), len(dataset.x_test))
     samples = min(samples, most)
@@ -130,12 +142,11 @@ def evaluate(
         sets[name] = pixels.clamp(0, 1).reshape(samples, *dataset.x.shape[1:])
         kde.state = None  # a copy of all training images
 
-    with progress(2 * len(sets), "features") as bar:
+    with progress(len(sets), "features") as bar:
         features, probabilities = {}, {}
         for name, images in sets.items():
             features[name] = classifier.features(images)
-            bar.update()
-            probabilities[name] = classifier.probabilities(images)
+            probabilities[name] = classifier.probabilities_of(features[name])
             bar.update()
     fits = {name: fit_gaussian(x) for name, x in features.items()}
     like, rivals = some(most, dataset.x), some(most, dataset.x_test)  # as many of either

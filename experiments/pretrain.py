@@ -1,8 +1,11 @@
-"""Trains the weights that come with cgm, on a dataset's training images, and puts them into the package.
+"""Trains a generator, an autoencoder or a classifier on a dataset's training images, and writes the weights.
 
     python experiments/pretrain.py dataset=mnist what=generator
     python experiments/pretrain.py dataset=mnist what=features
     python experiments/pretrain.py dataset=mnist what=classifier
+
+The weights go to `folder`, from where `generator.pretrained=PATH` or `features.pretrained=PATH` takes them. With
+`install=true` they go into the package, in place of those that come with cgm.
 
 A training stops when its minutes are spent (`generator.minutes`, `features.minutes`, `classifier.minutes`). One that
 was interrupted goes on from its last checkpoint when the same command is given again.
@@ -36,6 +39,8 @@ def main(config: DictConfig) -> None:
         sys.exit(f"pretrain: error: what={config.what}: use {', '.join(trainings)}")
     try:
         dataset = hydra.utils.instantiate(config.dataset).load(config.data_dir, config.seed)
+        if dataset.x.dim() != 4:
+            sys.exit(f"pretrain: error: dataset={dataset.name}: holds no images; use mnist, cifar10, digits or npz")
         print(trainings[config.what](config, dataset))
     except (ValueError, OSError) as error:
         sys.exit(f"pretrain: error: {error}")
@@ -52,9 +57,9 @@ def train_generator(config: DictConfig, dataset: Dataset) -> Path:
     plain.state = model.fitted()
     training = {"seed": config.seed, "images": len(dataset.x), **model.report, "torch": torch.__version__}
 
-    return pretrained.keep(
-        plain, "mmd_gan", dataset.name, dataset.x.shape[1:], {"settings": asdict(plain), "training": training}
-    )
+    info = {"settings": asdict(plain), "training": training}
+
+    return pretrained.keep(plain, "mmd_gan", dataset.name, dataset.x.shape[1:], info, place(config))
 
 
 def train_features(config: DictConfig, dataset: Dataset) -> Path:
@@ -75,7 +80,9 @@ def train_features(config: DictConfig, dataset: Dataset) -> Path:
         "greatest_change_of_a_code_by_half_precision": float((model.transform(dataset.x_test) - code).abs().max()),
     }
 
-    return pretrained.keep(model, "autoencoder", *facts(config, "features", dataset, checkpoint, figures))
+    return pretrained.keep(
+        model, "autoencoder", *facts(config, "features", dataset, checkpoint, figures), place(config)
+    )
 
 
 def train_classifier(config: DictConfig, dataset: Dataset) -> Path:
@@ -92,7 +99,15 @@ def train_classifier(config: DictConfig, dataset: Dataset) -> Path:
         "test_images_labelled_otherwise_by_half_precision": int((after != before).sum()),
     }
 
-    return pretrained.keep(model, "classifier", *facts(config, "classifier", dataset, checkpoint, figures))
+    return pretrained.keep(
+        model, "classifier", *facts(config, "classifier", dataset, checkpoint, figures), place(config)
+    )
+
+
+def place(config: DictConfig) -> Path | None:
+    """Tells where the weights go: the folder of the training, or `None` for the package."""
+
+    return None if config.install else Path(config.folder)
 
 
 def halve(model: Fitted) -> None:

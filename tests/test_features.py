@@ -189,7 +189,10 @@ def test_what_can_not_be_fitted(features, x, message):
         (lambda: UMAP(min_dist=-1), "features.min_dist=-1"),
         (lambda: Autoencoder(components=0), "features.components=0"),
         (lambda: Autoencoder(width=0.5), "features.width=0.5"),
-        (lambda: Autoencoder(pretrained="no"), "features.pretrained='no': use true, false or auto"),
+        (
+            lambda: Autoencoder(pretrained="no"),
+            "features.pretrained='no': use true, false, auto, or the path of a .safetensors",
+        ),
         (lambda: Autoencoder(epochs=0), "features.epochs=0"),
         (lambda: Autoencoder(batch=1), "features.batch=1"),
         (lambda: Autoencoder(minutes=0), "features.minutes=0"),
@@ -270,9 +273,11 @@ def test_autoencoder_from_a_file_needs_but_its_own_shape(tmp_path):
 def test_auto_takes_pretrained_weights_where_there_are_some(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     fitted = replace(SMALL).fit(DIGITS[:50], seed=0)
-    pretrained.keep(fitted, "autoencoder", "digits", (1, 8, 8), {"settings": {"components": 3, "width": 2}})
+    error = float((fitted.decode(fitted.transform(DIGITS)) - DIGITS).square().mean())
+    info = {"settings": {"components": 3, "width": 2}, "figures": {"test_mean_squared_error": error}}
+    path = pretrained.keep(fitted, "autoencoder", "digits", (1, 8, 8), info)
 
-    for setting in ("auto", True):
+    for setting in ("auto", True, str(path)):
         features = replace(SMALL, pretrained=setting).fit(DIGITS[50:60], seed=1)
         assert torch.equal(features.transform(DIGITS), fitted.transform(DIGITS))
     features = replace(SMALL, pretrained="auto", components=2).fit(DIGITS[50:90], seed=1)  # none of this size
@@ -281,6 +286,23 @@ def test_auto_takes_pretrained_weights_where_there_are_some(tmp_path, monkeypatc
     assert torch.equal(features.transform(IMAGES), replace(SMALL).fit(IMAGES, seed=0).transform(IMAGES))
     features = replace(SMALL, pretrained=False).fit(DIGITS[50:90], seed=1)
     assert not torch.allclose(features.transform(DIGITS), fitted.transform(DIGITS))
+
+
+def test_auto_takes_no_weights_of_other_images_of_the_same_size(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    trained = Autoencoder(components=3, width=4, pretrained=False, epochs=12, rate=1e-2)
+    fitted = replace(trained).fit(DIGITS, seed=0)
+    error = float((fitted.decode(fitted.transform(DIGITS)) - DIGITS).square().mean())
+    info = {"settings": {"components": 3, "width": 4}, "figures": {"test_mean_squared_error": error}}
+    pretrained.keep(fitted, "autoencoder", "digits", (1, 8, 8), info)
+    inverted = 1 - DIGITS[:50]
+
+    features = replace(trained, pretrained="auto", epochs=1).fit(inverted, seed=1)
+    assert "digits reconstructs these images with a mean squared error of" in caplog.text
+    own = replace(trained, epochs=1).fit(inverted, seed=1)
+    assert torch.equal(features.transform(inverted), own.transform(inverted))
+    features = replace(trained, pretrained=True).fit(inverted, seed=1)
+    assert torch.equal(features.transform(inverted), fitted.transform(inverted))
 
 
 def test_automatic_features_go_by_the_data():

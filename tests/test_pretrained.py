@@ -63,6 +63,24 @@ def test_what_does_not_describe_weights_is_refused(folder, notes):
         pretrained.find("thing")
 
 
+def test_the_setting_is_checked_at_once(tmp_path):
+    for value in (True, False, "auto"):
+        pretrained.check_choice("some.pretrained", value)
+    with pytest.raises(ValueError, match=r"^some.pretrained='maybe': use true, false, auto, or the path of a"):
+        pretrained.check_choice("some.pretrained", "maybe")
+    path = tmp_path / "no.safetensors"
+    with pytest.raises(FileNotFoundError, match=f"^some.pretrained={path}: there is no such file"):
+        pretrained.check_choice("some.pretrained", str(path))
+
+
+def test_weights_are_kept_in_another_folder(folder, tmp_path):
+    path = pretrained.keep(PCA(2).fit(X, seed=0), "thing", "mine", (1, 2, 2), {}, tmp_path / "other")
+
+    assert path == tmp_path / "other" / "mine_thing.safetensors"
+    assert pretrained.read(path).dataset == "mine"
+    assert pretrained.find("thing") is None
+
+
 SHIPPED = sorted(pretrained.FOLDER.glob("*.json"))
 
 

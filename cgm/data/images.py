@@ -277,6 +277,11 @@ def _read_cifar10_binary(folder: Path, names: Sequence[str]) -> tuple[np.ndarray
 def _read_npz(path: Path, names: tuple[str, str], optional: bool = False) -> tuple[np.ndarray, np.ndarray] | None:
     """Reads images, as (N, C, H, W), and labels; `None` if the file has neither and need not have them."""
 
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            single = file.read(6) == b"\x93NUMPY"
+        what = "a single array (.npy)" if single else "not a file of arrays (.npz), or a damaged one"
+        raise ValueError(f"{path}: {what}; write one by numpy.savez_compressed(path, {names[0]}=..., {names[1]}=...)")
     try:
         with np.load(path, allow_pickle=False) as file:
             there = list(file.files)
@@ -288,7 +293,6 @@ def _read_npz(path: Path, names: tuple[str, str], optional: bool = False) -> tup
             x, y = (file[name] for name in names)
         return _check_arrays(x, y, *names)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, TypeError, NotImplementedError) as error:
-        # A file that is one array, or none at all, is no archive to enter or to ask for names
         raise ValueError(f"{path}: not a file of arrays (.npz), or a damaged one ({error})") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -305,13 +309,22 @@ def _check_arrays(x: np.ndarray, y: np.ndarray, images: str, labels: str) -> tup
         raise ValueError(
             f"{images!r} has shape {x.shape}, expected (N, H, W), (N, H, W, C) or (N, C, H, W), with 1 or 3 colours C"
         )
-    if x.dtype != np.uint8 and not (np.issubdtype(x.dtype, np.floating) and x.min() >= 0 and x.max() <= 1):
-        raise ValueError(f"{images!r} holds {x.dtype}, expected uint8, or floating-point numbers from 0 to 1")
-    if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
+    wanted = "expected uint8, or floating-point numbers from 0 to 1"
+    if x.dtype != np.uint8:
+        if not np.issubdtype(x.dtype, np.floating):
+            raise ValueError(f"{images!r} holds {x.dtype}, {wanted}")
+        bad = int((~np.isfinite(x)).sum())
+        if bad:
+            raise ValueError(f"{images!r} holds {bad} values that are NaN or infinite, {wanted}")
+        if x.min() < 0 or x.max() > 1:
+            raise ValueError(f"{images!r} holds values from {x.min():g} to {x.max():g}, {wanted}")
+    if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
         raise ValueError(
             f"{labels!r} holds {y.dtype} of shape {y.shape}, expected a whole number from 0 for each of the "
             f"{len(x)} images"
         )
+    if y.min() < 0:
+        raise ValueError(f"{labels!r} holds {y.min()}, expected the classes' numbers from 0 on")
 
     return x, y
 

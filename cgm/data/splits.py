@@ -39,6 +39,11 @@ def hold_out(y: np.ndarray, test_share: float, seed: int) -> tuple[np.ndarray, n
         (16, 4, 2)
     """
 
+    classes, rows = np.unique(y, return_counts=True)
+    if rows.min() < 2:
+        raise ValueError(
+            f"class {classes[rows.argmin()]} has one row only: a share of each class is held out, so each needs two"
+        )
     state = np.random.SeedSequence(seed, spawn_key=(HOLD_OUT,)).generate_state(1)
 
     try:

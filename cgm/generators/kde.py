@@ -65,7 +65,8 @@ class KDE(Generator):
         x = points.double().numpy()
 
         units = Units.of(x)
-        density = KernelDensity(bandwidth=self.bandwidth).fit(units.reduced(x))
+        # only drawn from: its tree, which takes minutes for thousands of dimensions, need have no more than a root
+        density = KernelDensity(bandwidth=self.bandwidth, leaf_size=len(x)).fit(units.reduced(x))
         z = density.sample(n, random_state=random_state(seed))
 
         return torch.from_numpy(units.restored(z)).to(points.dtype)

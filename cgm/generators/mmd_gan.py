@@ -4,6 +4,7 @@ import logging
 import math
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -41,7 +42,8 @@ class MMDGAN(Generator):
 
     Arguments:
         pretrained: Whether to use weights that come with cgm: `True`, `False`, `"auto"` for yes if there are some
-            for images of this size, or the path of a file of weights.
+            for images of this size (but images of another kind are refused, since training takes an hour), or the
+            path of a file of weights.
         channels: Channels of the outermost hidden layers; each layer further in has twice as many.
         latent: The number of dimensions of a code.
         steps: Steps of the generator; if `None`, 800 for images of up to 16 × 16 pixels, 10,000 for larger ones.
@@ -110,8 +112,9 @@ class MMDGAN(Generator):
             raise ValueError(f"generator.ema={self.ema}: use a number of steps from 1")
         if self.normalisation not in ("none", "spectral"):
             raise ValueError(f"generator.normalisation={self.normalisation!r}: use none or spectral")
-        if not isinstance(self.pretrained, bool | str):
-            raise ValueError(f"generator.pretrained={self.pretrained!r}: use true, false, auto or a path")
+        pretrained.check_choice("generator.pretrained", self.pretrained)
+        if self.checkpoint is not None and Path(self.checkpoint).is_file():
+            raise ValueError(f"generator.checkpoint={self.checkpoint}: is a file, expected a folder")
 
     def steps_for(self, image: tuple[int, ...]) -> int:
         """Tells the number of steps for images of shape (C, H, W)."""
@@ -129,6 +132,12 @@ class MMDGAN(Generator):
         if weights is not None:
             self.state = {**state_of(weights, tuple(x.shape[1:])), "images": x[:0]}
             log.info("generator: an MMD-GAN trained on %s, %s", weights.dataset, weights.path)
+            if self.checkpoint is not None:
+                log.warning(
+                    "generator.checkpoint=%s is not used: the weights are trained already; use "
+                    "generator.pretrained=false to train",
+                    self.checkpoint,
+                )
             self._compare(x, seed)
             return self
 
@@ -181,17 +190,18 @@ class MMDGAN(Generator):
         return images
 
     def _compare(self, x: Tensor, seed: int) -> None:
-        """Warns if pretrained weights make other images than those of the fit: their size alone says little."""
+        """Tells if pretrained weights make other images than those of the fit: their size alone says little."""
 
         kid = KID(x.float(), torch.Generator().manual_seed(0))
         distance = float(kid(self.sample(kid.size, seed).float()).mean())
         if distance > UNLIKE:
-            log.warning(
-                "the pretrained MMD-GAN makes images unlike those of the dataset (KID %.3g, expected below %g); "
-                "use generator.pretrained=false to train one",
-                distance,
-                UNLIKE,
+            unlike = (
+                f"the pretrained MMD-GAN makes images unlike those of the dataset (KID {distance:.3g}, expected below "
+                f"{UNLIKE:g}); use generator.pretrained=false to train one"
             )
+            if self.pretrained == "auto":
+                raise ValueError(f"generator.pretrained=auto: {unlike}, or generator.pretrained=true to take it anyway")
+            log.warning(unlike)
 
     def _weights(self, image: tuple[int, ...]) -> Weights | None:
         """Finds the weights to use for images of shape (C, H, W), if any."""

@@ -28,6 +28,21 @@ class Weights:
     info: dict[str, Any]
 
 
+def check_choice(name: str, value: bool | str) -> None:
+    """Refuses a setting `pretrained` that is neither true, false, auto nor the path of a file of weights.
+
+    Raises:
+        ValueError: If it is something else.
+        FileNotFoundError: If it is the path of no file.
+    """
+
+    if not (isinstance(value, bool) or value == "auto"):
+        if not isinstance(value, str) or Path(value).suffix != ".safetensors":
+            raise ValueError(f"{name}={value!r}: use true, false, auto, or the path of a .safetensors file of weights")
+        if not Path(value).is_file():
+            raise FileNotFoundError(f"{name}={value}: there is no such file")
+
+
 def find(what: str, shape: Sequence[int] | None = None, dataset: str | None = None) -> Weights | None:
     r"""Finds weights by what was trained, and the shape of the images, the name of the dataset, or both.
 
@@ -69,7 +84,9 @@ def read(path: str | Path) -> Weights:
     path = Path(path)
     notes = path.with_suffix(".json")
     if not notes.is_file():
-        raise FileNotFoundError(f"pretrained={path}: there is no {notes.name} beside it, or no such file")
+        raise FileNotFoundError(
+            f"pretrained={path}: there is no {notes.name} beside it; experiments/pretrain.py writes both"
+        )
     info = _describe(notes)
     found = _checksum(path) if path.is_file() else "of no file"
     if found != info["sha256"]:
@@ -96,8 +113,10 @@ def get(what: str, shape: Sequence[int] | None = None, dataset: str | None = Non
     return weights
 
 
-def keep(fitted: Fitted, what: str, dataset: str, shape: Sequence[int], info: dict[str, Any]) -> Path:
-    r"""Writes what has been trained to where `find` looks, with a checksum beside it.
+def keep(
+    fitted: Fitted, what: str, dataset: str, shape: Sequence[int], info: dict[str, Any], folder: Path | None = None
+) -> Path:
+    r"""Writes what has been trained, with a checksum beside it.
 
     Arguments:
         fitted: What has been trained.
@@ -105,12 +124,13 @@ def keep(fitted: Fitted, what: str, dataset: str, shape: Sequence[int], info: di
         dataset: The name of the dataset on which it was trained.
         shape: The shape $(C, H, W)$ of the images.
         info: What else to write down: settings, figures.
+        folder: Where to; if `None`, where `find` looks, in place of what is there.
 
     Returns:
         The file of the weights.
     """
 
-    path = FOLDER / f"{dataset}_{what}.safetensors"
+    path = (folder or FOLDER) / f"{dataset}_{what}.safetensors"
     fitted.save(path)
     notes = {"dataset": dataset, "image": list(shape), "sha256": _checksum(path), **info}
     write_whole(path.with_suffix(".json"), (json.dumps(notes, indent=2, ensure_ascii=False) + "\n").encode())

@@ -297,19 +297,20 @@ def test_own_arrays_without_a_test_part(tmp_path):
         ({"images": COLOUR[0, 0], "labels": LABELS}, r"'images' has shape \(32, 3\)"),
         ({"images": np.zeros((20, 4, 5, 6)), "labels": LABELS}, r"'images' has shape \(20, 4, 5, 6\)"),
         ({"images": COLOUR[:0], "labels": LABELS[:0]}, r"'images' has shape \(0, 3, 32, 32\)"),
-        ({"images": COLOUR.astype(float), "labels": LABELS}, "'images' holds float64, expected uint8"),
+        ({"images": COLOUR.astype(float), "labels": LABELS}, "'images' holds values from 0 to 25[0-9], expected uint8"),
         ({"images": COLOUR.astype(int), "labels": LABELS}, "'images' holds int64, expected uint8"),
-        ({"images": COLOUR * np.nan, "labels": LABELS}, "'images' holds float64"),
+        ({"images": COLOUR * np.nan, "labels": LABELS}, "'images' holds 61440 values that are NaN or infinite"),
         ({"images": COLOUR, "labels": LABELS[:9]}, r"'labels' holds int64 of shape \(9,\)"),
         ({"images": COLOUR, "labels": LABELS + 0.5}, "'labels' holds float64"),
-        ({"images": COLOUR, "labels": LABELS - 1}, "'labels' holds int64 of shape"),
+        ({"images": COLOUR, "labels": LABELS - 1}, "'labels' holds -1, expected the classes' numbers from 0 on"),
         ({"images": COLOUR, "labels": LABELS + 1}, "no image has the label 0"),
         ({"images": COLOUR, "labels": LABELS, "test_images": COLOUR[:, 1:], "test_labels": LABELS}, "but test_images"),
         (
             {"images": COLOUR, "labels": LABELS, "test_images": COLOUR, "test_labels": LABELS + 1},
             "a test label is 10, but labels run from 0 to 9",
         ),
-        ({"images": COLOUR, "labels": np.arange(20)}, r"dataset.test_share=0.2: won't do for 20 rows"),
+        ({"images": COLOUR, "labels": np.arange(20)}, "class 0 has one row only: .* each needs two"),
+        ({"images": COLOUR, "labels": np.arange(20) // 2}, "dataset.test_share=0.2: won't do for 20 rows"),
     ],
 )
 def test_bad_own_arrays(tmp_path, arrays, message):
@@ -331,7 +332,8 @@ def test_damaged_own_arrays(tmp_path, damage):
     else:
         path.write_bytes(damage(path.read_bytes()))
 
-    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: not a file of arrays"):
+    what = "a single array" if damage is None else "not a file of arrays"
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: {what}"):
         ImageArrays(str(path)).load(None, seed=0)
 
 

@@ -283,7 +283,7 @@ def test_bad_images(x, message):
         ({"ema": 0.5}, "generator.ema=0.5: use a number of steps from 1"),
         ({"gradient_penalty": float("nan")}, "generator.gradient_penalty=nan: use a non-negative number"),
         ({"normalisation": "batch"}, "generator.normalisation='batch': use none or spectral"),
-        ({"pretrained": None}, "generator.pretrained=None: use true, false, auto or a path"),
+        ({"pretrained": None}, "generator.pretrained=None: use true, false, auto, or the path of a .safetensors"),
     ],
 )
 def test_bad_settings(settings, message):
@@ -492,8 +492,19 @@ def test_pretrained_on_other_images(shipped, caplog):
     with caplog.at_level(logging.WARNING, "cgm"):
         MMDGAN().fit(gan.sample(300, seed=2), seed=0)
         assert not caplog.text
-        MMDGAN().fit(1 - digits(), seed=0)
+        with pytest.raises(ValueError, match=r"^generator.pretrained=auto: .* images unlike those of the dataset"):
+            MMDGAN().fit(1 - digits(), seed=0)
+        MMDGAN(pretrained=True).fit(1 - digits(), seed=0)
     assert "makes images unlike those of the dataset" in caplog.text
+
+
+def test_a_checkpoint_that_is_of_no_use_is_told(shipped, caplog, tmp_path):
+    gan, path = shipped
+
+    MMDGAN(checkpoint=str(tmp_path)).fit(gan.sample(300, seed=2), seed=0)
+    assert f"generator.checkpoint={tmp_path} is not used" in caplog.text
+    with pytest.raises(ValueError, match=f"^generator.checkpoint={path}: is a file, expected a folder"):
+        MMDGAN(checkpoint=str(path))
 
 
 def test_sizes_without_weights(shipped):
