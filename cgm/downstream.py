@@ -158,6 +158,9 @@ class SVM(Task):
         gamma: The factor of the squared distance in the kernel. `"scale"`: $1 / (d \, \text{var}(x))$ of the
             training points. `"auto"`: $1 / d$. Or a number.
         n_jobs: How many machines are trained at once. As many as PyTorch has threads, if `None`.
+        test: The real points that a party's machines are tested on. `"held_out"`: those that no party has, the
+            same for all parties. `"others"`: those of all other parties. Then a party is spared its own classes,
+            so that accuracies of parties with different data are not of the same test.
 
     Raises:
         ValueError: If a setting makes no sense.
@@ -173,6 +176,7 @@ class SVM(Task):
     C: float = 1.0
     gamma: float | str = "scale"
     n_jobs: int | None = None
+    test: str = "held_out"
 
     def __post_init__(self) -> None:
         """Refuses settings that make no sense."""
@@ -187,6 +191,8 @@ class SVM(Task):
             raise ValueError(f"downstream.gamma={self.gamma}: must be 'scale', 'auto' or a positive number")
         if self.n_jobs is not None and self.n_jobs < 1:
             raise ValueError(f"downstream.n_jobs={self.n_jobs}: must be at least 1, or null for all cores")
+        if self.test not in ("held_out", "others"):
+            raise ValueError(f"downstream.test={self.test}: must be 'held_out' or 'others'")
 
     def evaluate(
         self,
@@ -194,16 +200,16 @@ class SVM(Task):
         rewards: Sequence[tuple[int, float, Tensor, Tensor]],
         test: Labelled,
     ) -> list[dict]:
-        r"""Trains a machine on each $D_i$ and each $D_i \cup G_i$, and tests them on held-out real points.
+        r"""Trains a machine on each $D_i$ and each $D_i \cup G_i$, and tests them on real points that it has not seen.
 
         Arguments and result are those of `Task.evaluate`. An accuracy is `None` where the training points are
-        all of one class.
+        all of one class, or where a single party has no others to be tested on.
 
         Raises:
             ValueError: If points have no class, widths differ, or a reward names a party that there is not.
         """
 
-        test_x, test_y = _arrays(*test, "downstream: test points")
+        held_out = _arrays(*test, "downstream: test points")
         width = test[0].shape[1:]
         before = [_arrays(x, y, f"downstream: party {i + 1}", width) for i, (x, y) in enumerate(parties)]
         after = []
@@ -218,14 +224,18 @@ class SVM(Task):
             reward = _arrays(x, y, f"downstream: reward of party {party + 1}, beta={beta:g}", width)
             after.append(tuple(np.concatenate(pair) for pair in zip(before[party], reward, strict=True)))
 
-        def accuracy(training: tuple[NDArray, NDArray]) -> tuple[float | None, str | None]:
-            return self._accuracy(*training, test_x, test_y)
+        tests = [held_out if self.test == "held_out" else _others(before, i) for i in range(len(before))]
+        whose = [*range(len(before)), *(party for party, *_ in rewards)]
 
-        sets = {id(training): training for training in before + after}  # a party without a reward has one for all betas
+        def accuracy(training: tuple[NDArray, NDArray], party: int) -> tuple[float | None, str | None]:
+            return self._accuracy(*training, *tests[party])
+
+        # a party without a reward has one set for all betas
+        sets = {id(training): (training, party) for training, party in zip(before + after, whose, strict=True)}
         results = {}
         threads = self.n_jobs or torch.get_num_threads()  # threads will do: libsvm runs without Python's lock
         with ThreadPoolExecutor(threads) as pool, progress(len(sets), "downstream task") as bar:
-            for key, result in zip(sets, pool.map(accuracy, sets.values()), strict=True):
+            for key, result in zip(sets, pool.map(accuracy, *zip(*sets.values(), strict=True)), strict=True):
                 results[key] = result
                 bar.update()
 
@@ -243,6 +253,8 @@ class SVM(Task):
 
         if (y == y[0]).all():
             return None, f"all {len(y)} training points are of class {y[0]}, an SVC needs two classes"
+        if len(test_x) == 0:
+            return None, "there are no other parties, whose points downstream.test=others needs"
         gamma = self.gamma
         if isinstance(gamma, str):
             gamma = 1 / (x.shape[1] * (x.var() if gamma == "scale" and x.var() > 0 else 1.0))
@@ -293,6 +305,14 @@ def _entry(party: int, beta: float, accuracy: float | None, before: float | None
         "accuracy_before": before,
         "reason": reason,
     }
+
+
+def _others(parties: Sequence[tuple[NDArray, NDArray]], party: int) -> tuple[NDArray, NDArray]:
+    """Puts together the points of all parties but one, of shape (M, d), and their classes."""
+
+    x, y = parties[party]
+    rest = [(x[:0], y[:0]), *parties[:party], *parties[party + 1 :]]
+    return tuple(np.concatenate(part) for part in zip(*rest, strict=True))
 
 
 def _flat(x: Tensor) -> NDArray:

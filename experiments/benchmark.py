@@ -45,6 +45,7 @@ from cgm.data import CreditRatings, EqualDisjoint
 from cgm.files import write_whole
 from cgm.generators import TrueMixture
 from cgm.kernels import Kernel, SquaredExponential, fit_lengthscale
+from cgm.memory import peak_memory
 from cgm.mmd import block_sums, cross_sums
 from cgm.progress import progress
 from cgm.record import plain, versions
@@ -612,19 +613,6 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
 
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
-
-
-def peak_memory() -> float:
-    """Tells the greatest resident memory of this process so far, in MiB."""
-
-    status = Path("/proc/self/status")
-    if status.is_file():  # of this program alone; the system's other count begins with that of the parent
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> float | None:
