@@ -559,9 +559,7 @@ class Estimated(Valuation):
             cross_sums(kernel, self.points, x) * (size / len(x)) for x, size in zip(blocks, self.sizes, strict=True)
         ]
         self.sums = torch.stack(sums, 1)
-        rows = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)])
-        self._a = rows.sum(1)
-        self._b = (rows + rows.T) / 2
+        self._add_up()
 
 
 def targets(valuation: Valuation, share: float) -> Tensor:
