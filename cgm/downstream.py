@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from torch import Tensor
@@ -20,6 +22,7 @@ from .classifier import Classifier
 from .progress import progress
 
 Labelled = tuple[Tensor, Tensor]  # points (N, d) and their classes (N)
+TILE = 2_000_000  # values of the SVM's kernel at a time, 16 MB
 
 
 def label_synthetic(x: Tensor, y: Tensor, synthetic: Tensor, n_neighbors: int = 5) -> Tensor:
@@ -155,6 +158,9 @@ class SVM(Task):
         gamma: The factor of the squared distance in the kernel. `"scale"`: $1 / (d \, \text{var}(x))$ of the
             training points. `"auto"`: $1 / d$. Or a number.
         n_jobs: How many machines are trained at once. As many as PyTorch has threads, if `None`.
+        test: The real points that a party's machines are tested on. `"held_out"`: those that no party has, the
+            same for all parties. `"others"`: those of all other parties. Then a party is spared its own classes,
+            so that accuracies of parties with different data are not of the same test.
 
     Raises:
         ValueError: If a setting makes no sense.
@@ -170,6 +176,7 @@ class SVM(Task):
     C: float = 1.0
     gamma: float | str = "scale"
     n_jobs: int | None = None
+    test: str = "held_out"
 
     def __post_init__(self) -> None:
         """Refuses settings that make no sense."""
@@ -184,6 +191,8 @@ class SVM(Task):
             raise ValueError(f"downstream.gamma={self.gamma}: must be 'scale', 'auto' or a positive number")
         if self.n_jobs is not None and self.n_jobs < 1:
             raise ValueError(f"downstream.n_jobs={self.n_jobs}: must be at least 1, or null for all cores")
+        if self.test not in ("held_out", "others"):
+            raise ValueError(f"downstream.test={self.test}: must be 'held_out' or 'others'")
 
     def evaluate(
         self,
@@ -191,16 +200,16 @@ class SVM(Task):
         rewards: Sequence[tuple[int, float, Tensor, Tensor]],
         test: Labelled,
     ) -> list[dict]:
-        r"""Trains a machine on each $D_i$ and each $D_i \cup G_i$, and tests them on held-out real points.
+        r"""Trains a machine on each $D_i$ and each $D_i \cup G_i$, and tests them on real points that it has not seen.
 
         Arguments and result are those of `Task.evaluate`. An accuracy is `None` where the training points are
-        all of one class.
+        all of one class, or where a single party has no others to be tested on.
 
         Raises:
             ValueError: If points have no class, widths differ, or a reward names a party that there is not.
         """
 
-        test_x, test_y = _arrays(*test, "downstream: test points")
+        held_out = _arrays(*test, "downstream: test points")
         width = test[0].shape[1:]
         before = [_arrays(x, y, f"downstream: party {i + 1}", width) for i, (x, y) in enumerate(parties)]
         after = []
@@ -215,22 +224,27 @@ class SVM(Task):
             reward = _arrays(x, y, f"downstream: reward of party {party + 1}, beta={beta:g}", width)
             after.append(tuple(np.concatenate(pair) for pair in zip(before[party], reward, strict=True)))
 
-        def accuracy(training: tuple[NDArray, NDArray]) -> tuple[float | None, str | None]:
-            return self._accuracy(*training, test_x, test_y)
+        tests = [held_out if self.test == "held_out" else _others(before, i) for i in range(len(before))]
+        whose = [*range(len(before)), *(party for party, *_ in rewards)]
 
-        results = []
+        def accuracy(training: tuple[NDArray, NDArray], party: int) -> tuple[float | None, str | None]:
+            return self._accuracy(*training, *tests[party])
+
+        # a party without a reward has one set for all betas
+        sets = {id(training): (training, party) for training, party in zip(before + after, whose, strict=True)}
+        results = {}
         threads = self.n_jobs or torch.get_num_threads()  # threads will do: libsvm runs without Python's lock
-        with ThreadPoolExecutor(threads) as pool, progress(len(before + after), "downstream task") as bar:
-            for result in pool.map(accuracy, before + after):
-                results.append(result)
+        with ThreadPoolExecutor(threads) as pool, progress(len(sets), "downstream task") as bar:
+            for key, result in zip(sets, pool.map(accuracy, *zip(*sets.values(), strict=True)), strict=True):
+                results[key] = result
                 bar.update()
 
         entries = []
-        for (party, beta, _, _), (after, reason) in zip(rewards, results[len(parties) :], strict=True):
-            before, reason_before = results[party]
-            reasons = {"accuracy": reason, "accuracy_before": reason_before}
+        for (party, beta, _, _), training in zip(rewards, after, strict=True):
+            (with_reward, reason), (without, reason_without) = results[id(training)], results[id(before[party])]
+            reasons = {"accuracy": reason, "accuracy_before": reason_without}
             why = "; ".join(f"{name}: {text}" for name, text in reasons.items() if text is not None)
-            entries.append(_entry(party, beta, after, before, why or None))
+            entries.append(_entry(party, beta, with_reward, without, why or None))
 
         return entries
 
@@ -239,7 +253,48 @@ class SVM(Task):
 
         if (y == y[0]).all():
             return None, f"all {len(y)} training points are of class {y[0]}, an SVC needs two classes"
-        return float(SVC(C=self.C, gamma=self.gamma).fit(x, y).score(test_x, test_y)), None
+        if len(test_x) == 0:
+            return None, "there are no other parties, whose points downstream.test=others needs"
+        gamma = self.gamma
+        if isinstance(gamma, str):
+            gamma = 1 / (x.shape[1] * (x.var() if gamma == "scale" and x.var() > 0 else 1.0))
+        machine = SVC(C=self.C, gamma=gamma).fit(x, y)
+        return float((predict(machine, test_x) == test_y).mean()), None
+
+
+def predict(machine: SVC, x: NDArray) -> NDArray:
+    r"""Predicts classes as `machine.predict` does, which calls the kernel for one pair of points at a time.
+
+    Each pair of classes $a < b$ has a machine of its own, $f(x) = \sum_s w_s k(x, s) + w_0$ over the support vectors
+    $s$ of either class, that votes for $a$ if $f(x) > 0$ and else for $b$. Most votes win; the first class does, of
+    several.
+
+    Arguments:
+        machine: A fitted SVC, with an RBF kernel and a number for `gamma`.
+        x: Points, of shape $(M, d)$.
+
+    References:
+        LIBSVM: A library for support vector machines (Chang & Lin, 2011), Sec. 4.1 and 7
+    """
+
+    m, ends = len(machine.classes_), np.concatenate([[0], np.cumsum(machine.n_support_)])
+    pairs = list(combinations(range(m), 2))
+    weights = np.zeros((len(machine.support_vectors_), len(pairs)))  # (support vectors, pairs of classes)
+    for p, (a, b) in enumerate(pairs):
+        of_a, of_b = slice(ends[a], ends[a + 1]), slice(ends[b], ends[b + 1])
+        weights[of_a, p], weights[of_b, p] = machine.dual_coef_[b - 1, of_a], machine.dual_coef_[a, of_b]
+    sign = -1 if m == 2 else 1  # scikit-learn turns the signs of a single machine round
+
+    predicted = []
+    for rows in np.array_split(x, -(-len(x) * len(weights) // TILE)):
+        f = rbf_kernel(rows, machine.support_vectors_, gamma=machine.gamma) @ weights + machine.intercept_
+        votes = np.zeros((len(rows), m))
+        for p, (a, b) in enumerate(pairs):
+            votes[:, a] += sign * f[:, p] > 0
+            votes[:, b] += sign * f[:, p] <= 0
+        predicted.append(votes.argmax(1))
+
+    return machine.classes_[np.concatenate(predicted)]
 
 
 def _entry(party: int, beta: float, accuracy: float | None, before: float | None, reason: str | None) -> dict:
@@ -250,6 +305,14 @@ def _entry(party: int, beta: float, accuracy: float | None, before: float | None
         "accuracy_before": before,
         "reason": reason,
     }
+
+
+def _others(parties: Sequence[tuple[NDArray, NDArray]], party: int) -> tuple[NDArray, NDArray]:
+    """Puts together the points of all parties but one, of shape (M, d), and their classes."""
+
+    x, y = parties[party]
+    rest = [(x[:0], y[:0]), *parties[:party], *parties[party + 1 :]]
+    return tuple(np.concatenate(part) for part in zip(*rest, strict=True))
 
 
 def _flat(x: Tensor) -> NDArray:

@@ -26,6 +26,7 @@ from .features import Automatic, Features
 from .fitted import digest
 from .generators import KDE, Generator
 from .kernels import Kernel, SquaredExponential, resolve_lengthscale
+from .memory import forget_peak, peak_memory
 from .metrics import by_beta, measure
 from .mmd import check_precision
 from .pool import Pool, draw_pool
@@ -148,6 +149,7 @@ class Experiment:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "result.json").unlink(missing_ok=True)  # an earlier run's, which is no longer whole from here on
         clock = Clock()
+        forget_peak()
 
         with clock("data"):
             dataset = self.dataset.load(self.data_dir, self.seed)
@@ -252,7 +254,8 @@ class Experiment:
         if self.figures:
             with clock("figures"):
                 self._draw(folder, plain(result), pool, chains, parties, labels)
-        result |= {"settings": self, "seconds": clock.seconds, "versions": versions()}
+        spent = {"seconds": clock.seconds, "memory": {"peak_mib": peak_memory()}}
+        result |= {"settings": self, **spent, "versions": versions()}
         record = Record(plain(result), table, rewards_of(chains), pool.points)
         record.save(folder)
 

@@ -3,6 +3,7 @@ import math
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -10,6 +11,7 @@ from omegaconf import OmegaConf
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
+from cgm import downstream
 from cgm.classifier import Classifier
 from cgm.downstream import SVM, NoTask, Task, label_synthetic
 
@@ -80,6 +82,25 @@ def test_svm_does_not_depend_on_jobs(task) -> None:
     assert SVM(n_jobs=1).evaluate(*task) == SVM(n_jobs=3).evaluate(*task) == SVM().evaluate(*task)
 
 
+def test_svm_tested_on_the_other_parties(digits) -> None:
+    x, y = digits
+    parties = [(x[a:b], y[a:b]) for a, b in ((0, 100), (100, 250), (250, 300))]
+    rewards = [(2, 1.0, x[300:400], y[300:400]), (0, 1.0, x[300:350], y[300:350])]
+    result = SVM(test="others").evaluate(parties, rewards, (x[:2], y[:2]))
+    for (party, _, more_x, more_y), entry in zip(rewards, result, strict=True):
+        (own_x, own_y), others = parties[party], [p for i, p in enumerate(parties) if i != party]
+        for name, machine in (
+            ("accuracy_before", SVC().fit(own_x, own_y)),
+            ("accuracy", SVC().fit(torch.cat([own_x, more_x]), torch.cat([own_y, more_y]))),
+        ):
+            right = sum(int((machine.predict(px) == py.numpy()).sum()) for px, py in others)
+            assert entry[name] == right / sum(len(py) for _, py in others)
+
+    alone = SVM(test="others").evaluate(parties[:1], rewards[1:], (x[:2], y[:2]))[0]
+    assert alone["accuracy"] is None
+    assert "no other parties" in alone["reason"]
+
+
 def test_one_class_has_no_accuracy(task) -> None:
     _, _, test = task
     x = test[0][:4]
@@ -129,6 +150,7 @@ def test_who_labels_synthetic_images() -> None:
         ({"gamma": -1.0}, r"downstream\.gamma=-1\.0"),
         ({"n_neighbors": 0}, r"downstream\.n_neighbors=0"),
         ({"n_jobs": 0}, r"downstream\.n_jobs=0"),
+        ({"test": "all"}, r"downstream\.test=all: must be 'held_out' or 'others'"),
     ],
 )
 def test_settings_refused(settings: dict, message: str) -> None:
@@ -160,3 +182,17 @@ def test_yaml_builds_the_default(name: str, built: Task) -> None:
     config = OmegaConf.load(CONF / f"{name}.yaml")
     assert instantiate(config) == built
     assert set(config) == {"_target_", *vars(built)}  # every setting is in sight
+
+
+@pytest.mark.parametrize(("classes", "d", "n"), [(2, 1, 40), (2, 8, 300), (3, 2, 300), (5, 4, 400), (10, 8, 500)])
+def test_predicts_as_scikit_learn_does(classes, d, n, monkeypatch):
+    monkeypatch.setattr(downstream, "TILE", 5000)  # so that there are several, the last of them ragged
+    rng = np.random.default_rng(classes)
+    y = rng.permutation(np.arange(n) % classes) * 3 + 1
+    x = rng.normal(size=(n, d)) + 0.2 * y[:, None]
+    machine = SVC(C=2.0, gamma=0.7).fit(x, y)
+    points = x[rng.integers(n, size=701)] + 0.3 * rng.normal(size=(701, d))
+
+    predicted = downstream.predict(machine, points)
+    assert predicted.tolist() == machine.predict(points).tolist()
+    assert len(set(predicted.tolist())) == classes

@@ -62,7 +62,7 @@ def make(parties: int = 3, betas: tuple = (1, INF), **settings) -> Experiment:
 def lasting(record: Record) -> dict:
     """Takes what must not change from one run to the next."""
 
-    return {key: value for key, value in record.result.items() if key not in ("seconds", "versions")}
+    return {key: value for key, value in record.result.items() if key not in ("seconds", "memory", "versions")}
 
 
 def entry(record: Record, party: int, beta: float) -> dict:
@@ -167,6 +167,7 @@ def test_record_holds_all_that_the_design_names(record):
         "warnings",
         "settings",
         "seconds",
+        "memory",
         "versions",
     }
     assert set(r["kernel"]) == {"name", "lengthscale", "least", "greatest", "nonnegative", "monotone"}
@@ -200,6 +201,7 @@ def test_record_holds_all_that_the_design_names(record):
     stations = "data features generator pool lengthscale valuation shapley scheme sampling labels metrics downstream"
     assert set(r["seconds"]) == {*stations.split(), "figures"}
     assert all(seconds >= 0 for seconds in r["seconds"].values())
+    assert r["memory"]["peak_mib"] > 100  # PyTorch alone takes as much
 
 
 def test_result_is_strict_json(record, folder):
