@@ -52,7 +52,8 @@ def run(config: DictConfig) -> float | None:
     try:
         if progress:
             progress.mark(job.job.num, "running")
-        state, objective = resume(config, folder, overrides)
+        check_extras(job.runtime.choices)
+        state, objective = resume(config, folder, overrides, threads_of(config))
     except Exception as error:
         write_error(folder, overrides, error)
         if not in_sweep:
@@ -68,13 +69,14 @@ def run(config: DictConfig) -> float | None:
     return objective
 
 
-def resume(config: DictConfig, folder: Path, overrides: Sequence[str]) -> tuple[str, float | None]:
-    """Runs a job or skips it, and gives `"done"` or `"skipped"` and its objective."""
+def resume(
+    config: DictConfig, folder: Path, overrides: Sequence[str], threads: int | None = None
+) -> tuple[str, float | None]:
+    """Runs a job, by so many threads, or skips it, and gives `"done"` or `"skipped"` and its objective."""
 
     configuration = settings_of(config, overrides)
     (folder / "error.json").unlink(missing_ok=True)
-    check_extras(HydraConfig.get().runtime.choices)
-    force, objective, threads = config.get("force", False), config.get("objective"), threads_of(config)
+    force, objective = config.get("force", False), config.get("objective")
     if not isinstance(force, bool):
         raise ValueError(f"force={force}: expected true or false")
     if objective is not None:
