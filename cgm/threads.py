@@ -27,15 +27,16 @@ def limited(threads: int | None) -> Iterator[None]:
         yield
         return
 
-    before = numba.get_num_threads(), torch.get_num_threads()
-    with threadpool_limits(threads):
-        try:
+    before = torch.get_num_threads()
+    numba_before = numba.get_num_threads()  # second: when numba starts its threads, it sets torch's to as many
+    try:
+        with threadpool_limits(threads):
             numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-            torch.set_num_threads(threads)  # after numba, which sets torch's to the number of cores when it starts
+            torch.set_num_threads(threads)
             yield
-        finally:
-            numba.set_num_threads(before[0])
-            torch.set_num_threads(before[1])
+    finally:
+        numba.set_num_threads(numba_before)
+        torch.set_num_threads(before)  # last: the libraries that threadpoolctl sets are those of torch, too
 
 
 @contextmanager

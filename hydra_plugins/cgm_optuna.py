@@ -122,7 +122,7 @@ class OptunaSweeper(Sweeper):
 def distribution(override: Override) -> BaseDistribution:
     """Makes of an override what Optuna draws from.
 
-    An interval between whole numbers holds whole numbers, one with the tag `log` is drawn from evenly in the logarithm.
+    `int(interval(1, 9))` holds whole numbers; an interval with the tag `log` is drawn from evenly in the logarithm.
     Choices and ranges are categories, in no order.
     """
 

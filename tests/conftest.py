@@ -1,7 +1,9 @@
 """What all tests share."""
 
+import logging
 import os
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+import cgm.__main__ as program
 
 settings.register_profile("cgm", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("cgm")
@@ -38,3 +42,23 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("CGM_DATA is not set: no folder of real data")
     return Path(folder)
+
+
+@pytest.fixture
+def cgm(monkeypatch, tmp_path, capsys):
+    """Runs the command line with some arguments, in an empty folder, and gives what it prints."""
+
+    root, logger = logging.getLogger(), logging.getLogger("cgm")
+    before = root.handlers[:], root.level, logger.level
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+
+    def run(*args: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["cgm", *args])
+        program.main()
+        return capsys.readouterr().out
+
+    yield run
+    for handler in set(root.handlers) - set(before[0]):
+        handler.close()
+    root.handlers, root.level, logger.level = before
