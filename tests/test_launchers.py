@@ -119,7 +119,9 @@ def test_a_missing_package_is_told_with_the_extra_that_brings_it(choice, monkeyp
 
 
 def test_threads_are_limited_and_as_before_afterwards():
-    torch.mm(torch.ones(2, 2), torch.ones(2, 2))
+    threads = torch.get_num_threads()
+    numba.get_num_threads()  # starts numba's threads, which sets torch's
+    torch.set_num_threads(threads)
     before = torch.get_num_threads(), numba.get_num_threads(), threadpool_info()
     with limited(1):
         assert (torch.get_num_threads(), numba.get_num_threads()) == (1, 1)
