@@ -8,6 +8,13 @@ Metrics are negated here, as in the paper: higher is better.
 Setting = tuple[str, str]  # dataset and split
 Number = tuple[float, float | None]  # mean and standard error
 
+SIZES = {  # points of each party, and |G|
+    "credit_ratings": (1000, 100_000),
+    "credit_card": (5000, 100_000),
+    "mnist": (5000, 100_000),
+    "cifar10": (5000, 100_000),
+}
+
 # of α with each metric: mean and standard error over β = 1, 2, 4, 8 (Fig. 2)
 ALPHA: dict[Setting, dict[str, Number]] = {
     ("credit_ratings", "equal_disjoint"): {

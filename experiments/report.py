@@ -41,7 +41,6 @@ METRICS = {
 }
 INCENTIVES = ("R1", "R2", "R3", "R4", "R5", "R6")
 PAPERS = tuple(NAMES)[:4]  # the datasets of the paper
-FULL = (100_000, {1000})  # |G| and the points of each party, for credit ratings to the digit
 NONE = "–"
 BAR, SEEDS = "#56B4E9", "#0072B2"
 
@@ -160,7 +159,7 @@ def _panel(axes: Axes, results: Sequence[Result], theirs: Mapping[str, Number]) 
         if mean is not None:
             axes.barh(row, mean, height=0.6, color=BAR, zorder=1)
             if over_seeds is not None:
-                axes.errorbar(mean, row, xerr=over_seeds, color=SEEDS, linewidth=4, zorder=2)
+                axes.errorbar(mean, row - 0.17, xerr=over_seeds, color=SEEDS, linewidth=4, zorder=2)
             if over_betas is not None:
                 axes.errorbar(mean, row, xerr=over_betas, color=plots.INK, linewidth=1, capsize=3, zorder=3)
         elif results:
@@ -168,7 +167,7 @@ def _panel(axes: Axes, results: Sequence[Result], theirs: Mapping[str, Number]) 
         if metric in theirs:
             value, error = theirs[metric]
             style = {"color": plots.TARGET, "marker": "D", "markersize": 4, "linewidth": 1, "zorder": 4}
-            axes.errorbar(value, row, xerr=error, **style)
+            axes.errorbar(value, row + 0.17, xerr=error, **style)
 
 
 def _head(runs: Records) -> list[str]:
@@ -305,7 +304,7 @@ def _beside(
                 told = NONE if difference is None else _signed(difference)
                 if difference is not None and abs(difference) > published.LARGE:
                     told = f"**{told}**"
-                    remark = published.REMARKS.get((table, dataset, split, metric), "the reason is not known.")
+                    remark = _remark(table, dataset, split, metric, groups[dataset, split])
                     what = f"{NAMES.get(dataset, dataset)}, {SPLITS[split]}, {METRICS[metric]}"
                     large.append(f"- {what}: {remark}")
                 row += [_number(mean, *errors), NONE if number is None else _number(*number), told]
@@ -315,6 +314,15 @@ def _beside(
     if large:
         parts += ["Large differences:\n\n" + "\n".join(large)]
     return parts
+
+
+def _remark(table: str, dataset: str, split: str, metric: str, results: Sequence[Result]) -> str:
+    """Says why a number differs from the published one, as far as it is known."""
+
+    points, size = published.SIZES[dataset]
+    if any(r["synthetic_size"] < size or set(r["points_per_party"]) != {points} for r in results):
+        return f"not of the paper's size, |G| = {size:,} and {points:,} points a party."
+    return published.REMARKS.get((table, dataset, split, metric), "the reason is not known.")
 
 
 def _contributions(groups: Groups) -> list[str]:
@@ -382,15 +390,17 @@ def _incentives(groups: Groups) -> list[str]:
 def _credit_ratings(groups: Groups) -> list[str]:
     """Compares credit ratings of the paper's own points, at full size, to the digit."""
 
-    group = groups.get(("credit_ratings", "equal_disjoint"), [])
+    theirs = published.CREDIT_RATINGS
+    points, size = published.SIZES["credit_ratings"]
     group = [
         r
-        for r in group
-        if r["settings"]["dataset"].get("reference") and (r["synthetic_size"], set(r["points_per_party"])) == FULL
+        for r in groups.get(("credit_ratings", "equal_disjoint"), [])
+        if r["settings"]["dataset"].get("reference")
+        and (r["points_per_party"], r["synthetic_size"]) == ([points] * len(theirs["α"]), size)
     ]
     if not group:
         return []
-    first, theirs = group[0], published.CREDIT_RATINGS
+    first = group[0]
     pairs: list[tuple[str, float, float, int]] = [
         ("length-scale", first["kernel"]["lengthscale"], theirs["length-scale"], 10),
         ("v*", first["scheme"]["v_star"], theirs["v*"], 6),
@@ -408,6 +418,8 @@ def _credit_ratings(groups: Groups) -> list[str]:
     for beta, counts in published.CREDIT_RATINGS_SIZES.items():
         for i, count in enumerate(counts):
             own = [s["size"] for r in group for s in r["sampling"] if (s["party"], float(s["beta"])) == (i, beta)]
+            if not own:
+                continue  # another β was asked for
             spread = f" ± {np.std(own, ddof=1):.0f}" if len(own) > 1 else ""
             difference = f"{fmean(own) / count - 1:+.1%}".replace("-", "−")
             sizes.append([str(beta), str(i + 1), f"{fmean(own):.0f}{spread}", str(count), difference])
