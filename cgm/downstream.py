@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from torch import Tensor
@@ -20,6 +22,7 @@ from .classifier import Classifier
 from .progress import progress
 
 Labelled = tuple[Tensor, Tensor]  # points (N, d) and their classes (N)
+TILE = 2_000_000  # values of the SVM's kernel at a time, 16 MB
 
 
 def label_synthetic(x: Tensor, y: Tensor, synthetic: Tensor, n_neighbors: int = 5) -> Tensor:
@@ -227,19 +230,21 @@ class SVM(Task):
         def accuracy(training: tuple[NDArray, NDArray], party: int) -> tuple[float | None, str | None]:
             return self._accuracy(*training, *tests[party])
 
-        results = []
+        # a party without a reward has one set for all betas
+        sets = {id(training): (training, party) for training, party in zip(before + after, whose, strict=True)}
+        results = {}
         threads = self.n_jobs or torch.get_num_threads()  # threads will do: libsvm runs without Python's lock
-        with ThreadPoolExecutor(threads) as pool, progress(len(before + after), "downstream task") as bar:
-            for result in pool.map(accuracy, before + after, whose):
-                results.append(result)
+        with ThreadPoolExecutor(threads) as pool, progress(len(sets), "downstream task") as bar:
+            for key, result in zip(sets, pool.map(accuracy, *zip(*sets.values(), strict=True)), strict=True):
+                results[key] = result
                 bar.update()
 
         entries = []
-        for (party, beta, _, _), (after, reason) in zip(rewards, results[len(parties) :], strict=True):
-            before, reason_before = results[party]
-            reasons = {"accuracy": reason, "accuracy_before": reason_before}
+        for (party, beta, _, _), training in zip(rewards, after, strict=True):
+            (with_reward, reason), (without, reason_without) = results[id(training)], results[id(before[party])]
+            reasons = {"accuracy": reason, "accuracy_before": reason_without}
             why = "; ".join(f"{name}: {text}" for name, text in reasons.items() if text is not None)
-            entries.append(_entry(party, beta, after, before, why or None))
+            entries.append(_entry(party, beta, with_reward, without, why or None))
 
         return entries
 
@@ -250,7 +255,46 @@ class SVM(Task):
             return None, f"all {len(y)} training points are of class {y[0]}, an SVC needs two classes"
         if len(test_x) == 0:
             return None, "there are no other parties, whose points downstream.test=others needs"
-        return float(SVC(C=self.C, gamma=self.gamma).fit(x, y).score(test_x, test_y)), None
+        gamma = self.gamma
+        if isinstance(gamma, str):
+            gamma = 1 / (x.shape[1] * (x.var() if gamma == "scale" and x.var() > 0 else 1.0))
+        machine = SVC(C=self.C, gamma=gamma).fit(x, y)
+        return float((predict(machine, test_x) == test_y).mean()), None
+
+
+def predict(machine: SVC, x: NDArray) -> NDArray:
+    r"""Predicts classes as `machine.predict` does, which calls the kernel for one pair of points at a time.
+
+    Each pair of classes $a < b$ has a machine of its own, $f(x) = \sum_s w_s k(x, s) + w_0$ over the support vectors
+    $s$ of either class, that votes for $a$ if $f(x) > 0$ and else for $b$. Most votes win; the first class does, of
+    several.
+
+    Arguments:
+        machine: A fitted SVC, with an RBF kernel and a number for `gamma`.
+        x: Points, of shape $(M, d)$.
+
+    References:
+        LIBSVM: A library for support vector machines (Chang & Lin, 2011), Sec. 4.1 and 7
+    """
+
+    m, ends = len(machine.classes_), np.concatenate([[0], np.cumsum(machine.n_support_)])
+    pairs = list(combinations(range(m), 2))
+    weights = np.zeros((len(machine.support_vectors_), len(pairs)))  # (support vectors, pairs of classes)
+    for p, (a, b) in enumerate(pairs):
+        of_a, of_b = slice(ends[a], ends[a + 1]), slice(ends[b], ends[b + 1])
+        weights[of_a, p], weights[of_b, p] = machine.dual_coef_[b - 1, of_a], machine.dual_coef_[a, of_b]
+    sign = -1 if m == 2 else 1  # scikit-learn turns the signs of a single machine round
+
+    predicted = []
+    for rows in np.array_split(x, -(-len(x) * len(weights) // TILE)):
+        f = rbf_kernel(rows, machine.support_vectors_, gamma=machine.gamma) @ weights + machine.intercept_
+        votes = np.zeros((len(rows), m))
+        for p, (a, b) in enumerate(pairs):
+            votes[:, a] += sign * f[:, p] > 0
+            votes[:, b] += sign * f[:, p] <= 0
+        predicted.append(votes.argmax(1))
+
+    return machine.classes_[np.concatenate(predicted)]
 
 
 def _entry(party: int, beta: float, accuracy: float | None, before: float | None, reason: str | None) -> dict:

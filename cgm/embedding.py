@@ -101,7 +101,8 @@ def reward_embedding(
     columns = min(len(betas), 4)
     rows = -(-len(betas) // columns)
     side = 3.6 if images else 2.9  # inches: a thumbnail of 28 × 28 pixels gets some 50 × 50 at 200 dpi
-    figure = Figure(figsize=(max(4.6, side * columns + 0.4), (side + 0.05) * rows + 1.1), layout="constrained")
+    figure = Figure(figsize=(max(4.6, side * columns + 0.4), (side + 0.05) * rows + 1.4), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.1)  # inches: two lines of title, or of legend, touch the panels otherwise
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in panels.flat[len(betas) :]:
         axes.remove()

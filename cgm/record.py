@@ -24,7 +24,7 @@ from .files import write_whole
 from .sampling import Chain
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "umap-learn")
-NUMERICS = 1  # raised when a change of cgm or its weights changes a run's numbers: sweeps run anew what is of another
+NUMERICS = 2  # raised when a change of cgm or its weights changes a run's numbers: sweeps run anew what is of another
 COLUMNS = ["party", "beta", "metric", "value"]  # of metrics.csv
 
 

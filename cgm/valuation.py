@@ -62,6 +62,11 @@ class Valuation:
             kernel, self.points, self.sizes, precision, exact=len(self.points) - len(synthetic)
         )
 
+        self._add_up()
+
+    def _add_up(self) -> None:
+        """Adds the block sums of each block's points up."""
+
         rows = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)]).cpu()  # (n + 1, n + 1)
         self._a = rows.sum(1)
         self._b = (rows + rows.T) / 2  # equal but for rounding; the mean makes it exactly symmetric

@@ -32,9 +32,8 @@ import hydra
 import numpy as np
 import peers
 import torch
+from benchmark_report import GROWING, growth_figure, tables
 from hydra.errors import InstantiationException
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 from omegaconf import DictConfig, OmegaConf
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -42,7 +41,6 @@ from torch import Tensor
 from cgm import plots
 from cgm.__main__ import explain
 from cgm.checks import check_whole
-from cgm.collect import markdown_table
 from cgm.data import CreditRatings, EqualDisjoint
 from cgm.files import write_whole
 from cgm.generators import TrueMixture
@@ -60,27 +58,6 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 FOLDERS = {"full": "outputs/paper/benchmark", "small": "outputs/benchmark"}
 BETAS = (1.0, 2.0, 4.0, 8.0)
 PACKAGES = ("numba", "pykeops", "shapiq", "pyDVL")  # beside those whose versions a record tells
-AXES = {  # what grows, and what it is called
-    "synthetic": "|G|",
-    "t": "t, by the parties' points",
-    "parties": "n, with as many points in all",
-    "dimensions": "d",
-    "chains": "chains",
-}
-GROWING = {
-    "pass_seconds": "kernel pass, s",
-    "pass_cpu_seconds": "kernel pass, CPU s",
-    "point_ms": "sampling, ms per point",
-    "point_cpu_ms": "sampling, CPU ms per point",
-    "sampling_seconds": "sampling, s",
-    "mebibytes": "peak memory, MiB",
-}
-PANELS = {  # rows of the figure: wall time, and processor time where there is any
-    "kernel pass, s": ("pass_seconds", "pass_cpu_seconds"),
-    "sampling, ms per point": ("point_ms", "point_cpu_ms"),
-    "peak memory, MiB": ("mebibytes",),
-}
-
 SIZES: dict[str, dict[str, Any]] = {
     "full": {
         "kernel_sums": [(20_000, 2), (20_000, 8)],  # t, d
@@ -582,9 +559,7 @@ class Estimated(Valuation):
             cross_sums(kernel, self.points, x) * (size / len(x)) for x, size in zip(blocks, self.sizes, strict=True)
         ]
         self.sums = torch.stack(sums, 1)
-        rows = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)])
-        self._a = rows.sum(1)
-        self._b = (rows + rows.T) / 2
+        self._add_up()
 
 
 def targets(valuation: Valuation, share: float) -> Tensor:
@@ -650,189 +625,6 @@ def exponent(x: Sequence[float], y: Sequence[float]) -> float | None:
     if len(pairs) < 2:
         return None
     return float(np.polyfit(*zip(*pairs, strict=True), 1)[0])
-
-
-# Tables and figure
-
-
-NOTES = {
-    "kernel_sums": "Sums of the squared exponential kernel of each of t points with all t points. All ways deliver "
-    "sums of t² kernel values; cgm computes t² / 2 of them, since k(x, x') = k(x', x), and the peers t². They get "
-    "points in float32, and cgm in float64: it chooses its own arithmetic by size, but in the row that says float64. "
-    "`exponentials` are t² / 2 powers of two in float32 that never leave the cache, and nothing else: what binds.",
-    "lengthscale": "The search for the length-scale beside the pass over the kernel, for simulated credit ratings.",
-    "sampling": "Time for each accepted point: 5 parties, β = 1, 2, 4, 8, until each of these 20 chains has gone half "
-    "the way from v(D_i) to v(D_i ∪ G). The loop keeps the sums a and u, and computes one row of the kernel for a "
-    "point; its chains run side by side, one on each core, or one after the other, with each operation on all cores. "
-    "The authors' way computes the kernel of every candidate with S and T anew; one step is measured. Sums over G are "
-    "estimated from some of its points, since the time doesn't depend on what they are.",
-    "shapley": "Of games with parties of 2 to 40 points. For pyDVL, the seconds that a standard error of 1 % of the "
-    "largest φ would take are extrapolated from fewer permutations by the square root law; cgm's are measured.",
-    "runs": "Whole runs of `cgm`: seconds and share of each station.",
-    "growth": "Each curve changes one thing; where nothing else is said there are |G| = {synthetic:,} points, "
-    "{parties} parties of {points}, d = {dimensions}, {chains} chains. Memory is the peak of a process of its own, "
-    "less that of one that has everything loaded. Exponents: least squares of logarithms, on the greater half of each "
-    "axis.",
-}
-
-
-def tables(result: Mapping[str, Any]) -> str:
-    """Writes the numbers of a result as Markdown."""
-
-    host = result["machine"]
-    packages = ", ".join(f"{name} {number}" for name, number in host["versions"].items())
-    lines = [
-        "# How fast cgm is\n",
-        f"{host['processor']}, {host['cores']} cores, {host['gibibytes']:g} GiB of memory, {host['system']}. "
-        f"{packages}.\n",
-        "Written by `experiments/benchmark.py`. Medians over rounds, least to greatest in brackets; the ways of a "
-        "comparison take turns, and a ratio is the median of the ratios within each round. Where the machine has "
-        "something else to do, processor time (CPU, of all cores together) says more than wall time.\n",
-    ]
-    for part, found in result["parts"].items():
-        settings = found["settings"]
-        note = NOTES[part].format(**found["start"]) if part == "growth" else NOTES[part]
-        lines += [f"## {TITLES[part]}\n", f"{note} Cores used: {settings['threads']}.\n"]
-        if "comparisons" in found:
-            lines.append(comparison_table(found["comparisons"]))
-        elif part == "runs":
-            lines.append(run_table(found["runs"]))
-        else:
-            lines += [growth_tables(found), "\n![Growth](growth.png)"]
-        lines.append("")
-
-    return "\n".join(lines)
-
-
-TITLES = {
-    "kernel_sums": "Kernel sums",
-    "lengthscale": "Length-scale",
-    "sampling": "Weighted sampling",
-    "shapley": "Shapley values",
-    "runs": "Whole runs",
-    "growth": "Growth",
-}
-
-
-def comparison_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
-    """Writes a table of comparisons, a row for each way."""
-
-    rates = any("computed_per_second" in way for c in comparisons for way in c["ways"].values())
-    head = ["", "way", "time", "CPU time", "time / first", "CPU time / first", "rounds"]
-    head += ["10⁹ computed / s", "10⁹ delivered / s"] if rates else []
-    rows = []
-    for c in comparisons:
-        scale, unit = (1000, "ms per point") if c["unit"] == "point" else (1, "s")
-        for way, found in c["ways"].items():
-            cells = [c["name"], way]
-            cells += [f"{cell(found[clock], scale)} {unit}" for clock in ("wall", "cpu")]
-            cells += [cell(found[clock]["ratio"]) for clock in ("wall", "cpu")]
-            cells.append(str(len(found["wall"]["rounds"])))
-            if rates:
-                cells += [f"{found[f'{what}_per_second'] / 1e9:.3g}" for what in ("computed", "delivered")]
-            rows.append(cells)
-        for way, why in c["not_measured"].items():
-            rows.append([c["name"], way, f"not measured: {why}", *["–"] * (len(head) - 3)])
-
-    return markdown_table(head, rows)
-
-
-def cell(found: Mapping[str, float | None], scale: float = 1) -> str:
-    """Writes a median with the least and the greatest value."""
-
-    if found["median"] is None:
-        return "–"
-    median, least, greatest = (number(scale * found[key]) for key in ("median", "least", "greatest"))
-    return f"{median} ({least} to {greatest})"
-
-
-def number(x: float) -> str:
-    """Writes a number with three digits that count."""
-
-    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
-
-
-def run_table(found: Sequence[Mapping[str, Any]]) -> str:
-    """Writes a table of the stations of runs, a column for each run."""
-
-    names = list(dict.fromkeys(station for run in found for station in run["seconds"]))
-    totals = [sum(run["seconds"].values()) for run in found]
-
-    def share(run: Mapping[str, Any], name: str, total: float) -> str:
-        seconds = run["seconds"].get(name)
-        return "–" if seconds is None else f"{seconds:.1f} s ({seconds / total:.0%})"
-
-    rows = [[name, *(share(run, name, total) for run, total in zip(found, totals, strict=True))] for name in names]
-    rows.append(["all stations", *(f"{t:.1f} s" for t in totals)])
-    for label, key, unit in (
-        ("whole process", "wall", "s"),
-        ("whole process, CPU", "cpu", "s"),
-        ("peak memory", "mebibytes", "MiB"),
-    ):
-        rows.append([label, *(f"{number(run[key])} {unit}" if key in run else "not measured" for run in found)])
-    rows.append(["t", *(f"{run['t']:,}" for run in found)])
-    rows.append(["accepted points", *(f"{run['accepted']:,}" for run in found)])
-
-    return markdown_table(["", *(f"{run['dataset']}, {run['split']}, seed {run['seed']}" for run in found)], rows)
-
-
-def growth_tables(found: Mapping[str, Any]) -> str:
-    """Writes a table of exponents, and one of all measurements."""
-
-    exponents = [
-        [AXES[axis], *("–" if p is None else f"{p:.2f}" for p in fitted.values())]
-        for axis, fitted in found["exponents"].items()
-    ]
-    rows = [
-        [AXES[axis], f"{row[axis]:,}", f"{row['t']:,}", *(number(row[key]) for key in GROWING), f"{row['accepted']:,}"]
-        for axis, measured in found["axes"].items()
-        for row in measured
-    ]
-    parts = [
-        "Exponents:\n",
-        markdown_table(["", *GROWING.values()], exponents),
-        "\nMeasurements:\n",
-        markdown_table(["", "value", "t", *GROWING.values(), "points"], rows),
-    ]
-    return "\n".join(parts)
-
-
-def growth_figure(found: Mapping[str, Any]) -> Figure:
-    """Draws the growth curves: a column for what grows, a row for what is measured."""
-
-    figure = Figure(figsize=(2.4 * len(found["axes"]), 2.1 * len(PANELS)), layout="constrained")
-    panels = figure.subplots(len(PANELS), len(found["axes"]), sharex="col", sharey="row", squeeze=False)
-    for row, (label, keys) in zip(panels, PANELS.items(), strict=True):
-        row[0].set_ylabel(label)
-        for axes, (axis, measured) in zip(row, found["axes"].items(), strict=True):
-            for key, style in zip(keys, ("o-", "s:"), strict=False):
-                x, y = [case[axis] for case in measured], [case[key] for case in measured]
-                axes.plot(
-                    x, y, style, color=plots.INK, markersize=4, linewidth=1, label="CPU" if "cpu" in key else "wall"
-                )
-            axes.set(xscale="log", yscale="log")
-            axes.grid(color=plots.BACKGROUND, linewidth=0.5)
-            axes.set_axisbelow(True)
-            p = found["exponents"][axis][keys[0]]
-            if p is not None:
-                axes.set_title(f"exponent {p:.2f}", fontsize="small")
-    for axes, (axis, measured) in zip(panels[-1], found["axes"].items(), strict=True):
-        axes.set_xlabel(AXES[axis])
-        values = [case[axis] for case in measured]
-        axes.set_xticks(values, [short(value) for value in values], fontsize="x-small")
-        axes.xaxis.set_minor_locator(NullLocator())
-    panels[0, 0].legend(frameon=False, fontsize="small")
-
-    return figure
-
-
-def short(x: int) -> str:
-    """Writes a size as on a scale: 300, 10k, 1M."""
-
-    for unit, name in ((10**6, "M"), (1000, "k")):
-        if x >= unit:
-            return f"{x / unit:.3g}{name}"
-    return str(x)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "experiments"))  # a benchmark's child processes look there, too
 
 import benchmark as script  # noqa: E402
+import benchmark_report as report  # noqa: E402
 import peers  # noqa: E402
 
 RUN = ["experiment=debug", "split.points_per_party=20", "synthetic_size=300", "kernel.lengthscale=1"]
@@ -194,7 +195,7 @@ def test_a_peer_that_is_missing_or_fails_is_named():
         "b": "no_such_package_anywhere cannot be imported",
         "c": "failed with RuntimeError",
     }
-    assert "| x | b | not measured: no_such_package_anywhere cannot be imported |" in script.comparison_table([found])
+    assert "| x | b | not measured: no_such_package_anywhere cannot be imported |" in report.comparison_table([found])
 
     with pytest.raises(RuntimeError):  # cgm itself must not fail
         script.compare("x", "call", {"c": fine}, {"c": failing}, settings)
@@ -224,17 +225,17 @@ def test_growth_measures_what_it_says():
         [{"synthetic": 200, "points": 20, "parties": 3, "dimensions": 2, "chains": 6}], threads, repeats=1, seed=0
     )
     assert row["t"] == 260
-    assert set(script.GROWING) < set(row)
+    assert set(report.GROWING) < set(row)
     assert row["point_ms"] == pytest.approx(1000 * row["sampling_seconds"] / row["accepted"])
 
 
 def test_the_figure_shows_every_axis():
-    rows = [dict.fromkeys(script.GROWING, k) | dict.fromkeys(script.AXES, k) for k in (1, 10)]
-    exponents = dict.fromkeys(script.AXES, dict.fromkeys(script.GROWING, 1.0))
-    figure = script.growth_figure({"axes": dict.fromkeys(script.AXES, rows), "exponents": exponents})
+    rows = [dict.fromkeys(report.GROWING, k) | dict.fromkeys(report.AXES, k) for k in (1, 10)]
+    exponents = dict.fromkeys(report.AXES, dict.fromkeys(report.GROWING, 1.0))
+    figure = report.growth_figure({"axes": dict.fromkeys(report.AXES, rows), "exponents": exponents})
     assert len(figure.axes) == 3 * 5
-    assert [axes.get_xlabel() for axes in figure.axes[-5:]] == list(script.AXES.values())
-    assert [script.short(x) for x in (30, 2560, 74_000, 10**6)] == ["30", "2.56k", "74k", "1M"]
+    assert [axes.get_xlabel() for axes in figure.axes[-5:]] == list(report.AXES.values())
+    assert [report.short(x) for x in (30, 2560, 74_000, 10**6)] == ["30", "2.56k", "74k", "1M"]
 
 
 def test_a_run_tells_its_stations():

@@ -3,6 +3,7 @@ import math
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -10,6 +11,7 @@ from omegaconf import OmegaConf
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
+from cgm import downstream
 from cgm.classifier import Classifier
 from cgm.downstream import SVM, NoTask, Task, label_synthetic
 
@@ -180,3 +182,17 @@ def test_yaml_builds_the_default(name: str, built: Task) -> None:
     config = OmegaConf.load(CONF / f"{name}.yaml")
     assert instantiate(config) == built
     assert set(config) == {"_target_", *vars(built)}  # every setting is in sight
+
+
+@pytest.mark.parametrize(("classes", "d", "n"), [(2, 1, 40), (2, 8, 300), (3, 2, 300), (5, 4, 400), (10, 8, 500)])
+def test_predicts_as_scikit_learn_does(classes, d, n, monkeypatch):
+    monkeypatch.setattr(downstream, "TILE", 5000)  # so that there are several, the last of them ragged
+    rng = np.random.default_rng(classes)
+    y = rng.permutation(np.arange(n) % classes) * 3 + 1
+    x = rng.normal(size=(n, d)) + 0.2 * y[:, None]
+    machine = SVC(C=2.0, gamma=0.7).fit(x, y)
+    points = x[rng.integers(n, size=701)] + 0.3 * rng.normal(size=(701, d))
+
+    predicted = downstream.predict(machine, points)
+    assert predicted.tolist() == machine.predict(points).tolist()
+    assert len(set(predicted.tolist())) == classes

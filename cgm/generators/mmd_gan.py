@@ -82,7 +82,7 @@ class MMDGAN(Generator):
     gradient_penalty: float = 1.0
     feature_penalty: float = 1.0
     evaluate_every: int = 250
-    patience: int = 8
+    patience: int = 16
     minutes: float | None = None
     checkpoint: str | None = None
 
@@ -157,7 +157,10 @@ class MMDGAN(Generator):
 
         name = f"images to fit {type(self).__name__} to"
         if isinstance(x, Tensor) and x.dim() != 4:
-            raise ValueError(f"{name}: expected shape (N, C, H, W), got {tuple(x.shape)}")
+            raise ValueError(
+                f"{name}: expected shape (N, C, H, W), got {tuple(x.shape)}; for points that are no images, "
+                "use generator=kde"
+            )
         x = super().check_fit(x)
         low, high = float(x.min()), float(x.max())
         if low < 0 or high > 1:
