@@ -213,6 +213,8 @@ def _state(runs: Records, choices: Mapping[str, Records]) -> list[str]:
             for split in SPLITS
             if (dataset, split) not in runs.groups
         ]
+    if choices and not ("base" in choices and choices["base"].groups):
+        lines.append("- `choices/base`: no complete run that the other choices could be compared with")
     if not lines:
         return []
     return ["## What is missing", "Run `python experiments/reproduce.py` to get it.\n\n" + "\n".join(lines)]
@@ -488,8 +490,8 @@ def _choices(choices: Mapping[str, Records]) -> list[str]:
     why = [f"- {name}: {published.DEFAULTS[name]}." for name in asked if name in published.DEFAULTS]
     return [
         "## Choices that the paper leaves open",
-        f"One choice at a time is made differently, at a smaller size ({sizes}, {points} points a party, "
-        f"{max(map(len, base.values()))} seeds). First, the correlation of α with the SVM's accuracy in the paper's "
+        f"One choice at a time is made differently, at a smaller size ({sizes}, {points} points a party; "
+        f"seeds: {max(map(len, base.values()))}). First, the correlation of α with the SVM's accuracy in the paper's "
         "six settings; an empty place: the choice does not concern this dataset.",
         markdown_table(["", *names], svm),
         "Then Fig. 2's bars, means over the two splits and the datasets that the choice concerns; in brackets, the "
