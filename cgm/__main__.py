@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .collect import check_number, number, read_run
 from .files import write_whole
-from .sweep import Progress, own_settings, settings_of
+from .sweep import Progress, check_extras, own_settings, settings_of, threads_of
 
 log = logging.getLogger("cgm")
 
@@ -52,7 +52,8 @@ def run(config: DictConfig) -> float | None:
     try:
         if progress:
             progress.mark(job.job.num, "running")
-        state, objective = resume(config, folder, overrides)
+        check_extras(job.runtime.choices)
+        state, objective = resume(config, folder, overrides, threads_of(config))
     except Exception as error:
         write_error(folder, overrides, error)
         if not in_sweep:
@@ -68,8 +69,10 @@ def run(config: DictConfig) -> float | None:
     return objective
 
 
-def resume(config: DictConfig, folder: Path, overrides: Sequence[str]) -> tuple[str, float | None]:
-    """Runs a job or skips it, and gives `"done"` or `"skipped"` and its objective."""
+def resume(
+    config: DictConfig, folder: Path, overrides: Sequence[str], threads: int | None = None
+) -> tuple[str, float | None]:
+    """Runs a job, by so many threads, or skips it, and gives `"done"` or `"skipped"` and its objective."""
 
     configuration = settings_of(config, overrides)
     (folder / "error.json").unlink(missing_ok=True)
@@ -80,20 +83,25 @@ def resume(config: DictConfig, folder: Path, overrides: Sequence[str]) -> tuple[
         check_number(str(objective))
     own = own_settings(config, overrides)
     experiment = hydra.utils.instantiate(own, _convert_="all")  # imports torch: late, so that --help is quick
+    logger = hydra.utils.instantiate(config.logger, _convert_="all")
+
+    from .record import plain
+    from .threads import limited
 
     result = None if force else complete(folder, configuration, experiment)
     if result is None:
-        from .record import plain
-
         (folder / "result.json").unlink(missing_ok=True)  # first: what is left must not pass for the new settings'
         write_whole(folder / "configuration.json", json.dumps(plain(configuration), indent=2).encode())
-        record = experiment.run(folder)
+        with limited(threads):
+            record = experiment.run(folder)
         result = record.result
         print(f"\n{record.table()}\n{folder}")
         state = "done"
     else:
         print(f"skipped, for it is complete (force=true runs it anew): {folder}")
         state = "skipped"
+    if state == "done" or not logger.has(folder):
+        logger.write(folder)
 
     return state, None if objective is None else number(result, str(objective))
 

@@ -6,20 +6,25 @@ it, and so register the names of folders, before they know what to run.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
+import importlib.util
 import json
 import logging
 import math
 import re
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
@@ -31,8 +36,61 @@ from .files import write_whole
 
 log = logging.getLogger("cgm")
 
-OF_THE_PROGRAM = ("hydra", "force", "objective")  # sections and settings that a run's numbers do not depend on
+# conf/hydra/launcher fills in configurations of the launchers' own, by the same names; later versions of Hydra take it
+# in their place, which is as good
+warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+
+# sections and settings that a run's numbers do not depend on
+OF_THE_PROGRAM = ("hydra", "force", "objective", "threads", "logger")
 STATES = ("running", "done", "skipped", "failed")
+EXTRAS = {  # the choices of groups that need more than cgm alone: the module, and the extra that brings it
+    "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "sweep"),
+    "hydra/launcher=submitit_local": ("hydra_plugins.hydra_submitit_launcher", "sweep"),
+    "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "sweep"),
+    "hydra/sweeper=optuna": ("optuna", "sweep"),
+    "logger=tensorboard": ("tensorboard", "tensorboard"),
+    "logger=mlflow": ("mlflow", "mlflow"),
+}
+
+
+def check_extras(choices: Mapping[str, str | None]) -> None:
+    """Refuses choices of groups that need a package which is not installed.
+
+    Raises:
+        ValueError: If so; it names the extra of cgm that brings the package.
+    """
+
+    for group, choice in choices.items():
+        module, extra = EXTRAS.get(f"{group}={choice}", (None, None))
+        try:
+            found = module is None or importlib.util.find_spec(module) is not None
+        except ModuleNotFoundError:  # not even the package that it would be in
+            found = False
+        if not found:
+            package = module.rpartition(".")[2]
+            raise ValueError(f"{group}={choice}: {package} is not installed; pip install 'cgm[{extra}]' brings it")
+
+
+def threads_of(config: DictConfig) -> int | None:
+    """Tells how many threads a job may use: `threads`, or what the launcher gives each job; `None` for all cores.
+
+    Raises:
+        ValueError: If `threads` is bad.
+    """
+
+    threads, launcher = config.get("threads"), HydraConfig.get().launcher
+    if threads is not None:
+        if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+            raise ValueError(f"threads={threads}: expected a whole number from 1, or null")
+        return threads
+    if OmegaConf.is_missing(HydraConfig.get().job, "num"):  # a single run has no launcher
+        return None
+    if "n_jobs" in launcher:
+        import joblib  # which the launcher needs, too; it knows what share of the cores is the process's own
+
+        cores = joblib.cpu_count()
+        return max(1, cores // (launcher.n_jobs if launcher.n_jobs > 0 else max(1, cores + 1 + launcher.n_jobs)))
+    return launcher.get("cpus_per_task")
 
 
 def own_settings(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -108,7 +166,7 @@ def sweep_name(_root_: DictConfig) -> str:
 
     cache = OmegaConf.get_cache(_root_)["cgm.sweep"]
     if "name" not in cache:
-        cache["name"] = _name_of(_overrides(_root_))
+        cache["name"] = _name_of(asked_for(_root_))
     return cache["name"]
 
 
@@ -116,7 +174,7 @@ def _name_of(overrides: Sequence[Override]) -> str:
     choices = {}
     for override in overrides:
         key = override.get_key_element()
-        if key.lstrip("+") not in OF_THE_PROGRAM:
+        if re.split("[./]", key.lstrip("+~"))[0] not in OF_THE_PROGRAM:
             choices[key] = _values(override)
     several = {key: values for key, values in choices.items() if len(values) > 1} or choices
     readable = "-".join(
@@ -126,11 +184,11 @@ def _name_of(overrides: Sequence[Override]) -> str:
 
 
 def count_jobs(config: DictConfig) -> int | None:
-    """Counts the jobs of a sweep: the product of its choices, or `None` if the sweeper finds them as it goes."""
+    """Counts the jobs of a sweep: the product of its choices, or the trials of a search; `None` if nobody knows."""
 
     if not config.hydra.sweeper._target_.endswith("BasicSweeper"):
-        return None
-    choices = {override.get_key_element(): override for override in _overrides(config)}
+        return config.hydra.sweeper.get("n_trials")
+    choices = {override.get_key_element(): override for override in asked_for(config)}
     return math.prod(
         len(list(override.sweep_string_iterator())) for override in choices.values() if override.is_discrete_sweep()
     )
@@ -186,6 +244,18 @@ class Progress:
             line += f", about {_duration((time.time() - sweep['begin']) / worked * (sweep['jobs'] - over))} left"
         return line
 
+    def watch(self, seconds: float = 1.0) -> None:
+        """Prints how many jobs are done whenever that changes, until nobody counts any more."""
+
+        told: dict[str, int] = {}
+        with contextlib.suppress(FileNotFoundError):  # the files go when the sweep ends
+            while self.folder.is_dir():
+                counts = self.counts()
+                if counts != told and any(counts.values()):
+                    print(self.line(), flush=True)
+                    told = counts
+                time.sleep(seconds)
+
 
 class Sweep(Callback):
     """Begins to count when a sweep begins; when it ends, writes its table, and exits with status 1 if a job failed."""
@@ -193,7 +263,14 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Is called by Hydra before the first job."""
 
-        Progress(config.hydra.sweep.dir).start(count_jobs(config))
+        try:
+            check_extras(config.hydra.runtime.choices)
+        except ValueError as error:
+            sys.exit(f"cgm: error: {error}")
+        progress = Progress(config.hydra.sweep.dir)
+        progress.start(count_jobs(config))
+        if "submitit" in config.hydra.launcher._target_:  # whose jobs print to files of their own
+            threading.Thread(target=progress.watch, daemon=True).start()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Is called by Hydra after the last job."""
@@ -212,7 +289,7 @@ class Sweep(Callback):
             sys.exit(1)
 
 
-def _overrides(config: DictConfig) -> list[Override]:
+def asked_for(config: DictConfig) -> list[Override]:
     """Parses what a sweep was asked for: by the configuration of the sweeper, and on the command line."""
 
     params = config.hydra.sweeper.get("params") or {}

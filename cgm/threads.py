@@ -6,9 +6,36 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numba
 import torch
+from threadpoolctl import threadpool_limits
 
 Result = TypeVar("Result")
+
+
+@contextmanager
+def limited(threads: int | None) -> Iterator[None]:
+    """Lets torch, numba and the libraries behind numpy and scipy use so many threads at most, in this process.
+
+    Two runs at a time that use all cores each are slower than one after the other: threads wait for one another.
+
+    Arguments:
+        threads: The most threads; nothing is changed if `None`.
+    """
+
+    if threads is None:
+        yield
+        return
+
+    before = numba.get_num_threads(), torch.get_num_threads()
+    with threadpool_limits(threads):
+        try:
+            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+            torch.set_num_threads(threads)  # after numba, which sets torch's to the number of cores when it starts
+            yield
+        finally:
+            numba.set_num_threads(before[0])
+            torch.set_num_threads(before[1])
 
 
 @contextmanager

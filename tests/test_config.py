@@ -20,7 +20,7 @@ from cgm.record import plain
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 PRIMARY = OmegaConf.load(CONF / "config.yaml")
-GROUPS = [next(iter(d)) for d in PRIMARY.defaults if isinstance(d, DictConfig) and "experiment" not in str(d)]
+GROUPS = [next(iter(d)) for d in PRIMARY.defaults if isinstance(d, DictConfig) and "optional" not in str(d)]
 OPTIONS = sorted(f"{group}/{path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 STATED = {"split/shares": "split.matrix=[[0.5,0.5,0,0,0],[0,0,0.5,0.5,0]]", "dataset/npz": "dataset.path=x.npz"}
@@ -33,7 +33,8 @@ DIFFERENT = {
 }
 
 
-PROGRAM = {"force": False, "objective": "correlations.neg_mmd2_unbiased.mean"}  # not of the experiment itself
+# not of the experiment itself
+PROGRAM = {"threads": None, "force": False, "objective": "correlations.neg_mmd2_unbiased.mean"}
 
 
 @functools.cache
@@ -43,6 +44,8 @@ def composed(*overrides: str) -> DictConfig:
     with open_dict(config):
         for setting in PROGRAM:
             del config[setting]
+        if not any(override.startswith("logger") for override in overrides):
+            del config["logger"]
     return config
 
 
@@ -51,13 +54,14 @@ def as_tuple(x):
 
 
 def test_every_folder_is_a_group_of_some_configuration():
-    named = {"experiment"}
+    named = {"experiment", "hydra"}
     for path in CONF.glob("*.yaml"):
         for default in OmegaConf.load(path).defaults:
             if isinstance(default, DictConfig):
                 named |= {key.removeprefix("optional ").removeprefix("override ") for key in default}
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == named
-    assert {"dataset", "split", "generator", "features", "kernel", "scheme", "sampling", "downstream"} == set(GROUPS)
+    of_the_experiment = {"dataset", "split", "generator", "features", "kernel", "scheme", "sampling", "downstream"}
+    assert of_the_experiment | {"logger"} == set(GROUPS)
     assert {path.suffix for path in CONF.rglob("*") if path.is_file()} == {".yaml"}
 
 
@@ -108,7 +112,7 @@ def test_the_configuration_shows_every_setting_of_an_experiment():
     assert set(config) == {field.name for field in dataclasses.fields(cgm.Experiment)}
     assert {setting: PRIMARY[setting] for setting in PROGRAM} == PROGRAM
     stated = {key for key in PRIMARY if key not in ("_target_", "defaults", "hydra", *PROGRAM)}
-    assert stated | set(GROUPS) == set(config)
+    assert stated | set(GROUPS) - {"logger"} == set(config)
     assert not stated & set(GROUPS)
 
 
