@@ -26,9 +26,8 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-figures: $(VENV)/.ready  ## the paper's credit ratings at full size, both splits: a few minutes
-	$(BIN)/cgm experiment=paper_credit_ratings dataset.reference=true hydra.run.dir=outputs/figures/equal_disjoint
-	$(BIN)/cgm experiment=paper_credit_ratings dataset.reference=true split=unequal hydra.run.dir=outputs/figures/unequal
+figures: $(VENV)/.ready  ## the paper's figures and tables at small size, into outputs/reproduction: some minutes
+	$(BIN)/python experiments/reproduce.py size=small 'what=[paper]'
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

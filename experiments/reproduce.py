@@ -20,6 +20,7 @@ from pathlib import Path
 import hydra
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf
+from report import write_report
 
 from cgm.__main__ import CONF, reason, resume, write_error
 from cgm.checks import check_whole
@@ -91,6 +92,7 @@ def main(config: DictConfig) -> None:
         sys.exit(f"reproduce: error: {error}")
     target = Path(folder or FOLDERS[config.size])
     failed = run(jobs, target)
+    print(f"\n{write_report(target)}")
     if failed:
         sys.exit(1)
 
