@@ -515,9 +515,10 @@ def test_the_wheel_holds_the_configuration():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert wheel["packages"] == ["cgm", "hydra_plugins"]
+    assert wheel["only-include"] == ["cgm"]
+    assert wheel["sources"] == {"cgm/plugins": ""}
     assert wheel["force-include"] == {"conf": "cgm/conf"}
-    assert {"cgm", "conf", "hydra_plugins"} <= set(project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
+    assert {"cgm", "conf"} <= set(project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
     assert project["project"]["scripts"] == {"cgm": "cgm.__main__:main"}
     assert project["project"]["version"] == __version__
     assert not (ROOT / "cgm" / "conf").exists()  # it would hide the one that is edited

@@ -1,8 +1,9 @@
 """Lets Hydra search with Optuna: `hydra/sweeper=optuna`.
 
-Hydra accepts a sweeper from the package `hydra_plugins` alone, and imports all that is in there whenever it starts:
-everything that is slow to import, or not always there, is imported when it is used. There is a sweeper of Hydra's own
-for this, but that of Hydra 1.3 wants Optuna 2, of 2022, and ends with the first job that fails.
+Hydra accepts a sweeper from the package `hydra_plugins` alone, which this module is installed to, and imports all that
+is there whenever it starts: everything that is slow to import, or not always there, is imported when it is used. There
+is a sweeper of Hydra's own for this, but that of Hydra 1.3 wants Optuna 2, of 2022, and ends with the first job that
+fails.
 """
 
 from __future__ import annotations
