@@ -17,7 +17,7 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from . import pretrained
-from .checks import check_labels, check_points
+from .checks import check_labels, check_points, check_whole
 from .classifier import Classifier
 from .progress import progress
 
@@ -161,6 +161,9 @@ class SVM(Task):
         test: The real points that a party's machines are tested on. `"held_out"`: those that no party has, the
             same for all parties. `"others"`: those of all other parties. Then a party is spared its own classes,
             so that accuracies of parties with different data are not of the same test.
+        most_points: The most points that a machine is trained on; of more, as many are taken at even distances in
+            their order, so that own points and rewards keep their shares. A machine's time grows as the square of
+            its points, and more. All are taken, if `None`.
 
     Raises:
         ValueError: If a setting makes no sense.
@@ -177,6 +180,7 @@ class SVM(Task):
     gamma: float | str = "scale"
     n_jobs: int | None = None
     test: str = "held_out"
+    most_points: int | None = None
 
     def __post_init__(self) -> None:
         """Refuses settings that make no sense."""
@@ -193,6 +197,8 @@ class SVM(Task):
             raise ValueError(f"downstream.n_jobs={self.n_jobs}: must be at least 1, or null for all cores")
         if self.test not in ("held_out", "others"):
             raise ValueError(f"downstream.test={self.test}: must be 'held_out' or 'others'")
+        if self.most_points is not None:
+            check_whole("downstream.most_points", self.most_points, least=2)
 
     def evaluate(
         self,
@@ -228,7 +234,7 @@ class SVM(Task):
         whose = [*range(len(before)), *(party for party, *_ in rewards)]
 
         def accuracy(training: tuple[NDArray, NDArray], party: int) -> tuple[float | None, str | None]:
-            return self._accuracy(*training, *tests[party])
+            return self._accuracy(*self._some(*training), *tests[party])
 
         # a party without a reward has one set for all betas
         sets = {id(training): (training, party) for training, party in zip(before + after, whose, strict=True)}
@@ -247,6 +253,14 @@ class SVM(Task):
             entries.append(_entry(party, beta, with_reward, without, why or None))
 
         return entries
+
+    def _some(self, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
+        """Takes no more than `most_points` of the training points."""
+
+        if self.most_points is None or len(x) <= self.most_points:
+            return x, y
+        rows = np.linspace(0, len(x) - 1, self.most_points).round().astype(int)
+        return x[rows], y[rows]
 
     def _accuracy(self, x: NDArray, y: NDArray, test_x: NDArray, test_y: NDArray) -> tuple[float | None, str | None]:
         """Returns the accuracy, or else why there is none."""

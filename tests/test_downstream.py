@@ -196,3 +196,19 @@ def test_predicts_as_scikit_learn_does(classes, d, n, monkeypatch):
     predicted = downstream.predict(machine, points)
     assert predicted.tolist() == machine.predict(points).tolist()
     assert len(set(predicted.tolist())) == classes
+
+
+def test_of_many_points_some_are_trained_on(digits):
+    x, y = digits
+    party, test = (x[:300], y[:300]), (x[1000:], y[1000:])
+    reward = (0, 1.0, x[300:900], y[300:900])
+    (every,) = SVM().evaluate([party], [reward], test)
+    (some,) = SVM(most_points=100).evaluate([party], [reward], test)
+
+    for name, points in (("accuracy", 900), ("accuracy_before", 300)):
+        rows = [round(k * (points - 1) / 99) for k in range(100)]
+        assert some[name] == SVC().fit(x[rows].numpy(), y[rows].numpy()).score(x[1000:].numpy(), y[1000:].numpy())
+        assert some[name] < every[name]
+    assert SVM(most_points=900).evaluate([party], [reward], test) == [every]
+    with pytest.raises(ValueError, match=r"downstream\.most_points=1"):
+        SVM(most_points=1)
