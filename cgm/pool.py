@@ -65,7 +65,8 @@ def draw_pool(
             raise ValueError(f"generator: sample({size}, seed) gave {len(points)} points; it must give {size}")
         pool = {"points": points.double()}
         if generator.space == "data" and sample.dim() == 4:
-            pool["images"] = (255 * sample[:SHOWN].clamp(0, 1)).round().to(torch.uint8)
+            shown = sample[:SHOWN].split(1000)
+            pool["images"] = torch.cat([(255 * part.clamp(0, 1)).round().to(torch.uint8) for part in shown])
         if classifier is not None:
             pool["labels"] = classifier.predict(sample)
         return pool

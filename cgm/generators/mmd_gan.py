@@ -130,7 +130,7 @@ class MMDGAN(Generator):
         weights = self._weights(tuple(x.shape[1:]))
 
         if weights is not None:
-            self.state = {**state_of(weights, tuple(x.shape[1:])), "images": x[:0]}
+            self.state = {**state_of(weights, tuple(x.shape[1:])), "images": x.new_empty(0, *x.shape[1:])}
             log.info("generator: an MMD-GAN trained on %s, %s", weights.dataset, weights.path)
             if self.checkpoint is not None:
                 log.warning(
@@ -145,7 +145,7 @@ class MMDGAN(Generator):
         network = training.run()
         self.report = training.report
         self.state = {
-            "images": x[:0],
+            "images": x.new_empty(0, *x.shape[1:]),
             "network": torch.empty(0, self.latent, self.channels),
             "weights": halved(network, training.codes),
         }
