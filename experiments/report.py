@@ -217,7 +217,8 @@ def _state(runs: Records, choices: Mapping[str, Records]) -> list[str]:
         lines.append("- `choices/base`: no complete run that the other choices could be compared with")
     if not lines:
         return []
-    return ["## What is missing", "Run `python experiments/reproduce.py` to get it.\n\n" + "\n".join(lines)]
+    what = "The same command as before goes on with what was cut off; without `datasets` it runs all of them."
+    return ["## What is missing", f"{what}\n\n" + "\n".join(lines)]
 
 
 def _short(groups: Groups) -> list[str]:
@@ -235,7 +236,10 @@ def _short(groups: Groups) -> list[str]:
         means = {key: mean for key, mean in means.items() if mean is not None}
         missed = [f"{', '.join(_setting(key))}: {_signed(mean)}" for key, mean in means.items() if not holds(mean)]
         held = f"{len(means) - len(missed)} of {len(means)} settings"
-        rows.append([claim, held, "; ".join(missed) or NONE])
+        if means:
+            rows.append([claim, held, "; ".join(missed) or NONE])
+    if not rows:
+        return []
     return ["## In short", markdown_table(["the correlation of", "holds in", "but not in"], rows)]
 
 

@@ -204,7 +204,7 @@ class MMDGAN(Generator):
             )
             if self.pretrained == "auto":
                 raise ValueError(f"generator.pretrained=auto: {unlike}, or generator.pretrained=true to take it anyway")
-            log.warning(unlike)
+            log.warning("%s; it is taken all the same, as generator.pretrained=%s says", unlike, self.pretrained)
 
     def _weights(self, image: tuple[int, ...]) -> Weights | None:
         """Finds the weights to use for images of shape (C, H, W), if any."""
