@@ -281,9 +281,15 @@ def _downstream(groups: Groups) -> list[str]:
         [*_setting(key), *(NONE if x is None else f"{x:.3f}" for x in (a, b))]
         for key, a, b in zip(groups, before, after, strict=True)
     ]
+    capped = {
+        NAMES.get(key[0], key[0]): most
+        for key, group in groups.items()
+        if (most := group[0]["settings"]["downstream"].get("most_points")) is not None
+    }
+    note = "".join(f" For {name}, on {most:,} of these points at most, evenly taken." for name, most in capped.items())
     return [
         "## Downstream task: an SVM's accuracy with α",
-        "Each party trains an SVM on D_i ∪ G_i, which is tested on real points that no party has.",
+        f"Each party trains an SVM on D_i ∪ G_i, which is tested on real points that no party has.{note}",
         *_beside(groups, "correlations", ["accuracy"], published.ALPHA, "alpha"),
         "The accuracies themselves, means over parties, β and seeds:",
         markdown_table(["dataset", "split", "trained on D_i", "on D_i ∪ G_i"], rows),
