@@ -31,7 +31,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from .collect import TABLES, canonical, collect
+from .collect import TABLES, canonical, check_number, collect
 from .files import write_whole
 
 log = logging.getLogger("cgm")
@@ -265,6 +265,8 @@ class Sweep(Callback):
 
         try:
             check_extras(config.hydra.runtime.choices)
+            if config.get("objective") is not None:  # no job can have it: refused once, not by each
+                check_number(str(config.objective))
         except ValueError as error:
             sys.exit(f"cgm: error: {error}")
         progress = Progress(config.hydra.sweep.dir)

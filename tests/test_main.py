@@ -351,6 +351,13 @@ def test_what_is_wrong_is_said_in_one_line(cgm, arguments, message):
     assert re.search(message, line), line
 
 
+def test_an_objective_that_no_run_has_is_refused_before_the_first_job(cgm, tmp_path):
+    sweep = tmp_path / "sweep"
+    line = refused(cgm, "seed=0,1", "objective=no_such", f"hydra.sweep.dir={sweep}", flags=("-m",))
+    assert "objective=no_such: expected a column of runs.csv" in line
+    assert not list(sweep.glob("*/error.json"))
+
+
 def test_too_many_points_per_party(cgm):
     line = refused(cgm, "split.majority=0.5", "split.points_per_party=100000")
     assert re.search(r"split\.points_per_party=100000: class \d \(cluster \d\) has 1000 points, but", line), line
