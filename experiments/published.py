@@ -101,10 +101,10 @@ _BIAS = (
     "which G_i is a part of, that the estimator's bias is greater than what it estimates, and their order says little"
 )
 _TESTED = (
-    "of the same sign. Here all parties are tested on the same points, which no party has; there, each on the other "
-    "parties' points, among which its own classes are rare (the choice `test=others` below)"
+    "of the same sign. That the published run tests each party on the other parties' points does not explain it: with the "
+    "choice `test=others` below, the correlation is no nearer to the published one. Its generator, features and labels of "
+    "synthetic points are other ones; which of them matters is not known"
 )
-
 _SHIPS = (
     "here α is greatest for party 5, though it lacks most classes. A quarter of the generator's images look like ships "
     "and nearly a fifth like trucks (`generators/cifar10`), the classes that party 5 has most of and the others least: "
