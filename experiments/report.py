@@ -496,12 +496,13 @@ def _choices(choices: Mapping[str, Records]) -> list[str]:
 
     sizes = _several(f"|G| = {r['synthetic_size']:,}" for r in _all(base))
     points = _several(f"{r['points_per_party'][0]:,}" for r in _all(base))
+    seeds = _several(str(len(group)) for group in base.values())
     asked = dict.fromkeys(name.split("-")[0] for name in groups)
     why = [f"- {name}: {published.DEFAULTS[name]}." for name in asked if name in published.DEFAULTS]
     return [
         "## Choices that the paper leaves open",
         f"One choice at a time is made differently, at a smaller size ({sizes}, {points} points a party; "
-        f"seeds: {max(map(len, base.values()))}). First, the correlation of α with the SVM's accuracy in the paper's "
+        f"seeds, by setting: {seeds}). First, the correlation of α with the SVM's accuracy in the paper's "
         "six settings; an empty place: the choice does not concern this dataset.",
         markdown_table(["", *names], svm),
         "Then Fig. 2's bars, means over the two splits and the datasets that the choice concerns; in brackets, the "
