@@ -199,7 +199,7 @@ def spoil(frame: pd.DataFrame, row: int, column: str, value) -> pd.DataFrame:
         (table().assign(V3=1.1), "column V3 has the same value"),
         (table().assign(Amount=5.0), "dataset.classes=5: every Amount is 5"),
         (table().assign(Amount=np.arange(600) % 3), "dataset.classes=5: .*too many ties"),
-        (table(6), "dataset.test_share=0.2: won't do for 6 rows"),
+        (table(6), "class 0 has one row only: .* needs two"),
     ],
 )
 def test_bad_content(tmp_path, frame, message):
