@@ -305,17 +305,12 @@ class Autoencoder(Features):
     def _weights(self, shape: Sequence[int]) -> Weights | None:
         """Finds weights that come with cgm for images of shape (C, H, W), if they are wanted."""
 
-        if self.pretrained is False:
-            return None
-
-        if self.pretrained is True:
-            return pretrained.get("autoencoder", shape)
-        if self.pretrained != "auto":
-            return pretrained.read(self.pretrained)
-        weights = pretrained.find("autoencoder", shape)
+        weights = pretrained.choose(self.pretrained, "autoencoder", shape)
         sizes = {"components": self.components, "width": self.width}
+        if self.pretrained == "auto" and weights is not None and not sizes.items() <= weights.info["settings"].items():
+            return None  # those of another size are none of these
 
-        return None if weights is None or not sizes.items() <= weights.info["settings"].items() else weights
+        return weights
 
     def _knows(self, weights: Weights, x: Tensor) -> bool:
         """Tells whether weights reconstruct images about as well as those on which they were tested."""

@@ -127,7 +127,7 @@ class MMDGAN(Generator):
         """Trains on images of shape (N, C, H, W) in [0, 1], unless there are weights that are trained already."""
 
         x = self.check_fit(x)
-        weights = self._weights(tuple(x.shape[1:]))
+        weights = pretrained.choose(self.pretrained, "mmd_gan", tuple(x.shape[1:]))
 
         if weights is not None:
             self.state = {**state_of(weights, tuple(x.shape[1:])), "images": x.new_empty(0, *x.shape[1:])}
@@ -205,16 +205,6 @@ class MMDGAN(Generator):
             if self.pretrained == "auto":
                 raise ValueError(f"generator.pretrained=auto: {unlike}, or generator.pretrained=true to take it anyway")
             log.warning("%s; it is taken all the same, as generator.pretrained=%s says", unlike, self.pretrained)
-
-    def _weights(self, image: tuple[int, ...]) -> Weights | None:
-        """Finds the weights to use for images of shape (C, H, W), if any."""
-
-        if self.pretrained is False:
-            return None
-        if isinstance(self.pretrained, str) and self.pretrained != "auto":
-            return pretrained.read(self.pretrained)
-
-        return (pretrained.get if self.pretrained is True else pretrained.find)("mmd_gan", image)
 
 
 def state_of(weights: Weights, image: tuple[int, ...]) -> dict[str, Tensor]:

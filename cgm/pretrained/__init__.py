@@ -43,6 +43,27 @@ def check_choice(name: str, value: bool | str) -> None:
             raise FileNotFoundError(f"{name}={value}: there is no such file")
 
 
+def choose(value: bool | str, what: str, shape: Sequence[int]) -> Weights | None:
+    r"""Finds the weights that a setting `pretrained` asks for.
+
+    Arguments:
+        value: `True` for those that come with cgm; `"auto"` for them, if there are some; `False` for none; or a path.
+        what: `"mmd_gan"`, `"autoencoder"` or `"classifier"`.
+        shape: The shape $(C, H, W)$ of the images.
+
+    Raises:
+        ValueError: If there are none although they are asked for, or if the file is damaged.
+        FileNotFoundError: If there is no description beside the file.
+    """
+
+    if value is False:
+        return None
+    if value is True:
+        return get(what, shape)
+
+    return find(what, shape) if value == "auto" else read(value)
+
+
 def find(what: str, shape: Sequence[int] | None = None, dataset: str | None = None) -> Weights | None:
     r"""Finds weights by what was trained, and the shape of the images, the name of the dataset, or both.
 
