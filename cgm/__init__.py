@@ -1,24 +1,27 @@
 """Fair rewards of synthetic data for parties that pool their data (Tay, Xu, Foo, Low, AAAI 2022)."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .experiment import Experiment
-    from .record import Record
+    from .mediator import Mediator, Settlement
+    from .records.record import Record
 
-__version__ = "0.1.0"
-__all__ = ["Experiment", "Record", "__version__"]
+__version__ = "0.2.0"
+__all__ = ["Experiment", "Mediator", "Record", "Settlement", "__version__"]
+
+HOMES = {
+    "Experiment": "cgm.experiment",
+    "Mediator": "cgm.mediator",
+    "Record": "cgm.records.record",
+    "Settlement": "cgm.mediator",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the experiment when it is asked for: torch takes seconds, `cgm --help` should not."""
+    """Import a public name when it is first used: torch takes seconds, `import cgm` should not."""
 
-    if name == "Experiment":
-        from .experiment import Experiment
-
-        return Experiment
-    if name == "Record":
-        from .record import Record
-
-        return Record
+    if name in HOMES:
+        return getattr(import_module(HOMES[name]), name)
     raise AttributeError(f"module 'cgm' has no attribute {name!r}")

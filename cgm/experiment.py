@@ -1,413 +1,237 @@
-r"""Runs the whole way, from parties' data to rewards and what they are worth, station by station."""
+r"""Experiments: dataset, split, mediator, evaluation, record."""
 
 from __future__ import annotations
 
 import logging
-import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from numbers import Real
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from . import embedding, plots
-from .cache import cached
-from .checks import check_parties, check_whole
-from .correlations import alpha_correlations, beta_correlations
-from .data import CreditRatings, Dataset, DatasetLoader, EqualDisjoint, Split
-from .downstream import SVM, Task
-from .features import Automatic, Features
-from .fitted import digest
-from .generators import KDE, Generator
-from .kernels import Kernel, SquaredExponential, resolve_lengthscale
-from .memory import forget_peak, peak_memory
-from .metrics import by_beta, measure
-from .mmd import check_precision
-from .pool import Pool, draw_pool
-from .record import Record, plain, rewards_of, snake, versions
-from .rewards import InfeasibleScheme, RewardScheme, Scheme, check_incentives
-from .sampling import Chain, WeightedSampling
-from .shapley import ShapleyMethod, ShapleyValues
-from .valuation import Valuation, kernel_bounds
+from cgm.data.datasets.base import DatasetLoader
+from cgm.data.datasets.credit_ratings import CreditRatings
+from cgm.data.features.base import transform_parts
+from cgm.data.splits.base import Split
+from cgm.data.splits.equal_disjoint import EqualDisjoint
+from cgm.evaluation.arrays import Labelled
+from cgm.evaluation.evaluate import Evaluation, evaluate
+from cgm.evaluation.labellers.auto import AutoLabeller
+from cgm.evaluation.labellers.base import Labeller
+from cgm.evaluation.tasks.base import Task
+from cgm.evaluation.tasks.svm import SVM
+from cgm.mediator import EMBED, Mediator, Settlement
+from cgm.records import result as records
+from cgm.records.figures.run import draw_run
+from cgm.records.plain import plain, snake, versions
+from cgm.records.record import Record
+from cgm.utils.checks import check_integer
+from cgm.utils.clock import Clock
+from cgm.utils.memory import peak_memory, reset_peak
+from cgm.utils.seeds import stream_seed
+from cgm.valuation.bounds import kernel_bounds
 
 log = logging.getLogger(__name__)
 
-FIT_FEATURES, FIT_GENERATOR, SAMPLE_POOL, PERMUTATIONS, EMBED = range(5)  # streams that a seed is split into
-KERNEL_SEARCH = {"low": 0.01, "high": 1000.0, "iterations": 20}
-
 
 @dataclass(frozen=True)
-class Parties:
-    r"""Holds the parties' data, reduced to the features that are valued.
+class Labels:
+    r"""What an experiment knows beside the parties' points, for evaluation only.
 
     Attributes:
-        x: The points $D_1, \dots, D_n$, each of shape $(N_i, d)$.
-        y: Their classes, each of shape $(N_i)$: for judging, never for valuing.
-        test: Held-out points, of shape $(M, d)$, and their classes.
-        classes: The names of the classes.
+        dataset: The name of the dataset.
+        names: The names of the classes.
+        parties: The classes of the parties' points, each of shape $(N_i)$.
+        test: Held-out points, of shape $(M, D)$ or $(M, C, H, W)$, and their classes.
+        image: The shape $(C, H, W)$ of the images; `None` if the data is points.
     """
 
-    x: list[Tensor]
-    y: list[Tensor]
-    test: tuple[Tensor, Tensor]
-    classes: tuple[str, ...]
+    dataset: str
+    names: tuple[str, ...]
+    parties: list[Tensor]
+    test: Labelled
+    image: tuple[int, ...] | None
 
 
-@dataclass(frozen=True)
-class Experiment:
-    r"""Turns parties' data into fair synthetic rewards and measures what they are worth.
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Mediator):
+    r"""Splits labelled data among parties, computes their rewards, and measures what these are worth.
+
+    It is a `Mediator`, whose settings it shares, with a dataset before it and an evaluation after it.
 
     Arguments:
         dataset: Loads labelled real points.
-        split: Deals them out to the parties.
-        generator: Is fitted to the pooled data, and draws the synthetic pool $G$.
-        features: Reduces points or images to the $d$ dimensions that are valued; `Automatic` picks by the data.
-        kernel: The kernel $k$ of the valuation.
-        kernel_search: The range in which a length-scale is looked for, see `fit_lengthscale`.
-        shapley: How Shapley values are computed.
-        scheme: How rewards are computed.
-        sampling: How rewards are drawn.
-        downstream: The task by which rewards are judged.
-        precision: The arithmetic of the kernel's values on G x G, see `Valuation`.
-        synthetic_size: The size of $G$; it grows if no rewards fit their bounds, see `RewardScheme`.
+        split: Assigns them to the parties.
+        labeller: Labels synthetic points, for evaluation.
+        downstream: The task by which rewards are evaluated.
         seed: The seed of everything random.
         data_dir: The folder of data; the environment variable CGM_DATA or else `data`, if `None`.
-        cache: A folder where features of images and pools of images are kept for the next run, or `False`. Each use
-            of it is logged.
-        device: Where the kernel's sums are computed, `"cpu"`, `"cuda"`, or `"auto"` for `"cuda"` if there is one.
         figures: Whether to draw figures.
         embedding_party: The party, from 1, whose rewards are drawn in the plane.
 
+    Raises:
+        ValueError: If a setting is out of range.
+
     Example:
-        >>> experiment = Experiment(CreditRatings(), EqualDisjoint(), KDE(), synthetic_size=20_000)
+        >>> experiment = Experiment(dataset=CreditRatings(), split=EqualDisjoint(), synthetic_size=20_000)
         >>> record = experiment.run("outputs/by-hand")  # doctest: +SKIP
     """
 
     dataset: DatasetLoader = field(default_factory=CreditRatings)
     split: Split = field(default_factory=EqualDisjoint)
-    generator: Generator = field(default_factory=KDE)
-    features: Features | Automatic = field(default_factory=Automatic)
-    kernel: Kernel = field(default_factory=lambda: SquaredExponential("fit"))
-    kernel_search: Mapping[str, float] = field(default_factory=lambda: dict(KERNEL_SEARCH))
-    shapley: ShapleyMethod = field(default_factory=ShapleyMethod)
-    scheme: RewardScheme = field(default_factory=RewardScheme)
-    sampling: WeightedSampling = field(default_factory=WeightedSampling)
+    labeller: Labeller = field(default_factory=AutoLabeller)
     downstream: Task = field(default_factory=SVM)
-    precision: str = "auto"
-    synthetic_size: int = 10_000
     seed: int = 0
     data_dir: str | None = None
-    cache: str | bool = False
-    device: str = "cpu"
     figures: bool = True
     embedding_party: int = 1
 
     def __post_init__(self) -> None:
-        """Refuses settings that are out of range."""
-
-        check_precision(self.precision)
-        check_whole("synthetic_size", self.synthetic_size, least=1)
-        check_whole("seed", self.seed, least=0)
-        check_whole("embedding_party", self.embedding_party, least=1)
-        if self.cache is not False and not (isinstance(self.cache, str) and self.cache):
-            raise ValueError(f"cache={self.cache!r}: expected the path of a folder, or false")
-        unknown = set(self.kernel_search) - set(KERNEL_SEARCH)
-        if unknown:
-            raise ValueError(f"kernel_search: unknown options {sorted(unknown)}; there are {', '.join(KERNEL_SEARCH)}")
-        low, high, iterations = (KERNEL_SEARCH | dict(self.kernel_search)).values()
-        if not (isinstance(low, Real) and isinstance(high, Real) and 0 < low < high < math.inf):
-            raise ValueError(f"kernel_search: low={low}, high={high}; needs numbers 0 < low < high")
-        check_whole("kernel_search.iterations", iterations, least=1, most=50)
-        try:
-            if self._device.type not in ("cpu", "cuda"):
-                raise RuntimeError("a device of another kind")
-            torch.empty(0, dtype=torch.float64, device=self._device)
-        except (RuntimeError, AssertionError, TypeError) as error:
-            raise ValueError(f"device={self.device}: not to be had on this machine ({error}); use 'cpu'") from error
+        super().__post_init__()
+        check_integer("seed", self.seed, min=0)
+        check_integer("embedding_party", self.embedding_party, min=1)
 
     def run(self, output_dir: str | Path) -> Record:
-        """Runs the stations in order and writes what they give to a folder.
+        """Run the experiment and write its record to a folder.
 
         Arguments:
-            output_dir: The folder, made if there is none: `result.json`, `metrics.csv`, `rewards.npz`, figures.
+            output_dir: The folder, created if necessary: `result.json`, `metrics.csv`, `rewards.npz`, figures.
 
         Returns:
             The record, as it was written.
 
         Raises:
-            ValueError: If a setting or the data is bad; before any long work, where that can be known.
+            ValueError: If a setting or the data is invalid; before any long work, where possible.
             InfeasibleScheme: If no rewards fit their bounds, however large G.
         """
 
         folder = Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "result.json").unlink(missing_ok=True)  # an earlier run's, which is no longer whole from here on
+        (folder / "result.json").unlink(
+            missing_ok=True
+        )  # that of an earlier run: from here on, the folder is incomplete
         clock = Clock()
-        forget_peak()
+        reset_peak()
 
         with clock("data"):
-            dataset = self.dataset.load(self.data_dir, self.seed)
-            log.info("dataset %s: %d points, %d held out", dataset.name, len(dataset.x), len(dataset.x_test))
-            rows = self.split.deal(dataset.y, len(dataset.classes), self.seed, dataset.ordered, dataset.classes)
-            if self.embedding_party > len(rows):
-                raise ValueError(f"embedding_party={self.embedding_party}: there are {len(rows)} parties")
-            makes_images = self.generator.space == "data" and dataset.x.dim() == 4
-            classifier = self.downstream.classifier(dataset.name, dataset.x.shape[1:] if makes_images else None)
+            parties, known = self._load()
+            makes_images = self.generator.space == "data" and known.image is not None
+            classifier = self.labeller.classifier(known.dataset, known.image if makes_images else None)
+
+        # handed over, not kept: the mediator frees them, up to a gigabyte of images, as soon as possible
+        settlement = self.settle([parties.pop(0) for _ in known.parties], self.seed, classifier)
+        clock.seconds |= settlement.seconds
+
         with clock("features"):
-            features = self.features.pick(dataset.x) if isinstance(self.features, Automatic) else self.features
-            parties = self._reduce(features, dataset, rows)
-        with clock("generator"):
-            pooled = torch.cat(parties.x if self.generator.space == "features" else [dataset.x[r] for r in rows])
-            self.generator.fit(pooled, self._seed(FIT_GENERATOR))
-        name = dataset.name
-        del dataset, pooled  # 0.7 GB of CIFAR-10's images, which nothing needs any more
-
-        def draw(size: int) -> Pool:
-            width = parties.x[0].shape[1]
-            return draw_pool(
-                self.generator, features, size, self._seed(SAMPLE_POOL), width, classifier, self.cache or None
-            )
-
-        pool, valuation, shapley, scheme, lower, warnings = self._value(parties, draw, clock)
-        incentives = check_incentives(scheme, shapley, valuation, lower)
-        with clock("sampling"):
-            chains = self.sampling.draw(valuation, scheme.rewards, self.seed)
-            for chain in chains:
-                if not chain.reached:
-                    warnings.append(
-                        f"party {chain.party + 1}, β={chain.beta:g}: stopped at v = {chain.value:.6g} after "
-                        f"{len(chain.indices)} points, before it reached r_i = {chain.target:.6g}"
-                    )
-                    log.warning(warnings[-1])
-
+            (points,) = transform_parts(settlement.features, [known.test[0]], self.cache or None)
         with clock("labels"):
-            labels = pool.labels
+            labels = settlement.pool.labels
             if labels is None:
-                labels = self.downstream.label(torch.cat(parties.x), torch.cat(parties.y), pool.points)
-        with clock("metrics"):
-            table, missing = measure(valuation, chains, parties.y, labels, len(parties.classes))
-        with clock("downstream"):
-            accuracies = self._judge(pool, chains, parties, labels, table, missing)
-        betas, by_metric = self.sampling.betas, by_beta(table, self.sampling.betas, valuation.n)
-        with_alpha = alpha_correlations(shapley.alpha, betas, by_metric)
-        with_beta = beta_correlations(betas, {name: by_metric[name] for name in ("size", "neg_mmd2_unbiased")})
+                x, y = torch.cat(settlement.parties), torch.cat(known.parties)
+                labels = self.labeller.label(x, y, settlement.pool.points)
+        evaluation = evaluate(
+            settlement, known.parties, labels, len(known.names), self.downstream, (points, known.test[1]), clock
+        )
 
-        for metric, entry in with_alpha.items():  # the reason itself, rather than that values are missing
-            why = {m["reason"] for m in missing if m["metric"] == metric}
-            if entry["mean"] is None and len(why) == 1:
-                entry["reasons"] = sorted(why)
-
-        bounds = kernel_bounds(valuation)
-        result = {
-            "dataset": name,
-            "split": snake(type(self.split).__name__),
-            "generator": snake(type(self.generator).__name__),
-            "features": snake(type(features).__name__),
-            "labeller": "knn" if classifier is None else "cnn",
-            "seed": self.seed,
-            "n_parties": valuation.n,
-            "classes": parties.classes,
-            "points_per_party": valuation.sizes[:-1],
-            "dimensions": valuation.points.shape[1],
-            "t": valuation.t,
-            "synthetic_size": valuation.sizes[-1],
-            "kernel": {
-                "name": snake(valuation.kernel.name),
-                "lengthscale": valuation.kernel.lengthscale,
-                **bounds._asdict(),
-            },
-            "values": {
-                "party": valuation.party_values,
-                "grand": valuation.grand_value,
-                "lower": lower,
-                "upper": valuation.with_synthetic,
-            },
-            "shapley": shapley,
-            "scheme": scheme,
-            "incentives": incentives,
-            "sampling": [
-                {
-                    "party": c.party,
-                    "beta": c.beta,
-                    "size": len(c.indices),
-                    "target": c.target,
-                    "start": c.start,
-                    "value": c.value,
-                    "reached": c.reached,
-                    "increasing": c.increasing,
-                }
-                for c in chains
-            ],
-            "correlations": with_alpha,
-            "beta_correlations": with_beta,
-            "downstream": accuracies,
-            "missing": missing,
-            "warnings": warnings,
-        }
-        spread = float(scheme.rewards.max() - scheme.rewards.min())
-        result["scheme"] = plain(scheme) | {"stable": self.scheme.stable, "spread": spread}
-
+        labeller = "none" if labels is None else "knn" if classifier is None else "cnn"
+        result = self._result(settlement, evaluation, known, labeller)
         if self.figures:
+            party, seed = self.embedding_party - 1, stream_seed(self.seed, EMBED)
             with clock("figures"):
-                self._draw(folder, plain(result), pool, chains, parties, labels)
-        spent = {"seconds": clock.seconds, "memory": {"peak_mib": peak_memory()}}
-        result |= {"settings": self, **spent, "versions": versions()}
-        record = Record(plain(result), table, rewards_of(chains), pool.points)
+                draw_run(folder, result, settlement, known.parties, labels, party, seed)
+        result = replace(result, seconds=clock.seconds, memory=records.Memory(peak_memory()))
+        rewards = {(chain.party, chain.beta): chain.indices for chain in settlement.chains}
+        record = Record(result, evaluation.metrics, rewards, settlement.pool.points)
         record.save(folder)
 
         return record
 
-    @property
-    def _device(self) -> torch.device:
-        return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device)
+    def _load(self) -> tuple[list[Tensor], Labels]:
+        """Load the dataset and split it into the parties' points and what is known of them."""
 
-    def _seed(self, stream: int) -> int:
-        """Makes a seed for one use of the experiment's seed."""
+        dataset = self.dataset.load(self.data_dir, self.seed)
+        log.info("dataset %s: %d points, %d held out", dataset.name, len(dataset.x), len(dataset.x_test))
+        rows = self.split.deal(dataset.y, len(dataset.classes), self.seed, dataset.ordered, dataset.classes)
+        if self.embedding_party > len(rows):
+            raise ValueError(f"embedding_party={self.embedding_party}: there are {len(rows)} parties")
+        labels = Labels(
+            dataset=dataset.name,
+            names=dataset.classes,
+            parties=[dataset.y[r] for r in rows],
+            test=(dataset.x_test, dataset.y_test),
+            image=tuple(dataset.x.shape[1:]) if dataset.x.dim() == 4 else None,
+        )
 
-        return int(np.random.SeedSequence(self.seed, spawn_key=(stream,)).generate_state(1)[0])
+        return [dataset.x[r] for r in rows], labels
 
-    def _reduce(self, features: Features, dataset: Dataset, rows: Sequence[Tensor]) -> Parties:
-        """Reduces the parties' points and the held-out points to features, fitted to the pooled data."""
+    def _result(self, settlement: Settlement, evaluation: Evaluation, known: Labels, labeller: str) -> records.Result:
+        """Collect what `result.json` holds."""
 
-        features.fit(dataset.x[torch.cat(list(rows))], self._seed(FIT_FEATURES))
-        parts = [*(dataset.x[r] for r in rows), dataset.x_test]
-
-        def transform() -> dict[str, Tensor]:
-            return {"points": torch.cat([features.transform(x) for x in parts])}
-
-        cache, key = None, {"features": features.fingerprint()}
-        if self.cache and dataset.x.dim() == 4 and key["features"] is not None:
-            cache, key["images"] = self.cache, [digest({"x": x}) for x in parts]
-        points = cached(cache, "features", key, transform)["points"]
-        *x, test = points.split([len(part) for part in parts])
-        check_parties(x, x[0])
-
-        return Parties(x=x, y=[dataset.y[r] for r in rows], test=(test, dataset.y_test), classes=dataset.classes)
-
-    def _value(
-        self, parties: Parties, draw: Callable[[int], Pool], clock: Clock
-    ) -> tuple[Pool, Valuation, ShapleyValues, Scheme, Tensor, list[str]]:
-        """Values the parties' data and computes their rewards; G grows while no rewards fit (Sec. 4.1)."""
-
-        warnings: list[str] = []
-        sizes = self.scheme.sizes(self.synthetic_size)
-        for size in sizes:
-            with clock("pool"):
-                pool = draw(size)
-            x = [points.to(self._device) for points in (*parties.x, pool.points)]
-            with clock("lengthscale"):
-                kernel = resolve_lengthscale(self.kernel, x[:-1], x[-1], **self.kernel_search)
-            with clock("valuation"):
-                valuation = Valuation(kernel, x[:-1], x[-1], self.precision)
-                log.info(
-                    "length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, valuation.grand_value, valuation.t
-                )
-            with clock("shapley"):
-                shapley = self.shapley.compute(valuation, self._seed(PERMUTATIONS))
-            try:
-                with clock("scheme"):
-                    scheme, lower = self.scheme.solve(shapley, valuation)
-                break
-            except InfeasibleScheme as error:
-                if size == sizes[-1]:
-                    raise InfeasibleScheme(
-                        f"{error} (tried up to synthetic_size={size}, scheme.most_growth={self.scheme.most_growth:g})"
-                    ) from error
-                warnings.append(f"{error}; G grows from {size} points")
-                log.warning(warnings[-1])
-
-        error, aim = float(shapley.stderr.max()), self.shapley.tolerance * float(shapley.phi.abs().max())
-        if shapley.permutations and error > aim:
-            warnings.append(
-                f"Shapley values: after shapley.most_permutations={shapley.permutations} the greatest standard error "
-                f"is {error:.3g}, above {aim:.3g} (shapley.tolerance={self.shapley.tolerance:g})"
-            )
-            log.warning(warnings[-1])
-        for i in scheme.left_out:
-            warnings.append(
-                f"party {i + 1} has the Shapley value {float(shapley.phi[i]):.3g}, not positive: it is left out of "
-                "the linear program and keeps r_i = v(D_i)"
-            )
-            log.warning(warnings[-1])
-        log.info("α = %s, v* = %.6g, ρ = %.4g", [round(float(a), 4) for a in shapley.alpha], scheme.v_star, scheme.rho)
-        return pool, valuation, shapley, scheme, lower, warnings
-
-    def _judge(
-        self,
-        pool: Pool,
-        chains: Sequence[Chain],
-        parties: Parties,
-        labels: Tensor,
-        table: list[tuple[int, float, str, float | None]],
-        missing: list[dict[str, Any]],
-    ) -> list[dict[str, Any]]:
-        """Runs the downstream task, and adds its accuracies to the table."""
-
-        rewards = [(c.party, c.beta, pool.points[c.indices], labels[c.indices]) for c in chains]
-        accuracies = self.downstream.evaluate(list(zip(parties.x, parties.y, strict=True)), rewards, parties.test)
-        for entry in accuracies:
-            for name in ("accuracy", "accuracy_before"):
-                table.append((entry["party"], entry["beta"], name, entry[name]))
-                if entry[name] is None:
-                    missing.append(
-                        {"party": entry["party"], "beta": entry["beta"], "metric": name, "reason": entry["reason"]}
-                    )
-        return accuracies
-
-    def _draw(
-        self,
-        folder: Path,
-        result: dict[str, Any],
-        pool: Pool,
-        chains: Sequence[Chain],
-        parties: Parties,
-        labels: Tensor,
-    ) -> None:
-        """Draws the figures into the run's folder."""
-
-        party = self.embedding_party - 1
-        mine = [c for c in chains if c.party == party]
-        rewards = {c.beta: (pool.points[c.indices], labels[c.indices]) for c in mine}
-        kept = {c.beta: torch.nonzero(c.indices < len(pool.images))[:, 0] for c in mine}
-        images = {c.beta: (kept[c.beta], pool.images[c.indices[kept[c.beta]]]) for c in mine if len(kept[c.beta])}
-        figures = {
-            "reward_sizes": plots.reward_sizes(result),
-            "reward_values": plots.reward_values(result),
-            "value_curves": plots.value_curves(chains, result),
-            "correlations": plots.correlations(result),
-            f"rewards_of_party_{party + 1}": embedding.reward_embedding(
-                parties.x[party],
-                parties.y[party],
-                rewards,
-                parties.classes,
-                background=torch.cat([*parties.x, pool.points]),
-                seed=self._seed(EMBED),
-                party=party,
-                images=images,
+        game, contributions, rewards = settlement.game, settlement.contributions, settlement.rewards
+        bounds = kernel_bounds(game)
+        return records.Result(
+            schema=records.SCHEMA,
+            dataset=known.dataset,
+            split=snake(type(self.split).__name__),
+            generator=snake(type(self.generator).__name__),
+            features=snake(type(settlement.features).__name__),
+            labeller=labeller,
+            seed=self.seed,
+            n_parties=game.n,
+            classes=list(known.names),
+            points_per_party=game.sizes[:-1],
+            dimensions=game.points.shape[1],
+            t=game.t,
+            synthetic_size=game.sizes[-1],
+            kernel=records.KernelResult(
+                name=snake(game.kernel.name),
+                lengthscale=float(game.kernel.lengthscale),
+                min=bounds.gamma,
+                max=bounds.eta,
+                nonnegative=bounds.nonnegative,
+                monotone=bounds.monotone,
             ),
-        }
-        for name, figure in figures.items():
-            plots.save(figure, folder, name)
-
-
-class Clock:
-    """Measures the seconds that each station takes."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, station: str) -> Iterator[None]:
-        """Adds the seconds that the block takes to a station's."""
-
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[station] = self.seconds.get(station, 0.0) + time.perf_counter() - begin
+            values=records.Values(
+                party=game.party_values.tolist(),
+                grand=game.grand_value,
+                lower=rewards.lower.tolist(),
+                upper=rewards.upper.tolist(),
+            ),
+            contributions=records.ContributionsResult(
+                name=snake(type(self.contribution).__name__),
+                phi=contributions.phi.tolist(),
+                alpha=contributions.alpha.tolist(),
+                stderr=contributions.stderr.tolist(),
+                method=contributions.method,
+                details=plain(contributions.details),
+            ),
+            scheme=records.SchemeResult(
+                name=snake(type(self.scheme).__name__),
+                rewards=rewards.values.tolist(),
+                spread=rewards.spread,
+                details=plain(rewards.details),
+            ),
+            incentives={name: records.IncentiveResult(*each) for name, each in settlement.incentives.items()},
+            sampling=[
+                records.ChainResult(
+                    party=c.party,
+                    beta=c.beta,
+                    size=len(c.indices),
+                    target=c.target,
+                    start=c.start,
+                    value=c.value,
+                    reached=c.reached,
+                    increasing=c.increasing,
+                )
+                for c in settlement.chains
+            ],
+            correlations=records.of_builtins(dict[str, records.AlphaCorrelation], evaluation.correlations),
+            beta_correlations=records.of_builtins(dict[str, records.BetaCorrelation], evaluation.beta_correlations),
+            downstream=records.of_builtins(list[records.Accuracy], evaluation.accuracies),
+            missing=records.of_builtins(list[records.Missing], evaluation.missing),
+            warnings=list(settlement.warnings),
+            settings=plain(self),
+            seconds={},
+            memory=records.Memory(0.0),
+            versions=versions(),
+        )

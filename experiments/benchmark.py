@@ -38,21 +38,23 @@ from omegaconf import DictConfig, OmegaConf
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from cgm import plots
-from cgm.__main__ import explain
-from cgm.checks import check_whole
+from cgm.cli.jobs import explain
+from cgm.cli.settings import own_settings
+from cgm.contributions.shapley import shapley_values
 from cgm.data import CreditRatings, EqualDisjoint
-from cgm.files import write_whole
 from cgm.generators import TrueMixture
-from cgm.kernels import Kernel, SquaredExponential, fit_lengthscale
-from cgm.memory import peak_memory
-from cgm.mmd import block_sums, cross_sums
-from cgm.progress import progress
-from cgm.record import plain, versions
-from cgm.sampling import Chain, sample_rewards
-from cgm.shapley import shapley_values
-from cgm.sweep import own_settings
-from cgm.valuation import Valuation
+from cgm.records.figures import plots
+from cgm.records.plain import plain, versions
+from cgm.rewards.sampling import Chain, sample_rewards
+from cgm.utils.checks import check_integer
+from cgm.utils.files import write_whole
+from cgm.utils.memory import peak_memory
+from cgm.utils.progress import progress
+from cgm.valuation.kernels.base import Kernel
+from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.lengthscale import fit_lengthscale
+from cgm.valuation.mmd import block_sums, cross_sums
+from cgm.valuation.valuation import Valuation
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 FOLDERS = {"full": "outputs/paper/benchmark", "small": "outputs/benchmark"}
@@ -149,10 +151,10 @@ def benchmark(
         raise ValueError(f"what={list(what)}: expected some of {', '.join(PARTS)}")
     if size not in SIZES:
         raise ValueError(f"size={size!r}: expected one of {', '.join(SIZES)}")
-    check_whole("repeats", repeats, least=1)
-    check_whole("threads", threads, least=1)
-    check_whole("largest", largest, least=1000)
-    check_whole("seed", seed, least=0)
+    check_integer("repeats", repeats, min=1)
+    check_integer("threads", threads, min=1)
+    check_integer("largest", largest, min=1000)
+    check_integer("seed", seed, min=0)
     if not 0 <= seconds < math.inf:
         raise ValueError(f"seconds={seconds}: must be finite and not negative")
     for run in runs:

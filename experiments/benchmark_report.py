@@ -6,8 +6,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from cgm import plots
-from cgm.collect import markdown_table
+from cgm.records.collect import markdown_table
+from cgm.records.figures import plots
 
 AXES = {  # what grows, and what it is called
     "synthetic": "|G|",

@@ -27,20 +27,20 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.utils import make_grid, save_image
 
-from cgm import pretrained
-from cgm.__main__ import explain
-from cgm.checks import check_whole
-from cgm.classifier import Classifier
-from cgm.collect import markdown_table
+from cgm.cli.jobs import explain
+from cgm.cli.settings import keep_own_options
 from cgm.data import Dataset
-from cgm.files import write_whole
+from cgm.evaluation.metrics import Gaussian, fit_gaussian, neg_wasserstein2
 from cgm.generators import KDE, Generator
-from cgm.metrics import Gaussian, fit_gaussian, neg_wasserstein2
-from cgm.mmd import unbiased
-from cgm.networks import check_images
-from cgm.progress import progress
-from cgm.record import plain, versions
-from cgm.sweep import keep_own_options
+from cgm.records.collect import markdown_table
+from cgm.records.plain import plain, versions
+from cgm.utils.checks import check_integer
+from cgm.utils.files import write_whole
+from cgm.utils.models import pretrained
+from cgm.utils.models.classifier import Classifier
+from cgm.utils.models.networks import check_images
+from cgm.utils.progress import progress
+from cgm.valuation.mmd import unbiased
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TILE = 2000  # candidates whose distances are computed at once
@@ -120,12 +120,12 @@ def evaluate(
                 "name its weights by classifier=PATH"
             )
         classifier = Classifier.of(weights)
-    check_whole("samples", samples, least=COLUMNS)
+    check_integer("samples", samples, min=COLUMNS)
     most = min(len(dataset.x), len(dataset.x_test))
     samples = min(samples, most)
-    check_whole("kid_block", kid_block, least=2, most=samples // 2)
-    check_whole("privacy_samples", privacy_samples, least=COLUMNS, most=samples)
-    check_whole("seed", seed, least=0)
+    check_integer("kid_block", kid_block, min=2, max=samples // 2)
+    check_integer("privacy_samples", privacy_samples, min=COLUMNS, max=samples)
+    check_integer("seed", seed, min=0)
     if not (isinstance(sure, Real) and 0 < sure < 1):
         raise ValueError(f"sure={sure}: expected a probability between 0 and 1")
     straw_men = {f"KDE, h = {h}": KDE(h) for h in bandwidths}

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cgm.kernels import Kernel
-from cgm.threads import workers
-from cgm.valuation import Valuation
+from cgm.utils.threads import workers
+from cgm.valuation.kernels.base import Kernel
+from cgm.valuation.valuation import Valuation
 
 ROWS = 256  # rows of a kernel matrix that are made at once
 CACHED = 2**16  # numbers in float32 that stay in the cache of a core

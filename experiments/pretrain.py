@@ -22,10 +22,11 @@ from omegaconf import DictConfig, OmegaConf
 from sklearn.neighbors import KNeighborsClassifier
 from torch.nn import functional
 
-from cgm import pretrained
 from cgm.data import Dataset
-from cgm.features import PCA, Features
-from cgm.fitted import Fitted
+from cgm.data.features.base import Features
+from cgm.data.features.pca import PCA
+from cgm.utils.models import pretrained
+from cgm.utils.models.fitted import Fitted
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 

@@ -18,10 +18,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from published import Number
 
-from cgm import plots
-from cgm.collect import find_runs, markdown_table, read_run
-from cgm.correlations import summarise
-from cgm.files import write_whole
+from cgm.evaluation.correlations import summarise
+from cgm.records.collect import find_runs, markdown_table, read_run
+from cgm.records.figures import plots
+from cgm.utils.files import write_whole
 
 NAMES = {
     "credit_ratings": "credit ratings",

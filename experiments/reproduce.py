@@ -22,9 +22,10 @@ from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 from report import write_report
 
-from cgm.__main__ import CONF, reason, resume, write_error
-from cgm.checks import check_whole
-from cgm.sweep import Progress
+from cgm.cli.jobs import reason, resume, write_error
+from cgm.cli.main import CONF
+from cgm.cli.sweep import Progress
+from cgm.utils.checks import check_integer
 
 log = logging.getLogger("cgm.reproduce")
 
@@ -130,7 +131,7 @@ def plan(
         if isinstance(values, str) or not set(values) <= set(known):
             raise ValueError(f"{name}={values}: expected a list of some of {', '.join(known)}")
     if seeds is not None:
-        check_whole("seeds", seeds, least=1)
+        check_integer("seeds", seeds, min=1)
 
     jobs = []
     if "paper" in what:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-import cgm.__main__ as program
+import cgm.cli.jobs as program
 
 settings.register_profile("cgm", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("cgm")

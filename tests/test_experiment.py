@@ -19,14 +19,19 @@ from sklearn.svm import SVC
 
 import cgm.experiment
 from cgm import Experiment, Record
-from cgm.classifier import Classifier
 from cgm.data import MNIST, CreditCard, CreditRatings, Dataset, Digits, EqualDisjoint, Shares, Unequal
-from cgm.downstream import NoTask, label_synthetic
-from cgm.features import PCA, Identity
+from cgm.data.features.identity import Identity
+from cgm.data.features.pca import PCA
+from cgm.evaluation.labellers.knn import label_synthetic
+from cgm.evaluation.tasks.none import NoTask
 from cgm.generators import KDE, MMDGAN, Generator
-from cgm.kernels import Laplacian, RationalQuadratic, SquaredExponential
-from cgm.rewards import InfeasibleScheme, RewardScheme
-from cgm.sampling import WeightedSampling
+from cgm.rewards.base import InfeasibleScheme
+from cgm.rewards.sampling import WeightedSampling
+from cgm.rewards.shapley_fair import RewardScheme
+from cgm.utils.models.classifier import Classifier
+from cgm.valuation.kernels.laplacian import Laplacian
+from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
+from cgm.valuation.kernels.squared_exponential import SquaredExponential
 
 INF = float("inf")
 BETAS = (0.0, 1.0, 4.0, INF)

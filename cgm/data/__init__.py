@@ -1,10 +1,6 @@
-"""Datasets and splits."""
+"""Datasets, splits and features."""
 
-from .base import Dataset, DatasetLoader
-from .credit_card import CreditCard
-from .credit_ratings import CreditRatings
-from .digits import Digits
-from .images import CIFAR10, MNIST, ImageArrays
+from .datasets import CIFAR10, MNIST, CreditCard, CreditRatings, Dataset, DatasetLoader, Digits, ImageArrays
 from .splits import Dirichlet, EqualDisjoint, Shares, Split, Unequal
 
 __all__ = [

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from ..checks import check_points
-from .base import Generator
+from cgm.generators.base import Generator
+from cgm.utils.checks import check_points
 
 DRAWS = 16
 
@@ -55,7 +55,7 @@ def check_generator(generator: Generator, x: Tensor | None = None) -> None:
             raise ValueError("x: pass images of shape (N, C, H, W) to check a generator of images")
         x = _blobs()
 
-    check_points(x, "x", least=2)
+    check_points(x, "x", min=2)
     new = partial(copy.deepcopy, generator)
 
     with TemporaryDirectory() as folder:

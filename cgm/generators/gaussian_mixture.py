@@ -13,8 +13,9 @@ from sklearn.mixture import GaussianMixture as Mixture
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from ..fitted import random_state
-from .base import Generator, Units
+from cgm.generators.base import Generator
+from cgm.generators.units import Units
+from cgm.utils.seeds import random_state
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
 

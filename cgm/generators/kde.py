@@ -9,8 +9,9 @@ import torch
 from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
-from ..fitted import random_state
-from .base import Generator, Units
+from cgm.generators.base import Generator
+from cgm.generators.units import Units
+from cgm.utils.seeds import random_state
 
 
 @dataclass(eq=False)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.credit_ratings import mixture, reference_pool
-from .base import Generator
+from cgm.data.datasets.credit_ratings import mixture, reference_pool
+from cgm.generators.base import Generator
 
 REFERENCE_SEED = 2
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from cgm.data import CreditCard, EqualDisjoint, Unequal
-from cgm.data.credit_card import amount_edges
+from cgm.data.datasets.credit_card import amount_edges
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset" / "credit_card.yaml"
 

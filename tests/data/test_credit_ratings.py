@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from cgm.data import CreditRatings, EqualDisjoint
-from cgm.data.credit_ratings import mixture, reference_pool
+from cgm.data.datasets.credit_ratings import mixture, reference_pool
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset" / "credit_ratings.yaml"
 

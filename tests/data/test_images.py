@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from cgm.data import CIFAR10, MNIST, ImageArrays
-from cgm.data.images import MNIST_FILES
+from cgm.data.datasets.images import MNIST_FILES
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset"
 RNG = np.random.default_rng(0)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from cgm.data import Dirichlet, EqualDisjoint, Shares, Unequal
-from cgm.data.splits import counts, hold_out, most_points, own_classes
+from cgm.data.holdout import hold_out
+from cgm.data.splits.base import counts, most_points, own_classes
 
 CONF = Path(__file__).parents[2] / "conf" / "split"
 

@@ -13,22 +13,16 @@ from omegaconf import OmegaConf
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from cgm import pretrained as weights
-from cgm.fitted import digest
-from cgm.generators import MMDGAN, check_generator, mmd_gan, mmd_gan_training
-from cgm.generators.mmd_gan import network_of, state_of
-from cgm.generators.mmd_gan_networks import CriticNetwork, GeneratorNetwork
-from cgm.generators.mmd_gan_training import (
-    CHECKPOINT,
-    RATIONAL,
-    Training,
-    critic_kernel,
-    critic_objective,
-    gradient_penalty,
-    mmd2,
-    stalled,
-)
-from cgm.mmd import mmd2_unbiased
+from cgm.generators import MMDGAN, check_generator
+from cgm.generators.mmd_gan import generator as mmd_gan
+from cgm.generators.mmd_gan import training as mmd_gan_training
+from cgm.generators.mmd_gan.generator import network_of, state_of
+from cgm.generators.mmd_gan.losses import RATIONAL, critic_kernel, critic_objective, gradient_penalty, mmd2, stalled
+from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork
+from cgm.generators.mmd_gan.training import CHECKPOINT, Training
+from cgm.utils.models import pretrained as weights
+from cgm.utils.tensors import digest
+from cgm.valuation.mmd import mmd2_unbiased
 
 TINY = {
     "pretrained": False,
@@ -270,9 +264,9 @@ def test_bad_images(x, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"channels": 0}, "generator.channels=0: expected a whole number from 1"),
-        ({"latent": 1.5}, "generator.latent=1.5: expected a whole number from 1"),
-        ({"steps": 0}, "generator.steps=0: expected a whole number from 1"),
+        ({"channels": 0}, "generator.channels=0: expected an integer >= 1"),
+        ({"latent": 1.5}, "generator.latent=1.5: expected an integer >= 1"),
+        ({"steps": 0}, "generator.steps=0: expected an integer >= 1"),
         ({"batch_size": 1}, "generator.batch_size=1: expected a whole number from 2"),
         ({"critic_steps": 0}, "generator.critic_steps=0"),
         ({"evaluate_every": 0}, "generator.evaluate_every=0"),

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.stats import chisquare, kstest, norm
 
-from cgm.data.credit_ratings import mixture, reference_pool
+from cgm.data.datasets.credit_ratings import mixture, reference_pool
 from cgm.generators import TrueMixture
 
 X = torch.rand(10, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

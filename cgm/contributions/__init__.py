@@ -1,0 +1,6 @@
+"""Contributions of the parties: how the value of the grand coalition is shared (Sec. 4)."""
+
+from .base import Contribution, Contributions
+from .shapley import Shapley, shapley_exact, shapley_values
+
+__all__ = ["Contribution", "Contributions", "Shapley", "shapley_exact", "shapley_values"]

@@ -1,0 +1,164 @@
+r"""Shapley values estimated from random permutations."""
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from cgm.contributions.equal_sizes import mean_gains
+from cgm.utils.progress import progress
+from cgm.utils.threads import workers
+from cgm.valuation.valuation import Valuation
+
+ROUND, CHUNK = 1024, 64  # pairs of permutations between two checks of the standard errors, and in one task of a thread
+
+
+def shapley_sampled(
+    valuation: Valuation, tolerance: float, max_permutations: int, seed: int
+) -> tuple[Tensor, Tensor, int]:
+    r"""Estimate Shapley values from random permutations.
+
+    $\phi_i$ is the mean over permutations $\pi$ of the gain of $i$, $v_c(C_{\pi, i} \cup \{i\}) - v_c(C_{\pi, i})$.
+    Four things make the standard error small; none of them adds a bias.
+
+    **Strata.** Gains vary most among the first parties of a permutation. Party $i$ comes first, or second, with
+    probability $1 / n$ each, and its mean gains there are known:
+
+    .. math:: f_i = \frac{1}{n} \Big[ v_c(\{i\}) + \frac{1}{n - 1} \sum_{j \neq i} v_c(\{i, j\}) - v_c(\{j\}) \Big]
+
+    So only the gains from the third place on are sampled, and $\phi_i = f_i + \mathbb{E} X_i$, where $X_i$ is the gain
+    of $i$, or 0 if $i$ comes first or second.
+
+    **Antithetic pairs.** $X_i$ is the mean over a random permutation and its reverse.
+
+    **Control variate.** Let $Z_i$ be what $X_i$ is, for the same pair, in a game of parties of equal size: $a_i$
+    becomes $a_i \bar{N} / N_i$ and $B_{ij}$ becomes $B_{ij} \bar{N}^2 / (N_i N_j)$, as if each party had
+    $\bar{N} = \sum_i N_i / n$ points that are distributed like its own. $\mathbb{E} Z_i$ is known, see
+    `shapley_equal_sizes`, and for any constant $\gamma_i$
+
+    .. math:: \phi_i = f_i + \gamma_i \mathbb{E} Z_i + \mathbb{E} [X_i - \gamma_i Z_i]
+
+    The variance is smallest for the slope $\gamma_i$ of the regression of $X_i$ on $Z_i$. It is fitted to a first round
+    of permutations that is used for nothing else, so that it is a constant to all others.
+
+    **Efficiency.** $\sum_i \phi_i = v_c(N)$ is known as well: what the estimates miss of it is shared equally.
+
+    A pair gives one observation, $X_i - \gamma_i Z_i$ less its mean over $i$; the standard error is that of the mean of
+    these independent observations. If all parties are of one size, $X = Z$, and nothing is left to chance.
+
+    A pair costs $O(n^2)$. The results do not depend on the number of threads.
+
+    Arguments:
+        valuation: The valuation that holds $a$ and $B$.
+        tolerance: Stop when the largest standard error is at most this share of the largest absolute estimate.
+        max_permutations: Stop at this number of permutations in any case, not counting those of the first round; at
+            least 4.
+        seed: The seed of the permutations.
+
+    Returns:
+        The estimates and their standard errors, each of shape $(n)$, float64, and the number of permutations.
+
+    References:
+        Sampling Permutations for Shapley Value Estimation (Mitchell et al., 2022).
+    """
+
+    n, t = valuation.n, valuation.t
+    a, b = valuation.a.numpy(), np.ascontiguousarray(valuation.b.numpy())
+    sizes = np.asarray(valuation.sizes[:-1], dtype=np.float64)
+    rng = np.random.default_rng(seed)
+
+    common = sizes.mean()
+    scale = common / sizes
+    equals = a * scale, b * np.outer(scale, scale), np.full(n, common)
+    known = _first_gains(a, b, sizes, t)
+    z_mean = mean_gains(*equals[:2], common, t)[2:].sum(0) / n
+    grand = 2 * a.sum() / (sizes.sum() * t) - b.sum() / sizes.sum() ** 2
+
+    with workers() as threads, progress(max_permutations, "Shapley permutations") as bar:
+
+        def observe(pairs: int) -> tuple[np.ndarray, np.ndarray]:  # X and Z, each (pairs, n)
+            chunks = (min(CHUNK, pairs - k) for k in range(0, pairs, CHUNK))
+            orders = (rng.permuted(np.tile(np.arange(n), (chunk, 1)), axis=1) for chunk in chunks)
+            games = threads.map(lambda o: (_later_gains(o, a, b, sizes, t), _later_gains(o, *equals, t)), orders)
+            x, z = zip(*games, strict=True)
+            return np.concatenate(x), np.concatenate(z)
+
+        x, z = observe(ROUND)
+        z -= z.mean(0)
+        variance = (z**2).mean(0)  # zero where there is no third place
+        slope = ((x - x.mean(0)) * z).mean(0) / np.where(variance > 0, variance, 1)
+
+        pairs, mean, scatter = 0, np.zeros(n), np.zeros(n)
+        while True:
+            x, z = observe(min(ROUND, max_permutations // 2 - pairs))
+            y = x - slope * z
+            y -= y.mean(1, keepdims=True)
+            # the mean and the sum of squares about it, brought up to date by a round at a time
+            shift = y.mean(0) - mean
+            scatter += ((y - y.mean(0)) ** 2).sum(0) + shift**2 * pairs * len(y) / (pairs + len(y))
+            mean += shift * len(y) / (pairs + len(y))
+            pairs += len(y)
+            bar.update(2 * len(y))
+
+            phi = known + slope * z_mean + mean
+            phi += (grand - phi.sum()) / n
+            stderr = np.sqrt(scatter / (pairs - 1) / pairs)
+            if stderr.max() <= tolerance * np.abs(phi).max() or pairs >= max_permutations // 2:
+                break
+
+    return torch.from_numpy(phi), torch.from_numpy(stderr), 2 * pairs
+
+
+def _first_gains(a: np.ndarray, b: np.ndarray, sizes: np.ndarray, t: int) -> np.ndarray:
+    """Compute what the gains of each party as the first and as the second of a permutation add to its φ: (n)."""
+
+    n = len(a)
+    diagonal = b.diagonal()
+    alone = 2 * a / (sizes * t) - diagonal / sizes**2
+    points = np.add.outer(sizes, sizes)
+    two = 2 * np.add.outer(a, a) / (points * t) - (np.add.outer(diagonal, diagonal) + 2 * b) / points**2
+    second = two - alone  # (n, n), the gain of a row's party when it joins a column's
+    np.fill_diagonal(second, 0)
+
+    return (alone + second.sum(1) / max(n - 1, 1)) / n
+
+
+@njit(nogil=True, cache=True)
+def _later_gains(orders: np.ndarray, a: np.ndarray, b: np.ndarray, sizes: np.ndarray, t: int) -> np.ndarray:
+    r"""Compute gains in permutations from the third place on, each the mean over a permutation and its reverse.
+
+    Arguments:
+        orders: The permutations, of shape $(m, n)$.
+        a, b, sizes, t: The game, $B$ symmetric.
+
+    Returns:
+        The gains, of shape $(m, n)$ (permutation, party).
+    """
+
+    m, n = orders.shape
+    gains = np.zeros((m, n))
+    rest = np.empty(n)  # sum of B_ij over j != i
+    for i in range(n):
+        rest[i] = b[i].sum() - b[i, i]
+    sums, cross = np.empty(n), np.empty(n)
+
+    for k in range(m):
+        sums[:] = 0  # sum of B_ij over the j so far
+        for i in orders[k]:
+            cross[i] = sums[i]
+            row = b[i]
+            for j in range(n):
+                sums[j] += row[j]
+        for backwards in range(2):
+            points, linear, quadratic, before = 0.0, 0.0, 0.0, 0.0
+            for place in range(n):
+                i = orders[k, n - 1 - place if backwards else place]
+                points += sizes[i]
+                linear += a[i]
+                quadratic += 2 * (rest[i] - cross[i] if backwards else cross[i]) + b[i, i]
+                value = 2 * linear / (points * t) - quadratic / points**2
+                if place >= 2:
+                    gains[k, i] += (value - before) / 2
+                before = value
+
+    return gains

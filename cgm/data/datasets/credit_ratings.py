@@ -1,0 +1,148 @@
+"""Simulated credit ratings."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cgm.data.datasets.base import Dataset
+from cgm.utils.checks import check_integer
+
+CLASSES = 5
+VARIANCE = 1 / 200
+
+# Keys of the random streams, so that one seed gives each use its own stream.
+TRAINING, TEST = 111, 112
+
+
+def mixture(mixture_seed: int = 2) -> tuple[np.ndarray, float]:
+    r"""Returns the mixture of 5 Gaussians, equally likely, from which credit ratings are drawn.
+
+    Arguments:
+        mixture_seed: Draws the means, uniformly from $[0, 1]^2$.
+
+    Returns:
+        The means, of shape $(5, 2)$, and the variance $\sigma^2 = 1/200$ of each class, whose covariance
+        is $\sigma^2 I$.
+
+    Example:
+        >>> means, variance = mixture()
+        >>> means[0].round(3), variance
+        (array([0.436, 0.026]), 0.005)
+    """
+
+    return np.random.RandomState(mixture_seed).uniform(size=(CLASSES, 2)), VARIANCE
+
+
+@dataclass(frozen=True)
+class CreditRatings:
+    r"""Simulates credit ratings: points in 2-D around 5 centres, one a class (Sec. 6a).
+
+    The first dimension is the credit score, the second a measure of the likelihood of default. The mixture is
+    fixed by `mixture_seed`; the seed that is passed to `load` draws points only.
+
+    Arguments:
+        points_per_class: The points of each class from which parties are made.
+        test_points_per_class: The held-out points of each class.
+        mixture_seed: Draws the centres.
+        reference: Whether to draw the very points of the paper's own experiment instead. Then `seed` draws
+            nothing but the held-out part, and splits take the rows in order.
+
+    Raises:
+        ValueError: If a number of points is less than 1, or `reference` comes with another number of points
+            or another mixture than the paper's.
+
+    Example:
+        >>> dataset = CreditRatings(points_per_class=10).load(data_dir=None, seed=0)
+        >>> dataset.x.shape, dataset.x_test.shape
+        (torch.Size([50, 2]), torch.Size([1000, 2]))
+    """
+
+    points_per_class: int = 1000
+    test_points_per_class: int = 200
+    mixture_seed: int = 2
+    reference: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses settings that make no dataset."""
+
+        check_integer("dataset.points_per_class", self.points_per_class, min=1)
+        check_integer("dataset.test_points_per_class", self.test_points_per_class, min=1)
+        check_integer("dataset.mixture_seed", self.mixture_seed, min=0, max=2**32 - 1)
+        if self.reference and (self.points_per_class, self.mixture_seed) != (1000, 2):
+            raise ValueError(
+                f"dataset.reference=true: the paper's points need dataset.points_per_class=1000 and "
+                f"dataset.mixture_seed=2, got {self.points_per_class} and {self.mixture_seed}"
+            )
+
+    def load(self, data_dir: str | None, seed: int) -> Dataset:
+        """Draws the dataset; it needs no data folder."""
+
+        if self.reference:
+            x = _reference_points()[0]
+        else:
+            x = self._draw(self.points_per_class, seed, TRAINING)
+
+        return Dataset(
+            name="credit_ratings",
+            x=torch.from_numpy(x),
+            y=torch.arange(CLASSES).repeat_interleave(self.points_per_class),
+            x_test=torch.from_numpy(self._draw(self.test_points_per_class, seed, TEST)),
+            y_test=torch.arange(CLASSES).repeat_interleave(self.test_points_per_class),
+            classes=tuple(f"cluster {c}" for c in range(CLASSES)),
+            ordered=self.reference,
+        )
+
+    def _draw(self, points: int, seed: int, stream: int) -> np.ndarray:
+        """Draws points of each class, class by class, of shape (5 points, 2)."""
+
+        means, variance = mixture(self.mixture_seed)
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream,)))
+        noise = rng.standard_normal((CLASSES * points, 2))
+
+        return means.repeat(points, axis=0) + np.sqrt(variance) * noise
+
+
+def reference_pool(n: int) -> np.ndarray:
+    r"""Draws the synthetic pool of the paper's own experiment.
+
+    That experiment took all its numbers from one stream, so this replays the draws that went before: the
+    means, the points of each class, and a permutation of each of 5 parties' 1,000 rows.
+
+    Arguments:
+        n: The number of points, 100,000 in the paper. A smaller pool is the beginning of a larger one.
+
+    Returns:
+        The points, of shape $(n, 2)$.
+
+    Example:
+        >>> reference_pool(1000).mean(axis=0).round(1)
+        array([0.4, 0.3])
+    """
+
+    check_integer("synthetic_size", n, min=1)
+
+    _, means, stream = _reference_points()
+    for _ in range(5):
+        stream.permutation(1000)
+
+    classes = np.empty(n, dtype=np.int64)
+    noise = np.empty((n, 2))
+    for i in range(n):  # class and point take turns in the stream
+        classes[i] = stream.randint(CLASSES)
+        noise[i] = stream.standard_normal(2)
+
+    # The legacy generator's multivariate_normal, with one decomposition for all n draws: z diag(√s) V + mean.
+    _, s, v = np.linalg.svd(VARIANCE * np.eye(2))
+
+    return noise @ (np.sqrt(s)[:, None] * v) + means[classes]  # (n, 2) @ (2, 2) + (n, 2)
+
+
+def _reference_points() -> tuple[np.ndarray, np.ndarray, np.random.RandomState]:
+    """Draws the paper's points, class by class, and returns them with the means and the stream thereafter."""
+
+    stream = np.random.RandomState(2)
+    means = stream.uniform(size=(CLASSES, 2))
+    points = [stream.multivariate_normal(mean, VARIANCE * np.eye(2), 1000) for mean in means]
+
+    return np.concatenate(points), means, stream

@@ -1,0 +1,1 @@
+"""Evaluation of rewards: metrics, labels, downstream task, correlations (Sec. 6)."""

@@ -1,0 +1,30 @@
+"""Labelled points as arrays, for scikit-learn."""
+
+from collections.abc import Sequence
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cgm.utils.checks import check_labels, check_points
+
+Labelled = tuple[Tensor, Tensor]  # points (N, d) and their classes (N)
+
+
+def flat_array(x: Tensor) -> NDArray:
+    """Return points as a float64 array of shape (N, d)."""
+
+    return x.detach().flatten(1).double().cpu().numpy()
+
+
+def labelled_arrays(x: Tensor, y: Tensor, name: str, width: Sequence[int] | None = None) -> tuple[NDArray, NDArray]:
+    """Check labelled points and return them as arrays of shapes (N, d) and (N)."""
+
+    check_points(x, name)
+    check_labels(y, f"{name}, labels")
+    if len(x) != len(y):
+        raise ValueError(f"{name}: {len(x)} points but {len(y)} labels, each point needs one")
+    if width is not None and x.shape[1:] != torch.Size(width):
+        raise ValueError(f"{name}: points of shape {tuple(x.shape[1:])} where {tuple(width)} is expected")
+
+    return flat_array(x), y.detach().cpu().numpy()

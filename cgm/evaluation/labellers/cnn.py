@@ -1,0 +1,40 @@
+"""Labels by a classifier of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from cgm.evaluation.labellers.base import Labeller
+from cgm.utils.models import pretrained
+from cgm.utils.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class CNN(Labeller):
+    """Label synthetic images by the convolutional network that comes with cgm for their dataset."""
+
+    def classifier(self, dataset: str, image: Sequence[int] | None) -> Classifier:
+        """Return the classifier, see `Labeller.classifier`."""
+
+        found = find_classifier(dataset, image)
+        if found is None:
+            what = "the generator makes no images"
+            if image is not None:
+                what = f"cgm comes with no classifier for images of shape {tuple(image)} of dataset={dataset}"
+            raise ValueError(f"labeller=cnn: {what}; use labeller=knn")
+        return found
+
+    def label(self, x: Tensor, y: Tensor, synthetic: Tensor) -> Tensor:
+        """Raise a ValueError: a classifier of images does not label points."""
+
+        raise ValueError("labeller=cnn: labels images, not points; use labeller=knn")
+
+
+def find_classifier(dataset: str, image: Sequence[int] | None) -> Classifier | None:
+    """Return the classifier that comes with cgm for images of a dataset, or `None`."""
+
+    weights = None if image is None else pretrained.find("classifier", image, dataset)
+    return None if weights is None else Classifier.of(weights)

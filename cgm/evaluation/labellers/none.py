@@ -1,0 +1,19 @@
+"""No labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from cgm.evaluation.labellers.base import Labeller
+
+
+@dataclass(frozen=True)
+class NoLabeller(Labeller):
+    """No labels: metrics and tasks that need the classes of synthetic points are left out."""
+
+    def label(self, x: Tensor, y: Tensor, synthetic: Tensor) -> None:
+        """Return `None`."""
+
+        return None

@@ -1,0 +1,80 @@
+r"""Draws the synthetic pool $G$, and reduces it to the features that are valued."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cgm.data.features.base import Features
+from cgm.generators.base import Generator
+from cgm.utils.cache import cached
+from cgm.utils.checks import check_points
+from cgm.utils.models.classifier import Classifier
+
+SHOWN = 20_000  # images that are kept to be shown in figures
+
+
+@dataclass(frozen=True)
+class Pool:
+    r"""Holds the synthetic pool $G$.
+
+    Attributes:
+        points: Its points, of shape $(|G|, d)$, float64.
+        images: The first of them as images, of shape $(k, C, H, W)$, uint8; none where the generator makes points.
+        labels: The classes that a classifier gave the images, of shape $(|G|)$; `None` without a classifier.
+    """
+
+    points: Tensor
+    images: Tensor
+    labels: Tensor | None
+
+
+def draw_pool(
+    generator: Generator,
+    features: Features,
+    size: int,
+    seed: int,
+    width: int,
+    classifier: Classifier | None = None,
+    cache: str | Path | None = None,
+) -> Pool:
+    r"""Draws $G$ from a generator.
+
+    Arguments:
+        generator: The generator, fitted.
+        features: Reduces what it makes, where that is images. Fitted.
+        size: $|G|$.
+        seed: The seed of the sample.
+        width: The dimension $d$ that the points must have.
+        classifier: Labels the images.
+        cache: A folder where pools of images are kept, under a key made of the fingerprints of generator, features
+            and classifier, the size and the seed. `None`: they are not.
+
+    Raises:
+        ValueError: If the generator gives something else than `size` points of dimension `width`.
+    """
+
+    def draw() -> dict[str, Tensor]:
+        sample = generator.sample(size, seed)
+        points = sample if generator.space == "features" else features.transform(sample)
+        check_points(points, "generator: synthetic pool", width=width, min=size)
+        if len(points) > size:
+            raise ValueError(f"generator: sample({size}, seed) gave {len(points)} points; it must give {size}")
+        pool = {"points": points.double()}
+        if generator.space == "data" and sample.dim() == 4:
+            shown = sample[:SHOWN].split(1000)
+            pool["images"] = torch.cat([(255 * part.clamp(0, 1)).round().to(torch.uint8) for part in shown])
+        if classifier is not None:
+            pool["labels"] = classifier.predict(sample)
+        return pool
+
+    prints = {"generator": generator.fingerprint(), "features": features.fingerprint()}
+    if generator.space == "features" or None in prints.values():
+        cache = None  # quick to draw; or not known for what it is
+    prints["classifier"] = None if classifier is None else classifier.fingerprint()
+    pool = cached(cache, "pool", prints | {"size": size, "seed": seed}, draw)
+
+    return Pool(pool["points"], pool.get("images", torch.empty(0, 1, 1, 1, dtype=torch.uint8)), pool.get("labels"))

@@ -1,0 +1,230 @@
+r"""From the parties' data to their rewards: Sections 2 to 4.2 of the paper, in order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from cgm.contributions.base import Contribution, Contributions
+from cgm.contributions.shapley import Shapley
+from cgm.data.features.automatic import Automatic
+from cgm.data.features.base import Features, transform_parts
+from cgm.generators.base import Generator
+from cgm.generators.kde import KDE
+from cgm.generators.pool import Pool, draw_pool
+from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
+from cgm.rewards.incentives import Incentive, check_incentives
+from cgm.rewards.sampling import Chain, WeightedSampling
+from cgm.rewards.shapley_fair import ShapleyFair
+from cgm.utils.checks import check_integer, check_number, check_parties
+from cgm.utils.clock import Clock
+from cgm.utils.device import resolve_device
+from cgm.utils.models.classifier import Classifier
+from cgm.utils.seeds import stream_seed
+from cgm.valuation.kernels.base import Kernel
+from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
+from cgm.valuation.mmd import check_precision
+from cgm.valuation.valuation import Valuation
+
+log = logging.getLogger(__name__)
+
+FIT_FEATURES, FIT_GENERATOR, SAMPLE_POOL, CONTRIBUTIONS, EMBED = range(5)  # streams that a seed is split into
+
+
+@dataclass(frozen=True)
+class Settlement:
+    r"""What a mediator computes for the parties.
+
+    Attributes:
+        pool: The synthetic pool $G$.
+        features: The features in which data is valued, fitted.
+        game: The valuation of $T = D_1 \cup \dots \cup D_n \cup G$.
+        contributions: The contributions $\phi$ and $\alpha$.
+        rewards: The reward values $r_i$ and their bounds.
+        incentives: Which incentives the rewards hold.
+        chains: For each party and $\beta$, the rows of $G$ that are its reward $G_i$, in order of acceptance.
+        warnings: What the user should know.
+        seconds: The seconds that each step took.
+    """
+
+    pool: Pool
+    features: Features
+    game: Valuation
+    contributions: Contributions
+    rewards: Rewards
+    incentives: Mapping[str, Incentive]
+    chains: Sequence[Chain]
+    warnings: Sequence[str]
+    seconds: Mapping[str, float]
+
+    @property
+    def parties(self) -> list[Tensor]:
+        """The parties' points in the features, each of shape $(N_i, d)$, float64."""
+
+        return [self.game.party(i).cpu() for i in range(self.game.n)]
+
+
+@dataclass(frozen=True)
+class Mediator:
+    r"""Turns the data of several parties into fair rewards of synthetic data.
+
+    It needs points only: no labels, no split, no downstream task.
+
+    Arguments:
+        generator: Is fitted to the pooled data, and draws the synthetic pool $G$.
+        features: Reduces points or images to the $d$ dimensions that are valued; `Automatic` chooses by the data.
+        kernel: The kernel $k$ of the valuation.
+        contribution: How the value of all data is shared.
+        scheme: How contributions become reward values.
+        sampling: How rewards are drawn.
+        kernel_search: The range in which a length-scale is searched.
+        precision: The arithmetic of the kernel's values on $G \times G$, see `Valuation`.
+        synthetic_size: The size of $G$.
+        growth: The factor by which $G$ grows while no rewards fit their bounds (Sec. 4.1).
+        max_growth: The largest size that $G$ may grow to, as a multiple of `synthetic_size`.
+        device: Where the kernel's sums are computed, `"cpu"`, `"cuda"`, or `"auto"` for `"cuda"` if there is one.
+        cache: A folder where features and pools of images are kept for the next run, or `False`. Each use is logged.
+
+    Raises:
+        ValueError: If a setting is out of range.
+
+    Example:
+        >>> parties = [torch.randn(50, 2) + shift for shift in (0.0, 1.0, 2.0)]
+        >>> settlement = Mediator(synthetic_size=500).settle(parties, seed=0)
+        >>> [len(chain.indices) > 0 for chain in settlement.chains if chain.beta == 8]
+        [True, True, True]
+    """
+
+    generator: Generator = field(default_factory=KDE)
+    features: Features | Automatic = field(default_factory=Automatic)
+    kernel: Kernel = field(default_factory=lambda: SquaredExponential("fit"))
+    contribution: Contribution = field(default_factory=Shapley)
+    scheme: Scheme = field(default_factory=ShapleyFair)
+    sampling: WeightedSampling = field(default_factory=WeightedSampling)
+    kernel_search: LengthscaleSearch = field(default_factory=LengthscaleSearch)
+    precision: str = "auto"
+    synthetic_size: int = 10_000
+    growth: float = 2.0
+    max_growth: float = 8.0
+    device: str = "cpu"
+    cache: str | bool = False
+
+    def __post_init__(self) -> None:
+        check_precision(self.precision)
+        check_integer("synthetic_size", self.synthetic_size, min=1)
+        check_number("growth", self.growth, min=1, open_min=True)
+        check_number("max_growth", self.max_growth, min=1)
+        if self.cache is not False and not (isinstance(self.cache, str) and self.cache):
+            raise ValueError(f"cache={self.cache!r}: expected the path of a folder, or false")
+        resolve_device(self.device)
+
+    def settle(self, parties: Sequence[Tensor], seed: int = 0, classifier: Classifier | None = None) -> Settlement:
+        r"""Compute the rewards of the parties.
+
+        Arguments:
+            parties: The data $D_1, \dots, D_n$: points of shape $(N_i, D)$ or images of shape $(N_i, C, H, W)$.
+            seed: The seed of everything random.
+            classifier: Labels the images of $G$ while they are in memory, as `pool.labels`. For evaluation only: no
+                step of the settlement reads them.
+
+        Raises:
+            ValueError: If the data cannot be valued, or if no party has a positive contribution.
+            InfeasibleScheme: If no rewards fit their bounds, however large $G$.
+        """
+
+        check_integer("seed", seed, min=0)
+        clock, warnings = Clock(), []
+
+        # Sec. 2: the parties' data in the features, and the generator fitted to all of it
+        with clock("features"):
+            features, x = self._reduce(parties, seed)
+        with clock("generator"):
+            pooled = torch.cat(x if self.generator.space == "features" else list(parties))
+            self.generator.fit(pooled, stream_seed(seed, FIT_GENERATOR))
+        del parties, pooled  # up to a gigabyte of images, which is not needed any more
+
+        sizes = self._sizes()
+        for size in sizes:
+            with clock("pool"):
+                pool_seed, cache = stream_seed(seed, SAMPLE_POOL), self.cache or None
+                pool = draw_pool(self.generator, features, size, pool_seed, x[0].shape[1], classifier, cache)
+            # Sec. 3 and 5: the values of all coalitions
+            game = self._value(x, pool, clock)
+            # Sec. 4: the contributions
+            with clock("contributions"):
+                contributions = self.contribution.compute(game, stream_seed(seed, CONTRIBUTIONS))
+            # Sec. 4.1: the reward values; G grows while there are none
+            try:
+                with clock("scheme"):
+                    rewards = self.scheme.solve(contributions, game, game.with_synthetic)
+                break
+            except InfeasibleScheme as error:
+                if size == sizes[-1]:
+                    raise InfeasibleScheme(
+                        f"{error} (tried up to synthetic_size={size}, max_growth={self.max_growth:g})"
+                    ) from error
+                warnings.append(f"{error}; G grows from {size} points")
+                log.warning(warnings[-1])
+        incentives = check_incentives(rewards, contributions, game)
+
+        more = [*contributions.warnings, *rewards.warnings]
+        for warning in more:
+            log.warning(warning)
+        numbers = {name: value for name, value in rewards.details.items() if isinstance(value, float)}
+        log.info(
+            "α = %s%s",
+            [round(float(a), 4) for a in contributions.alpha],
+            "".join(f", {name} = {value:.6g}" for name, value in numbers.items()),
+        )
+
+        # Sec. 4.2: the rewards themselves
+        with clock("sampling"):
+            chains = self.sampling.draw(game, rewards.values, seed)
+        for chain in chains:
+            if not chain.reached:
+                more.append(
+                    f"party {chain.party + 1}, β={chain.beta:g}: stopped at v = {chain.value:.6g} after "
+                    f"{len(chain.indices)} points, before it reached r_i = {chain.target:.6g}"
+                )
+                log.warning(more[-1])
+
+        warnings += more
+        return Settlement(
+            pool, features, game, contributions, rewards, incentives, chains, warnings, dict(clock.seconds)
+        )
+
+    def _reduce(self, parties: Sequence[Tensor], seed: int) -> tuple[Features, list[Tensor]]:
+        """Fit the features to the pooled data, and return them with the parties' points in them."""
+
+        if not parties:
+            raise ValueError("parties: there are none; at least one is needed")
+        features = self.features.pick(parties[0]) if isinstance(self.features, Automatic) else self.features
+        features.fit(torch.cat(list(parties)), stream_seed(seed, FIT_FEATURES))
+        points = transform_parts(features, parties, self.cache or None)
+        check_parties(points, points[0])
+
+        return features, points
+
+    def _sizes(self) -> list[int]:
+        """List the sizes of G to try, one after the other."""
+
+        sizes = [self.synthetic_size]
+        while max(sizes[-1] * self.growth, sizes[-1] + 1) <= self.max_growth * self.synthetic_size:
+            sizes.append(max(int(sizes[-1] * self.growth), sizes[-1] + 1))
+        return sizes
+
+    def _value(self, parties: Sequence[Tensor], pool: Pool, clock: Clock) -> Valuation:
+        """Choose the length-scale and compute the kernel's sums."""
+
+        *x, g = (points.to(resolve_device(self.device)) for points in (*parties, pool.points))
+        with clock("lengthscale"):
+            kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search)
+        with clock("valuation"):
+            game = Valuation(kernel, x, g, self.precision)
+        log.info("length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, game.grand_value, game.t)
+        return game

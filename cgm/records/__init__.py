@@ -1,0 +1,1 @@
+"""Records of runs: result, tables, figures, trackers."""

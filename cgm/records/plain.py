@@ -1,0 +1,54 @@
+"""Keeps what a run leaves behind, and reads it back."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import platform
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from cgm import __version__
+
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "umap-learn")
+NUMERICS = 2  # raised when a change of cgm or its weights changes a run's numbers: sweeps run anew what is of another
+
+
+def plain(x: Any) -> Any:
+    """Turns tensors, arrays, dataclasses and named tuples into what JSON holds; infinity becomes `"inf"`."""
+
+    if isinstance(x, Tensor | np.ndarray | np.generic):
+        return plain(x.tolist())
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        fields = {f.name: plain(getattr(x, f.name)) for f in dataclasses.fields(x) if f.init}
+        return {"class": type(x).__name__} | fields
+    if isinstance(x, tuple) and hasattr(x, "_asdict"):
+        return plain(x._asdict())
+    if isinstance(x, Mapping):
+        return {str(key): plain(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        return [plain(value) for value in x]
+    if isinstance(x, float) and math.isinf(x):
+        return "inf" if x > 0 else "-inf"
+    if x is None or isinstance(x, bool | int | float | str):
+        return x
+    return str(x) if isinstance(x, Path) else type(x).__name__
+
+
+def snake(name: str) -> str:
+    """Turns a class's name into a setting's: SquaredExponential into squared_exponential, MMDGAN into mmd_gan."""
+
+    return re.sub(r"(?<=MMD)(?=GAN)|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def versions() -> dict[str, str]:
+    """Lists the versions of what computed a result."""
+
+    packages = {package: version(package) for package in PACKAGES}
+    return {"cgm": __version__, "numerics": str(NUMERICS), "python": platform.python_version()} | packages

@@ -1,0 +1,62 @@
+r"""The interface of reward schemes: how contributions become reward values (Sec. 4.1)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from cgm.contributions.base import Contributions
+from cgm.valuation.game import Game
+
+
+class InfeasibleScheme(ValueError):
+    """Raised when no reward values lie between their bounds; a larger G may help."""
+
+
+@dataclass(frozen=True)
+class Rewards:
+    r"""Reward values of the parties and their bounds.
+
+    Attributes:
+        values: The reward values $r_i$, of shape $(n)$, float64.
+        lower: The lower bounds $v_i^{\min}$, of shape $(n)$.
+        upper: The upper bounds $v_i^{\max} = v(D_i \cup G)$, of shape $(n)$.
+        details: What else the scheme reports, as numbers, strings, lists or `None`, such as `v_star` and `rho`.
+        warnings: What the user should know, such as a party that was left out.
+    """
+
+    values: Tensor
+    lower: Tensor
+    upper: Tensor
+    details: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def spread(self) -> float:
+        r"""The spread of the rewards, $\max_i r_i - \min_i r_i$."""
+
+        return float(self.values.max() - self.values.min())
+
+
+class Scheme(ABC):
+    """Base class of reward schemes.
+
+    A scheme is a frozen dataclass of its settings with one method, `solve`.
+    """
+
+    @abstractmethod
+    def solve(self, contributions: Contributions, game: Game, upper: Tensor) -> Rewards:
+        r"""Compute the reward values of the parties.
+
+        Arguments:
+            contributions: The contributions of the parties.
+            game: The game that holds $v_c$.
+            upper: The largest possible rewards $v(D_i \cup G)$, of shape $(n)$.
+
+        Raises:
+            InfeasibleScheme: If no reward values fit their bounds.
+        """

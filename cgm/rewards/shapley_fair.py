@@ -1,0 +1,239 @@
+r"""The paper's reward scheme: rectified $\rho$-Shapley fair rewards by a linear program (Sec. 4.1)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linprog
+from torch import Tensor
+
+from cgm.contributions.base import Contributions
+from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
+from cgm.utils.checks import check_number
+from cgm.valuation.game import Game
+
+TOLERANCE = 1e-9  # by how much, as a share of v*, rounding may violate a condition
+
+
+@dataclass(frozen=True)
+class ShapleyFair(Scheme):
+    r"""Rectified $\rho$-Shapley fair rewards with optimised $v^*$ and $\rho$.
+
+    The linear program, in $(\log v^*, \rho)$, and the rewards are
+
+    .. math::
+        \max_{v^*, \rho} \; & \log v^* + \epsilon \rho \quad \text{subject to} \quad
+            v_i^{\min} \leq v^* \alpha_i^\rho \leq v_i^{\max}, \quad 0 \leq \rho \leq 1 \\
+        r_i & = \max \{v_c(\{i\}), \alpha_i^\rho v^*\}
+
+    A lower bound that is not positive never binds. A party with $\alpha_i \leq 0$ is left out of the program and
+    keeps $r_i = v_c(\{i\})$. With a given $\rho$, $v^*$ is the largest one that keeps every
+    $v^* \alpha_i^\rho \leq v_i^{\max}$ (Proposition 3a); the lower bounds are then required as $v_i^{\min} \leq v^*$
+    only, and `check_incentives` reports which incentives are lost.
+
+    Arguments:
+        stable: Whether the lower bounds ask for stability (R6), see `lower_bounds`.
+        epsilon: The weight $\epsilon$ of $\rho$.
+        rho: The exponent $\rho$, from 0 to 1; optimised, if `None`.
+
+    Raises:
+        ValueError: If a setting is out of range.
+
+    References:
+        Section 4.1, equation (6).
+    """
+
+    stable: bool = True
+    epsilon: float = 1e-3
+    rho: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.stable, bool):
+            raise ValueError(f"scheme.stable={self.stable}: expected true or false")
+        check_number("scheme.epsilon", self.epsilon, min=0)
+        check_number("scheme.rho", self.rho, min=0, max=1, optional=True)
+
+    def solve(self, contributions: Contributions, game: Game, upper: Tensor) -> Rewards:
+        """Compute the reward values of the parties, see `Scheme.solve`.
+
+        The details are `v_star`, `rho`, `epsilon` (`None` if ρ was given), `stable`, and `left_out`, the parties (from
+        0) that keep their own value.
+        """
+
+        lower = lower_bounds(game, contributions.phi, self.stable)
+        rewards = self._solve(contributions.alpha, lower, upper, game.party_values)
+        warnings = [
+            f"party {i + 1} has the contribution {float(contributions.phi[i]):.3g}, not positive: it is left out of the "
+            "linear program and keeps r_i = v(D_i)"
+            for i in rewards.left_out
+        ]
+        return FairRewards(rewards.values, rewards.lower, rewards.upper, rewards.details, tuple(warnings))
+
+    def _solve(self, alpha: Tensor, lower: Tensor, upper: Tensor, own: Tensor) -> "FairRewards":
+        alpha, lower, upper, own = (torch.as_tensor(x).double() for x in (alpha, lower, upper, own))
+        if not alpha.shape == lower.shape == upper.shape == own.shape or alpha.dim() != 1:
+            raise ValueError("scheme: alpha, lower, upper and party_values must all have the same shape (n,)")
+        if not all(torch.isfinite(x).all() for x in (alpha, lower, upper, own)):
+            raise ValueError("scheme: alpha, lower, upper and party_values must be finite")
+        if not (alpha > 0).any():
+            raise ValueError("scheme: no party has a positive contribution, there is nothing to share")
+
+        members = torch.nonzero(alpha > 0).flatten()
+        _check_positive(members, upper)
+        if self.rho is None:
+            epsilon: float | None = self.epsilon
+            log_v, rho = _solve_program(alpha, lower, upper, self.epsilon, members)
+            v_star = float(np.exp(log_v))
+        else:
+            epsilon, rho = None, self.rho
+            largest = upper[members] / alpha[members] ** rho
+            v_star = float(largest.min())
+            above = lower[members] - v_star
+            if above.max() > TOLERANCE * v_star:
+                i, j = int(members[above.argmax()]), int(members[largest.argmin()])
+                raise InfeasibleScheme(_crossing(i, j, lower, upper, f"scheme.rho={rho}"))
+
+        values = own.clone()
+        values[members] = torch.maximum(own[members], alpha[members] ** rho * v_star)
+        details = {
+            "v_star": v_star,
+            "rho": float(rho),
+            "epsilon": epsilon,
+            "stable": self.stable,
+            "left_out": torch.nonzero(alpha <= 0).flatten().tolist(),
+        }
+        return FairRewards(values, lower, upper, details)
+
+
+class FairRewards(Rewards):
+    r"""Rewards of `ShapleyFair`, with its details as attributes."""
+
+    @property
+    def v_star(self) -> float:
+        """The maximum reward value $v^*$."""
+
+        return self.details["v_star"]
+
+    @property
+    def rho(self) -> float:
+        r"""The exponent $\rho$."""
+
+        return self.details["rho"]
+
+    @property
+    def rewards(self) -> Tensor:
+        """The reward values $r_i$, as `values`."""
+
+        return self.values
+
+    @property
+    def epsilon(self) -> float | None:
+        r"""The weight $\epsilon$ of $\rho$; `None` if $\rho$ was given."""
+
+        return self.details["epsilon"]
+
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        r"""The parties (from 0) with $\alpha_i \leq 0$, which keep their own value."""
+
+        return tuple(self.details["left_out"])
+
+
+def solve_scheme(
+    alpha: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    epsilon: float = ShapleyFair.epsilon,
+    rho: float | None = ShapleyFair.rho,
+    party_values: Tensor | None = None,
+) -> FairRewards:
+    r"""Compute the rewards of `ShapleyFair` from bounds that are given.
+
+    Arguments:
+        alpha: The normalised contributions $\alpha_i$, of shape $(n)$.
+        lower: The lower bounds $v_i^{\min}$, of shape $(n)$.
+        upper: The upper bounds $v_i^{\max} = v(D_i \cup G)$, of shape $(n)$.
+        epsilon, rho: As in `ShapleyFair`.
+        party_values: The values $v_c(\{i\})$, of shape $(n)$; the lower bounds, if `None`.
+
+    Raises:
+        InfeasibleScheme: If no $v^*$ and $\rho$ exist. The message names the bounds that cross.
+
+    Example:
+        >>> alpha, lower, upper = torch.tensor([[0.5, 1.0], [0.1, 0.4], [0.9, 0.8]])
+        >>> solve_scheme(alpha, lower, upper).values
+        tensor([0.4000, 0.8000], dtype=torch.float64)
+    """
+
+    own = lower if party_values is None else party_values
+    return ShapleyFair(epsilon=epsilon, rho=rho)._solve(alpha, lower, upper, own)
+
+
+def lower_bounds(game: Game, phi: Tensor, stable: bool = True) -> Tensor:
+    r"""Compute the smallest reward $v_i^{\min}$ that each party may be offered.
+
+    Arguments:
+        game: The game that holds $v_c$.
+        phi: The contributions $\phi_i$, of shape $(n)$.
+        stable: Whether stability is required (R6, Proposition 3c): $\max(v_c(C_i), v_c(\{i\}))$ with
+            $C_i = \{j : \phi_j \leq \phi_i\}$. Otherwise (Proposition 3b) $v_c(\{i\})$. For a monotone $v_c$ the maximum
+            is $v_c(C_i)$; otherwise it keeps R5 along with R6.
+
+    Returns:
+        The lower bounds, of shape $(n)$, float64.
+    """
+
+    own = game.party_values
+    if not stable:
+        return own
+
+    tie = 1e-12 * float(phi.abs().max())
+    coalitions = [torch.nonzero(phi <= phi_i + tie).flatten().tolist() for phi_i in phi]
+    return torch.maximum(own, own.new_tensor([game.coalition(members) for members in coalitions]))
+
+
+def _solve_program(alpha: Tensor, lower: Tensor, upper: Tensor, epsilon: float, members: Tensor) -> tuple[float, float]:
+    """Solve the linear program for (log v*, ρ), written as min cᵀx subject to A x <= b (Sec. 4.1)."""
+
+    bound = [int(i) for i in members if lower[i] > 0]
+    log_alpha = alpha.log().numpy()
+    a = [[1, log_alpha[i]] for i in members] + [[-1, -log_alpha[i]] for i in bound]
+    b = [float(upper[i].log()) for i in members] + [-float(lower[i].log()) for i in bound]
+    solution = linprog(
+        [-1, -epsilon],
+        A_ub=a,
+        b_ub=b,
+        bounds=[(None, None), (0, 1)],
+        method="highs",
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},  # the smallest allowed
+    )
+    if solution.status == 0:
+        return solution.x[0], min(max(solution.x[1], 0.0), 1.0)
+    if solution.status != 2:
+        raise RuntimeError(f"scheme: the linear program was not solved: {solution.message}")
+
+    # Which bounds cross? Those that are active when all may be violated by the smallest common amount.
+    a, b = np.asarray(a), np.asarray(b)
+    relaxed = np.column_stack([a, -np.ones(len(a))])
+    x = linprog([0, 0, 1], A_ub=relaxed, b_ub=b, bounds=[(None, None), (0, 1), (0, None)], method="highs").x
+    excess = a @ x[:2] - b
+    j = int(members[excess[: len(members)].argmax()])
+    i = bound[int(excess[len(members) :].argmax())]
+    raise InfeasibleScheme(_crossing(i, j, lower, upper, f"ρ={x[1]:.3g}, where they come closest"))
+
+
+def _check_positive(members: Tensor, upper: Tensor) -> None:
+    for i in members.tolist():
+        if upper[i] <= 0:
+            raise InfeasibleScheme(
+                f"scheme: party {i + 1} could at most reach v(D_i ∪ G) = {float(upper[i]):.6g}, which is not "
+                "positive; a larger kernel.lengthscale makes values positive"
+            )
+
+
+def _crossing(i: int, j: int, lower: Tensor, upper: Tensor, where: str) -> str:
+    return (
+        f"scheme: no reward values fit their bounds: party {i + 1}'s lower bound v_min = {float(lower[i]):.10g} and "
+        f"party {j + 1}'s upper bound v(D_i ∪ G) = {float(upper[j]):.10g} cross at {where}; a larger synthetic_size, "
+        "scheme.stable=false or a given scheme.rho may help"
+    )

@@ -1,0 +1,1 @@
+"""Helpers that know nothing of cgm: checks, files, threads, progress, memory, cache, clock."""

@@ -1,0 +1,1 @@
+"""What is fitted or trained: state in files, networks, training, weights that come with cgm."""

@@ -1,0 +1,113 @@
+r"""Cooperative games: the values of all coalitions of parties (Sec. 4)."""
+
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+
+@runtime_checkable
+class Game(Protocol):
+    r"""A cooperative game of $n$ parties with the characteristic function $v_c$, $v_c(\emptyset) = 0$.
+
+    Parties are numbered from 0. `Valuation` is the game of the MMD, `TableGame` one of any $2^n$ values.
+    """
+
+    @property
+    def n(self) -> int:
+        """The number of parties."""
+        ...
+
+    @property
+    def party_values(self) -> Tensor:
+        r"""The values $v_c(\{i\})$, of shape $(n)$, float64."""
+        ...
+
+    @property
+    def grand_value(self) -> float:
+        r"""The value $v_c(N)$ of the grand coalition."""
+        ...
+
+    def coalition(self, members: Iterable[int]) -> float:
+        r"""Return $v_c(C)$ of the coalition of some parties."""
+        ...
+
+    def coalition_values(self) -> Tensor:
+        r"""Return $v_c$ of all coalitions, of shape $(2^n)$, float64; bit $i$ of a coalition's number is party $i$."""
+        ...
+
+
+class TableGame:
+    r"""A game given by the values of all its coalitions.
+
+    Arguments:
+        values: The values $v_c$, of shape $(2^n)$, $n \geq 1$; bit $i$ of a coalition's number is party $i$. The value
+            of the empty coalition must be 0.
+
+    Raises:
+        ValueError: If the values are not finite, or not $2^n$ in number, or if the first one is not 0.
+
+    Example:
+        >>> game = TableGame([0.0, 1.0, 2.0, 5.0])
+        >>> game.n, game.grand_value, game.coalition([1])
+        (2, 5.0, 2.0)
+    """
+
+    def __init__(self, values: Tensor | Iterable[float]) -> None:
+        table = values if isinstance(values, Tensor) else torch.tensor(list(values))
+        table = table.detach().cpu().double()
+        n = table.numel().bit_length() - 1
+        if table.dim() != 1 or n < 1 or len(table) != 2**n:
+            raise ValueError(f"game: expected 2^n values for n >= 1, got shape {tuple(table.shape)}")
+        if not torch.isfinite(table).all():
+            raise ValueError("game: the values must be finite")
+        if table[0] != 0:
+            raise ValueError(f"game: the value of the empty coalition is {float(table[0]):g}, expected 0")
+        self._values, self._n = table, n
+
+    @property
+    def n(self) -> int:
+        """The number of parties."""
+
+        return self._n
+
+    @property
+    def party_values(self) -> Tensor:
+        r"""The values $v_c(\{i\})$, of shape $(n)$, float64."""
+
+        return self._values[[2**i for i in range(self.n)]]
+
+    @property
+    def grand_value(self) -> float:
+        r"""The value $v_c(N)$ of the grand coalition."""
+
+        return float(self._values[-1])
+
+    def coalition(self, members: Iterable[int]) -> float:
+        r"""Return $v_c(C)$ of the coalition of some parties.
+
+        Raises:
+            ValueError: If a party does not exist.
+        """
+
+        return float(self._values[sum(2**i for i in check_members(members, self.n))])
+
+    def coalition_values(self) -> Tensor:
+        r"""Return $v_c$ of all coalitions, of shape $(2^n)$, float64."""
+
+        return self._values.clone()
+
+
+def check_members(members: Iterable[int], n: int) -> list[int]:
+    """Return the distinct members of a coalition in ascending order.
+
+    Raises:
+        ValueError: If one is not a party, numbered 0 to n - 1.
+    """
+
+    distinct = sorted(set(members))
+    if any(not 0 <= i < n for i in distinct):
+        raise ValueError(f"coalition: members={distinct}, but parties are numbered 0 to {n - 1}")
+
+    return distinct

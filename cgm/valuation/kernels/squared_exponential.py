@@ -1,0 +1,27 @@
+r"""Kernels on points, and the choice of their length-scale (Sec. 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from cgm.valuation.kernels.base import Kernel
+
+
+@dataclass(frozen=True)
+class SquaredExponential(Kernel):
+    r"""Computes the squared exponential kernel, $\exp(-\|x - x'\|^2 / 2 \ell^2)$, the paper's own.
+
+    Example:
+        >>> SquaredExponential(2.0)(torch.zeros(1, 1), torch.tensor([[0.0], [2.0]]))
+        tensor([[1.0000, 0.6065]])
+    """
+
+    rate: ClassVar[float] = 0.5
+
+    def profile(self, q: Tensor) -> Tensor:
+        """Computes exp(-q / 2)."""
+
+        return q.mul(-0.5).exp_()

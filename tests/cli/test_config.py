@@ -1,0 +1,260 @@
+"""Tests that `conf/` says what the classes say: each group builds what it names, and shows every default."""
+
+import dataclasses
+import functools
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, InstantiationException, MissingConfigException
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+import cgm
+from cgm.records.plain import plain
+
+ROOT = Path(__file__).resolve().parents[2]
+CONF = ROOT / "conf"
+PRIMARY = OmegaConf.load(CONF / "config.yaml")
+GROUPS = [next(iter(d)) for d in PRIMARY.defaults if isinstance(d, DictConfig) and "optional" not in str(d)]
+OPTIONS = sorted(f"{group}/{path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml"))
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+STATED = {"split/shares": "split.matrix=[[0.5,0.5,0,0,0],[0,0,0.5,0.5,0]]", "dataset/npz": "dataset.path=x.npz"}
+
+# Where a YAML says something else than the class by itself, and why
+DIFFERENT = {
+    "kernel/*": {"lengthscale": "fit"},  # a kernel built by hand has a number
+    "kernel/sum": {"kernels": ...},  # a class has no sum to propose
+    "scheme/fair": {"stable": False},  # what makes it another option than scheme/stable
+}
+
+
+# not of the experiment itself
+PROGRAM = {"threads": None, "force": False, "objective": "correlations.neg_mmd2_unbiased.mean"}
+
+
+@functools.cache
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", list(overrides))
+    with open_dict(config):
+        for setting in PROGRAM:
+            del config[setting]
+        if not any(override.startswith("logger") for override in overrides):
+            del config["logger"]
+    return config
+
+
+def as_tuple(x):
+    return tuple(map(as_tuple, x)) if isinstance(x, list | tuple) else x
+
+
+def test_every_folder_is_a_group_of_some_configuration():
+    named = {"experiment", "hydra"}
+    for path in CONF.glob("*.yaml"):
+        for default in OmegaConf.load(path).defaults:
+            if isinstance(default, DictConfig):
+                named |= {key.removeprefix("optional ").removeprefix("override ") for key in default}
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} == named
+    of_the_experiment = {"dataset", "split", "generator", "features", "kernel", "scheme", "sampling", "downstream"}
+    assert of_the_experiment | {"logger"} == set(GROUPS)
+    assert {path.suffix for path in CONF.rglob("*") if path.is_file()} == {".yaml"}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_builds_what_it_names_and_shows_every_default(option):
+    group, name = option.split("/")
+    section = composed(f"{group}={name}")[group]
+    shown = OmegaConf.to_container(section, resolve=True)
+    target = get_class(shown.pop("_target_"))
+    parameters = inspect.signature(target).parameters
+
+    assert set(shown) == set(parameters)
+    different = DIFFERENT.get(f"{group}/*", {}) | DIFFERENT.get(option, {})
+    for setting, value in shown.items():
+        default = parameters[setting].default
+        if setting in different:
+            assert as_tuple(value) != default
+            assert different[setting] in (..., value)
+        elif default is inspect.Parameter.empty:
+            assert value == "???"
+            assert STATED[option].startswith(f"{group}.{setting}=")
+        else:
+            assert as_tuple(value) == as_tuple(default), setting
+            assert isinstance(value, bool) == isinstance(default, bool), setting
+
+    if option in STATED:
+        section = composed(f"{group}={name}", STATED[option])[group]
+    assert type(instantiate(section, _convert_="all")) is target
+
+
+@pytest.mark.parametrize("option", [*OPTIONS, "config"])
+def test_each_setting_has_a_comment(option):
+    lines = (CONF / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("# ")
+    first = [line for line in lines if re.match(r"(  )?[a-zA-Z]\w*:", line)]
+    if option == "config":  # what Hydra's own settings are, Hydra says
+        first = [line for line in first[: first.index("hydra:")] if line not in ("defaults:", "shapley:")]
+        first = [line for line in first if "_target_" not in line]
+    else:
+        first = [line for line in first if not line.startswith("  ")]
+    for line in first:
+        assert re.search(r"\S\s+# \S", line), line
+
+
+def test_the_configuration_shows_every_setting_of_an_experiment():
+    config = OmegaConf.to_container(composed())
+    assert config.pop("_target_") == "cgm.Experiment"
+    assert set(config) == {field.name for field in dataclasses.fields(cgm.Experiment)}
+    assert {setting: PRIMARY[setting] for setting in PROGRAM} == PROGRAM
+    stated = {key for key in PRIMARY if key not in ("_target_", "defaults", "hydra", *PROGRAM)}
+    assert stated | set(GROUPS) - {"logger"} == set(config)
+    assert not stated & set(GROUPS)
+
+
+def test_by_hand_and_by_configuration_are_the_same():
+    assert plain(instantiate(composed(), _convert_="all")) == plain(cgm.Experiment(cache="outputs/cache"))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_begins_with_the_commands_that_run_it(name):
+    lines = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "# @package _global_"
+    commands = []
+    for line in lines[1:]:
+        if not line.startswith("#"):
+            break
+        commands += [re.split(r"\s{2,}", line.removeprefix("# "))[0]] if line.startswith("# cgm ") else []
+    assert commands[0].split() == ["cgm", f"experiment={name}"]
+    for command in commands:
+        built = instantiate(composed(*shlex.split(command)[1:]), _convert_="all")
+        assert isinstance(built, cgm.Experiment)
+
+
+def test_experiments_are_those_of_the_paper():
+    papers = {
+        "credit_ratings": ("CreditRatings", 1000, "TrueMixture", "Automatic"),
+        "credit_card": ("CreditCard", 5000, "KDE", "Automatic"),
+        "mnist": ("MNIST", 5000, "MMDGAN", "Autoencoder"),
+        "cifar10": ("CIFAR10", 5000, "MMDGAN", "Autoencoder"),
+    }
+    assert {"debug", "debug_mnist", *(f"paper_{name}" for name in papers)} == set(EXPERIMENTS)
+    for name, (dataset, per_party, generator, features) in papers.items():
+        for split in ("equal_disjoint", "unequal"):
+            e = instantiate(composed(f"experiment=paper_{name}", f"split={split}"), _convert_="all")
+            assert plain(e.split)["class"].lower() == split.replace("_", "")
+            assert (e.synthetic_size, e.split.points_per_party, e.split.n_parties) == (100_000, per_party, 5)
+            assert (e.sampling.betas, e.scheme.epsilon, e.scheme.stable) == ((1, 2, 4, 8), 1e-3, True)
+            assert plain(e.kernel) == {"class": "SquaredExponential", "lengthscale": "fit"}
+            classes = [plain(part)["class"] for part in (e.dataset, e.generator, e.features)]
+            assert classes == [dataset, generator, features]
+
+
+def test_values_from_the_command_line_arrive():
+    e = instantiate(
+        composed(
+            "dataset=credit_card",
+            "split=unequal",
+            "generator=gaussian_mixture",
+            "features=pca",
+            "kernel=rational_quadratic",
+            "kernel.lengthscale=median",
+            "scheme=fair",
+            "scheme.rho=0.5",
+            "sampling.betas=[0,0.5,inf]",
+            "sampling.patience=null",
+            "downstream=none",
+            "data_dir=some/folder",
+            "device=cpu",
+            "synthetic_size=77",
+            "seed=3",
+        ),
+        _convert_="all",
+    )
+    expected = cgm.Experiment(
+        **{field: get_class(target)(**options) for field, target, options in (
+            ("dataset", "cgm.data.CreditCard", {}),
+            ("split", "cgm.data.Unequal", {}),
+            ("generator", "cgm.generators.GaussianMixture", {}),
+            ("features", "cgm.data.features.PCA", {}),
+            ("kernel", "cgm.valuation.kernels.RationalQuadratic", {"lengthscale": "median"}),
+            ("scheme", "cgm.rewards.shapley_fair.RewardScheme", {"stable": False, "rho": 0.5}),
+            ("sampling", "cgm.rewards.sampling.WeightedSampling", {"betas": (0, 0.5, float("inf")), "patience": None}),
+            ("downstream", "cgm.evaluation.tasks.NoTask", {}),
+        )},
+        data_dir="some/folder",
+        cache="outputs/cache",
+        synthetic_size=77,
+        seed=3,
+    )  # fmt: skip
+    assert plain(e) == plain(expected)
+
+
+def test_the_true_mixture_follows_the_credit_ratings():
+    e = instantiate(composed("experiment=paper_credit_ratings", "dataset.mixture_seed=9"), _convert_="all")
+    assert e.generator.mixture_seed == 9
+    e = instantiate(composed("experiment=paper_credit_ratings", "dataset.reference=true"), _convert_="all")
+    assert e.generator.reference is True
+    e = instantiate(composed("dataset=credit_card", "generator=true_mixture"), _convert_="all")
+    assert e.generator.mixture_seed == 2
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_that_a_class_does_not_have_is_refused_by_name(option):
+    group, name = option.split("/")
+    config = composed(f"{group}={name}").copy()
+    OmegaConf.update(config, f"{group}.no_such", 1, force_add=True)
+    if option in STATED:
+        OmegaConf.update(config, *STATED[option].split("="))
+    bare = len(config[group]) == 2  # a class without any setting
+    with pytest.raises(
+        InstantiationException, match="takes no arg" if bare else "keyword argument 'no_such'"
+    ) as caught:
+        instantiate(config, _convert_="all")
+    assert f"full_key: {group}" in str(caught.value)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_an_option_that_a_group_does_not_show_is_refused_by_name(group):
+    with pytest.raises(ConfigCompositionException, match=rf"Could not override '{group}\.no_such'"):
+        composed(f"{group}.no_such=1")
+
+
+def test_an_unknown_setting_or_choice_is_refused_by_name():
+    with pytest.raises(ConfigCompositionException, match="Could not override 'no_such'"):
+        composed("no_such=1")
+    with pytest.raises(InstantiationException, match="unexpected keyword argument 'no_such'"):
+        instantiate(composed("+no_such=1"), _convert_="all")
+    with pytest.raises(MissingConfigException, match=r"(?s)Could not find 'kernel/no_such'.*squared_exponential"):
+        composed("kernel=no_such")
+
+
+def test_what_has_no_default_must_be_stated():
+    for option, stated in STATED.items():
+        if option in OPTIONS:
+            group, name = option.split("/")
+            setting = stated.split("=")[0]
+            with pytest.raises(Exception, match=rf"Missing mandatory value: {re.escape(setting)}"):
+                instantiate(composed(f"{group}={name}"), _convert_="all")
+
+
+def test_the_commands_of_the_readme_are_understood():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^    (cgm(?: .*)?)$", text, re.M)]
+    assert len(commands) >= 4
+    for overrides in commands:
+        if "my_package" in str(overrides) or "--help" in overrides:
+            continue  # tests/test_main.py
+        sweep = "-m" in overrides
+        parsed = OverridesParser.create().parse_overrides([o for o in overrides if o != "-m"])
+        assert any(override.is_sweep_override() for override in parsed) == sweep
+        firsts = []
+        for override in parsed:
+            value = next(override.sweep_string_iterator()) if override.is_sweep_override() else None
+            if override.key_or_group != "logger":  # of the program, as hydra/...
+                firsts.append(override.input_line if value is None else f"{override.key_or_group}={value}")
+        assert isinstance(instantiate(composed(*firsts), _convert_="all"), cgm.Experiment)

@@ -1,0 +1,532 @@
+"""Tests the command line: in this process where that will do, for a new one takes seconds to import torch."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hydra.errors import InstantiationException
+from omegaconf import OmegaConf
+
+import cgm.cli.jobs as program
+from cgm import Experiment, Record, __version__
+from cgm.cli.settings import keep_own_options
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["experiment=debug", "figures=false", "synthetic_size=300", "split.points_per_party=60", "split.n_parties=3"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^<!-- test -->\n```python\n(.*?)^```$", README, re.M | re.S)
+OWN = """
+from cgm.generators import KDE
+
+
+class MyGenerator(KDE):
+    def __init__(self, shift=0.0, bad=False):
+        super().__init__()
+        self.shift, self.bad = shift, bad
+
+    def sample(self, n, seed):
+        sample = super().sample(n, seed) + self.shift
+        return sample / 0 if self.bad else sample
+"""
+
+
+def refused(cgm, *args: str, flags: tuple = ()) -> str:
+    """Runs the command line, which must refuse its arguments in one line, and gives that line."""
+
+    shutil.rmtree("run", ignore_errors=True)
+    with pytest.raises(SystemExit) as caught:
+        cgm(*flags, *SMALL[:3], "hydra.run.dir=run", *args)
+    line = caught.value.code  # a text: Python prints it to stderr, and exits with status 1
+    assert isinstance(line, str)
+    assert line.startswith("cgm: error: ")
+    assert "\n" not in line
+    assert not Path("run", "result.json").exists()
+    return line
+
+
+def test_a_run_ends_with_the_table_and_the_folder(cgm, tmp_path):
+    out = cgm(*SMALL, "hydra.run.dir=run", "seed=4", "sampling.betas=[2,inf]")
+    record = Record.load("run")
+    assert (record.result["seed"], record.result["settings"]["synthetic_size"]) == (4, 300)
+    assert {beta for _, beta in record.rewards} == {2.0, float("inf")}
+    assert out.rstrip().endswith(f"{record.table()}\n{tmp_path / 'run'}")
+    names = [name for name in os.listdir("run") if not name.endswith(".log")]
+    assert sorted(names) == [".hydra", "configuration.json", "metrics.csv", "result.json", "rewards.npz"]
+    kept = OmegaConf.load("run/.hydra/config.yaml")
+    assert (kept.seed, kept.split.points_per_party) == (4, 60)
+    assert sorted(os.listdir(tmp_path)) == ["run"]
+
+
+def test_runs_of_one_second_do_not_share_a_folder(cgm):
+    for _ in range(2):
+        cgm(*SMALL, "sampling.betas=[8]")
+    folders = [path.parent.name for path in Path("outputs").glob("*/*/result.json")]
+    assert len(folders) == 2
+    assert len({re.fullmatch(r"\d\d-\d\d-\d\d-\d{6}-([0-9a-f]{10})", name)[1] for name in folders}) == 1
+
+
+def sweep(cgm, *args: str) -> str:
+    """Sweeps over runs of a fraction of a second."""
+
+    return cgm("-m", *SMALL, "scheme=fair", "sampling.betas=[1,8]", *args)
+
+
+def job(seed: int, folder: str = "sweep") -> Path:
+    """The folder of the one job with a seed."""
+
+    (found,) = Path(folder).glob(f"*-seed{seed}-*")
+    return found
+
+
+def rows(folder: str | Path = "sweep") -> list[dict[str, str]]:
+    """The rows of a sweep's table, but for their times."""
+
+    with Path(folder, "runs.csv").open(newline="", encoding="utf-8") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+@contextmanager
+def no_runs(monkeypatch):
+    """Lets every experiment fail that is run."""
+
+    def run(self, output_dir):
+        raise ValueError("it ran")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "run", run)
+        yield
+
+
+def test_every_combination_of_a_sweep_is_run_and_ends_in_one_table(cgm):
+    out = sweep(cgm, "seed=1,2", "split.points_per_party=50,60")
+    (folder,) = Path("outputs/multirun").iterdir()
+    assert re.fullmatch(r"seed_1_2-points_per_party_50_60-[0-9a-f]{10}", folder.name)
+    jobs = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    assert len(jobs) == 4
+    assert all(re.fullmatch(r"credit_ratings-equal_disjoint-kde-seed[12]-[0-9a-f]{10}", name) for name in jobs)
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == [
+        "metrics.csv",
+        "multirun.yaml",
+        "runs.csv",
+        "summary.md",
+    ]
+
+    records = {name: Record.load(folder / name) for name in jobs}
+    settings = [(r.result["settings"]["split"]["points_per_party"], r.result["seed"]) for r in records.values()]
+    assert sorted(settings) == [(50, 1), (50, 2), (60, 1), (60, 2)]
+    assert all(record.table() in out for record in records.values())
+    table = rows(folder)
+    assert [(int(row["split.points_per_party"]), int(row["seed"])) for row in table] == sorted(settings)
+    for row in table:
+        result = records[row["run"]].result
+        assert float(row["v_star"]) == result["scheme"]["v_star"]
+        assert float(row["correlation_size"]) == result["correlations"]["size"]["mean"]
+    assert re.search(r"^1 of 4 jobs done \(0 skipped, 0 failed\), about \d+ (s|min) left$", out, re.M)
+    assert re.search(r"^4 of 4 jobs done \(0 skipped, 0 failed\)$", out, re.M)
+    assert re.search(r"^4 done$", out, re.M)
+    assert out.endswith(f"{folder.resolve()}: runs.csv, metrics.csv, summary.md\n")
+
+
+def test_the_same_sweep_again_skips_what_is_complete(cgm, monkeypatch):
+    sweep(cgm, "seed=1,2", "scheme.epsilon=0.002")
+    (folder,) = Path("outputs/multirun").iterdir()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.suffix in (".csv", ".json", ".md", ".npz")}
+    assert len(before) == 3 + 2 * 4
+
+    again = ["scheme.epsilon=2e-3", "seed=range(1,3)"]
+    with no_runs(monkeypatch):
+        out = sweep(cgm, *again)
+    assert out.count("skipped, for it is complete (force=true runs it anew): ") == 2
+    assert re.search(r"^2 of 2 jobs done \(2 skipped, 0 failed\)$", out, re.M)
+    assert list(Path("outputs/multirun").iterdir()) == [folder]
+    assert {path: path.read_bytes() for path in before} == before
+
+    with no_runs(monkeypatch), pytest.raises(SystemExit) as caught:  # they are run, which is what we look for
+        sweep(cgm, *again, "force=true")
+    assert caught.value.code == 1
+    assert list(Path("outputs/multirun").iterdir()) == [folder]
+    assert [json.loads((job(k, folder) / "error.json").read_text())["message"] for k in (1, 2)] == ["it ran"] * 2
+
+    table = before[folder / "metrics.csv"]
+    assert (folder / "metrics.csv").read_bytes() != table
+    sweep(cgm, *again)
+    assert (folder / "metrics.csv").read_bytes() == table
+    assert not any(folder.rglob("error.json"))
+
+
+def test_a_folder_that_holds_something_else_is_run_anew(cgm, monkeypatch, tmp_path):
+    arguments = [*SMALL, "scheme=fair", "sampling.betas=[8]", "hydra.run.dir=run"]
+    cgm(*arguments)
+    shutil.copytree("run", "whole")
+    text, configuration = (Path("run", name).read_text() for name in ("result.json", "configuration.json"))
+    result = json.loads(text)
+
+    def altered(**sections: dict) -> str:
+        return json.dumps(result | {name: result[name] | entries for name, entries in sections.items()})
+
+    changes = {
+        "result.json": [
+            None,
+            text[:-100],
+            altered(versions={"numerics": "0"}),
+            altered(versions={"cgm": "0.0.1"}),
+            altered(settings={"seed": 1}),
+        ],
+        "metrics.csv": [None],
+        "configuration.json": [
+            None,
+            "{}",
+            configuration.replace('"seed": 0', '"seed": 1'),
+        ],
+    }
+    with no_runs(monkeypatch):
+        asked, complete = [], program.complete
+        monkeypatch.setattr(program, "complete", lambda *args: asked.append(args) or complete(*args))
+        assert "skipped" in cgm(*arguments)
+        for name, contents in changes.items():
+            for content in contents:
+                shutil.rmtree("run")
+                shutil.copytree("whole", "run")
+                assert complete(*asked[0]) == result
+                Path("run", name).unlink()
+                if content is not None:
+                    Path("run", name).write_text(content)
+                assert complete(*asked[0]) is None
+        with pytest.raises(SystemExit, match="it ran"):
+            cgm(*arguments)
+        assert not Path("run/result.json").exists()
+        shutil.rmtree("run")
+        shutil.copytree("whole", "run")
+        with pytest.raises(SystemExit, match="it ran"):
+            cgm(*arguments, "seed=1")
+        assert not Path("run/result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("choices", "reason"),
+    [
+        ("split.points_per_party=60,1000000", "split.points_per_party=1000000: class "),
+        ("synthetic_size=0,300", "synthetic_size=0: expected an integer >= 1"),
+    ],
+)
+def test_a_failed_job_does_not_stop_the_others(cgm, capsys, choices, reason):
+    with pytest.raises(SystemExit) as caught:
+        sweep(cgm, "hydra.sweep.dir=sweep", choices)
+    assert caught.value.code == 1
+    out = capsys.readouterr().out
+    assert f"failed: {reason}" in out
+    assert re.search(r"^2 of 2 jobs done \(0 skipped, 1 failed\)$", out, re.M)
+    assert re.search(r"^1 done, 1 failed$", out, re.M)
+
+    (good,) = (path.parent for path in Path("sweep").glob("*/result.json"))
+    (bad,) = (path.parent for path in Path("sweep").glob("*/error.json"))
+    assert {good, bad} == {path for path in Path("sweep").iterdir() if path.is_dir()}
+    assert [row["run"] for row in rows()] == [good.name]
+    error = json.loads((bad / "error.json").read_text(encoding="utf-8"))
+    assert error["message"].startswith(reason)
+    assert set(choices.split("=")[1].split(",")) & {o.split("=")[1] for o in error["overrides"]}
+    assert error["traceback"].startswith("Traceback (most recent call last):\n")
+    assert f"- `{bad.name}`: {error['message']}\n" in Path("sweep/summary.md").read_text(encoding="utf-8")
+    assert f"{bad.name}: {error['message']}\n" in out
+
+
+def test_an_error_that_nobody_foresaw_does_not_stop_a_sweep(cgm, monkeypatch, capsys):
+    whole = Experiment.run
+
+    def run(self, output_dir):
+        return {1: 1}[2] if self.seed == 1 else whole(self, output_dir)
+
+    monkeypatch.setattr(Experiment, "run", run)
+    with pytest.raises(SystemExit) as caught:
+        sweep(cgm, "hydra.sweep.dir=sweep", "seed=1,2")
+    assert caught.value.code == 1
+    assert "failed: KeyError: 2" in capsys.readouterr().out
+    assert [row["run"] for row in rows()] == [job(2).name]
+
+
+def test_what_hydra_refuses_is_refused_before_any_job(cgm, capsys):
+    with pytest.raises(SystemExit) as caught:
+        sweep(cgm, "hydra.sweep.dir=sweep", "kernel=squared_exponential,no_such")
+    assert caught.value.code == 1
+    assert "kernel/no_such" in capsys.readouterr().err
+    assert not list(Path("sweep").glob("*seed*"))
+
+
+def test_a_failed_run_keeps_why(cgm):
+    refused(cgm, "seed=-1")
+    assert json.loads(Path("run/error.json").read_text())["message"] == "seed=-1: expected an integer >= 0"
+    cgm(*SMALL, "scheme=fair", "sampling.betas=[8]", "hydra.run.dir=run")
+    assert not Path("run/error.json").exists()
+
+
+def test_a_run_gives_its_objective(cgm, monkeypatch, capsys):
+    given, run = [], program.run
+    monkeypatch.setattr(program, "run", lambda config: given.append(run(config)))
+    arguments = [*SMALL, "scheme=fair", "sampling.betas=[8]", "hydra.run.dir=run"]
+    for objective in ([], ["objective=scheme.v_star"], ["objective=accuracy_gain"], ["objective=null"]):
+        cgm(*arguments, *objective)  # all but the first are skipped
+    result = Record.load("run").result
+    accuracies = [(entry["accuracy"], entry["accuracy_before"]) for entry in result["downstream"]]
+    assert given[:2] == [result["correlations"]["neg_mmd2_unbiased"]["mean"], result["scheme"]["v_star"]]
+    assert given[2] == pytest.approx(sum(after - before for after, before in accuracies) / 3, abs=1e-12)
+    assert given[3] is None
+
+    with pytest.raises(SystemExit, match=r"objective=correlations.no_such.mean: no 'no_such' in correlations; there"):
+        cgm(*arguments, "objective=correlations.no_such.mean")
+    assert Record.load("run").result == result
+
+
+def test_a_sweep_that_is_killed_goes_on_to_the_same_table(cgm, tmp_path):
+    arguments = ["-m", *SMALL, "scheme=fair", "sampling.betas=[1,8]", "seed=1,2,3"]
+    killed = begin("-m", "cgm", *arguments, "hydra.sweep.dir=killed", folder=tmp_path)
+    try:
+        while not (done := list(Path("killed").glob("*/result.json"))):
+            assert killed.poll() is None
+            time.sleep(0.01)
+    finally:
+        killed.kill()
+        killed.communicate()
+    assert len(done) < 3
+    before = {path: path.read_bytes() for path in Path("killed").glob("*/result.json")}
+    assert all(json.loads(text) for text in before.values())
+    assert not Path("killed/runs.csv").exists()
+
+    out = cgm(*arguments, "hydra.sweep.dir=killed")
+    assert out.count("skipped, for it is complete") == len(before)
+    assert {path: path.read_bytes() for path in before} == before
+    cgm(*arguments, "hydra.sweep.dir=whole")
+    assert rows("killed") == rows("whole")
+    assert len(rows("whole")) == 3
+    for name in ("metrics.csv", "summary.md"):
+        assert Path("killed", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("sampling.betas=[-1]", r"sampling\.betas=\[-1\.0\]: must be a list of numbers that are not negative"),
+        ("sampling.betas=[]", r"sampling\.betas=\[\]: "),
+        ("sampling.betas=[some]", r"sampling.betas=\['some'\]: must be a list of numbers"),
+        ("sampling.patience=0", r"sampling\.patience=0: "),
+        ("scheme.epsilon=-1", r"scheme\.epsilon=-1: must be finite and not negative"),
+        ("scheme.rho=2", r"scheme\.rho=2: must lie between 0 and 1"),
+        ("synthetic_size=0", r"synthetic_size=0: expected an integer >= 1"),
+        ("synthetic_size=many", r"synthetic_size=many: "),
+        ("seed=-1", r"seed=-1: expected an integer >= 0"),
+        ("dataset=credit_card data_dir=nowhere", r"dataset=credit_card: no file at .*nowhere.*dataset\.download"),
+        ("dataset=credit_card dataset.path=x.csv", r"no file at .*x\.csv"),
+        ("split=unequal split.n_parties=2", r"split\.n_parties=2: "),
+        ("kernel.lengthscale=0", r"kernel\.lengthscale=0: expected a positive number"),
+        ("kernel.lengthscale=best", r"kernel\.lengthscale='best': expected a positive number, 'fit' or 'median'"),
+        ("kernel_search.low=wide", r"kernel_search: low=wide"),
+        ("+kernel_search.most=2", r"kernel_search: unknown options \['most'\]; there are low, high, iterations"),
+        ("device=no_such_device", r"device=no_such_device: not to be had on this machine .*; use 'cpu'"),
+        ("embedding_party=9", r"embedding_party=9: there are 5 parties"),
+        ("+kernel.no_such=1", r"unexpected keyword argument 'no_such' \(in kernel\)"),
+        ("+no_such=1", r"unexpected keyword argument 'no_such'"),
+        ("force=often", r"force=often: expected true or false"),
+        ("objective=no_such", r"objective=no_such: expected a column of runs\.csv \(v_star, .*path in result\.json"),
+        ("objective=corelations.size.mean", r"objective=corelations\.size\.mean: expected .*scheme, kernel, corr"),
+        ("split=shares", r"Missing mandatory value: split\.matrix$"),
+        ("generator._target_=no_such_module.MyGenerator", r"no_such_module.* \(in generator\)"),
+        ("generator._target_=cgm.generators.NoSuch", r"NoSuch"),
+        ("generator=true_mixture dataset=digits", r"generator=true_mixture is .* of dataset=credit_ratings"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_one_line(cgm, arguments, message):
+    line = refused(cgm, *arguments.split())
+    assert re.search(message, line), line
+
+
+def test_an_objective_that_no_run_has_is_refused_before_the_first_job(cgm, tmp_path):
+    sweep = tmp_path / "sweep"
+    line = refused(cgm, "seed=0,1", "objective=no_such", f"hydra.sweep.dir={sweep}", flags=("-m",))
+    assert "objective=no_such: expected a column of runs.csv" in line
+    assert not list(sweep.glob("*/error.json"))
+
+
+def test_too_many_points_per_party(cgm):
+    line = refused(cgm, "split.majority=0.5", "split.points_per_party=100000")
+    assert re.search(r"split\.points_per_party=100000: class \d \(cluster \d\) has 1000 points, but", line), line
+    assert re.search(r"at most split\.points_per_party=\d+ would fit$", line), line
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [("kernel.no_such=1", "kernel.no_such"), ("kernel=no_such", "squared_exponential"), ("no_such=1", "no_such")],
+)
+def test_what_hydra_refuses_it_names(cgm, capsys, argument, message):
+    with pytest.raises(SystemExit) as caught:
+        cgm(*SMALL, "hydra.run.dir=run", argument)
+    assert caught.value.code == 1
+    assert message in capsys.readouterr().err
+    assert not Path("run").exists()
+
+
+def test_a_file_of_ones_own_with_an_unknown_option_is_refused(cgm):
+    Path("mine/generator").mkdir(parents=True)
+    Path("mine/generator/wide.yaml").write_text("_target_: cgm.generators.KDE\nbandwith: 2.0\n")
+    line = refused(cgm, "generator=wide", flags=("--config-dir", "mine"))
+    assert re.search(r"unexpected keyword argument 'bandwith' \(in generator\)", line)
+    Path("mine/generator/wide.yaml").write_text("_target_: cgm.generators.KDE\nbandwidth: 2.0\n")
+    cgm("--config-dir", "mine", "generator=wide", *SMALL, "hydra.run.dir=run", "sampling.betas=[8]")
+    assert Record.load("run").result["settings"]["generator"] == {"class": "KDE", "bandwidth": 2.0}
+
+
+def test_an_error_shows_where_it_was_raised_if_asked(cgm, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(InstantiationException, match=r"scheme\.epsilon=-1"):
+        cgm(*SMALL, "hydra.run.dir=run", "scheme.epsilon=-1")
+
+
+@pytest.fixture
+def own(tmp_path):
+    """The name of a generator in a module in the working directory."""
+
+    name = f"my_package_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(OWN)
+    yield f"{name}.MyGenerator"
+    sys.modules.pop(name, None)
+
+
+def test_a_generator_of_ones_own(cgm, own):
+    betas, pools = "sampling.betas=[8]", []
+    for options in ([], ["+generator.shift=0.01"], ["generator.bandwidth=1.0"]):
+        arguments = [*SMALL, betas, "hydra.run.dir=run", f"generator._target_={own}", *options]
+        if "generator.bandwidth=1.0" in options:  # an option of the default generator, but not of this one
+            assert "unexpected keyword argument 'bandwidth' (in generator)" in refused(cgm, *arguments)
+            continue
+        cgm(*arguments)
+        record = Record.load("run")
+        assert record.result["generator"] == "my_generator"
+        pools.append(record.pool)
+    assert (pools[1][:300] - pools[0][:300] - 0.01).abs().max() < 1e-12
+
+
+def test_a_bad_generator_of_ones_own_is_refused(cgm, own):
+    line = refused(cgm, f"generator._target_={own}", "+generator.bad=true")
+    assert re.search("generator: synthetic pool: row 0 holds NaN or infinity", line)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "left"),
+    [
+        (["generator._target_=my.Own"], {"_target_": "my.Own"}),
+        (["+generator.option=3", "seed=1", "generator._target_=my.Own"], {"_target_": "my.Own", "option": 3}),
+        (["++generator.option=3", "++generator._target_=my.Own"], {"_target_": "my.Own", "option": 3}),
+        (["generator.bandwidth=0.3", "generator._target_=my.Own"], {"_target_": "my.Own", "bandwidth": 0.3}),
+        (["generator.bandwidth=0.3"], {"_target_": "my.Own", "bandwidth": 0.3, "option": 3}),
+        (["no_such._target_=x", "_target_=y"], {"_target_": "my.Own", "bandwidth": 0.3, "option": 3}),
+    ],
+)
+def test_a_new_target_is_not_given_the_options_of_the_old_one(overrides, left):
+    config = {"_target_": "cgm.Experiment", "seed": 1, "kernel": {"_target_": "a.B", "lengthscale": 1}}
+    generator = {"_target_": "my.Own", "bandwidth": 0.3, "option": 3}
+    config = OmegaConf.create(config | {"generator": generator})
+    OmegaConf.set_struct(config, True)
+    keep_own_options(config, overrides)
+    assert config.pop("generator") == left if not OmegaConf.is_struct(config) else dict(config.generator) == left
+    assert dict(config.kernel) == {"_target_": "a.B", "lengthscale": 1}
+    assert config.seed == 1
+    assert OmegaConf.is_struct(config)
+
+
+def test_readme_has_examples_to_run():
+    assert EXAMPLES
+    assert len(EXAMPLES) == README.count("<!-- test -->")
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_an_example_of_the_readme_runs(number, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(EXAMPLES[number], f"README.md, example {number + 1}", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out.strip()
+
+
+def begin(*args: str, folder: Path, **environment: str) -> subprocess.Popen:
+    """Starts Python anew, in a folder."""
+
+    paths = os.pathsep.join(filter(None, (environment.pop("PYTHONPATH", str(ROOT)), os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        [sys.executable, *args],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def start(*args: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Starts Python anew, in a folder, and waits until it ends."""
+
+    process = begin(*args, folder=folder, **environment)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def test_from_another_folder(tmp_path, own):
+    arguments = [*SMALL, "sampling.betas=[8]", f"generator._target_={own}", "+generator.shift=0.01"]
+    done = start("-m", "cgm", *arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = next((tmp_path / "outputs").glob("*/*/result.json")).parent
+    assert done.stdout.rstrip().endswith(f"{Record.load(run).table()}\n{run}")
+    assert "Traceback" not in done.stderr
+    assert Record.load(run).result["versions"]["cgm"] == __version__
+
+
+def test_a_refusal_is_one_line_on_stderr_and_a_status(tmp_path):
+    done = start("-m", "cgm", *SMALL, "hydra.run.dir=run", "seed=-1", folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "cgm: error: seed=-1: expected a whole number from 0\n"
+    assert done.stdout == ""
+
+
+def test_help_of_an_installed_cgm_is_quick(tmp_path):
+    """Lays the package out as the wheel does, see below."""
+
+    site = tmp_path / "site"
+    shutil.copytree(ROOT / "cgm", site / "cgm", ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
+    shutil.copytree(ROOT / "conf", site / "cgm" / "conf")
+    code = (
+        "import sys; from cgm.__main__ import CONF, main; sys.argv = ['cgm', '--help']; print(CONF); "
+        "import atexit; atexit.register(lambda: print('SLOW', sorted({'torch', 'sklearn', 'scipy', 'pandas', "
+        "'matplotlib'} & set(sys.modules)))); main()"
+    )
+    done = start("-c", code, folder=tmp_path, PYTHONPATH=str(site))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == str(site / "cgm" / "conf")
+    assert lines[-1] == "SLOW []"
+    for group in (path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name != "hydra"):
+        options = ", ".join(sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml")))
+        assert f"{group}: {options}" in lines
+    assert "synthetic_size: 10000" in lines
+
+
+def test_the_wheel_holds_the_configuration():
+    """`python -m cgm` finds `conf` in the package or beside it; the wheel has it in the package."""
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["only-include"] == ["cgm"]
+    assert wheel["sources"] == {"cgm/plugins": ""}
+    assert wheel["force-include"] == {"conf": "cgm/conf"}
+    assert {"cgm", "conf"} <= set(project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
+    assert project["project"]["scripts"] == {"cgm": "cgm.__main__:main"}
+    assert project["project"]["version"] == __version__
+    assert not (ROOT / "cgm" / "conf").exists()  # it would hide the one that is edited
+    assert program.CONF == ROOT / "conf"

@@ -1,0 +1,173 @@
+"""Tests the names of folders, and the count of jobs. Whole sweeps: tests/test_main.py."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from cgm.cli.settings import keep_own_options, settings_of
+from cgm.cli.sweep import Progress, count_jobs, job_name, settings_digest, sweep_name
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+@pytest.fixture(autouse=True)
+def _hydra_is_at_work():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def composed(*overrides: str) -> DictConfig:
+    """Composes a configuration as Hydra gives it to a job, its own section included."""
+
+    return compose("config", list(overrides), return_hydra_config=True)
+
+
+def asked(*overrides: str, sweeper: str = "x.BasicSweeper", **params: str) -> DictConfig:
+    """The part of a configuration that tells what a sweep was asked for."""
+
+    section = {"overrides": {"task": list(overrides)}, "sweeper": {"_target_": sweeper, "params": params or None}}
+    return OmegaConf.create({"hydra": section})
+
+
+def test_a_job_is_named_after_its_settings():
+    name = job_name(composed("dataset=mnist", "split=unequal", "generator=mmd_gan", "seed=3"))
+    assert name.startswith("mnist-unequal-mmd_gan-seed3-")
+    assert len(name.rsplit("-", 1)[1]) == 10
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["seed=1", "scheme.epsilon=1e-3"], ["scheme.epsilon=0.001", "seed=1"]),
+        (["sampling.betas=[1,2.0]"], ["sampling.betas=[1.0, 2]"]),
+        ([], ["seed=0", "split=equal_disjoint", "device='cpu'"]),
+        (["seed=1"], ["seed=1", "force=true", "objective=null", "hydra.job.name=x"]),
+    ],
+)
+def test_the_same_settings_are_the_same_folder(one, other):
+    assert job_name(composed(*one)) == job_name(composed(*other))
+
+
+def test_other_settings_are_another_folder():
+    jobs = [
+        [],
+        ["seed=1"],
+        ["scheme=fair"],
+        ["scheme.epsilon=0.002"],
+        ["sampling.betas=[1,2,4]"],
+        ["sampling.betas=[1,2,4,inf]"],
+        ["data_dir=a"],
+        ["data_dir=b"],
+        ["device=cuda"],
+        ["+kernel.option=1"],
+        ["generator._target_=my.Own"],
+        ["generator._target_=my.Own", "generator.bandwidth=scott"],  # the default, but told to another class
+        ["split=shares"],
+    ]
+    assert len({job_name(composed(*job)) for job in jobs}) == len(jobs)
+
+
+def test_what_refers_to_other_settings_is_resolved():
+    both = [composed("seed=5", "+kernel.option=${seed}"), composed("seed=5", "+kernel.option=5")]
+    assert settings_digest(both[0]) == settings_digest(both[1])
+    assert settings_of(both[0], [])["kernel"]["option"] == 5
+    assert settings_of(composed("+kernel.option=${no.such}"), [])["kernel"]["option"] == "${no.such}"
+    assert not {"hydra", "force", "objective"} & set(settings_of(both[0], []))
+    assert both[0].force is False  # the configuration itself stays
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["seed=0,1,2", "split=unequal,equal_disjoint"], ["split=equal_disjoint,unequal", "seed=range(3)"]),
+        (["seed=0,1", "scheme.epsilon=1e-3"], ["scheme.epsilon=0.001", "seed=choice(1,0)"]),
+        (["seed=0,1"], ["force=true", "seed=0,1", "objective=null"]),
+    ],
+)
+def test_the_same_sweep_is_the_same_folder(one, other):
+    assert sweep_name(asked(*one)) == sweep_name(asked(*other))
+
+
+def test_another_sweep_is_another_folder():
+    sweeps = [
+        asked("seed=0,1"),
+        asked("seed=0,1,2"),
+        asked("seed=0,1", "scheme=fair"),
+        asked("seed=1"),
+        asked(seed="0,1", dataset="digits"),
+        asked("seed=interval(0,1)", sweeper="x.Optuna"),
+        asked(),
+    ]
+    names = [sweep_name(sweep) for sweep in sweeps]
+    assert len(set(names)) == len(sweeps)
+    assert [name.rsplit("-", 1)[0] for name in names] == [
+        "seed_0_1",
+        "seed_0_1_2",
+        "seed_0_1",
+        "seed_1",
+        "seed_0_1",
+        "seed_interval_0_1",
+        "sweep",
+    ]
+    long = sweep_name(asked("seed=range(1000)", "dataset.path='a b/c&d','é'"))
+    assert len(long) <= 71
+    assert set(long) <= set("abcdefghijklmnopqrstuvwxyz0123456789_.-")
+
+
+def test_a_name_is_kept_for_the_jobs_of_a_sweep():
+    master = asked("seed=0,1")
+    name = sweep_name(master)
+    jobs = asked("seed=1")
+    OmegaConf.copy_cache(from_config=master, to_config=jobs)
+    assert sweep_name(jobs) == name
+
+
+def test_jobs_are_counted_before_they_run():
+    assert count_jobs(asked("seed=0,1,2", "split=a,b", "scheme=fair")) == 6
+    assert count_jobs(asked("seed=range(10)", "seed=0,1")) == 2  # the last is what counts
+    assert count_jobs(asked("split=a,b", seed="0,1,2")) == 6
+    assert count_jobs(asked("seed=1")) == 1
+    assert count_jobs(asked("experiment=glob(paper_*)", "seed=0,1")) == 8
+    assert count_jobs(asked("seed=0,1", sweeper="x.OptunaSweeper")) is None
+
+
+def test_progress(tmp_path, monkeypatch):
+    progress = Progress(tmp_path)
+    progress.mark(0, "running")  # nobody counts
+    assert progress.line() == ""
+    assert not list(tmp_path.iterdir())
+
+    now = time.time()
+    progress.start(jobs=12)
+    progress.mark(0, "skipped")
+    progress.mark(1, "running")
+    assert progress.line() == "1 of 12 jobs done (1 skipped, 0 failed), 1 running"
+    monkeypatch.setattr(time, "time", lambda: now + 60)
+    for number, state in ((1, "done"), (2, "failed"), (3, "running"), (4, "running")):
+        Progress(tmp_path).mark(number, state)  # as another process does
+    # two took a minute, nine are to come: 4.5 minutes
+    assert progress.line() == "3 of 12 jobs done (1 skipped, 1 failed), 2 running, about 4 min left"
+    assert progress.counts() == {"running": 2, "done": 1, "skipped": 1, "failed": 1}
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    assert progress.line().endswith("about 4 h left")
+    monkeypatch.setattr(time, "time", lambda: now + 10)
+    assert progress.line().endswith("about 45 s left")
+    assert json.loads((tmp_path / ".progress" / "sweep.json").read_text())["jobs"] == 12
+
+    progress.start(jobs=None)
+    progress.mark(0, "done")
+    assert progress.line() == "1 jobs done (0 skipped, 0 failed)"
+    progress.end()
+    assert not list(tmp_path.iterdir())
+
+
+def test_options_are_dropped_from_what_is_hashed_alone():
+    config = composed("generator._target_=my.Own")
+    assert settings_of(config, ["generator._target_=my.Own"])["generator"] == {"_target_": "my.Own"}
+    assert "bandwidth" in config.generator
+    keep_own_options(config, ["generator._target_=my.Own"])
+    assert "bandwidth" not in config.generator

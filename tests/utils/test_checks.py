@@ -1,0 +1,103 @@
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from cgm.utils.checks import check_integer, check_labels, check_points
+
+X = torch.arange(12, dtype=torch.float64).reshape(4, 3)
+
+
+def broken(row: int, value: float) -> torch.Tensor:
+    x = X.clone()
+    x[row, 2] = value
+    return x
+
+
+@pytest.mark.parametrize("x", [X, X.float(), X[:1], X.reshape(2, 3, 1, 2), X * 1e300])
+def test_good_points_come_back_as_they_are(x: torch.Tensor) -> None:
+    assert check_points(x, "points") is x
+    assert check_points(x, "points", width=3, min=len(x)) is x
+
+
+POINTS = {
+    "array": (X.numpy(), {}, "expected a torch tensor of shape (N, d), got ndarray"),
+    "list": ([[1.0]], {}, "expected a torch tensor of shape (N, d), got list"),
+    "vector": (X[0], {}, "expected shape (N, d), got (3,); use x.reshape(N, d)"),
+    "number": (X[0, 0], {}, "expected shape (N, d), got ()"),
+    "no columns": (X[:, :0], {}, "expected shape (N, d), got (4, 0)"),
+    "integers": (X.long(), {}, "expected floating-point numbers, got torch.int64; use x.double()"),
+    "booleans": (X > 3, {}, "expected floating-point numbers, got torch.bool"),
+    "narrow": (X, {"width": 5}, "has 3 columns where 5 are expected"),
+    "empty": (X[:0], {}, "has 0 points, at least 1 are needed"),
+    "few": (X, {"least": 5}, "has 4 points, at least 5 are needed"),
+    "NaN": (broken(2, math.nan), {}, "row 2 holds NaN or infinity; drop or impute such rows first"),
+    "infinity": (broken(0, math.inf), {}, "row 0 holds NaN or infinity"),
+    "minus infinity": (broken(3, -math.inf), {}, "row 3 holds NaN or infinity"),
+    "NaN in an image": (broken(3, math.nan).reshape(2, 3, 1, 2), {}, "row 1 holds NaN or infinity"),
+}
+
+
+@pytest.mark.parametrize("case", POINTS)
+def test_bad_points(case: str) -> None:
+    x, limits, match = POINTS[case]
+    with pytest.raises(ValueError, match="^party 7: " + re.escape(match)):
+        check_points(x, "party 7", **limits)
+
+
+def test_the_first_bad_row_is_named() -> None:
+    x = broken(1, math.nan)
+    x[3, 0] = math.inf
+    with pytest.raises(ValueError, match="row 1 "):
+        check_points(x, "points")
+
+
+def test_good_labels() -> None:
+    for y in (torch.tensor([0, 2, 1]), torch.tensor([0]), torch.tensor([1, 1], dtype=torch.uint8)):
+        assert check_labels(y, "labels") is y
+        assert check_labels(y, "labels", n_classes=3) is y
+
+
+LABELS = {
+    "array": (np.array([0, 1]), "expected a tensor of integers of shape (N), got ndarray"),
+    "floats": (torch.tensor([0.0, 1.0]), "expected a tensor of integers of shape (N), got torch.float32"),
+    "booleans": (torch.tensor([True]), "expected a tensor of integers of shape (N), got torch.bool"),
+    "matrix": (torch.tensor([[0], [1]]), "expected a tensor of integers of shape (N), got torch.int64 of shape (2, 1)"),
+    "empty": (torch.tensor([], dtype=torch.int64), "has no labels"),
+    "negative": (torch.tensor([0, -1, 2]), "run from -1 to 2, but classes are numbered from 0 to 2"),
+    "too great": (torch.tensor([1, 3]), "run from 1 to 3, but classes are numbered from 0 to 2"),
+}
+
+
+@pytest.mark.parametrize("case", LABELS)
+def test_bad_labels(case: str) -> None:
+    y, match = LABELS[case]
+    with pytest.raises(ValueError, match="^labels: " + re.escape(match)):
+        check_labels(y, "labels", n_classes=3)
+
+
+def test_labels_of_any_number_of_classes() -> None:
+    check_labels(torch.tensor([1000]), "labels")
+    with pytest.raises(ValueError, match=r"classes are numbered from 0$"):
+        check_labels(torch.tensor([-1]), "labels")
+
+
+def test_good_whole_numbers() -> None:
+    for value in (2, 5, np.int64(3)):
+        check_integer("group.setting", value, min=2)
+        check_integer("group.setting", value, min=2, max=5)
+
+
+@pytest.mark.parametrize("value", [1, -3, 6, 3.0, 2.5, "3", None, math.nan])
+def test_bad_whole_numbers(value: object) -> None:
+    match = rf"^group\.setting={value}: expected a whole number from 2 to 5$"
+    with pytest.raises(ValueError, match=match):
+        check_integer("group.setting", value, min=2, max=5)
+
+
+def test_whole_numbers_without_an_upper_end() -> None:
+    check_integer("group.setting", 10**12, min=2)
+    with pytest.raises(ValueError, match=r"^group\.setting=1: expected a whole number from 2$"):
+        check_integer("group.setting", 1, min=2)
