@@ -3,12 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .utils.version import __version__
+
 if TYPE_CHECKING:
     from .experiment import Experiment
     from .mediator import Mediator, Settlement
     from .records.record import Record
 
-__version__ = "0.2.0"
 __all__ = ["Experiment", "Mediator", "Record", "Settlement", "__version__"]
 
 HOMES = {

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from cgm import __version__
+from cgm.utils.version import __version__
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "umap-learn")
 NUMERICS = 2  # raised when a change of cgm or its weights changes a run's numbers: sweeps run anew what is of another

@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from cgm import __version__
 from cgm.utils.files import write_whole
 from cgm.utils.tensors import digest, read_tensors
+from cgm.utils.version import __version__
 
 log = logging.getLogger(__name__)
 
