@@ -1,4 +1,4 @@
-"""Run the command line by `python -m cgm`."""
+"""The command line as `python -m cgm`."""
 
 from cgm.cli.main import main
 

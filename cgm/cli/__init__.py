@@ -1,1 +1,1 @@
-"""The command line: all that knows Hydra."""
+"""The command line: everything that knows Hydra."""

@@ -1,8 +1,4 @@
-"""Names, counts and sums up the jobs of a sweep: what `conf/config.yaml` tells Hydra to call.
-
-Beside `__main__`, the only module that knows Hydra. It is one of its own because a launcher's processes have to import
-it, and so register the names of folders, before they know what to run.
-"""
+"""The settings of a job: where they come from, which of them belong to the experiment, their digest."""
 
 from __future__ import annotations
 
@@ -10,15 +6,22 @@ import copy
 import hashlib
 import importlib.util
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-# sections and settings that a run's numbers do not depend on
+PACKAGE = Path(__file__).resolve().parents[1]
+# the folder of the configuration: `cgm/conf` where the wheel is installed, `conf` in a checkout
+CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
+
+# sections and settings on which the numbers of a run do not depend
 OF_THE_PROGRAM = ("hydra", "force", "objective", "threads", "logger")
-EXTRAS = {  # the choices of groups that need more than cgm alone: the module, and the extra that brings it
+
+# choices that need an optional dependency: its module, and the extra of cgm that installs it
+EXTRAS = {
     "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "sweep"),
     "hydra/launcher=submitit_local": ("hydra_plugins.hydra_submitit_launcher", "sweep"),
     "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "sweep"),
@@ -29,39 +32,48 @@ EXTRAS = {  # the choices of groups that need more than cgm alone: the module, a
 
 
 def check_extras(choices: Mapping[str, str | None]) -> None:
-    """Refuses choices of groups that need a package which is not installed.
+    """Check that the optional dependencies of the chosen options are installed.
+
+    Arguments:
+        choices: The chosen option of each group.
 
     Raises:
-        ValueError: If so; it names the extra of cgm that brings the package.
+        ValueError: If one is not; the message names the extra that installs it.
     """
 
     for group, choice in choices.items():
-        module, extra = EXTRAS.get(f"{group}={choice}", (None, None))
+        if f"{group}={choice}" not in EXTRAS:
+            continue
+        module, extra = EXTRAS[f"{group}={choice}"]
         try:
-            found = module is None or importlib.util.find_spec(module) is not None
-        except ModuleNotFoundError:  # not even the package that it would be in
+            found = importlib.util.find_spec(module) is not None
+        except ModuleNotFoundError:  # not even its parent package
             found = False
         if not found:
             package = module.rpartition(".")[2]
-            raise ValueError(f"{group}={choice}: {package} is not installed; pip install 'cgm[{extra}]' brings it")
+            raise ValueError(f"{group}={choice}: {package} is not installed; run pip install 'cgm[{extra}]'")
 
 
-def threads_of(config: DictConfig) -> int | None:
-    """Tells how many threads a job may use: `threads`, or what the launcher gives each job; `None` for all cores.
+def thread_limit(config: DictConfig) -> int | None:
+    """Return the maximum number of threads of a job: `threads`, or the share that the launcher gives to each job.
+
+    Returns:
+        The number, or `None` for all cores.
 
     Raises:
-        ValueError: If `threads` is bad.
+        ValueError: If `threads` is invalid.
     """
 
+    from cgm.utils.checks import check_integer  # imports torch: not at the top, so that --help is quick
+
     threads, launcher = config.get("threads"), HydraConfig.get().launcher
+    check_integer("threads", threads, min=1, optional=True)
     if threads is not None:
-        if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-            raise ValueError(f"threads={threads}: expected a whole number from 1, or null")
         return threads
     if OmegaConf.is_missing(HydraConfig.get().job, "num"):  # a single run has no launcher
         return None
     if "n_jobs" in launcher:
-        import joblib  # which the launcher needs, too; it knows what share of the cores is the process's own
+        import joblib  # a dependency of this launcher; knows how many cores this process may use
 
         cores = joblib.cpu_count()
         return max(1, cores // (launcher.n_jobs if launcher.n_jobs > 0 else max(1, cores + 1 + launcher.n_jobs)))
@@ -69,11 +81,11 @@ def threads_of(config: DictConfig) -> int | None:
 
 
 def own_settings(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Copies the settings that make a job what it is, those of its experiment: all but those of the program.
+    """Copy the settings of the experiment, without those of the program.
 
     Arguments:
         config: The whole configuration.
-        overrides: The job's overrides.
+        overrides: The overrides of the job.
     """
 
     own = copy.deepcopy(config)
@@ -81,25 +93,25 @@ def own_settings(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     OmegaConf.set_readonly(own, False)
     for key in OF_THE_PROGRAM:
         own.pop(key, None)
-    keep_own_options(own, overrides)
+    drop_other_options(own, overrides)
 
     return own
 
 
-def settings_of(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
-    """Resolves the job's own settings."""
+def resolved_settings(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of the experiment with their interpolations resolved."""
 
     own = own_settings(config, overrides)
     try:
-        return OmegaConf.to_container(own, resolve=True)
-    except OmegaConfBaseException:  # refers to nothing: whoever instantiates it will say so
-        return OmegaConf.to_container(own, resolve=False)
+        return cast(dict[str, Any], OmegaConf.to_container(own, resolve=True))
+    except OmegaConfBaseException:  # a reference to nothing: reported when the experiment is instantiated
+        return cast(dict[str, Any], OmegaConf.to_container(own, resolve=False))
 
 
-def keep_own_options(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Drops a group's options when its `_target_` is overridden, but for those that are overridden as well.
+def drop_other_options(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Drop the options of a group whose `_target_` is overridden, except those that are overridden as well.
 
-    So `generator._target_=my_package.MyGenerator` is not given the options of the default generator.
+    So `generator._target_=my_package.MyGenerator` is not called with the options of the default generator.
     """
 
     keys = [override.lstrip("+~").split("=", 1)[0] for override in overrides]
@@ -113,6 +125,6 @@ def keep_own_options(config: DictConfig, overrides: Sequence[str]) -> None:
 
 
 def digest(text: str) -> str:
-    """Shortens a text to ten hexadecimal digits of its SHA-256."""
+    """Return the first ten hexadecimal digits of a text's SHA-256."""
 
     return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -1,14 +1,13 @@
-"""Names, counts and sums up the jobs of a sweep: what `conf/config.yaml` tells Hydra to call.
+"""Sweeps: names of folders, progress, and the callback that writes the table.
 
-Beside `__main__`, the only module that knows Hydra. It is one of its own because a launcher's processes have to import
-it, and so register the names of folders, before they know what to run.
+`conf/config.yaml` refers to this module: importing it registers the resolvers of the names, which the processes of a
+launcher need before they read their configuration.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import math
 import re
 import shutil
@@ -26,42 +25,41 @@ from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from cgm.cli.settings import OF_THE_PROGRAM, check_extras, digest, settings_of
+from cgm.cli.settings import OF_THE_PROGRAM, check_extras, digest, resolved_settings
 from cgm.records.collect import TABLES, canonical, check_number, collect
 from cgm.utils.files import write_whole
 
-log = logging.getLogger("cgm")
-
-# conf/hydra/launcher fills in configurations of the launchers' own, by the same names; later versions of Hydra take it
-# in their place, which is as good
-warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 STATES = ("running", "done", "skipped", "failed")
+
+# conf/hydra/launcher has options of the same names as the launchers register. Hydra 1.3 merges the two; a later version
+# will use ours alone, which gives the same result.
+warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
 def settings_digest(_root_: DictConfig) -> str:
-    """Shortens a job's settings: the same settings, the same digits, however they were spelt."""
+    """Return the digest of a job's settings, which does not depend on how their values are written."""
 
-    return digest(canonical(settings_of(_root_, _root_.hydra.overrides.task)))
+    return digest(canonical(resolved_settings(_root_, _root_.hydra.overrides.task)))
 
 
 def job_name(_root_: DictConfig) -> str:
-    """Names a job after its settings, such as `mnist-unequal-mmd_gan-seed3-1a2b3c4d5e`."""
+    """Return the name of a job's folder, such as `mnist-unequal-mmd_gan-seed3-1a2b3c4d5e`."""
 
     choices = _root_.hydra.runtime.choices
     parts = [choices.get(group) for group in ("dataset", "split", "generator")]
     readable = "-".join(str(part) for part in (*parts, f"seed{_root_.get('seed')}") if part is not None)
-    return f"{_clean(readable, 80)}-{settings_digest(_root_)}"
+    return f"{_clean(readable, max_length=80)}-{settings_digest(_root_)}"
 
 
 def sweep_name(_root_: DictConfig) -> str:
-    """Names a sweep after its overrides, in whatever order: the same sweep, the same folder.
+    """Return the name of a sweep's folder, which depends on its overrides but not on their order.
 
-    The name is found once. Hydra hands the cache on to the configurations of the jobs, whose own overrides are others.
+    The name is computed once: Hydra copies the cache to the configurations of the jobs, which have other overrides.
     """
 
     cache = OmegaConf.get_cache(_root_)["cgm.sweep"]
     if "name" not in cache:
-        cache["name"] = _name_of(asked_for(_root_))
+        cache["name"] = _name_of(sweep_overrides(_root_))
     return cache["name"]
 
 
@@ -75,102 +73,110 @@ def _name_of(overrides: Sequence[Override]) -> str:
     readable = "-".join(
         f"{re.split('[./]', key)[-1]}_{'_'.join(values)}".rstrip("_") for key, values in sorted(several.items())
     )
-    return f"{_clean(readable, 60) or 'sweep'}-{digest(canonical(choices))}"
+    return f"{_clean(readable, max_length=60) or 'sweep'}-{digest(canonical(choices))}"
 
 
 def count_jobs(config: DictConfig) -> int | None:
-    """Counts the jobs of a sweep: the product of its choices, or the trials of a search; `None` if nobody knows."""
+    """Return the number of jobs of a sweep: combinations of its choices or trials of a search; `None` if unknown."""
 
     if not config.hydra.sweeper._target_.endswith("BasicSweeper"):
         return config.hydra.sweeper.get("n_trials")
-    choices = {override.get_key_element(): override for override in asked_for(config)}
+    choices = {override.get_key_element(): override for override in sweep_overrides(config)}
     return math.prod(
         len(list(override.sweep_string_iterator())) for override in choices.values() if override.is_discrete_sweep()
     )
 
 
 class Progress:
-    """Counts a sweep's jobs by files in its folder, for they may run in other processes and on other machines.
+    """The states of a sweep's jobs, as files in its folder: jobs may run in other processes and on other machines.
 
     Arguments:
-        folder: The sweep's folder.
+        folder: The folder of the sweep.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder) / ".progress"
 
     def start(self, jobs: int | None) -> None:
-        """Forgets an earlier sweep, and begins to count."""
+        """Start to record states, and delete those of an earlier sweep.
+
+        Arguments:
+            jobs: The number of jobs, `None` if it is unknown.
+        """
 
         self.end()
         write_whole(self.folder / "sweep.json", json.dumps({"jobs": jobs, "begin": time.time()}).encode())
 
     def end(self) -> None:
-        """Leaves nothing behind."""
+        """Stop to record states, and delete them."""
 
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def mark(self, job: int, state: str) -> None:
-        """Tells that a job is `running`, `done`, `skipped` or `failed`."""
+        """Record that a job is `running`, `done`, `skipped` or `failed`, if states are recorded."""
 
         if self.folder.is_dir():
             write_whole(self.folder / f"job-{job}", state.encode())
 
     def counts(self) -> dict[str, int]:
-        """Counts the jobs in each state."""
+        """Return the number of jobs in each state."""
 
         states = [path.read_text() for path in self.folder.glob("job-*")]
         return {state: states.count(state) for state in STATES}
 
     def line(self) -> str:
-        """Tells how many jobs are done, and how long the others may take, if that can be known."""
+        """Return a line with the number of finished jobs and, where possible, an estimate of the remaining time."""
 
         counts = self.counts()
         try:
             sweep = json.loads((self.folder / "sweep.json").read_text())
-        except OSError:  # nobody counts
+        except OSError:  # states are not recorded
             return ""
-        over, worked = sum(counts.values()) - counts["running"], counts["done"] + counts["failed"]
+        finished, run = sum(counts.values()) - counts["running"], counts["done"] + counts["failed"]
         of = "" if sweep["jobs"] is None else f" of {sweep['jobs']}"
-        line = f"{over}{of} jobs done ({counts['skipped']} skipped, {counts['failed']} failed)"
+        line = f"{finished}{of} jobs done ({counts['skipped']} skipped, {counts['failed']} failed)"
         if counts["running"]:
             line += f", {counts['running']} running"
-        if worked and sweep["jobs"] is not None and sweep["jobs"] > over:
-            line += f", about {_duration((time.time() - sweep['begin']) / worked * (sweep['jobs'] - over))} left"
+        if run and sweep["jobs"] is not None and sweep["jobs"] > finished:
+            line += f", about {_duration((time.time() - sweep['begin']) / run * (sweep['jobs'] - finished))} left"
         return line
 
     def watch(self, seconds: float = 1.0) -> None:
-        """Prints how many jobs are done whenever that changes, until nobody counts any more."""
+        """Print the line whenever a state changes, until states are no longer recorded.
 
-        told: dict[str, int] = {}
-        with contextlib.suppress(FileNotFoundError):  # the files go when the sweep ends
+        Arguments:
+            seconds: The time between two checks.
+        """
+
+        last: dict[str, int] = {}
+        with contextlib.suppress(FileNotFoundError):  # the files are deleted when the sweep ends
             while self.folder.is_dir():
                 counts = self.counts()
-                if counts != told and any(counts.values()):
+                if counts != last and any(counts.values()):
                     print(self.line(), flush=True)
-                    told = counts
+                    last = counts
                 time.sleep(seconds)
 
 
 class Sweep(Callback):
-    """Begins to count when a sweep begins; when it ends, writes its table, and exits with status 1 if a job failed."""
+    """A callback of Hydra: checks a sweep and starts its progress; writes its table, exits with 1 if a job failed."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Is called by Hydra before the first job."""
+        """Check the settings of the sweep and start its progress, before the first job."""
 
         try:
             check_extras(config.hydra.runtime.choices)
-            if config.get("objective") is not None:  # no job can have it: refused once, not by each
+            if config.get("objective") is not None:  # an error here, not one in each job
                 check_number(str(config.objective))
         except ValueError as error:
             sys.exit(f"cgm: error: {error}")
         progress = Progress(config.hydra.sweep.dir)
         progress.start(count_jobs(config))
-        if "submitit" in config.hydra.launcher._target_:  # whose jobs print to files of their own
+        if "submitit" in config.hydra.launcher._target_:  # jobs print to files of their own
             threading.Thread(target=progress.watch, daemon=True).start()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Is called by Hydra after the last job."""
+        """Write the table of the sweep and print its summary, after the last job."""
 
         folder = Path(config.hydra.sweep.dir)
         progress = Progress(folder)
@@ -178,7 +184,7 @@ class Sweep(Callback):
         progress.end()
         try:
             table = collect(folder)
-        except Exception as error:  # which Hydra would make a mere warning
+        except Exception as error:  # Hydra would turn it into a warning
             sys.exit(f"cgm: error: the sweep's table could not be written: {error}")
         jobs = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
         print(f"\n{table.brief()}\n\n{jobs}\n{folder.resolve()}: {', '.join(TABLES)}")
@@ -186,8 +192,8 @@ class Sweep(Callback):
             sys.exit(1)
 
 
-def asked_for(config: DictConfig) -> list[Override]:
-    """Parses what a sweep was asked for: by the configuration of the sweeper, and on the command line."""
+def sweep_overrides(config: DictConfig) -> list[Override]:
+    """Return the overrides of a sweep, parsed: those in the sweeper's `params`, then those of the command line."""
 
     params = config.hydra.sweeper.get("params") or {}
     lines = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
@@ -202,10 +208,10 @@ def _values(override: Override) -> list[str]:
     return [override.get_value_string()]
 
 
-def _clean(name: str, most: int) -> str:
-    """Makes a name of a folder that needs no quotes in a shell, nor in an override."""
+def _clean(name: str, max_length: int) -> str:
+    """Return a name of a folder that needs no quotes in a shell or in an override."""
 
-    return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII)[:most].strip("._-")
+    return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII)[:max_length].strip("._-")
 
 
 def _duration(seconds: float) -> str:
