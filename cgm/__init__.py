@@ -1,18 +1,18 @@
-"""Fair rewards of synthetic data for parties that pool their data (Tay, Xu, Foo, Low, AAAI 2022)."""
+"""Fair rewards of synthetic data for parties that pool their data (Tay, Xu, Foo and Low, AAAI 2022)."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .utils.version import __version__
+from cgm.utils.version import __version__
 
 if TYPE_CHECKING:
-    from .experiment import Experiment
-    from .mediator import Mediator, Settlement
-    from .records.record import Record
+    from cgm.experiment import Experiment
+    from cgm.mediator import Mediator, Settlement
+    from cgm.records.record import Record
 
 __all__ = ["Experiment", "Mediator", "Record", "Settlement", "__version__"]
 
-HOMES = {
+MODULES = {
     "Experiment": "cgm.experiment",
     "Mediator": "cgm.mediator",
     "Record": "cgm.records.record",
@@ -21,8 +21,8 @@ HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: torch takes seconds, `import cgm` should not."""
+    """Import a public name at its first use, since `import cgm` should be quick and importing torch takes seconds."""
 
-    if name in HOMES:
-        return getattr(import_module(HOMES[name]), name)
+    if name in MODULES:
+        return getattr(import_module(MODULES[name]), name)
     raise AttributeError(f"module 'cgm' has no attribute {name!r}")

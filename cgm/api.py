@@ -1,56 +1,215 @@
-"""The stable public names of cgm in one place."""
+r"""The stable names of cgm in one place, in the order of the paper.
 
-from cgm.contributions import Contribution, Contributions, Shapley, shapley_exact, shapley_values
+From data to rewards:
+
+- `Mediator`: settles what the parties receive, from their points alone (Sections 2 to 4.2).
+- `Settlement`: the result of a mediator: pool, game, contributions, rewards, incentives, chains.
+- `Experiment`: a mediator with a dataset and a split before it and an evaluation after it (Sec. 6).
+- `Record`: the files of a run: result, metrics, rewards.
+- `Result`: the content of `result.json`, as attributes.
+
+Datasets and splits, for experiments:
+
+- `DatasetLoader`: interface of datasets: `load(data_dir, seed)`.
+- `Dataset`: labelled real points, a part of them held out.
+- `CreditRatings`: simulated credit ratings, five Gaussians in two dimensions.
+- `CreditCard`: credit card transactions.
+- `Digits`: scikit-learn's images of digits, 8 x 8.
+- `MNIST`: images of digits, 28 x 28.
+- `CIFAR10`: photographs of ten classes, 3 x 32 x 32.
+- `ImageArrays`: labelled images from a file of arrays.
+- `Split`: base class of splits of a dataset's rows among parties.
+- `EqualDisjoint`: a large majority of each party's points is in classes of its own.
+- `Unequal`: some parties have all classes, the others only a part of them.
+- `Dirichlet`: shares of classes drawn from a Dirichlet distribution.
+- `Shares`: given shares of classes.
+
+Features, the dimensions in which data is valued:
+
+- `Features`: base class of features: `fit`, `transform`, `save`, `load`.
+- `Automatic`: an autoencoder for images, points as they are.
+- `Identity`: points as they are.
+- `PCA`: principal components.
+- `UMAP`: uniform manifold approximation and projection.
+- `Autoencoder`: the code of a convolutional autoencoder.
+
+Generators of the synthetic pool $G$:
+
+- `Generator`: base class of generators: `fit`, `sample`, `save`, `load`.
+- `check_generator`: checks that a generator fulfils the contract of the base class.
+- `KDE`: Gaussian kernel density estimation.
+- `GaussianMixture`: a mixture of Gaussians.
+- `TrueMixture`: the distribution of the simulated credit ratings themselves.
+- `MMDGAN`: a generative adversarial network with the MMD as its loss.
+
+Valuation (Sec. 3 and 5):
+
+- `Kernel`: base class of kernels.
+- `SquaredExponential`: $\exp(-|x - x'|^2 / 2 \ell^2)$.
+- `RationalQuadratic`: $(1 + |x - x'|^2 / 2 \alpha \ell^2)^{-\alpha}$.
+- `Laplacian`: $\exp(-|x - x'| / \ell)$.
+- `Sum`: a sum of kernels.
+- `LengthscaleSearch`: the range in which a length-scale is searched.
+- `fit_lengthscale`: the smallest length-scale for which all parties' values are nonnegative.
+- `resolve_lengthscale`: a kernel whose length-scale `"fit"` or `"median"` is replaced by a number.
+- `block_sums`: sums of the kernel between each point and each block of points.
+- `mmd2_biased`: the biased estimate of the squared MMD.
+- `mmd2_unbiased`: the unbiased estimate of the squared MMD.
+- `Game`: protocol of cooperative games: the values of coalitions.
+- `TableGame`: the game of an array of $2^n$ values.
+- `Valuation`: the game of the negative squared MMD.
+
+Contributions (Sec. 4):
+
+- `Contribution`: base class of contributions: `compute(game, seed)`.
+- `Contributions`: $\phi$, $\alpha$ and their standard errors.
+- `Shapley`: Shapley values, exact or sampled.
+- `shapley_exact`: the Shapley values of an array of $2^n$ values.
+- `shapley_values`: the Shapley values of a game.
+
+Rewards (Sec. 4.1 and 4.2):
+
+- `Scheme`: base class of reward schemes: `solve(contributions, game, upper)`.
+- `Rewards`: the reward values of a scheme, and their bounds.
+- `ShapleyFair`: the paper's linear program, with or without stability.
+- `FairRewards`: the rewards of the linear program, with $\rho$ and $v^*$.
+- `solve_scheme`: solves the linear program for given contributions and bounds.
+- `InfeasibleScheme`: raised when no rewards satisfy their bounds.
+- `check_incentives`: checks the incentives R1 to R6 by their definitions.
+- `Incentive`: whether an incentive holds, and its slack.
+- `WeightedSampling`: parameters of weighted sampling.
+- `sample_rewards`: draws rewards by weighted sampling.
+- `Chain`: a reward: the points drawn for a party and a $\beta$.
+
+Evaluation, for experiments (Sec. 6):
+
+- `Labeller`: base class of labellers of synthetic points.
+- `AutoLabeller`: a classifier of images if cgm has one, the nearest real points otherwise.
+- `KNN`: a vote of the nearest real points.
+- `CNN`: the classifier of images that is part of cgm.
+- `NoLabeller`: no labels.
+- `Task`: base class of downstream tasks.
+- `SVM`: the accuracy of a support vector machine.
+- `NoTask`: no downstream task.
+"""
+
+from cgm.contributions.base import Contribution, Contributions
+from cgm.contributions.shapley import Shapley, shapley_exact, shapley_values
+from cgm.data.datasets.base import Dataset, DatasetLoader
+from cgm.data.datasets.credit_card import CreditCard
+from cgm.data.datasets.credit_ratings import CreditRatings
+from cgm.data.datasets.digits import Digits
+from cgm.data.datasets.images import CIFAR10, MNIST, ImageArrays
+from cgm.data.features.autoencoder import Autoencoder
+from cgm.data.features.automatic import Automatic
+from cgm.data.features.base import Features
+from cgm.data.features.identity import Identity
+from cgm.data.features.pca import PCA
+from cgm.data.features.umap import UMAP
+from cgm.data.splits.base import Split
+from cgm.data.splits.dirichlet import Dirichlet
+from cgm.data.splits.equal_disjoint import EqualDisjoint
+from cgm.data.splits.shares import Shares
+from cgm.data.splits.unequal import Unequal
+from cgm.evaluation.labellers.auto import AutoLabeller
+from cgm.evaluation.labellers.base import Labeller
+from cgm.evaluation.labellers.cnn import CNN
+from cgm.evaluation.labellers.knn import KNN
+from cgm.evaluation.labellers.none import NoLabeller
+from cgm.evaluation.tasks.base import Task
+from cgm.evaluation.tasks.none import NoTask
+from cgm.evaluation.tasks.svm import SVM
 from cgm.experiment import Experiment
-from cgm.generators import Generator, check_generator
+from cgm.generators.base import Generator
+from cgm.generators.check import check_generator
+from cgm.generators.gaussian_mixture import GaussianMixture
+from cgm.generators.kde import KDE
+from cgm.generators.mmd_gan.generator import MMDGAN
+from cgm.generators.true_mixture import TrueMixture
 from cgm.mediator import Mediator, Settlement
 from cgm.records.record import Record
-from cgm.rewards import (
-    Chain,
-    InfeasibleScheme,
-    Rewards,
-    Scheme,
-    ShapleyFair,
-    WeightedSampling,
-    check_incentives,
-    sample_rewards,
-    solve_scheme,
-)
-from cgm.valuation import Game, TableGame, Valuation, fit_lengthscale
-from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
+from cgm.records.result import Result
+from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
+from cgm.rewards.incentives import Incentive, check_incentives
+from cgm.rewards.sampling import Chain, WeightedSampling, sample_rewards
+from cgm.rewards.shapley_fair import FairRewards, ShapleyFair, solve_scheme
+from cgm.valuation.game import Game, TableGame
+from cgm.valuation.kernels.base import Kernel
+from cgm.valuation.kernels.laplacian import Laplacian
+from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
+from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels.sum import Sum
+from cgm.valuation.lengthscale import LengthscaleSearch, fit_lengthscale, resolve_lengthscale
 from cgm.valuation.mmd import block_sums, mmd2_biased, mmd2_unbiased
+from cgm.valuation.valuation import Valuation
 
 __all__ = [
-    "Chain",  # a reward drawn by weighted sampling
-    "Contribution",  # base class of contribution concepts
-    "Contributions",  # φ, α and their standard errors
-    "Experiment",  # dataset, split, mediator, evaluation, record
-    "Game",  # protocol of cooperative games
-    "Generator",  # base class of generators
-    "InfeasibleScheme",  # raised when no rewards fit their bounds
-    "Kernel",  # base class of kernels
-    "Laplacian",  # exp(-|x - x'| / l)
-    "Mediator",  # parties' data -> Settlement
-    "RationalQuadratic",  # (1 + |x - x'|^2 / 2 a l^2)^-a
-    "Record",  # what a run leaves in its folder
-    "Rewards",  # reward values and their bounds
-    "Scheme",  # base class of reward schemes
-    "Settlement",  # what a mediator computes
-    "Shapley",  # Shapley values
-    "ShapleyFair",  # the paper's linear program
-    "SquaredExponential",  # exp(-|x - x'|^2 / 2 l^2)
-    "Sum",  # a sum of kernels
-    "TableGame",  # the game of an array of 2^n values
-    "Valuation",  # the game of the MMD
-    "WeightedSampling",  # weighted sampling of rewards
-    "block_sums",  # sums of the kernel by blocks of points
-    "check_generator",  # check that a generator keeps its contract
-    "check_incentives",  # check R1 to R6 by their definitions
-    "fit_lengthscale",  # the smallest length-scale with v(D_i) >= 0
-    "mmd2_biased",  # the biased estimate of the squared MMD
-    "mmd2_unbiased",  # the unbiased one
-    "sample_rewards",  # draw rewards in one call
-    "shapley_exact",  # Shapley values of 2^n coalition values
-    "shapley_values",  # Shapley values of a game in one call
-    "solve_scheme",  # solve the linear program from given bounds
+    "CIFAR10",
+    "CNN",
+    "KDE",
+    "KNN",
+    "MMDGAN",
+    "MNIST",
+    "PCA",
+    "SVM",
+    "UMAP",
+    "AutoLabeller",
+    "Autoencoder",
+    "Automatic",
+    "Chain",
+    "Contribution",
+    "Contributions",
+    "CreditCard",
+    "CreditRatings",
+    "Dataset",
+    "DatasetLoader",
+    "Digits",
+    "Dirichlet",
+    "EqualDisjoint",
+    "Experiment",
+    "FairRewards",
+    "Features",
+    "Game",
+    "GaussianMixture",
+    "Generator",
+    "Identity",
+    "ImageArrays",
+    "Incentive",
+    "InfeasibleScheme",
+    "Kernel",
+    "Labeller",
+    "Laplacian",
+    "LengthscaleSearch",
+    "Mediator",
+    "NoLabeller",
+    "NoTask",
+    "RationalQuadratic",
+    "Record",
+    "Result",
+    "Rewards",
+    "Scheme",
+    "Settlement",
+    "Shapley",
+    "ShapleyFair",
+    "Shares",
+    "Split",
+    "SquaredExponential",
+    "Sum",
+    "TableGame",
+    "Task",
+    "TrueMixture",
+    "Unequal",
+    "Valuation",
+    "WeightedSampling",
+    "block_sums",
+    "check_generator",
+    "check_incentives",
+    "fit_lengthscale",
+    "mmd2_biased",
+    "mmd2_unbiased",
+    "resolve_lengthscale",
+    "sample_rewards",
+    "shapley_exact",
+    "shapley_values",
+    "solve_scheme",
 ]
