@@ -151,7 +151,7 @@ class Experiment(Mediator):
 
         dataset = self.dataset.load(self.data_dir, self.seed)
         log.info("dataset %s: %d points, %d held out", dataset.name, len(dataset.x), len(dataset.x_test))
-        rows = self.split.deal(dataset.y, len(dataset.classes), self.seed, dataset.ordered, dataset.classes)
+        rows = self.split.assign(dataset.y, len(dataset.classes), self.seed, dataset.ordered, dataset.classes)
         if self.embedding_party > len(rows):
             raise ValueError(f"embedding_party={self.embedding_party}: there are {len(rows)} parties")
         labels = Labels(

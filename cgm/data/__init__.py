@@ -1,6 +1,7 @@
-"""Datasets, splits and features."""
+"""Datasets, held-out parts, splits among parties, and features."""
 
 from .datasets import CIFAR10, MNIST, CreditCard, CreditRatings, Dataset, DatasetLoader, Digits, ImageArrays
+from .holdout import hold_out
 from .splits import Dirichlet, EqualDisjoint, Shares, Split, Unequal
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "Shares",
     "Split",
     "Unequal",
+    "hold_out",
 ]

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of cgm: checks, files, threads, progress, memory, cache, clock."""
+"""Helpers that are independent of the rest of cgm: checks, files, tensors, seeds, threads, models."""

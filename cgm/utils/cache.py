@@ -1,4 +1,4 @@
-"""Keeps on disk what takes long to compute, under a key made of everything that it depends on."""
+"""On-disk cache of tensors, under a key made of everything that they depend on."""
 
 import hashlib
 import json
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 def cached(
     folder: str | Path | None, what: str, key: Mapping[str, Any], compute: Callable[[], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Takes tensors from a file if they were computed before; else computes them and writes the file.
+    """Read tensors from a file if they were computed before; otherwise compute them and write the file.
 
-    Each use is logged with the path. A file that is damaged is named and made anew. One that can't be written is
-    named, and done without.
+    Each use is logged with the path. A damaged file is reported and replaced. If the file cannot be written, this is
+    reported, and the tensors are returned without it.
 
     Arguments:
-        folder: Where the files are. `None`: nothing is read or written.
-        what: What the tensors are, the first part of the file's name.
+        folder: The folder of the files. If `None`, nothing is read or written.
+        what: The name of the tensors as a whole, the first part of the file's name.
         key: Everything that they depend on; the versions of cgm and torch are added.
         compute: Computes them.
     """
@@ -42,17 +42,17 @@ def cached(
     if path.exists():
         try:
             tensors = _read(path, text)
-            log.info("cache: %s taken from %s (cache=false computes anew)", what, path)
+            log.info("cache: %s read from %s (cache=false recomputes them)", what, path)
             return tensors
         except ValueError as error:
-            log.warning("cache: %s: %s; made anew", path, error)
+            log.warning("cache: %s: %s; recomputing", path, error)
 
     tensors = {name: x.contiguous() for name, x in compute().items()}
     try:
         write_whole(path, to_bytes(tensors, metadata={"key": text, "sha256": digest(tensors, text)}))
-        log.info("cache: %s kept in %s", what, path)
+        log.info("cache: %s written to %s", what, path)
     except OSError as error:
-        log.warning("cache: %s could not be written (%s); going on without", path, error)
+        log.warning("cache: %s could not be written (%s); continuing without it", path, error)
 
     return tensors
 
@@ -63,8 +63,8 @@ def _read(path: Path, key: str) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"damaged ({error})") from error
     if metadata.get("key") != key:
-        raise ValueError("an entry of another key")
+        raise ValueError("its key differs")
     if metadata.get("sha256") != digest(tensors, key):
-        raise ValueError("damaged (its checksum is another)")
+        raise ValueError("damaged (its checksum differs)")
 
     return tensors

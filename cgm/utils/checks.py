@@ -1,24 +1,25 @@
-"""Refuses bad input early, with errors that name the setting, the value and the remedy."""
+"""Checks of points, labels and settings, with errors that name the setting, its value and the remedy."""
 
 import math
 from collections.abc import Collection, Sequence
 from numbers import Integral, Real
+from typing import cast
 
 import torch
 from torch import Tensor
 
 
 def check_points(x: Tensor, name: str, width: int | None = None, min: int = 1) -> Tensor:
-    r"""Checks that $x$ is a set of finite points and returns it.
+    r"""Check that $x$ is a set of finite points, and return it.
 
     Arguments:
         x: The points, of shape $(N, d)$ or, for images, $(N, C, H, W)$.
-        name: What the points are called in an error.
-        width: The $d$ that is expected. Any, if `None`.
-        min: The smallest allowed $N$.
+        name: The name of the points in an error message.
+        width: The expected $d$, or $C$ for images. No expectation, if `None`.
+        min: The minimum $N$.
 
     Raises:
-        ValueError: If $x$ has another shape, too few points, or holds NaN or infinity.
+        ValueError: If $x$ has another shape or type, too few points, or values that are not finite.
     """
 
     if not isinstance(x, Tensor):
@@ -31,7 +32,7 @@ def check_points(x: Tensor, name: str, width: int | None = None, min: int = 1) -
         raise ValueError(f"{name}: has {x.shape[1]} columns where {width} are expected")
     if len(x) < min:
         raise ValueError(f"{name}: has {len(x)} points, at least {min} are needed")
-    # in parts: of a gigabyte of images, the masks and what they are made of are some more
+    # In parts, because the masks for a gigabyte of images would take about as much memory again
     if not all(torch.isfinite(part).all() for part in x.split(1000)):
         row = int(torch.nonzero(~torch.isfinite(x).flatten(1).all(1))[0])
         raise ValueError(f"{name}: row {row} holds NaN or infinity; drop or impute such rows first")
@@ -40,15 +41,15 @@ def check_points(x: Tensor, name: str, width: int | None = None, min: int = 1) -
 
 
 def check_parties(parties: Sequence[Tensor], synthetic: Tensor) -> None:
-    r"""Refuses parties and pools that cannot be valued.
+    r"""Check that parties and pool can be valued.
 
     Arguments:
         parties: The parties' points $D_1, \dots, D_n$, each of shape $(N_i, d)$.
         synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
 
     Raises:
-        ValueError: If a set of points is empty, not finite, or of another width, or if a party has fewer than
-            two points or only copies of one.
+        ValueError: If there is no party, if a set of points is empty, not finite, or of another width, or if a
+            party has fewer than two points or only copies of a single one.
     """
 
     if not parties:
@@ -63,15 +64,15 @@ def check_parties(parties: Sequence[Tensor], synthetic: Tensor) -> None:
 
 
 def check_labels(y: Tensor, name: str, n_classes: int | None = None) -> Tensor:
-    r"""Checks that $y$ holds classes $0, \dots, m - 1$ and returns it.
+    r"""Check that $y$ is a set of classes $0, \dots, m - 1$, and return it.
 
     Arguments:
         y: The classes, of shape $(N)$, $N \geq 1$.
-        name: What the labels are called in an error.
-        n_classes: The number of classes $m$. Any, if `None`.
+        name: The name of the labels in an error message.
+        n_classes: The number of classes $m$. Any number, if `None`.
 
     Raises:
-        ValueError: If $y$ is empty, has another shape, or holds anything but classes.
+        ValueError: If $y$ is empty, has another shape or type, or values that are not classes.
     """
 
     if not isinstance(y, Tensor) or y.dim() != 1 or y.is_floating_point() or y.dtype == torch.bool:
@@ -91,22 +92,29 @@ def check_integer(setting: str, value: object, min: int, max: int | None = None,
     """Check that a setting is an integer from `min` to `max`.
 
     Arguments:
-        setting: The name of the setting, for the error.
+        setting: The name of the setting, for the error message.
         value: Its value.
-        min: The smallest allowed value.
-        max: The largest allowed value. No limit, if `None`.
+        min: The minimum value.
+        max: The maximum value. No limit, if `None`.
         optional: Whether `None` is allowed as well.
 
     Raises:
-        ValueError: If the value is anything else; a bool is not an integer here.
+        ValueError: If the value is anything else; bools are not accepted as integers.
+
+    Example:
+        >>> check_integer("seed", -1, min=0)
+        Traceback (most recent call last):
+        ValueError: seed=-1: expected an integer >= 0
     """
 
     if optional and value is None:
         return
-    integer = isinstance(value, Integral) and not isinstance(value, bool)
-    if not integer or value < min or (max is not None and value > max):
-        limits = f">= {min}" if max is None else f"from {min} to {max}"
-        raise ValueError(f"{setting}={value}: expected an integer {limits}{' or null' if optional else ''}")
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        integer = cast(int, value)
+        if min <= integer and (max is None or integer <= max):
+            return
+    limits = f">= {min}" if max is None else f"from {min} to {max}"
+    raise ValueError(f"{setting}={value}: expected an integer {limits}{' or null' if optional else ''}")
 
 
 def check_number(
@@ -122,22 +130,28 @@ def check_number(
     """Check that a setting is a real number in an interval.
 
     Arguments:
-        setting: The name of the setting, for the error.
+        setting: The name of the setting, for the error message.
         value: Its value.
-        min, max: The ends of the interval. An infinite end is never allowed as a value.
+        min, max: The ends of the interval. The value must be finite, even if an end is infinite.
         open_min, open_max: Whether the ends themselves are excluded.
         optional: Whether `None` is allowed as well.
 
     Raises:
-        ValueError: If the value is anything else, NaN and bools included.
+        ValueError: If the value is anything else; NaN and bools are never accepted.
+
+    Example:
+        >>> check_number("scheme.rho", 1.5, min=0, max=1, open_min=True)
+        Traceback (most recent call last):
+        ValueError: scheme.rho=1.5: expected a number in (0, 1]
     """
 
     if optional and value is None:
         return
     open_min, open_max = open_min or min == -math.inf, open_max or max == math.inf
     if isinstance(value, Real) and not isinstance(value, bool):
-        above = min < value if open_min else min <= value
-        below = value < max if open_max else value <= max
+        number = cast(float, value)
+        above = min < number if open_min else min <= number
+        below = number < max if open_max else number <= max
         if above and below:
             return
     interval = f"{'(' if open_min else '['}{min:g}, {max:g}{')' if open_max else ']'}"
@@ -145,10 +159,15 @@ def check_number(
 
 
 def check_choice(setting: str, value: object, choices: Collection[str]) -> None:
-    """Check that a setting is one of some names.
+    """Check that a setting is one of several names.
 
     Raises:
         ValueError: If it is not.
+
+    Example:
+        >>> check_choice("precision", "half", ("auto", "float32", "float64"))
+        Traceback (most recent call last):
+        ValueError: precision=half: expected one of auto, float32, float64
     """
 
     if not isinstance(value, str) or value not in choices:

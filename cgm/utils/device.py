@@ -4,10 +4,13 @@ import torch
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return a device by its name, `"auto"` for a GPU if there is one, and check that it works.
+    """Return a device by its name, and check that it is available.
+
+    Arguments:
+        name: `"cpu"`, `"cuda"`, `"cuda:0"`, ..., or `"auto"` for a GPU if there is one, otherwise the CPU.
 
     Raises:
-        ValueError: If it does not work on this machine.
+        ValueError: If the device is not available on this machine, or is neither a CPU nor a CUDA device.
     """
 
     try:
@@ -17,4 +20,5 @@ def resolve_device(name: str) -> torch.device:
         torch.empty(0, dtype=torch.float64, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(f"device={name}: not available on this machine ({error}); use 'cpu'") from error
+
     return device

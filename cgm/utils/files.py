@@ -1,4 +1,4 @@
-"""Writes files whole or not at all."""
+"""Atomic writes of files."""
 
 import os
 import uuid
@@ -6,16 +6,16 @@ from pathlib import Path
 
 
 def write_whole(path: str | Path, data: bytes) -> None:
-    """Writes a file, replacing one that is there; whoever reads it sees the old one or the new one, never a part.
+    """Write a file atomically: a reader sees either the previous content or the new one, never a part.
 
     Arguments:
-        path: The file; its folder is made if there is none.
-        data: What it shall hold.
+        path: The file, replaced if it exists; its folder is created if necessary.
+        data: The content.
     """
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # same folder: a rename is atomic there only
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # same folder: a rename is atomic only within one
 
     try:
         with part.open("xb") as file:

@@ -1,4 +1,4 @@
-"""Tells how much memory a run has taken."""
+"""Peak memory of a run."""
 
 import contextlib
 import sys
@@ -8,9 +8,9 @@ STATUS, MARK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak_memory() -> float:
-    """Tells the greatest resident memory of this process so far, or since `reset_peak`, in MiB."""
+    """Return the maximum resident memory of this process since its start, or since `reset_peak`, in MiB."""
 
-    if STATUS.is_file():  # of this program alone; the system's other count begins with that of the parent
+    if STATUS.is_file():  # counts this program alone; `getrusage` starts from the peak of the parent process
         line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
 
@@ -20,7 +20,7 @@ def peak_memory() -> float:
 
 
 def reset_peak() -> None:
-    """Lets the greatest memory begin anew with what is resident now, where the system (Linux) can do that."""
+    """Set the peak memory to what is resident now; no effect where the system (other than Linux) cannot do this."""
 
     with contextlib.suppress(OSError):
         MARK.write_text("5")

@@ -1,4 +1,4 @@
-"""What is fitted to data and kept in a file."""
+"""Tensors in files, and their checksums."""
 
 import hashlib
 from pathlib import Path
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Reads a safetensors file, its text and its tensors; nothing in it is run.
+    """Read the metadata and the tensors of a safetensors file; no code is run.
 
     Raises:
-        SafetensorError, OSError: If there is no such file, or it is damaged or something else.
+        SafetensorError, OSError: If there is no such file, or if it is damaged or in another format.
     """
 
     with safe_open(path, framework="pt") as file:
@@ -22,12 +22,18 @@ def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def digest(tensors: dict[str, Tensor], text: str = "") -> str:
-    """Computes a checksum of tensors, by name, and of a text."""
+    """Compute a checksum of named tensors, in whatever order, and of a text.
+
+    Example:
+        >>> x, y = torch.zeros(2), torch.ones(3)
+        >>> digest({"x": x, "y": y}) == digest({"y": y, "x": x})
+        True
+    """
 
     checksum = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         x = tensors[name].contiguous()
         checksum.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())
-        checksum.update(x.reshape(-1).view(torch.uint8).numpy())
+        checksum.update(x.reshape(-1).view(torch.uint8).numpy().data)
 
     return checksum.hexdigest()

@@ -1,8 +1,8 @@
-"""Spreads work over processor cores."""
+"""Limits on threads, and work shared among them."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -15,12 +15,13 @@ Result = TypeVar("Result")
 
 @contextmanager
 def limited(threads: int | None) -> Iterator[None]:
-    """Lets torch, numba and the libraries behind numpy and scipy use so many threads at most, in this process.
+    """Limit the threads that torch, numba and the libraries behind numpy and scipy use in this process.
 
-    Two runs at a time that use all cores each are slower than one after the other: threads wait for one another.
+    Two simultaneous runs that use all cores each are slower than one after the other, because threads wait for each
+    other.
 
     Arguments:
-        threads: The most threads; nothing is changed if `None`.
+        threads: The maximum number of threads. No limit is set, if `None`.
     """
 
     if threads is None:
@@ -28,24 +29,24 @@ def limited(threads: int | None) -> Iterator[None]:
         return
 
     before = torch.get_num_threads()
-    numba_before = numba.get_num_threads()  # second: when numba starts its threads, it sets torch's to as many
+    numba_before = numba.get_num_threads()  # after torch's: when numba starts its threads, it changes torch's number
     try:
         with threadpool_limits(threads):
-            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]  # dynamic
             torch.set_num_threads(threads)
             yield
     finally:
         numba.set_num_threads(numba_before)
-        torch.set_num_threads(before)  # last: the libraries that threadpoolctl sets are those of torch, too
+        torch.set_num_threads(before)  # last, because threadpoolctl also sets libraries that torch uses
 
 
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """Gives a pool of as many threads as torch may use, each of which computes on its own.
+    """Provide a pool of as many threads as torch may use, each of which computes independently.
 
-    Torch itself spreads each single operation over its threads, which then wait for one another a thousand times
-    a second. On a machine that is also busy with something else, that can be a hundred times slower than it ought
-    to be. Threads with work of their own wait for nobody.
+    By default, torch spreads each single operation over its threads, which then wait for each other a thousand times
+    a second. On a machine that is also busy with other work, this can be a hundred times slower than necessary.
+    Threads with independent tasks do not wait for each other.
     """
 
     threads = torch.get_num_threads()
@@ -60,16 +61,16 @@ def workers() -> Iterator[ThreadPoolExecutor]:
 def in_order(
     pool: ThreadPoolExecutor, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int = 64
 ) -> Iterator[Result]:
-    """Computes function(*task) side by side, and yields the results in the order of the tasks.
+    """Compute `function(*task)` in parallel, and yield the results in the order of the tasks.
 
     Arguments:
         pool: The threads.
-        function: What to compute.
+        function: The function to compute.
         tasks: Its arguments.
-        ahead: The most results that wait to be asked for.
+        ahead: The maximum number of results that are computed before they are consumed.
     """
 
-    waiting: deque = deque()
+    waiting: deque[Future[Result]] = deque()
     for task in tasks:
         waiting.append(pool.submit(function, *task))
         if len(waiting) > ahead:

@@ -1,4 +1,4 @@
-"""Simulated credit ratings."""
+"""Simulated credit ratings, and the random numbers of the paper's own experiment."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,14 @@ from cgm.utils.checks import check_integer
 CLASSES = 5
 VARIANCE = 1 / 200
 
-# Keys of the random streams, so that one seed gives each use its own stream.
-TRAINING, TEST = 111, 112
+TRAINING, TEST = 111, 112  # keys of the random streams
 
 
 def mixture(mixture_seed: int = 2) -> tuple[np.ndarray, float]:
-    r"""Returns the mixture of 5 Gaussians, equally likely, from which credit ratings are drawn.
+    r"""Return the parameters of the mixture of 5 equally likely Gaussians from which credit ratings are drawn.
 
     Arguments:
-        mixture_seed: Draws the means, uniformly from $[0, 1]^2$.
+        mixture_seed: The seed of the means, which are uniform in $[0, 1]^2$.
 
     Returns:
         The means, of shape $(5, 2)$, and the variance $\sigma^2 = 1/200$ of each class, whose covariance
@@ -36,21 +35,21 @@ def mixture(mixture_seed: int = 2) -> tuple[np.ndarray, float]:
 
 @dataclass(frozen=True)
 class CreditRatings:
-    r"""Simulates credit ratings: points in 2-D around 5 centres, one a class (Sec. 6a).
+    r"""Simulated credit ratings: points in 2-D around 5 centres, one per class (Sec. 6a).
 
     The first dimension is the credit score, the second a measure of the likelihood of default. The mixture is
-    fixed by `mixture_seed`; the seed that is passed to `load` draws points only.
+    determined by `mixture_seed`; the seed that is passed to `load` affects the points only.
 
     Arguments:
-        points_per_class: The points of each class from which parties are made.
-        test_points_per_class: The held-out points of each class.
-        mixture_seed: Draws the centres.
-        reference: Whether to draw the very points of the paper's own experiment instead. Then `seed` draws
-            nothing but the held-out part, and splits take the rows in order.
+        points_per_class: The number of points of each class from which parties are made.
+        test_points_per_class: The number of held-out points of each class.
+        mixture_seed: The seed of the centres.
+        reference: Whether to use exactly the points of the paper's own experiment. Then `seed` affects only the
+            held-out part, and splits take the rows in order.
 
     Raises:
-        ValueError: If a number of points is less than 1, or `reference` comes with another number of points
-            or another mixture than the paper's.
+        ValueError: If a number of points is less than 1, or `reference` is combined with a number of points or a
+            mixture other than the paper's.
 
     Example:
         >>> dataset = CreditRatings(points_per_class=10).load(data_dir=None, seed=0)
@@ -64,8 +63,6 @@ class CreditRatings:
     reference: bool = False
 
     def __post_init__(self) -> None:
-        """Refuses settings that make no dataset."""
-
         check_integer("dataset.points_per_class", self.points_per_class, min=1)
         check_integer("dataset.test_points_per_class", self.test_points_per_class, min=1)
         check_integer("dataset.mixture_seed", self.mixture_seed, min=0, max=2**32 - 1)
@@ -76,7 +73,7 @@ class CreditRatings:
             )
 
     def load(self, data_dir: str | None, seed: int) -> Dataset:
-        """Draws the dataset; it needs no data folder."""
+        """Draw the points; no data folder is needed."""
 
         if self.reference:
             x = _reference_points()[0]
@@ -94,7 +91,7 @@ class CreditRatings:
         )
 
     def _draw(self, points: int, seed: int, stream: int) -> np.ndarray:
-        """Draws points of each class, class by class, of shape (5 points, 2)."""
+        """Draw points of each class, sorted by class, of shape (5 points, 2)."""
 
         means, variance = mixture(self.mixture_seed)
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream,)))
@@ -104,13 +101,13 @@ class CreditRatings:
 
 
 def reference_pool(n: int) -> np.ndarray:
-    r"""Draws the synthetic pool of the paper's own experiment.
+    r"""Return the synthetic pool of the paper's own experiment.
 
-    That experiment took all its numbers from one stream, so this replays the draws that went before: the
-    means, the points of each class, and a permutation of each of 5 parties' 1,000 rows.
+    That experiment drew all its numbers from one random stream. Therefore the draws before the pool are repeated:
+    the means, the points of each class, and a permutation of the 1,000 rows of each of 5 parties.
 
     Arguments:
-        n: The number of points, 100,000 in the paper. A smaller pool is the beginning of a larger one.
+        n: The number of points, 100,000 in the paper. A smaller pool is the first part of a larger one.
 
     Returns:
         The points, of shape $(n, 2)$.
@@ -128,7 +125,7 @@ def reference_pool(n: int) -> np.ndarray:
 
     classes = np.empty(n, dtype=np.int64)
     noise = np.empty((n, 2))
-    for i in range(n):  # class and point take turns in the stream
+    for i in range(n):  # class and point alternate in the stream
         classes[i] = stream.randint(CLASSES)
         noise[i] = stream.standard_normal(2)
 
@@ -139,7 +136,7 @@ def reference_pool(n: int) -> np.ndarray:
 
 
 def _reference_points() -> tuple[np.ndarray, np.ndarray, np.random.RandomState]:
-    """Draws the paper's points, class by class, and returns them with the means and the stream thereafter."""
+    """Return the paper's points, sorted by class, the means, and the random stream after these draws."""
 
     stream = np.random.RandomState(2)
     means = stream.uniform(size=(CLASSES, 2))

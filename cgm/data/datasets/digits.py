@@ -1,4 +1,4 @@
-"""Handwritten digits that come with scikit-learn."""
+"""Handwritten digits that are part of scikit-learn."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from cgm.data.holdout import check_test_share, hold_out
 
 @dataclass(frozen=True)
 class Digits:
-    r"""Loads the 1,797 real 8 × 8 images of digits that come with scikit-learn.
+    r"""The 1,797 real images of handwritten digits that are part of scikit-learn.
 
-    Images have the shape $(N, 1, 8, 8)$, with pixels in $[0, 1]$. There are 10 classes of some 180 images each;
+    Images have the shape $(N, 1, 8, 8)$, with pixels in $[0, 1]$. There are 10 classes of about 180 images each;
     the test part has the same shares of classes.
 
     Arguments:
         test_share: The share of images that is held out.
 
     Raises:
-        ValueError: If the share is not between 0 and 1.
+        ValueError: If the share is not strictly between 0 and 1.
 
     References:
         Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, 1998),
@@ -35,12 +35,10 @@ class Digits:
     test_share: float = 0.25
 
     def __post_init__(self) -> None:
-        """Refuses a share that leaves nothing."""
-
         check_test_share(self.test_share)
 
     def load(self, data_dir: str | None, seed: int) -> Dataset:
-        """Loads the dataset; it needs no data folder."""
+        """Load the dataset; `seed` draws the held-out part, and no data folder is needed."""
 
         images = load_digits()
         x = torch.from_numpy(images.images[:, None] / 16).float()  # (N, 1, 8, 8)

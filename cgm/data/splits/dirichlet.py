@@ -1,29 +1,29 @@
-"""Ways of dealing a dataset's rows out to parties."""
+"""Random shares of classes."""
 
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 
-from cgm.data.splits.base import SHARES, Split, _check_sizes
+from cgm.data.splits.base import SHARES, Split, check_sizes
+from cgm.utils.checks import check_number
 
 
 @dataclass(frozen=True)
 class Dirichlet(Split):
-    r"""Draws each party's shares of classes from a symmetric Dirichlet distribution.
+    r"""Split with shares of classes drawn from a symmetric Dirichlet distribution, independently for each party.
 
-    The columns do not balance: where some class is wanted by many parties, `points_per_party` is bounded by
-    that class.
+    The classes are not balanced: where many parties need the same class, that class limits `points_per_party`.
 
     Arguments:
         n_parties: The number $n$ of parties.
-        points_per_party: The points of each party. If `None`, as many as the scarcest class allows, at most
-            500.
-        concentration: The parameter of the distribution: near 0, a party has one class; large, all evenly.
+        points_per_party: The number of points of each party. If `None`, as many as the scarcest class allows, at
+            most 500.
+        concentration: The parameter of the distribution. Near 0, a party has a single class; if it is large, each
+            party has all classes evenly.
 
     Raises:
-        ValueError: If there are fewer than 1 party or 2 points per party, or the concentration is not a
-            positive number.
+        ValueError: If there are fewer than 1 party or 2 points per party, or the concentration is not positive and
+            finite.
 
     References:
         Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification
@@ -39,14 +39,11 @@ class Dirichlet(Split):
     concentration: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuses settings that make no split."""
-
-        _check_sizes(self.n_parties, self.points_per_party)
-        if not isinstance(self.concentration, Real) or not 0 < self.concentration < float("inf"):
-            raise ValueError(f"split.concentration={self.concentration}: expected a positive number, say 0.5")
+        check_sizes(self.n_parties, self.points_per_party)
+        check_number("split.concentration", self.concentration, min=0, open_min=True)
 
     def shares(self, n_classes: int, seed: int = 0) -> np.ndarray:
-        """Draws the share of each party's points by class; see `Split.shares`."""
+        """Draw the share of each party's points by class; see `Split.shares`."""
 
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SHARES,)))
         shares = rng.dirichlet([self.concentration] * n_classes, size=self.n_parties)  # (n, m)

@@ -1,26 +1,26 @@
-"""Ways of dealing a dataset's rows out to parties."""
+"""The split "equal disjoint" of the paper."""
 
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 
-from cgm.data.splits.base import Split, _check_sizes, own_classes
+from cgm.data.splits.base import Split, check_sizes, own_classes
+from cgm.utils.checks import check_number
 
 
 @dataclass(frozen=True)
 class EqualDisjoint(Split):
-    r"""Gives each party a large majority of points in classes of its own (Sec. 6, "equal disjoint").
+    r"""Split in which each party has a large majority of its points in classes of its own (Sec. 6).
 
     Classes are assigned to parties in contiguous runs (see `own_classes`). A party's own classes share the
-    majority evenly, all other classes share the rest evenly. A party to which all classes belong has them
+    majority evenly, and all other classes share the rest evenly. If all classes belong to one party, it has them
     in equal shares. With 5 parties this is the paper's matrix: 0.96 and 0.01 for 5 classes, 0.48 twice and
     0.005 for 10.
 
     Arguments:
         n_parties: The number $n$ of parties.
-        points_per_party: The points of each party. If `None`, as many as the scarcest class allows, at most
-            500.
+        points_per_party: The number of points of each party. If `None`, as many as the scarcest class allows, at
+            most 500.
         majority: The share of a party's points in its own classes.
 
     Raises:
@@ -37,14 +37,11 @@ class EqualDisjoint(Split):
     majority: float = 0.96
 
     def __post_init__(self) -> None:
-        """Refuses settings that make no split."""
-
-        _check_sizes(self.n_parties, self.points_per_party)
-        if not isinstance(self.majority, Real) or not 0 < self.majority <= 1:
-            raise ValueError(f"split.majority={self.majority}: expected a share in (0, 1], say 0.96")
+        check_sizes(self.n_parties, self.points_per_party)
+        check_number("split.majority", self.majority, min=0, max=1, open_min=True)
 
     def shares(self, n_classes: int, seed: int = 0) -> np.ndarray:
-        """Returns the share of each party's points by class; see `Split.shares`."""
+        """Return the share of each party's points by class; see `Split.shares`."""
 
         own = own_classes(self.n_parties, n_classes)
         result = np.empty((self.n_parties, n_classes))
