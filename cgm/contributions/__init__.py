@@ -1,4 +1,4 @@
-"""Contributions of the parties: how the value of the grand coalition is shared (Sec. 4)."""
+"""Contributions of the parties to the value of the grand coalition (Sec. 4)."""
 
 from .base import Contribution, Contributions
 from .shapley import Shapley, shapley_exact, shapley_values

@@ -1,4 +1,4 @@
-r"""The interface of contribution concepts: how the value of the grand coalition is shared (Sec. 4)."""
+r"""The interface of contributions: shares of the parties in the value of the grand coalition (Sec. 4)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Contributions:
         phi: The contributions $\phi_i$, of shape $(n)$, float64.
         alpha: The normalised contributions $\alpha_i = \phi_i / \max_j \phi_j$.
         stderr: The standard errors of $\phi_i$; zero if the method is exact.
-        method: How they were computed.
-        details: What else the method reports, as numbers and strings.
-        warnings: What the user should know, such as a tolerance that was not met.
+        method: The name of the method that computed them.
+        details: Further results of the method, by name: numbers, strings, lists or `None`.
+        warnings: Messages for the user, such as a tolerance that was not reached.
     """
 
     phi: Tensor
@@ -42,10 +42,14 @@ class Contributions:
         details: Mapping[str, Any] | None = None,
         warnings: tuple[str, ...] = (),
     ) -> Contributions:
-        r"""Normalise contributions $\phi$ by the largest.
+        r"""Normalise contributions $\phi$ by the largest one.
+
+        Arguments:
+            phi: The contributions $\phi_i$, of shape $(n)$.
+            method, stderr, details, warnings: The attributes; the standard errors are zero, if `None`.
 
         Raises:
-            ValueError: If one is not finite, or if no party has a positive one, so that there is nothing to share.
+            ValueError: If a contribution is not finite, or if none is positive, so that there is nothing to share.
         """
 
         phi = phi.detach().cpu().double()
@@ -62,9 +66,9 @@ class Contributions:
 
 
 class Contribution(ABC):
-    """Base class of contribution concepts.
+    """Base class of contributions.
 
-    A concept is a frozen dataclass of its settings with one method, `compute`.
+    A contribution is a frozen dataclass of its settings with one method, `compute`.
     """
 
     @abstractmethod
@@ -72,9 +76,9 @@ class Contribution(ABC):
         r"""Compute the contributions of the parties.
 
         Arguments:
-            game: The game that holds $v_c$.
-            seed: The seed of everything random.
+            game: The game with the values $v_c$.
+            seed: The seed of all random numbers.
 
         Raises:
-            ValueError: If the concept does not apply to the game, or no party has a positive contribution.
+            ValueError: If the method does not apply to the game, or if no party has a positive contribution.
         """

@@ -1,4 +1,4 @@
-r"""Shapley values in closed form for parties of one size."""
+r"""Shapley values in closed form for parties of equal sizes."""
 
 import numpy as np
 import torch
@@ -8,25 +8,25 @@ from cgm.valuation.valuation import Valuation
 
 
 def shapley_equal_sizes(valuation: Valuation) -> Tensor:
-    r"""Compute Shapley values in $O(n^2)$ when all parties have the same number $N$ of points.
+    r"""Compute Shapley values in $O(n^2)$ for parties that all have the same number $N$ of points.
 
-    Given its size $c$, the value of a coalition is then a linear plus a quadratic form,
+    The value of a coalition of $c$ parties is then the sum of a linear and a quadratic form,
 
     .. math:: v_c(C) = \frac{2}{c N t} \sum_{j \in C} a_j - \frac{1}{c^2 N^2} \sum_{j, k \in C} B_{jk}
 
-    and $\phi_i$ is the mean over $c = 0, \dots, n - 1$ of the mean of $v_c(C \cup \{i\}) - v_c(C)$ over all $C$ of
-    $c$ of the $n - 1$ others. Such a $C$ holds a given other party with probability $p = c / (n - 1)$ and two
-    given ones with $q = c (c - 1) / ((n - 1) (n - 2))$, so that the forms have the means
+    and $\phi_i$ is the mean over $c = 0, \dots, n - 1$ of the mean of $v_c(C \cup \{i\}) - v_c(C)$ over all coalitions
+    $C$ of $c$ of the other $n - 1$ parties. Such a $C$ contains a given other party with probability $p = c / (n - 1)$,
+    and two given other parties with probability $q = c (c - 1) / ((n - 1) (n - 2))$, so that the forms have the means
 
     .. math::
         \mathbb{E} \sum_{j \in C} a_j & = p \, a_{-i} & a_{-i} & = \sum_{j \neq i} a_j \\
         \mathbb{E} \sum_{j, k \in C} B_{jk} & = p \, D_{-i} + q \, O_{-i} & D_{-i} & = \sum_{j \neq i} B_{jj},
             \quad O_{-i} = \sum_{j \neq k, \, j \neq i, \, k \neq i} B_{jk}
 
-    and with $i$ in it, $a_i$ and $B_{ii} + 2 p \sum_{j \neq i} B_{ij}$ more.
+    If $i$ joins $C$, these means grow by $a_i$ and by $B_{ii} + 2 p \sum_{j \neq i} B_{ij}$.
 
     Arguments:
-        valuation: The valuation that holds $a$ and $B$.
+        valuation: The valuation with the sums $a$ and $B$.
 
     Returns:
         The Shapley values, of shape $(n)$, float64.
@@ -37,7 +37,17 @@ def shapley_equal_sizes(valuation: Valuation) -> Tensor:
 
 
 def mean_gains(a: np.ndarray, b: np.ndarray, size: float, t: int) -> np.ndarray:
-    """Compute the mean gains of parties of one size, see `shapley_equal_sizes`: (n, n), for each |C| and party."""
+    r"""Compute the mean gains $v_c(C \cup \{i\}) - v_c(C)$ of parties of equal sizes, see `shapley_equal_sizes`.
+
+    Arguments:
+        a: The sums $a_i$, of shape $(n)$.
+        b: The sums $B_{ij}$, of shape $(n, n)$, symmetric.
+        size: The number of points of each party.
+        t: The number of points in $T$.
+
+    Returns:
+        The mean over all coalitions of each size, of shape $(n, n)$ (coalition size $|C|$, party $i$).
+    """
 
     n = len(a)
     diagonal = b.diagonal()

@@ -10,7 +10,8 @@ from cgm.utils.progress import progress
 from cgm.utils.threads import workers
 from cgm.valuation.valuation import Valuation
 
-ROUND, CHUNK = 1024, 64  # pairs of permutations between two checks of the standard errors, and in one task of a thread
+ROUND = 1024  # pairs of permutations between two checks of the standard errors
+CHUNK = 64  # pairs of permutations in one task of a thread
 
 
 def shapley_sampled(
@@ -19,40 +20,41 @@ def shapley_sampled(
     r"""Estimate Shapley values from random permutations.
 
     $\phi_i$ is the mean over permutations $\pi$ of the gain of $i$, $v_c(C_{\pi, i} \cup \{i\}) - v_c(C_{\pi, i})$.
-    Four things make the standard error small; none of them adds a bias.
+    Four techniques reduce the standard error; none of them adds a bias.
 
-    **Strata.** Gains vary most among the first parties of a permutation. Party $i$ comes first, or second, with
-    probability $1 / n$ each, and its mean gains there are known:
+    **Strata.** Gains vary most among the first parties of a permutation. Party $i$ is first with probability $1 / n$,
+    and second with probability $1 / n$, and its mean gains in these places are known:
 
     .. math:: f_i = \frac{1}{n} \Big[ v_c(\{i\}) + \frac{1}{n - 1} \sum_{j \neq i} v_c(\{i, j\}) - v_c(\{j\}) \Big]
 
     So only the gains from the third place on are sampled, and $\phi_i = f_i + \mathbb{E} X_i$, where $X_i$ is the gain
-    of $i$, or 0 if $i$ comes first or second.
+    of $i$, or 0 if $i$ is first or second.
 
     **Antithetic pairs.** $X_i$ is the mean over a random permutation and its reverse.
 
-    **Control variate.** Let $Z_i$ be what $X_i$ is, for the same pair, in a game of parties of equal size: $a_i$
-    becomes $a_i \bar{N} / N_i$ and $B_{ij}$ becomes $B_{ij} \bar{N}^2 / (N_i N_j)$, as if each party had
-    $\bar{N} = \sum_i N_i / n$ points that are distributed like its own. $\mathbb{E} Z_i$ is known, see
+    **Control variate.** $Z_i$ is computed as $X_i$, for the same pair, in a game of parties of equal sizes: $a_i$ is
+    replaced by $a_i \bar{N} / N_i$ and $B_{ij}$ by $B_{ij} \bar{N}^2 / (N_i N_j)$, as if each party had
+    $\bar{N} = \sum_i N_i / n$ points with the distribution of its own points. $\mathbb{E} Z_i$ is known, see
     `shapley_equal_sizes`, and for any constant $\gamma_i$
 
     .. math:: \phi_i = f_i + \gamma_i \mathbb{E} Z_i + \mathbb{E} [X_i - \gamma_i Z_i]
 
-    The variance is smallest for the slope $\gamma_i$ of the regression of $X_i$ on $Z_i$. It is fitted to a first round
-    of permutations that is used for nothing else, so that it is a constant to all others.
+    The variance is smallest if $\gamma_i$ is the slope of the regression of $X_i$ on $Z_i$. The slope is fitted to a
+    first round of permutations, which is not used for anything else, so that it does not depend on all others.
 
-    **Efficiency.** $\sum_i \phi_i = v_c(N)$ is known as well: what the estimates miss of it is shared equally.
+    **Efficiency.** $\sum_i \phi_i = v_c(N)$ is known as well: the difference between $v_c(N)$ and the sum of the
+    estimates is distributed equally among the parties.
 
-    A pair gives one observation, $X_i - \gamma_i Z_i$ less its mean over $i$; the standard error is that of the mean of
-    these independent observations. If all parties are of one size, $X = Z$, and nothing is left to chance.
+    A pair gives one observation, $X_i - \gamma_i Z_i$ minus its mean over $i$; the standard error is that of the mean
+    of these independent observations. If all parties have equal sizes, $X = Z$, and the estimates are exact.
 
     A pair costs $O(n^2)$. The results do not depend on the number of threads.
 
     Arguments:
-        valuation: The valuation that holds $a$ and $B$.
-        tolerance: Stop when the largest standard error is at most this share of the largest absolute estimate.
-        max_permutations: Stop at this number of permutations in any case, not counting those of the first round; at
-            least 4.
+        valuation: The valuation with the sums $a$ and $B$.
+        tolerance: Sampling stops when the largest standard error is at most this share of the largest absolute
+            estimate.
+        max_permutations: The maximum number of permutations, without those of the first round; at least 4.
         seed: The seed of the permutations.
 
     Returns:
@@ -70,7 +72,7 @@ def shapley_sampled(
     common = sizes.mean()
     scale = common / sizes
     equals = a * scale, b * np.outer(scale, scale), np.full(n, common)
-    known = _first_gains(a, b, sizes, t)
+    known = first_gains(a, b, sizes, t)
     z_mean = mean_gains(*equals[:2], common, t)[2:].sum(0) / n
     grand = 2 * a.sum() / (sizes.sum() * t) - b.sum() / sizes.sum() ** 2
 
@@ -79,13 +81,13 @@ def shapley_sampled(
         def observe(pairs: int) -> tuple[np.ndarray, np.ndarray]:  # X and Z, each (pairs, n)
             chunks = (min(CHUNK, pairs - k) for k in range(0, pairs, CHUNK))
             orders = (rng.permuted(np.tile(np.arange(n), (chunk, 1)), axis=1) for chunk in chunks)
-            games = threads.map(lambda o: (_later_gains(o, a, b, sizes, t), _later_gains(o, *equals, t)), orders)
+            games = threads.map(lambda o: (later_gains(o, a, b, sizes, t), later_gains(o, *equals, t)), orders)
             x, z = zip(*games, strict=True)
             return np.concatenate(x), np.concatenate(z)
 
         x, z = observe(ROUND)
         z -= z.mean(0)
-        variance = (z**2).mean(0)  # zero where there is no third place
+        variance = (z**2).mean(0)  # zero if there is no third party
         slope = ((x - x.mean(0)) * z).mean(0) / np.where(variance > 0, variance, 1)
 
         pairs, mean, scatter = 0, np.zeros(n), np.zeros(n)
@@ -93,7 +95,7 @@ def shapley_sampled(
             x, z = observe(min(ROUND, max_permutations // 2 - pairs))
             y = x - slope * z
             y -= y.mean(1, keepdims=True)
-            # the mean and the sum of squares about it, brought up to date by a round at a time
+            # the mean and the sum of squared deviations from it, updated by each round
             shift = y.mean(0) - mean
             scatter += ((y - y.mean(0)) ** 2).sum(0) + shift**2 * pairs * len(y) / (pairs + len(y))
             mean += shift * len(y) / (pairs + len(y))
@@ -109,22 +111,30 @@ def shapley_sampled(
     return torch.from_numpy(phi), torch.from_numpy(stderr), 2 * pairs
 
 
-def _first_gains(a: np.ndarray, b: np.ndarray, sizes: np.ndarray, t: int) -> np.ndarray:
-    """Compute what the gains of each party as the first and as the second of a permutation add to its φ: (n)."""
+def first_gains(a: np.ndarray, b: np.ndarray, sizes: np.ndarray, t: int) -> np.ndarray:
+    r"""Compute $f_i$, the part of $\phi_i$ from the permutations in which party $i$ is first or second, see
+    `shapley_sampled`.
+
+    Arguments:
+        a, b, sizes, t: The game, $B$ symmetric.
+
+    Returns:
+        The parts $f_i$, of shape $(n)$.
+    """
 
     n = len(a)
     diagonal = b.diagonal()
     alone = 2 * a / (sizes * t) - diagonal / sizes**2
     points = np.add.outer(sizes, sizes)
     two = 2 * np.add.outer(a, a) / (points * t) - (np.add.outer(diagonal, diagonal) + 2 * b) / points**2
-    second = two - alone  # (n, n), the gain of a row's party when it joins a column's
+    second = two - alone  # (n, n), the gain of the row's party when it joins the column's party
     np.fill_diagonal(second, 0)
 
     return (alone + second.sum(1) / max(n - 1, 1)) / n
 
 
 @njit(nogil=True, cache=True)
-def _later_gains(orders: np.ndarray, a: np.ndarray, b: np.ndarray, sizes: np.ndarray, t: int) -> np.ndarray:
+def later_gains(orders: np.ndarray, a: np.ndarray, b: np.ndarray, sizes: np.ndarray, t: int) -> np.ndarray:
     r"""Compute gains in permutations from the third place on, each the mean over a permutation and its reverse.
 
     Arguments:

@@ -14,7 +14,7 @@ from cgm.valuation.valuation import Valuation
 
 METHODS = ("auto", "exact", "equal_sizes", "sampled")
 MAX_AUTO = 20  # parties up to which method="auto" computes all 2^n coalition values
-MAX_EXACT = 24  # the limit of method="exact": 0.85 GB while they are computed
+MAX_EXACT = 24  # parties up to which method="exact" is possible: 0.85 GB of memory
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Shapley(Contribution):
     .. math:: \phi_i = \frac{1}{n!} \sum_\pi v_c(C_{\pi, i} \cup \{i\}) - v_c(C_{\pi, i})
 
     Arguments:
-        method: How to compute them. `"exact"`: from all $2^n$ coalition values, for $n \leq 24$.
+        method: The method of computation. `"exact"`: from all $2^n$ coalition values, for $n \leq 24$.
             `"equal_sizes"`: in closed form, if all parties have the same number of points. `"sampled"`: from random
-            permutations. `"auto"`: exact for $n \leq 20$, else equal_sizes if it applies, else sampled. All but
-            exact need the game of a `Valuation`.
+            permutations. `"auto"`: the first of these that applies, with exact for $n \leq 20$ only. All methods except
+            exact require the game to be a `Valuation`.
         tolerance: Sampling stops when the largest standard error is at most this share of the largest
             absolute $\phi_i$.
-        max_permutations: Sampling stops at this number of permutations in any case.
+        max_permutations: The maximum number of permutations to sample.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -57,14 +57,14 @@ class Shapley(Contribution):
         r"""Compute the Shapley values of the parties.
 
         Arguments:
-            game: The game that holds $v_c$.
+            game: The game with the values $v_c$.
             seed: The seed of the permutations, if any are sampled.
 
         Raises:
             ValueError: If the method does not apply, or if no party has a positive Shapley value.
         """
 
-        sizes = set(game.sizes[:-1]) if isinstance(game, Valuation) else set()
+        sizes: set[int] = set(game.sizes[:-1]) if isinstance(game, Valuation) else set()
         method = self.method
         if method == "auto":
             method = "exact" if game.n <= MAX_AUTO else "equal_sizes" if len(sizes) == 1 else "sampled"
@@ -72,28 +72,30 @@ class Shapley(Contribution):
         if method == "exact":
             if game.n > MAX_EXACT:
                 raise ValueError(
-                    f"contribution.method=exact: {game.n} parties have 2^{game.n} coalitions; at most {MAX_EXACT} "
-                    "parties are possible, use 'auto'"
+                    f"contribution.method=exact: {game.n} parties have 2^{game.n} coalitions; expected at most "
+                    f"{MAX_EXACT} parties, use contribution.method=auto"
                 )
             return Contributions.of(shapley_exact(game.coalition_values()), method)
 
         if not isinstance(game, Valuation):
             raise ValueError(
-                f"contribution.method={method}: needs a Valuation, got {type(game).__name__}; other games are computed "
-                f"from all coalitions, for up to {MAX_EXACT} parties (contribution.method=exact)"
+                f"contribution.method={method}: expected a Valuation, got {type(game).__name__}; other games require "
+                f"contribution.method=exact, for at most {MAX_EXACT} parties"
             )
         if method == "equal_sizes":
             if len(sizes) > 1:
-                raise ValueError("contribution.method=equal_sizes: the parties differ in size, use 'auto'")
+                raise ValueError(
+                    "contribution.method=equal_sizes: the parties differ in size, use contribution.method=auto"
+                )
             return Contributions.of(shapley_equal_sizes(game), method)
 
         phi, stderr, permutations = shapley_sampled(game, self.tolerance, self.max_permutations, seed)
-        error, aim = float(stderr.max()), self.tolerance * float(phi.abs().max())
-        warnings = ()
-        if error > aim:
+        error, limit = float(stderr.max()), self.tolerance * float(phi.abs().max())
+        warnings: tuple[str, ...] = ()
+        if error > limit:
             warnings = (
                 f"Shapley values: after contribution.max_permutations={permutations} the largest standard error is "
-                f"{error:.3g}, above {aim:.3g} (contribution.tolerance={self.tolerance:g})",
+                f"{error:.3g}, above {limit:.3g} (contribution.tolerance={self.tolerance:g})",
             )
         return Contributions.of(phi, method, stderr, {"permutations": permutations}, warnings)
 
@@ -105,7 +107,7 @@ def shapley_values(
     max_permutations: int = Shapley.max_permutations,
     seed: int = 0,
 ) -> Contributions:
-    """Compute the Shapley values of the parties in one call, see `Shapley`."""
+    """Compute the Shapley values of the parties, see `Shapley`."""
 
     return Shapley(method, tolerance, max_permutations).compute(game, seed)
 
@@ -116,11 +118,13 @@ def shapley_exact(values: Tensor) -> Tensor:
     .. math:: \phi_i = \sum_{C \not\ni i} \frac{|C|! (n - 1 - |C|)!}{n!} [v_c(C \cup \{i\}) - v_c(C)]
 
     Arguments:
-        values: The coalition values $v_c$, of shape $(2^n)$; the members of coalition number $c$ are the bits
-            of $c$.
+        values: The coalition values $v_c$, of shape $(2^n)$; the bits of $c$ are the members of coalition number $c$.
 
     Returns:
         The Shapley values, of shape $(n)$, float64.
+
+    Raises:
+        ValueError: If the number of values is not a power of 2, or is 1.
 
     References:
         A Value for n-person Games (Shapley, 1953).
@@ -136,7 +140,7 @@ def shapley_exact(values: Tensor) -> Tensor:
 
     size = torch.zeros(1, dtype=torch.int64)
     for _ in range(n - 1):
-        size = torch.cat([size, size + 1])  # (2^(n - 1)), the sizes |C| of the coalitions of the others
+        size = torch.cat([size, size + 1])  # (2^(n - 1)), the sizes |C| of the coalitions of the other parties
     weight = torch.ones(n, dtype=torch.float64)
     for c in range(1, n):  # 1 / (n (n - 1 choose c))
         weight[c] = weight[c - 1] * c / (n - c)

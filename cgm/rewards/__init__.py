@@ -1,4 +1,4 @@
-"""Reward values (Sec. 4.1) and their sampling (Sec. 4.2)."""
+"""Reward values (Sec. 4.1) and weighted sampling of rewards (Sec. 4.2)."""
 
 from .base import InfeasibleScheme, Rewards, Scheme
 from .incentives import Incentive, check_incentives

@@ -1,4 +1,4 @@
-r"""The interface of reward schemes: how contributions become reward values (Sec. 4.1)."""
+r"""The interface of reward schemes, which turn contributions into reward values (Sec. 4.1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cgm.valuation.game import Game
 
 
 class InfeasibleScheme(ValueError):
-    """Raised when no reward values lie between their bounds; a larger G may help."""
+    """Raised when no reward values satisfy their bounds; a larger synthetic pool may help."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Rewards:
         values: The reward values $r_i$, of shape $(n)$, float64.
         lower: The lower bounds $v_i^{\min}$, of shape $(n)$.
         upper: The upper bounds $v_i^{\max} = v(D_i \cup G)$, of shape $(n)$.
-        details: What else the scheme reports, as numbers, strings, lists or `None`, such as `v_star` and `rho`.
-        warnings: What the user should know, such as a party that was left out.
+        details: Further results of the scheme, by name, such as `v_star` and `rho`: numbers, strings, lists or `None`.
+        warnings: Messages for the user, such as a party that was left out.
     """
 
     values: Tensor
@@ -54,9 +54,9 @@ class Scheme(ABC):
 
         Arguments:
             contributions: The contributions of the parties.
-            game: The game that holds $v_c$.
+            game: The game with the values $v_c$.
             upper: The largest possible rewards $v(D_i \cup G)$, of shape $(n)$.
 
         Raises:
-            InfeasibleScheme: If no reward values fit their bounds.
+            InfeasibleScheme: If no reward values satisfy their bounds.
         """

@@ -1,4 +1,4 @@
-r"""The incentives R1 to R6 of Sec. 4, checked by their definitions."""
+r"""Checks of the incentives R1 to R6 by their definitions (Sec. 4)."""
 
 from typing import NamedTuple
 
@@ -12,12 +12,12 @@ from cgm.valuation.game import Game
 
 
 class Incentive(NamedTuple):
-    """Whether an incentive is held.
+    """Result of the check of an incentive.
 
     Attributes:
-        holds: Whether it is held; `None` if that is unknown.
-        slack: By how much, in units of v, it is held (or missed, if negative); `None` if there is no comparison.
-        note: What was compared, or why it is unknown.
+        holds: Whether the incentive holds; `None` if this is unknown.
+        slack: The margin, in units of v, by which it holds, or is violated if negative; `None` if nothing was compared.
+        note: The comparison, or the reason why the result is unknown.
     """
 
     holds: bool | None
@@ -28,19 +28,19 @@ class Incentive(NamedTuple):
 def check_incentives(
     rewards: Rewards, contributions: Contributions, game: Game, lower: Tensor | None = None
 ) -> dict[str, Incentive]:
-    r"""Check which incentives some rewards hold, by their definitions.
+    r"""Check which incentives hold for some rewards, by their definitions.
 
     R1 non-negativity, R2 feasibility (Definition 1), R3 weak efficiency (Definition 2), R4 individual rationality,
     R5 fairness (F1 uselessness, F2 symmetry, F3 strict desirability; F4, Definition 3, compares two games), R6
-    stability. F1 to F3 and R6 are checked over all coalitions, for up to 20 parties; for more, R6 is checked for
-    the coalitions $C_i = \{j : \phi_j \leq \phi_i\}$ and F1 to F3 are unknown. R3 and F4 are about $v^*$ and $\rho$, and
-    unknown for a scheme that has none among its details.
+    stability. F1 to F3 and R6 are checked over all coalitions, for at most 20 parties; for more parties, R6 is checked
+    for the coalitions $C_i = \{j : \phi_j \leq \phi_i\}$ only, and F1 to F3 are unknown. R3 and F4 depend on `v_star`
+    and `rho`, and are unknown for a scheme without these details.
 
     Arguments:
         rewards: The reward values.
         contributions: The contributions of the parties.
-        game: The game that holds $v_c$.
-        lower: The lower bounds that Proposition 3b compares with, of shape $(n)$; those of the rewards, if `None`.
+        game: The game with the values $v_c$.
+        lower: The lower bounds for the condition of Proposition 3b, of shape $(n)$; those of the rewards, if `None`.
 
     Returns:
         An `Incentive` for each of R1, R2, R3, R4, R5, F1, F2, F3, F4, R6.
@@ -55,13 +55,13 @@ def check_incentives(
     tolerance = TOLERANCE * max(abs(v_star or 0.0), float(r.abs().max()))
 
     def at_least_zero(slack: Tensor | float, note: str) -> Incentive:
-        slack = float(slack) + 0.0  # turns -0.0 into 0.0
+        slack = float(slack) + 0.0  # replaces -0.0 by 0.0
         return Incentive(slack >= -tolerance, slack, note)
 
     checks = {
         "R1": at_least_zero(r.min(), "smallest r_i"),
         "R2": at_least_zero((rewards.upper - r).min(), "smallest v(D_i ∪ G) - r_i"),
-        "R3": Incentive(None, None, "compares with v*, which the scheme does not have"),
+        "R3": Incentive(None, None, "compares with v*, which is not defined for this scheme"),
         "R4": at_least_zero((r - own).min(), "smallest r_i - v_c({i})"),
     }
     if v_star is not None:
@@ -75,20 +75,22 @@ def check_incentives(
             "smallest r_i - v_c(C) over all C and all i in C with the largest φ_i",
         )
     else:
-        why = f"needs the values of all 2^{game.n} coalitions"
-        fairness = {f: Incentive(None, None, why) for f in ("F1", "F2", "F3")}
+        note = f"requires the values of all 2^{game.n} coalitions"
+        fairness = {f: Incentive(None, None, note) for f in ("F1", "F2", "F3")}
         slack = float((r - lower_bounds(game, phi)).min())
         holds = None if slack >= -tolerance else False
-        stability = Incentive(holds, slack, "smallest r_i - v_c(C_i); all other coalitions are too many to check")
+        stability = Incentive(
+            holds, slack, "smallest r_i - v_c(C_i); there are too many other coalitions to check them"
+        )
 
     if v_star is None or rho is None:
-        note = "Proposition 3b's condition is about v* and ρ, which the scheme does not have"
+        note = "Proposition 3b's condition uses v* and ρ, which are not defined for this scheme"
     else:
         kept = contributions.alpha > 0
         kept_slack = float((contributions.alpha[kept] ** rho * v_star - lower[kept]).min())
         guaranteed = rho > 0 and kept_slack >= -tolerance and bool(kept.all())
         note = "Proposition 3b's condition (ρ > 0 and v_min <= v* α_i^ρ for all i) is " + (
-            "met: it holds against a game with the same v* and ρ" if guaranteed else "not met"
+            "met: it holds in comparison with a game with the same v* and ρ" if guaranteed else "not met"
         )
     fairness["F4"] = Incentive(None, None, f"compares two games; {note}")
 
@@ -121,14 +123,18 @@ def _fairness(values: Tensor, r: Tensor, tolerance: float) -> dict[str, Incentiv
 
     def worst(slacks: list[float], note: str, strict: bool = False) -> Incentive:
         if not slacks:
-            return Incentive(True, None, f"applies to none: {note}")
+            return Incentive(True, None, f"0 x {note}")
         slack = min(slacks)
         return Incentive(slack > 0 if strict else slack >= -tolerance, slack, f"{len(slacks)} x {note}")
 
     return {
-        "F1": worst(useless, "a party that adds nothing to any coalition; minus |r_i|"),
-        "F2": worst(symmetric, "two parties that add the same to every coalition; minus |r_i - r_j|"),
-        "F3": worst(desirable, "party i adds at least as much as j always, more once; r_i - r_j", strict=True),
+        "F1": worst(useless, "a party i that adds nothing to any coalition; minus |r_i|"),
+        "F2": worst(symmetric, "two parties i and j that add the same to every coalition; minus |r_i - r_j|"),
+        "F3": worst(
+            desirable,
+            "a party i that adds at least as much as j to every coalition and more to one; r_i - r_j",
+            strict=True,
+        ),
     }
 
 
@@ -138,9 +144,9 @@ def _stability_slack(values: Tensor, phi: Tensor, r: Tensor) -> float:
     tie = 1e-12 * float(phi.abs().max())
     slacks = []
     for i in range(len(phi)):
-        allowed = phi <= phi[i] + tie  # the coalitions of those whose φ is at most i's, and i
+        allowed = phi <= phi[i] + tie  # coalitions that contain i, and otherwise only parties with φ_j <= φ_i
         best = values
-        for j in range(len(phi)):  # keeps of each pair (without j, with j) what is allowed, or the larger value
+        for j in range(len(phi)):  # of each pair (without j, with j), keep the allowed or the larger value
             pairs = best.reshape(-1, 2)
             best = pairs[:, 1] if j == i else pairs.amax(1) if allowed[j] else pairs[:, 0]
         slacks.append(float(r[i]) - float(best))

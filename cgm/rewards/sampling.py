@@ -1,4 +1,4 @@
-r"""Rewards drawn by weighted sampling (Sec. 4.2, Algorithm 1)."""
+r"""Weighted sampling of rewards (Sec. 4.2, Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.mmd import biased, unbiased
 from cgm.valuation.valuation import Valuation
 
-ROUNDING = 1e-13  # Δ's that differ by this share of k* or less are equal but for rounding
-NEARLY = 1e-8  # a target that is missed by this share of itself, what float32 tiles may cost, is reached
+ROUNDING = 1e-13  # values of Δ that differ by at most this share of k* are equal up to rounding
+NEARLY = 1e-8  # a target counts as reached if at most this share of it is missing: the error of float32 tiles
 
 
 @dataclass(frozen=True)
 class Chain:
-    r"""The reward $G_i$ drawn for a party at an inverse temperature.
+    r"""The reward $G_i$ of a party for one inverse temperature.
 
     Attributes:
         party: The party $i$, from 0.
         beta: The inverse temperature $\beta$.
         target: The reward value $r_i$.
-        indices: The rows of $G$ that are $G_i$, in order of acceptance, of shape $(|G_i|)$, int64.
+        indices: The rows of $G$ in $G_i$, in order of acceptance, of shape $(|G_i|)$, int64.
         values: $v(D_i \cup G_i)$ after each accepted point, of shape $(|G_i|)$, float64.
         start: $v(D_i)$.
         reached: Whether $v(D_i \cup G_i) \geq r_i$.
-        mmd2_biased, mmd2_unbiased: The squared MMD of $D_i \cup G_i$ and $T$, equation (1).
+        mmd2_biased, mmd2_unbiased: The estimates of the squared MMD of $D_i \cup G_i$ and $T$, equation (1).
     """
 
     party: int
@@ -55,7 +55,7 @@ class Chain:
 
     @property
     def increasing(self) -> float | None:
-        """The share of accepted points that raised v; `None` if none was accepted."""
+        """The share of accepted points that increased v; `None` if no point was accepted."""
 
         if len(self.values) == 0:
             return None
@@ -67,33 +67,34 @@ class Chain:
 class WeightedSampling:
     r"""Weighted sampling of rewards from $G$, until $v(D_i \cup G_i)$ reaches the reward value.
 
-    With $S = D_i \cup G_i$, each step takes a point $x \in G \setminus G_i$ with probability
+    With $S = D_i \cup G_i$, each step draws a point $x \in G \setminus G_i$ with probability
 
     .. math::
         p(x) \propto \exp(\beta \bar\Delta_x), \qquad
         \bar\Delta_x = \frac{\Delta_x - \min \Delta}{\max \Delta - \min \Delta}, \qquad
         \Delta_x = v(S \cup \{x\}) - v(S)
 
-    $\beta = 0$ draws uniformly; $\beta = \infty$ takes a point with the greatest $\Delta_x$, any of them if there
-    are several. If all $\Delta_x$ are equal, so are the probabilities. A chain stops when it reaches its target,
-    when it has used up $G$, or when it runs out of patience.
+    $\beta = 0$ draws uniformly; $\beta = \infty$ draws a point with the largest $\Delta_x$, uniformly among them if
+    there are several. If all $\Delta_x$ are equal, so are the probabilities. A chain of steps ends when it reaches its
+    target, when $G$ has no more points, or when `patience` is exhausted.
 
     With $a_x = \sum_{x' \in T} k(x, x')$, $u_x = \sum_{x' \in S} k(x, x')$ and $m = |S| + 1$, equation (2) gives
 
     .. math:: v(S \cup \{x\}) = \frac{2 (\Sigma_{ST} + a_x)}{m t} - \frac{\Sigma_{SS} + 2 u_x + k^*}{m^2},
         \qquad \Delta_x = \frac{2}{m} h_x + \text{const}, \qquad h_x = \frac{a_x}{t} - \frac{u_x}{m}
 
-    so that $h$ has the same $\bar\Delta$ as $\Delta$. Accepting $x$ changes $u$ by one kernel row, $k(\cdot, x)$.
-    `cgm.steps` explains how a step goes through $G$ only once, and still draws from $p$ exactly.
+    so that $\bar\Delta$ can be computed from $h$ instead of $\Delta$. Accepting $x$ changes $u$ by one kernel row,
+    $k(\cdot, x)$. The module `cgm.rewards.steps` documents how a step passes over $G$ only once and still draws from
+    $p$ exactly.
 
-    Chains run side by side, one on each core. Each has a random stream of its own, made from the seed, the party
-    and $\beta$, and goes the same way alone as among others. All this runs on the processor, wherever the valuation
-    is. Memory: $|G|$ numbers for each party and each core. The squared exponential kernel is compiled; the rows of
-    any other one come from its `profile`, which takes up to three times as long.
+    Chains run in parallel, one on each core. Each has its own random stream, derived from the seed, the party and
+    $\beta$, so that a chain does not depend on the other chains. All computations are on the CPU, also if the valuation
+    is on another device. Memory: $|G|$ numbers for each party and each core. The squared exponential kernel is
+    compiled; the rows of all other kernels are computed by `profile`, which takes up to three times as long.
 
     Arguments:
         betas: The inverse temperatures $\beta \geq 0$, all different; infinity is greedy.
-        patience: A chain stops after this share of $|G|$ accepted points without a new best value. Never, if `None`.
+        patience: A chain ends after this share of $|G|$ accepted points without a new best value. No limit, if `None`.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -106,22 +107,24 @@ class WeightedSampling:
         try:
             object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
         except (TypeError, ValueError):
-            raise ValueError(f"sampling.betas={self.betas!r}: expected a list of numbers, like [1,2,4,8]") from None
+            raise ValueError(
+                f"sampling.betas={self.betas!r}: expected a list of numbers, for example [1,2,4,8]"
+            ) from None
         if not self.betas or any(not beta >= 0 for beta in self.betas):
             raise ValueError(
                 f"sampling.betas={list(self.betas)}: expected a list of non-negative numbers (inf is allowed)"
             )
         if len(set(self.betas)) != len(self.betas):
-            raise ValueError(f"sampling.betas={list(self.betas)}: contains the same β twice")
+            raise ValueError(f"sampling.betas={list(self.betas)}: expected different numbers, got the same β twice")
         check_number("sampling.patience", self.patience, min=0, max=1, open_min=True, optional=True)
 
     def draw(self, valuation: Valuation, targets: Sequence[float] | Tensor, seed: int) -> list[Chain]:
         r"""Draw a reward for each party and each $\beta$.
 
         Arguments:
-            valuation: The valuation that holds the parties' points and $G$.
-            targets: The reward values $r_i$, of shape $(n)$; an infinite one asks for all of $G$.
-            seed: The seed, not negative.
+            valuation: The valuation of the parties' points and $G$.
+            targets: The reward values $r_i$, of shape $(n)$; $\infty$ is never reached.
+            seed: The seed of the random streams, not negative.
 
         Returns:
             One `Chain` for each party and $\beta$: party by party, in the order of `betas`.
@@ -132,19 +135,19 @@ class WeightedSampling:
 
         targets = [float(r) for r in targets]
         if len(targets) != valuation.n:
-            raise ValueError(f"targets: there are {len(targets)} for {valuation.n} parties")
+            raise ValueError(f"targets: expected one for each party, got {len(targets)} for {valuation.n} parties")
         if any(math.isnan(r) for r in targets):
-            raise ValueError(f"targets: {targets} contains NaN")
+            raise ValueError(f"targets={targets}: contains NaN")
         check_integer("seed", seed, min=0)
 
-        # a low β makes long chains: these first, so that no core is left alone with one at the end
+        # chains with a low β are long: they are started first, so that no core is the only busy one at the end
         jobs = [(party, beta) for beta in sorted(self.betas) for party in range(valuation.n)]
-        pool = _Pool(valuation)
+        arrays = PoolArrays(valuation)
         with workers() as threads, progress(len(jobs), "sampling (chains)") as bar:
 
             def run(job: tuple[int, float]) -> Chain:
-                reward = _Reward(pool, *job, seed)
-                chain = reward.grow(targets[reward.party], self.patience)
+                party, beta = job
+                chain = ChainState(arrays, party, beta, seed).run(targets[party], self.patience)
                 bar.update()
                 return chain
 
@@ -160,84 +163,105 @@ def sample_rewards(
     seed: int,
     patience: float | None = WeightedSampling.patience,
 ) -> list[Chain]:
-    """Draw the parties' rewards in one call, see `WeightedSampling`."""
+    """Draw the rewards of the parties, see `WeightedSampling`."""
 
     return WeightedSampling(betas, patience).draw(valuation, targets, seed)
 
 
-class _Pool:
-    """What all chains read: G and its sums, as arrays."""
+class PoolArrays:
+    r"""The arrays that all chains read.
+
+    Attributes:
+        g: $G$ in units of the length-scale, of shape $(d, |G|)$.
+        sums: The block sums of $G$'s points, of shape $(|G|, n + 1)$.
+        a: The sums $a_x$, of shape $(|G|)$.
+        mean_a: $a_x / t$, of shape $(|G|)$.
+        compiled: Whether the rows of the kernel are computed by compiled code.
+    """
 
     def __init__(self, valuation: Valuation) -> None:
         self.valuation, self.kernel = valuation, valuation.kernel
-        # one that is derived from it may have another profile
-        self.squared_exponential = type(self.kernel) is SquaredExponential
-        self.g = np.ascontiguousarray((valuation.synthetic.cpu() / self.kernel.lengthscale).T.numpy())  # (d, |G|)
-        self.sums = valuation.sums[valuation.block(valuation.n)].cpu().numpy()  # (|G|, n + 1)
+        # not isinstance: a subclass may override `profile`
+        self.compiled = type(self.kernel) is SquaredExponential
+        self.g = np.ascontiguousarray((valuation.synthetic.cpu() / self.kernel.numeric_lengthscale).T.numpy())
+        self.sums = valuation.sums[valuation.block(valuation.n)].cpu().numpy()
         self.a = self.sums.sum(1)
         self.mean_a = self.a / valuation.t
 
 
-class _Reward:
-    """G_i, grown one point at a time."""
+class ChainState:
+    r"""The state of a chain while points are added to $G_i$.
 
-    def __init__(self, pool: _Pool, party: int, beta: float, seed: int) -> None:
-        self.pool, self.party, self.beta = pool, party, beta
+    Attributes:
+        ss, st: The sums of the kernel over $S \times S$ and $S \times T$, with $S = D_i \cup G_i$.
+        s: The size of $S$.
+        u: The sums $u_x$, of shape $(|G|)$; infinite for the points in $G_i$.
+        block_max, block_min: The extremes of $h$ in each block of points, see `cgm.rewards.steps`.
+        indices: The rows of $G$ in $G_i$, in order of acceptance.
+        values: $v(S)$ after each accepted point.
+    """
+
+    def __init__(self, arrays: PoolArrays, party: int, beta: float, seed: int) -> None:
+        self.arrays, self.party, self.beta = arrays, party, beta
         self.rng = np.random.default_rng([seed, party, int(np.float64(beta).view(np.uint64))])
-        self.ss = float(pool.valuation.b[party, party])  # the kernel's sums over S x S, S x T
-        self.st = float(pool.valuation.a[party])
-        self.s = pool.valuation.sizes[party]
+        self.ss = float(arrays.valuation.b[party, party])
+        self.st = float(arrays.valuation.a[party])
+        self.s = arrays.valuation.sizes[party]
         self.indices: list[int] = []
         self.values: list[float] = []
-        self.u = pool.sums[:, party].copy()
+        self.u = arrays.sums[:, party].copy()
         blocks = math.ceil(len(self.u) / steps.BLOCK)
-        self.greatest, self.least = np.empty(blocks), np.empty(blocks)
-        steps.add_kernel_row(np.zeros_like(self.u), *self._sums())
+        self.block_max, self.block_min = np.empty(blocks), np.empty(blocks)
+        steps.add_kernel_row(np.zeros_like(self.u), *self._h_arrays())
 
-    def _sums(self) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, np.ndarray]:
-        return self.pool.mean_a, self.u, self.s + 1, self.greatest, self.least
+    def _h_arrays(self) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, np.ndarray]:
+        """Return the arguments of the functions of `cgm.rewards.steps` that define h and its extremes."""
+
+        return self.arrays.mean_a, self.u, self.s + 1, self.block_max, self.block_min
 
     @property
     def value(self) -> float:
-        return 2 * self.st / (self.s * self.pool.valuation.t) - self.ss / self.s**2
+        """The value $v(S)$."""
+
+        return 2 * self.st / (self.s * self.arrays.valuation.t) - self.ss / self.s**2
 
     def draw(self) -> int:
-        """Draw a point of G by its probability."""
+        """Draw the row of a point of $G$ with probability $p(x)$."""
 
-        kernel = self.pool.kernel
-        x = steps.draw(self.rng, *self._sums(), self.beta, ROUNDING * kernel.diagonal)
+        kernel = self.arrays.kernel
+        x = steps.draw(self.rng, *self._h_arrays(), self.beta, ROUNDING * kernel.diagonal)
         if x < 0:
             raise ValueError(f"kernel: {kernel.name}.profile gives values that are not finite")
         return x
 
     def accept(self, x: int) -> None:
-        """Add a point of G and update the sums."""
+        """Add a point of $G$ to $G_i$ and update the sums."""
 
-        pool = self.pool
-        # S x S grows by the new point with S, twice, and with itself
-        self.ss += 2 * float(self.u[x]) + pool.kernel.diagonal
-        self.st += float(pool.a[x])
+        arrays, kernel = self.arrays, self.arrays.kernel
+        # S x S gains the pairs of the new point with S, twice, and the pair of the new point with itself
+        self.ss += 2 * float(self.u[x]) + kernel.diagonal
+        self.st += float(arrays.a[x])
         self.s += 1
         self.indices.append(x)
         self.values.append(self.value)
 
-        self.u[x] = math.inf  # not to be drawn again
-        y = pool.g[:, x].copy()
-        if pool.squared_exponential:
-            steps.add_squared_exponential(pool.g, y, *self._sums())
+        self.u[x] = math.inf  # has probability 0 from now on
+        y = arrays.g[:, x].copy()
+        if arrays.compiled:
+            steps.add_squared_exponential(arrays.g, y, *self._h_arrays())
         else:
-            k = pool.kernel.profile(torch.from_numpy(steps.squared_distances(pool.g, y)))
-            steps.add_kernel_row(k.double().numpy(), *self._sums())
+            k = kernel.profile(torch.from_numpy(steps.squared_distances(arrays.g, y)))
+            steps.add_kernel_row(k.double().numpy(), *self._h_arrays())
 
-    def grow(self, target: float, patience: float | None) -> Chain:
-        """Accept points until the target is reached, G is used up, or patience is lost."""
+    def run(self, target: float, patience: float | None) -> Chain:
+        """Accept points until the target is reached, $G$ has no more points, or `patience` is exhausted."""
 
-        valuation = self.pool.valuation
+        valuation = self.arrays.valuation
         enough = target - NEARLY * abs(target) if math.isfinite(target) else target
-        patience = math.inf if patience is None else max(1, round(patience * len(self.u)))
+        limit = math.inf if patience is None else max(1, round(patience * len(self.u)))
         start = best = self.value
-        since = 0
-        while self.value < enough and len(self.indices) < len(self.u) and since < patience:
+        since = 0  # accepted points since the last new best value
+        while self.value < enough and len(self.indices) < len(self.u) and since < limit:
             self.accept(self.draw())
             since = 0 if self.value > best else since + 1
             best = max(best, self.value)

@@ -1,6 +1,8 @@
 r"""The paper's reward scheme: rectified $\rho$-Shapley fair rewards by a linear program (Sec. 4.1)."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
 from cgm.utils.checks import check_number
 from cgm.valuation.game import Game
 
-TOLERANCE = 1e-9  # by how much, as a share of v*, rounding may violate a condition
+TOLERANCE = 1e-9  # the rounding error that conditions may have, as a share of v*
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,13 @@ class ShapleyFair(Scheme):
             v_i^{\min} \leq v^* \alpha_i^\rho \leq v_i^{\max}, \quad 0 \leq \rho \leq 1 \\
         r_i & = \max \{v_c(\{i\}), \alpha_i^\rho v^*\}
 
-    A lower bound that is not positive never binds. A party with $\alpha_i \leq 0$ is left out of the program and
-    keeps $r_i = v_c(\{i\})$. With a given $\rho$, $v^*$ is the largest one that keeps every
-    $v^* \alpha_i^\rho \leq v_i^{\max}$ (Proposition 3a); the lower bounds are then required as $v_i^{\min} \leq v^*$
-    only, and `check_incentives` reports which incentives are lost.
+    A lower bound that is not positive has no effect. A party with $\alpha_i \leq 0$ is left out of the program and
+    keeps $r_i = v_c(\{i\})$. For a given $\rho$, $v^*$ is the largest value with $v^* \alpha_i^\rho \leq v_i^{\max}$
+    for all $i$ (Proposition 3a). The lower bounds are then only required as $v_i^{\min} \leq v^*$, and
+    `check_incentives` reports which incentives are violated.
 
     Arguments:
-        stable: Whether the lower bounds ask for stability (R6), see `lower_bounds`.
+        stable: Whether the lower bounds guarantee stability (R6), see `lower_bounds`.
         epsilon: The weight $\epsilon$ of $\rho$.
         rho: The exponent $\rho$, from 0 to 1; optimised, if `None`.
 
@@ -53,26 +55,26 @@ class ShapleyFair(Scheme):
         check_number("scheme.epsilon", self.epsilon, min=0)
         check_number("scheme.rho", self.rho, min=0, max=1, optional=True)
 
-    def solve(self, contributions: Contributions, game: Game, upper: Tensor) -> Rewards:
-        """Compute the reward values of the parties, see `Scheme.solve`.
+    def solve(self, contributions: Contributions, game: Game, upper: Tensor) -> FairRewards:
+        r"""Compute the reward values of the parties, see `Scheme.solve`.
 
-        The details are `v_star`, `rho`, `epsilon` (`None` if ρ was given), `stable`, and `left_out`, the parties (from
-        0) that keep their own value.
+        The details are `v_star`, `rho`, `epsilon` (`None` if $\rho$ was given), `stable`, and `left_out`, the parties
+        (from 0) with $\alpha_i \leq 0$.
         """
 
         lower = lower_bounds(game, contributions.phi, self.stable)
         rewards = self._solve(contributions.alpha, lower, upper, game.party_values)
-        warnings = [
-            f"party {i + 1} has the contribution {float(contributions.phi[i]):.3g}, not positive: it is left out of the "
-            "linear program and keeps r_i = v(D_i)"
+        warnings = tuple(
+            f"party {i + 1} has the contribution {float(contributions.phi[i]):.3g}, which is not positive: it is left "
+            "out of the linear program and keeps r_i = v(D_i)"
             for i in rewards.left_out
-        ]
-        return FairRewards(rewards.values, rewards.lower, rewards.upper, rewards.details, tuple(warnings))
+        )
+        return replace(rewards, warnings=warnings)
 
-    def _solve(self, alpha: Tensor, lower: Tensor, upper: Tensor, own: Tensor) -> "FairRewards":
+    def _solve(self, alpha: Tensor, lower: Tensor, upper: Tensor, own: Tensor) -> FairRewards:
         alpha, lower, upper, own = (torch.as_tensor(x).double() for x in (alpha, lower, upper, own))
         if not alpha.shape == lower.shape == upper.shape == own.shape or alpha.dim() != 1:
-            raise ValueError("scheme: alpha, lower, upper and party_values must all have the same shape (n,)")
+            raise ValueError("scheme: expected alpha, lower, upper and party_values of the same shape (n,)")
         if not all(torch.isfinite(x).all() for x in (alpha, lower, upper, own)):
             raise ValueError("scheme: alpha, lower, upper and party_values must be finite")
         if not (alpha > 0).any():
@@ -106,11 +108,11 @@ class ShapleyFair(Scheme):
 
 
 class FairRewards(Rewards):
-    r"""Rewards of `ShapleyFair`, with its details as attributes."""
+    """Rewards of `ShapleyFair`, with its details as attributes."""
 
     @property
     def v_star(self) -> float:
-        """The maximum reward value $v^*$."""
+        """The largest reward value $v^*$."""
 
         return self.details["v_star"]
 
@@ -122,7 +124,7 @@ class FairRewards(Rewards):
 
     @property
     def rewards(self) -> Tensor:
-        """The reward values $r_i$, as `values`."""
+        """The reward values $r_i$, the same as `values`."""
 
         return self.values
 
@@ -134,7 +136,7 @@ class FairRewards(Rewards):
 
     @property
     def left_out(self) -> tuple[int, ...]:
-        r"""The parties (from 0) with $\alpha_i \leq 0$, which keep their own value."""
+        r"""The parties (from 0) with $\alpha_i \leq 0$, which keep their own value $v_c(\{i\})$."""
 
         return tuple(self.details["left_out"])
 
@@ -147,7 +149,7 @@ def solve_scheme(
     rho: float | None = ShapleyFair.rho,
     party_values: Tensor | None = None,
 ) -> FairRewards:
-    r"""Compute the rewards of `ShapleyFair` from bounds that are given.
+    r"""Compute the rewards of `ShapleyFair` from given bounds.
 
     Arguments:
         alpha: The normalised contributions $\alpha_i$, of shape $(n)$.
@@ -157,7 +159,9 @@ def solve_scheme(
         party_values: The values $v_c(\{i\})$, of shape $(n)$; the lower bounds, if `None`.
 
     Raises:
-        InfeasibleScheme: If no $v^*$ and $\rho$ exist. The message names the bounds that cross.
+        InfeasibleScheme: If no $v^*$ and $\rho$ satisfy the bounds. The message names two bounds that cross.
+        ValueError: If a setting is out of range, or if the tensors differ in shape, are not finite, or have no
+            positive contribution.
 
     Example:
         >>> alpha, lower, upper = torch.tensor([[0.5, 1.0], [0.1, 0.4], [0.9, 0.8]])
@@ -170,14 +174,16 @@ def solve_scheme(
 
 
 def lower_bounds(game: Game, phi: Tensor, stable: bool = True) -> Tensor:
-    r"""Compute the smallest reward $v_i^{\min}$ that each party may be offered.
+    r"""Compute the lower bounds $v_i^{\min}$ of the reward values.
+
+    If stability is required (R6, Proposition 3c), $v_i^{\min} = \max(v_c(C_i), v_c(\{i\}))$ with
+    $C_i = \{j : \phi_j \leq \phi_i\}$; otherwise (Proposition 3b), $v_i^{\min} = v_c(\{i\})$. For a monotone $v_c$ the
+    maximum is $v_c(C_i)$, as in the paper; for any other $v_c$ it preserves R5 in addition to R6.
 
     Arguments:
-        game: The game that holds $v_c$.
+        game: The game with the values $v_c$.
         phi: The contributions $\phi_i$, of shape $(n)$.
-        stable: Whether stability is required (R6, Proposition 3c): $\max(v_c(C_i), v_c(\{i\}))$ with
-            $C_i = \{j : \phi_j \leq \phi_i\}$. Otherwise (Proposition 3b) $v_c(\{i\})$. For a monotone $v_c$ the maximum
-            is $v_c(C_i)$; otherwise it keeps R5 along with R6.
+        stable: Whether stability is required.
 
     Returns:
         The lower bounds, of shape $(n)$, float64.
@@ -195,10 +201,10 @@ def lower_bounds(game: Game, phi: Tensor, stable: bool = True) -> Tensor:
 def _solve_program(alpha: Tensor, lower: Tensor, upper: Tensor, epsilon: float, members: Tensor) -> tuple[float, float]:
     """Solve the linear program for (log v*, ρ), written as min cᵀx subject to A x <= b (Sec. 4.1)."""
 
-    bound = [int(i) for i in members if lower[i] > 0]
+    bounded = [int(i) for i in members if lower[i] > 0]  # parties with a lower bound that has an effect
     log_alpha = alpha.log().numpy()
-    a = [[1, log_alpha[i]] for i in members] + [[-1, -log_alpha[i]] for i in bound]
-    b = [float(upper[i].log()) for i in members] + [-float(lower[i].log()) for i in bound]
+    a = np.array([[1, log_alpha[i]] for i in members] + [[-1, -log_alpha[i]] for i in bounded])
+    b = np.array([float(upper[i].log()) for i in members] + [-float(lower[i].log()) for i in bounded])
     solution = linprog(
         [-1, -epsilon],
         A_ub=a,
@@ -212,28 +218,27 @@ def _solve_program(alpha: Tensor, lower: Tensor, upper: Tensor, epsilon: float, 
     if solution.status != 2:
         raise RuntimeError(f"scheme: the linear program was not solved: {solution.message}")
 
-    # Which bounds cross? Those that are active when all may be violated by the smallest common amount.
-    a, b = np.asarray(a), np.asarray(b)
+    # The bounds that cross are those that are active if all may be violated by the same amount, as small as possible.
     relaxed = np.column_stack([a, -np.ones(len(a))])
     x = linprog([0, 0, 1], A_ub=relaxed, b_ub=b, bounds=[(None, None), (0, 1), (0, None)], method="highs").x
     excess = a @ x[:2] - b
     j = int(members[excess[: len(members)].argmax()])
-    i = bound[int(excess[len(members) :].argmax())]
-    raise InfeasibleScheme(_crossing(i, j, lower, upper, f"ρ={x[1]:.3g}, where they come closest"))
+    i = bounded[int(excess[len(members) :].argmax())]
+    raise InfeasibleScheme(_crossing(i, j, lower, upper, f"ρ={x[1]:.3g}, where their distance is smallest"))
 
 
 def _check_positive(members: Tensor, upper: Tensor) -> None:
     for i in members.tolist():
         if upper[i] <= 0:
             raise InfeasibleScheme(
-                f"scheme: party {i + 1} could at most reach v(D_i ∪ G) = {float(upper[i]):.6g}, which is not "
-                "positive; a larger kernel.lengthscale makes values positive"
+                f"scheme: party {i + 1} has the upper bound v(D_i ∪ G) = {float(upper[i]):.6g}, which is not positive; "
+                "a larger kernel.lengthscale makes values positive"
             )
 
 
 def _crossing(i: int, j: int, lower: Tensor, upper: Tensor, where: str) -> str:
     return (
-        f"scheme: no reward values fit their bounds: party {i + 1}'s lower bound v_min = {float(lower[i]):.10g} and "
-        f"party {j + 1}'s upper bound v(D_i ∪ G) = {float(upper[j]):.10g} cross at {where}; a larger synthetic_size, "
-        "scheme.stable=false or a given scheme.rho may help"
+        f"scheme: no reward values satisfy their bounds: party {i + 1}'s lower bound v_min = {float(lower[i]):.10g} "
+        f"and party {j + 1}'s upper bound v(D_i ∪ G) = {float(upper[j]):.10g} cross at {where}; a larger "
+        "synthetic_size, scheme.stable=false or a given scheme.rho may help"
     )

@@ -1,4 +1,4 @@
-r"""Values data by its maximum mean discrepancy to everything there is (Sec. 3 and 5)."""
+r"""Sufficient bounds on the kernel for non-negative and for monotone values (Sec. 5)."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from cgm.valuation.valuation import Valuation
 
 
 def nonnegative_bound(s: np.ndarray | int, t: int, eta: float, diagonal: float = 1.0) -> np.ndarray | float:
-    r"""Computes the least $\gamma$ that, as a lower bound of the kernel on $T$, makes $v(S) \geq 0$ certain.
+    r"""Compute the smallest lower bound $\gamma$ of the kernel on $T$ that guarantees $v(S) \geq 0$.
 
     .. math:: \gamma = \frac{(t - 2 s) (k^* + (s - 1) \eta)}{2 s (t - s)}
 
@@ -26,8 +26,8 @@ def nonnegative_bound(s: np.ndarray | int, t: int, eta: float, diagonal: float =
 
 
 def monotone_bound(s: np.ndarray | int, t: int, diagonal: float = 1.0) -> np.ndarray | float:
-    r"""Computes the greatest $\eta$ that, as an upper bound of the kernel on $T$, makes it certain that no point
-    more lowers $v(S)$.
+    r"""Compute the largest upper bound $\eta$ of the kernel on $T$ that guarantees that adding a point to $S$ does not
+    lower $v(S)$.
 
     .. math:: \eta = \frac{t k^*}{(s + 1) (s (t - 2) + t)}
 
@@ -44,13 +44,13 @@ def monotone_bound(s: np.ndarray | int, t: int, diagonal: float = 1.0) -> np.nda
 
 
 class KernelBounds(NamedTuple):
-    r"""Tells for which set sizes $s$ the sufficient bounds of Sec. 5 hold on $T$.
+    r"""Set sizes $s$ for which the sufficient bounds of Sec. 5 hold on $T$.
 
     Attributes:
         gamma: $\gamma$, the smallest off-diagonal kernel value on $T$.
-        eta: $\eta$, the largest one.
-        nonnegative: Runs [first, last] of sizes $s < t$ for which Proposition 4 makes $v(S) \geq 0$ certain.
-        monotone: Runs [first, last] of sizes $s < t$ for which Theorem 1 makes $v$ monotone for certain.
+        eta: $\eta$, the largest off-diagonal kernel value on $T$.
+        nonnegative: Ranges [first, last] of sizes $s < t$ for which Proposition 4 guarantees $v(S) \geq 0$.
+        monotone: Ranges [first, last] of sizes $s < t$ for which Theorem 1 guarantees that $v$ is monotone.
     """
 
     gamma: float
@@ -60,20 +60,20 @@ class KernelBounds(NamedTuple):
 
 
 def kernel_bounds(valuation: Valuation) -> KernelBounds:
-    """Tells for which set sizes the sufficient bounds of Proposition 4 and Theorem 1 hold."""
+    """Compute the set sizes for which the sufficient bounds of Proposition 4 and Theorem 1 hold."""
 
     t, gamma, eta, diagonal = valuation.t, valuation.gamma, valuation.eta, valuation.kernel.diagonal
     s = np.arange(1, t, dtype=np.float64)
     return KernelBounds(
         gamma,
         eta,
-        _runs(gamma >= nonnegative_bound(s, t, eta, diagonal)),
-        _runs(eta <= monotone_bound(s, t, diagonal)),
+        _ranges(np.asarray(gamma >= nonnegative_bound(s, t, eta, diagonal))),
+        _ranges(np.asarray(eta <= monotone_bound(s, t, diagonal))),
     )
 
 
-def _runs(holds: np.ndarray) -> list[list[int]]:
-    """Lists the runs [first, last] of sizes s = 1, 2, ... for which holds[s - 1] is true."""
+def _ranges(holds: np.ndarray) -> list[list[int]]:
+    """List the ranges [first, last] of sizes s = 1, 2, ... for which holds[s - 1] is true."""
 
     edges = np.flatnonzero(np.diff(np.concatenate([[0], holds.astype(int), [0]])))
     return [[int(first) + 1, int(last)] for first, last in edges.reshape(-1, 2)]

@@ -11,7 +11,7 @@ from torch import Tensor
 class Game(Protocol):
     r"""A cooperative game of $n$ parties with the characteristic function $v_c$, $v_c(\emptyset) = 0$.
 
-    Parties are numbered from 0. `Valuation` is the game of the MMD, `TableGame` one of any $2^n$ values.
+    Parties are numbered from 0. `Valuation` is the game of the MMD; `TableGame` is a game of any $2^n$ values.
     """
 
     @property
@@ -30,11 +30,11 @@ class Game(Protocol):
         ...
 
     def coalition(self, members: Iterable[int]) -> float:
-        r"""Return $v_c(C)$ of the coalition of some parties."""
+        r"""Return $v_c(C)$ of a coalition $C$ of parties."""
         ...
 
     def coalition_values(self) -> Tensor:
-        r"""Return $v_c$ of all coalitions, of shape $(2^n)$, float64; bit $i$ of a coalition's number is party $i$."""
+        r"""Return $v_c$ of all coalitions, of shape $(2^n)$, float64; party $i$ is bit $i$ of a coalition's number."""
         ...
 
 
@@ -42,11 +42,11 @@ class TableGame:
     r"""A game given by the values of all its coalitions.
 
     Arguments:
-        values: The values $v_c$, of shape $(2^n)$, $n \geq 1$; bit $i$ of a coalition's number is party $i$. The value
+        values: The values $v_c$, of shape $(2^n)$, $n \geq 1$; party $i$ is bit $i$ of a coalition's number. The value
             of the empty coalition must be 0.
 
     Raises:
-        ValueError: If the values are not finite, or not $2^n$ in number, or if the first one is not 0.
+        ValueError: If the values are not finite, if their number is not $2^n$, or if the first one is not 0.
 
     Example:
         >>> game = TableGame([0.0, 1.0, 2.0, 5.0])
@@ -63,7 +63,7 @@ class TableGame:
         if not torch.isfinite(table).all():
             raise ValueError("game: the values must be finite")
         if table[0] != 0:
-            raise ValueError(f"game: the value of the empty coalition is {float(table[0]):g}, expected 0")
+            raise ValueError(f"game: expected the value 0 for the empty coalition, got {float(table[0]):g}")
         self._values, self._n = table, n
 
     @property
@@ -85,7 +85,7 @@ class TableGame:
         return float(self._values[-1])
 
     def coalition(self, members: Iterable[int]) -> float:
-        r"""Return $v_c(C)$ of the coalition of some parties.
+        r"""Return $v_c(C)$ of a coalition $C$ of parties.
 
         Raises:
             ValueError: If a party does not exist.
@@ -94,7 +94,7 @@ class TableGame:
         return float(self._values[sum(2**i for i in check_members(members, self.n))])
 
     def coalition_values(self) -> Tensor:
-        r"""Return $v_c$ of all coalitions, of shape $(2^n)$, float64."""
+        r"""Return $v_c$ of all coalitions, of shape $(2^n)$, float64; party $i$ is bit $i$ of a coalition's number."""
 
         return self._values.clone()
 
@@ -103,7 +103,7 @@ def check_members(members: Iterable[int], n: int) -> list[int]:
     """Return the distinct members of a coalition in ascending order.
 
     Raises:
-        ValueError: If one is not a party, numbered 0 to n - 1.
+        ValueError: If a member is not from 0 to n - 1.
     """
 
     distinct = sorted(set(members))

@@ -1,4 +1,4 @@
-r"""The choice of a kernel's length-scale (Sec. 5)."""
+r"""Choice of a kernel's length-scale (Sec. 5)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from cgm.valuation.mmd import block_sums, cross_sums
 
 @dataclass(frozen=True)
 class LengthscaleSearch:
-    """Range and resolution of the search of `fit_lengthscale`.
+    r"""Range and resolution of the search of `fit_lengthscale`.
 
     Arguments:
-        low: The lower end of the search, in the units of the features.
-        high: The upper end of the search.
-        iterations: The number of halvings of the interval.
+        low: The lower end of the range, in the units of the features.
+        high: The upper end of the range.
+        iterations: The number of halvings of the range by the binary search, which has
+            $2^{\text{iterations}}$ possible results.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -47,22 +48,27 @@ def fit_lengthscale(
     high: float = LengthscaleSearch.high,
     iterations: int = LengthscaleSearch.iterations,
 ) -> Kernel:
-    r"""Finds the least length-scale for which the parties' own values $v(D_1), \dots, v(D_n)$ are non-negative.
+    r"""Compute the smallest length-scale for which the parties' values $v(D_1), \dots, v(D_n)$ are non-negative.
 
-    The result is that of the paper's binary search: the least of the $2^{\text{iterations}}$ evenly spaced
-    length-scales up to `high` that will do, given that all longer ones do as well. With $\sigma_{A B}$ the mean of the
-    kernel on $A \times B$,
+    The result is that of the paper's binary search: the smallest of the $2^{\text{iterations}}$ evenly spaced
+    length-scales up to `high` for which all values are non-negative, provided that they are non-negative for all larger
+    ones too. With $\sigma_{A B}$ the mean of the kernel on $A \times B$, one value
 
     .. math:: v(D_i) = \Bigl(2 \frac{|D_i|}{t} - 1\Bigr) \sigma_{D_i D_i}
         + 2 \Bigl(1 - \frac{|D_i|}{t}\Bigr) \sigma_{D_i, T \setminus D_i}
 
-    costs $t |D_i|$ kernel evaluations. A binary search on a small part of the points says first which party is the
-    last to do, and where. That party's search on all points starts there: each value shows by how much the small part
-    is wrong, and so where to look next, which takes some four tries instead of `iterations`. At its end the other
-    parties are looked at, once; one that fails goes on from there.
+    costs $t |D_i|$ kernel evaluations. To compute few of them, the search has three steps:
+
+    1. A binary search with values estimated from a subset of the points. It gives an estimated length-scale, and the
+       party whose value becomes non-negative last.
+    2. A search for this party with exact values, from the estimated length-scale on. Each exact value gives the error
+       of the estimate, and the corrected estimate gives the next length-scale to try. This takes about four exact
+       values instead of `iterations`.
+    3. One exact value of each other party, at the length-scale found. If one is negative, step 2 continues with this
+       party, above that length-scale.
 
     Arguments:
-        kernel: The kernel, whatever its length-scale.
+        kernel: The kernel, with any length-scale.
         parties: The parties' points, each of shape $(N_i, d)$.
         synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
         low, high, iterations: The range and resolution of the search, see `LengthscaleSearch`.
@@ -81,9 +87,9 @@ def fit_lengthscale(
     check_parties(parties, synthetic)
 
     last = 2**iterations
-    points = torch.cat([*parties, synthetic]).double()  # as they are valued
+    points = torch.cat([*parties, synthetic]).double()  # the precision of `Valuation`
     ends = list(itertools.accumulate(len(x) for x in parties))
-    order = list(range(len(parties)))  # the party that failed last comes first
+    order = list(range(len(parties)))  # the party whose value was negative last is first
 
     def at(step: int) -> Kernel:
         return kernel.with_lengthscale(low + (high - low) * step / last)
@@ -92,18 +98,18 @@ def fit_lengthscale(
         start = ends[i] - len(parties[i])
         return points[start : ends[i]], torch.cat([points[:start], points[ends[i] :]])
 
-    few = [(_thin(own, 300), _thin(rest, 1500)) for own, rest in map(own_and_rest, order)]
+    subsets = [(_thin(own, 300), _thin(rest, 1500)) for own, rest in map(own_and_rest, order)]
 
     @cache
     def estimate(i: int, step: int) -> float:
-        return _own_value(at(step), *few[i], len(parties[i]), len(points))
+        return _own_value(at(step), *subsets[i], len(parties[i]), len(points))
 
     @cache
     def value(i: int, step: int) -> float:
         bar.update()
         return _own_value(at(step), *own_and_rest(i), len(parties[i]), len(points))
 
-    def fits(step: int, value: Callable[[int, int], float]) -> bool:
+    def all_nonnegative(step: int, value: Callable[[int, int], float]) -> bool:
         for i in order:
             if value(i, step) < 0:
                 order.remove(i)
@@ -111,48 +117,57 @@ def fit_lengthscale(
                 return False
         return True
 
-    guess = _first_true(lambda step: fits(step, estimate), 0, last)
+    estimated = _first_true(lambda step: all_nonnegative(step, estimate), 0, last)
     with progress(len(parties) + 3, "length-scale") as bar:
         step = 0
-        while step == 0 or not fits(step, value):  # the first time the party that is last by the estimate
+        while step == 0 or not all_nonnegative(step, value):  # at first, order[0] is the last party by the estimate
             if step == last:
                 raise ValueError(
-                    f"kernel.lengthscale=fit: party {order[0] + 1} has a negative value v(D_i) even at the greatest "
-                    f"length-scale, kernel_search.high={high}; raise it, or scale the data"
+                    f"kernel.lengthscale=fit: party {order[0] + 1} has a negative value v(D_i) even at the largest "
+                    f"length-scale, kernel_search.high={high}; increase it, or rescale the data"
                 )
-            step = _crossing(partial(value, order[0]), partial(estimate, order[0]), step, last, max(guess, step + 1))
+            party = order[0]
+            step = _search(partial(value, party), partial(estimate, party), step, last, max(estimated, step + 1))
 
     return at(step)
 
 
 def _own_value(kernel: Kernel, x: Tensor, rest: Tensor, s: int, t: int) -> float:
-    r"""Computes $v(D)$ of s points among t, from all of these or a part x of D and a part of the rest of T."""
+    r"""Compute $v(D)$ of a set $D$ of s among t points, from $D$ and $T \setminus D$ or from subsets of these.
+
+    Arguments:
+        kernel: The kernel, with a number as its length-scale.
+        x: The points of $D$ or some of them.
+        rest: The points of $T \setminus D$ or some of them.
+        s, t: The sizes of $D$ and $T$.
+    """
 
     own, m = float(block_sums(kernel, x, [len(x)]).sum()), len(x)
     mean = own / m**2
-    if m < s:  # of the pairs of D fewer than of those of x are a point with itself
+    if m < s:  # a point with itself is one of s pairs in D, but one of m pairs in x
         mean = (kernel.diagonal + (s - 1) * (own - m * kernel.diagonal) / (m * (m - 1))) / s
     cross = float(cross_sums(kernel, x, rest).sum()) / (m * len(rest))
     return (2 * s / t - 1) * mean + 2 * (1 - s / t) * cross
 
 
-def _crossing(value: Callable[[int], float], estimate: Callable[[int], float], false: int, true: int, step: int) -> int:
-    """Finds the least k above `false` with value(k) >= 0, given that it is so at all greater ones.
+def _search(value: Callable[[int], float], estimate: Callable[[int], float], false: int, true: int, step: int) -> int:
+    """Return the smallest k from `false` + 1 to `true` with value(k) >= 0, if all larger k have value(k) >= 0 too.
 
     Arguments:
-        value: What is asked for; not at `false` and `true`, where it is taken to be negative and not.
-        estimate: An estimate of it that costs next to nothing, whose error changes slowly with k.
-        false, true: The range.
-        step: Where to look first.
+        value: The function. It is computed between `false` and `true` only: it is assumed to be negative at `false`
+            and non-negative at `true`.
+        estimate: An estimate of the function that costs much less, with an error that changes slowly with k.
+        false, true: The range of the search.
+        step: The first k to try.
     """
 
-    errors: list[tuple[int, float]] = []  # of the estimate, where the value has been looked at
+    errors: list[tuple[int, float]] = []  # (k, error of the estimate at k), for all k tried so far
     while true - false > 1:
         step = min(max(step, false + 1), true - 1)
         v = value(step)
         false, true = (false, step) if v >= 0 else (step, true)
         errors.append((step, v - estimate(step)))
-        if len(errors) > 8 and len(errors) % 2:  # the estimate is of no use
+        if len(errors) > 8 and len(errors) % 2:  # the estimate does not help: bisect in every other step
             step = (false + true) // 2
         else:
             (a, error), (b, before) = errors[-1], errors[-2:][0]
@@ -167,9 +182,9 @@ def _crossing(value: Callable[[int], float], estimate: Callable[[int], float], f
 
 
 def _first_true(predicate: Callable[[int], bool], false: int, true: int) -> int:
-    """Finds the least k above `false` for which a predicate is true, given that it is at all greater ones.
+    """Return the smallest k from `false` + 1 to `true` with predicate(k), if all larger k satisfy it too.
 
-    `true` itself is never looked at: it is the answer where all below it are false.
+    The predicate is assumed to hold at `true` and is not computed there.
     """
 
     while true - false > 1:
@@ -178,27 +193,28 @@ def _first_true(predicate: Callable[[int], bool], false: int, true: int) -> int:
     return true
 
 
-def _thin(x: Tensor, most: int) -> Tensor:
-    """Takes evenly spaced rows, if there are more than most."""
+def _thin(x: Tensor, max_rows: int) -> Tensor:
+    """Return evenly spaced rows if there are more than `max_rows`, otherwise all rows."""
 
-    return x[torch.linspace(0, len(x) - 1, min(len(x), most), dtype=torch.float64, device=x.device).long()]
+    rows = torch.linspace(0, len(x) - 1, min(len(x), max_rows), dtype=torch.float64, device=x.device).long()
+    return x[rows]
 
 
-def median_distance(x: Tensor, most: int = 2000) -> float:
-    r"""Computes the median distance of two points, the usual rule of thumb for a length-scale.
+def median_distance(x: Tensor, max_points: int = 2000) -> float:
+    r"""Compute the median distance between two points, a common rule of thumb for a length-scale.
 
     Arguments:
         x: The points, of shape $(N, d)$.
-        most: The most points to look at; if there are more, evenly spaced rows are taken.
+        max_points: The maximum number of points to use; if there are more, evenly spaced rows are used.
 
     Raises:
         ValueError: If more than half of the pairs have distance zero.
     """
 
     check_points(x, "kernel.lengthscale=median: points", min=2)
-    median = float(torch.pdist(_thin(x, most).double()).median())
+    median = float(torch.pdist(_thin(x, max_points).double()).median())
     if median == 0:
-        raise ValueError("kernel.lengthscale=median: the median distance is 0; give kernel.lengthscale a number")
+        raise ValueError("kernel.lengthscale=median: the median distance is 0; set kernel.lengthscale to a number")
 
     return median
 
@@ -206,13 +222,16 @@ def median_distance(x: Tensor, most: int = 2000) -> float:
 def resolve_lengthscale(
     kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor, search: LengthscaleSearch | None = None
 ) -> Kernel:
-    """Replaces a length-scale that is a rule, `"fit"` or `"median"`, by the number that the rule gives.
+    """Replace a length-scale that is a rule, `"fit"` or `"median"`, by a number.
 
     Arguments:
-        kernel: The kernel; one whose length-scale is a number is returned as it is.
+        kernel: The kernel; if its length-scale is a number, the kernel itself is returned.
         parties: The parties' points, each of shape (N_i, d).
         synthetic: The synthetic pool G, of shape (|G|, d).
-        search: The range of `fit_lengthscale`; its defaults, if `None`.
+        search: The range of `fit_lengthscale`; the default range, if `None`.
+
+    Raises:
+        ValueError: If the rule cannot be applied to the points, see `fit_lengthscale` and `median_distance`.
     """
 
     if kernel.lengthscale == "fit":

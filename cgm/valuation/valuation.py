@@ -1,4 +1,4 @@
-r"""Values data by its maximum mean discrepancy to everything there is (Sec. 3 and 5)."""
+r"""Valuation of data by the maximum mean discrepancy to the reference dataset (Sec. 3)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,12 +13,13 @@ from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 
 
 class Valuation:
-    r"""Values sets of points with respect to the reference dataset $T = D_1 \cup \dots \cup D_n \cup G$.
+    r"""The game of the MMD: values of point sets with respect to the reference dataset
+    $T = D_1 \cup \dots \cup D_n \cup G$.
 
     .. math:: v(S) = \frac{2}{s t} \sum_{x \in S, x' \in T} k(x, x') - \frac{1}{s^2} \sum_{x, x' \in S} k(x, x')
 
     One pass over the kernel, $t^2 / 2$ evaluations, gives the block sums $R[x, b] = \sum_{x' \in b} k(x, x')$ of
-    every $x \in T$ with the blocks $D_1, \dots, D_n, G$. All else follows from
+    every $x \in T$ with the blocks $D_1, \dots, D_n, G$. All values of unions of blocks follow from
 
     .. math:: a_i = \sum_{x \in D_i} \sum_b R[x, b] \qquad B_{ij} = \sum_{x \in D_i} R[x, j]
 
@@ -26,15 +27,16 @@ class Valuation:
         kernel: The kernel $k$.
         parties: The parties' points $D_1, \dots, D_n$, each of shape $(N_i, d)$.
         synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
-        precision: The arithmetic of the kernel's values on $G \times G$, see `kernel_pass`: `"float64"`, `"float32"`,
-            or `"auto"`, float32 if $t$ is large. All sums are in float64, and so are all kernel values of the parties'
-            points: $v(D_i)$, $v_c$ and what follows from them are the same with any; $v(D_i \cup G)$ is to 1e-7.
+        precision: The arithmetic of the kernel values on $G \times G$, see `kernel_pass`: `"float64"`, `"float32"`, or
+            `"auto"`, which is float32 if $t$ is large. All sums are in float64, and so are all kernel values of the
+            parties' points: $v(D_i)$, $v_c$ and all that follows from them do not depend on the precision, and
+            $v(D_i \cup G)$ is accurate to 1e-7.
 
     Attributes:
         points: $T$, of shape $(t, d)$, float64.
         sizes: The sizes of its blocks, $N_1, \dots, N_n, |G|$.
         sums: The block sums $R$, of shape $(t, n + 1)$, float64.
-        gamma, eta: $\gamma$ and $\eta$, the smallest and largest off-diagonal kernel values on $T$.
+        gamma, eta: $\gamma$ and $\eta$, the smallest and the largest off-diagonal kernel value on $T$.
 
     Raises:
         ValueError: If a set of points is empty, not finite, or of another width, or if a party has fewer than
@@ -65,76 +67,79 @@ class Valuation:
         self._add_up()
 
     def _add_up(self) -> None:
-        """Adds the block sums of each block's points up."""
+        r"""Compute $a$ and $B$, with $G$ as the last block, from the block sums."""
 
         rows = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)]).cpu()  # (n + 1, n + 1)
         self._a = rows.sum(1)
-        self._b = (rows + rows.T) / 2  # equal but for rounding; the mean makes it exactly symmetric
+        self._b = (rows + rows.T) / 2  # rows is symmetric up to rounding; the mean is exactly symmetric
 
     @property
     def n(self) -> int:
-        """Tells the number of parties."""
+        """The number of parties."""
 
         return len(self.sizes) - 1
 
     @property
     def t(self) -> int:
-        """Tells the number of points in T."""
+        """The number of points in $T$."""
 
         return len(self.points)
 
     @property
     def total(self) -> float:
-        r"""Tells the kernel's sum over $T \times T$."""
+        r"""The sum of the kernel over $T \times T$."""
 
         return float(self._a.sum())
 
     @property
     def a(self) -> Tensor:
-        r"""Tells $a_i$, the kernel's sums over $D_i \times T$, of shape $(n)$."""
+        r"""The sums $a_i$ of the kernel over $D_i \times T$, of shape $(n)$."""
 
         return self._a[:-1]
 
     @property
     def b(self) -> Tensor:
-        r"""Tells $B_{ij}$, the kernel's sums over $D_i \times D_j$, of shape $(n, n)$."""
+        r"""The sums $B_{ij}$ of the kernel over $D_i \times D_j$, of shape $(n, n)$."""
 
         return self._b[:-1, :-1]
 
     def party(self, i: int) -> Tensor:
-        r"""Returns $D_i$, of shape $(N_i, d)$."""
+        r"""Return $D_i$, of shape $(N_i, d)$."""
 
         return self.points[self.block(i)]
 
     @property
     def synthetic(self) -> Tensor:
-        r"""Returns $G$, of shape $(|G|, d)$."""
+        r"""The synthetic pool $G$, of shape $(|G|, d)$."""
 
         return self.points[self.block(self.n)]
 
     def block(self, i: int) -> slice:
-        """Tells the rows of T that hold the points of party i (from 0), or of G for i = n."""
+        """Return the rows of $T$ with the points of party i (from 0), or with those of $G$ if i = n."""
 
         start = sum(self.sizes[:i])
         return slice(start, start + self.sizes[i])
 
     def coalition(self, members: Iterable[int]) -> float:
-        r"""Computes $v_c(C)$ of a coalition of parties; $v_c(\emptyset) = 0$.
+        r"""Compute $v_c(C)$ of a coalition of parties; $v_c(\emptyset) = 0$.
 
         .. math:: v_c(C) = \frac{2}{s_C t} \sum_{i \in C} a_i - \frac{1}{s_C^2} \sum_{i, j \in C} B_{ij}
 
         Arguments:
             members: The parties $i \in C$, numbered from 0.
+
+        Raises:
+            ValueError: If a party does not exist.
         """
 
         members = check_members(members, self.n)
         return self._value(members) if members else 0.0
 
     def coalition_values(self) -> Tensor:
-        r"""Computes $v_c$ of all $2^n$ coalitions.
+        r"""Compute $v_c$ of all $2^n$ coalitions.
 
         Returns:
-            The values, of shape $(2^n)$, float64; the members of coalition number $c$ are the bits of $c$.
+            The values, of shape $(2^n)$, float64; the bits of $c$ are the members of coalition number $c$.
         """
 
         size, linear, quadratic = (np.zeros(1) for _ in range(3))
@@ -151,27 +156,30 @@ class Valuation:
 
     @property
     def party_values(self) -> Tensor:
-        r"""Computes $v(D_i)$ of each party, of shape $(n)$, float64."""
+        r"""The values $v(D_i)$ of the parties, of shape $(n)$, float64."""
 
         return torch.tensor([self._value([i]) for i in range(self.n)], dtype=torch.float64)
 
     @property
     def grand_value(self) -> float:
-        r"""Computes $v_c(N)$, the value of all parties' data."""
+        r"""The value $v_c(N)$ of all parties' data."""
 
         return self._value(list(range(self.n)))
 
     @property
     def with_synthetic(self) -> Tensor:
-        r"""Computes $v(D_i \cup G)$ of each party, of shape $(n)$, float64."""
+        r"""The values $v(D_i \cup G)$ of the parties' data with the pool, of shape $(n)$, float64."""
 
         return torch.tensor([self._value([i, self.n]) for i in range(self.n)], dtype=torch.float64)
 
     def value(self, points: Tensor) -> float:
-        r"""Computes $v(S)$ of any set of points, with $t s + s^2 / 2$ kernel evaluations.
+        r"""Compute $v(S)$ of any set of points, with $t s + s^2 / 2$ kernel evaluations.
 
         Arguments:
             points: The set $S$, of shape $(s, d)$.
+
+        Raises:
+            ValueError: If the points are not finite, or of another width, or if there are none.
         """
 
         s = check_points(points, "value: points", width=self.points.shape[1]).to(self.points)

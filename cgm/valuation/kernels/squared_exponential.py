@@ -1,4 +1,4 @@
-r"""Kernels on points, and the choice of their length-scale (Sec. 5)."""
+r"""The squared exponential kernel."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from cgm.valuation.kernels.base import Kernel
 
 @dataclass(frozen=True)
 class SquaredExponential(Kernel):
-    r"""Computes the squared exponential kernel, $\exp(-\|x - x'\|^2 / 2 \ell^2)$, the paper's own.
+    r"""The squared exponential kernel, $\exp(-\|x - x'\|^2 / 2 \ell^2)$, which the paper uses.
+
+    Arguments:
+        lengthscale: The length-scale $\ell$, see `Kernel`.
 
     Example:
+        >>> import torch
         >>> SquaredExponential(2.0)(torch.zeros(1, 1), torch.tensor([[0.0], [2.0]]))
         tensor([[1.0000, 0.6065]])
     """
@@ -22,6 +26,6 @@ class SquaredExponential(Kernel):
     rate: ClassVar[float] = 0.5
 
     def profile(self, q: Tensor) -> Tensor:
-        """Computes exp(-q / 2)."""
+        """Compute exp(-q / 2)."""
 
         return q.mul(-0.5).exp_()

@@ -1,10 +1,12 @@
-r"""Kernels on points, and the choice of their length-scale (Sec. 5)."""
+r"""Sums of kernels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
+import torch
 from torch import Tensor
 
 from cgm.valuation.kernels.base import Kernel, Lengthscale
@@ -12,61 +14,61 @@ from cgm.valuation.kernels.base import Kernel, Lengthscale
 
 @dataclass(frozen=True, init=False)
 class Sum(Kernel):
-    r"""Adds up kernels.
+    r"""A sum of kernels, $\sum_j k_j(x / \ell, x' / \ell)$.
 
     Arguments:
-        kernels: The kernels $k_j$, each with its own length-scale, as a number.
-        lengthscale: The unit $\ell$ in which the kernels' own length-scales are measured.
+        kernels: The kernels $k_j$, each with its own length-scale, a number.
+        lengthscale: The unit $\ell$ in which the kernels' own length-scales are measured, see `Kernel`.
+
+    Raises:
+        ValueError: If there are no kernels, or if the length-scale of one is a rule.
     """
 
     kernels: Sequence[Kernel] = ()
     lengthscale: Lengthscale = 1.0
 
+    # written out, because a generated __init__ would put the inherited field `lengthscale` first
     def __init__(self, kernels: Sequence[Kernel], lengthscale: Lengthscale = 1.0) -> None:
-        """Takes the kernels first, since a sum without them is nothing."""
-
         object.__setattr__(self, "kernels", tuple(kernels))
         object.__setattr__(self, "lengthscale", lengthscale)
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        """Refuses a sum of nothing, and parts whose own length-scale is not a number."""
-
         super().__post_init__()
         if not self.kernels:
-            raise ValueError("kernel.kernels=[]: a sum needs at least one kernel")
+            raise ValueError("kernel.kernels=[]: expected at least one kernel")
         for kernel in self.kernels:
             if isinstance(kernel.lengthscale, str):
                 raise ValueError(
-                    f"kernel.kernels: {kernel.name} has lengthscale={kernel.lengthscale!r}; inside a sum give a "
-                    "number (relative to the sum's own lengthscale, which may be 'fit' or 'median')"
+                    f"kernel.kernels: {kernel.name} has lengthscale={kernel.lengthscale!r}; expected a number, "
+                    "relative to the lengthscale of the sum, which may be 'fit' or 'median'"
                 )
 
     @property
     def name(self) -> str:
-        """Names the parts, too."""
+        """The name of the kernel in records, with the names of its parts."""
 
         return f"Sum({', '.join(kernel.name for kernel in self.kernels)})"
 
     @property
     def diagonal(self) -> float:
-        """Adds up the diagonals."""
+        """The sum of the diagonal values."""
 
         return sum(kernel.diagonal for kernel in self.kernels)
 
     @property
     def smooth(self) -> bool:
-        """Tells whether all parts are smooth."""
+        """Whether all parts are smooth."""
 
         return all(kernel.smooth for kernel in self.kernels)
 
     @property
-    def finest(self) -> float:
-        """Tells the finest of all parts."""
+    def min_scale(self) -> float:
+        """The smallest scale of all parts."""
 
-        return min(kernel.lengthscale * kernel.finest for kernel in self.kernels)
+        return min(kernel.numeric_lengthscale * kernel.min_scale for kernel in self.kernels)
 
     def profile(self, q: Tensor) -> Tensor:
-        """Adds up the profiles."""
+        """Compute the sum of the profiles."""
 
-        return sum(kernel.profile(q / kernel.lengthscale**2) for kernel in self.kernels)
+        return reduce(torch.add, (kernel.profile(q / kernel.numeric_lengthscale**2) for kernel in self.kernels))
