@@ -16,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from cgm.cli.errors import REFUSALS, explain, reason, write_error
 from cgm.cli.settings import check_extras, own_settings, resolved_settings, thread_limit
 from cgm.cli.sweep import Progress
-from cgm.records.collect import check_number, number, read_run
+from cgm.records.headline import check_objective, objective_value
 from cgm.records.result import Result
+from cgm.records.runs import read_run
 from cgm.utils.files import write_whole
 
 log = logging.getLogger("cgm")
@@ -79,7 +80,7 @@ def resume(
     if not isinstance(force, bool):
         raise ValueError(f"force={force}: expected true or false")
     if objective is not None:
-        check_number(str(objective))
+        check_objective(str(objective))
     # imports torch: not at the top, so that --help is quick
     experiment = hydra.utils.instantiate(own_settings(config, overrides), _convert_="all")
     logger = hydra.utils.instantiate(config.logger, _convert_="all")
@@ -102,7 +103,7 @@ def resume(
     if state == "done" or not logger.has(folder):
         logger.write(folder)
 
-    return state, None if objective is None else number(result, str(objective))
+    return state, None if objective is None else objective_value(result, str(objective))
 
 
 def read_complete(folder: Path, configuration: dict[str, Any], experiment: Any) -> Result | None:

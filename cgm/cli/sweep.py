@@ -26,7 +26,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from cgm.cli.settings import OF_THE_PROGRAM, check_extras, digest, resolved_settings
-from cgm.records.collect import TABLES, canonical, check_number, collect
+from cgm.records.collect import TABLES, collect
+from cgm.records.headline import check_objective
+from cgm.records.settings import canonical
 from cgm.utils.files import write_whole
 
 STATES = ("running", "done", "skipped", "failed")
@@ -167,7 +169,7 @@ class Sweep(Callback):
         try:
             check_extras(config.hydra.runtime.choices)
             if config.get("objective") is not None:  # an error here, not one in each job
-                check_number(str(config.objective))
+                check_objective(str(config.objective))
         except ValueError as error:
             sys.exit(f"cgm: error: {error}")
         progress = Progress(config.hydra.sweep.dir)
@@ -187,7 +189,7 @@ class Sweep(Callback):
         except Exception as error:  # Hydra would turn it into a warning
             sys.exit(f"cgm: error: the sweep's table could not be written: {error}")
         jobs = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
-        print(f"\n{table.brief()}\n\n{jobs}\n{folder.resolve()}: {', '.join(TABLES)}")
+        print(f"\n{table.console_summary()}\n\n{jobs}\n{folder.resolve()}: {', '.join(TABLES)}")
         if counts["failed"] or counts["running"]:
             sys.exit(1)
 
