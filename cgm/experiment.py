@@ -18,6 +18,7 @@ from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.evaluate import Evaluation, evaluate
 from cgm.evaluation.labellers.auto import AutoLabeller
 from cgm.evaluation.labellers.base import Labeller
+from cgm.evaluation.labellers.knn import KNN
 from cgm.evaluation.tasks.base import Task
 from cgm.evaluation.tasks.svm import SVM
 from cgm.mediator import EMBED, Mediator, Settlement
@@ -133,7 +134,9 @@ class Experiment(Mediator):
             settlement, known.parties, labels, len(known.names), self.downstream, (points, known.test[1]), clock
         )
 
-        labeller = "none" if labels is None else "knn" if classifier is None else "cnn"
+        labeller = "none" if labels is None else "cnn" if classifier is not None else "knn"
+        if labeller == "knn" and not isinstance(self.labeller, KNN):
+            labeller = snake(type(self.labeller).__name__)
         result = self._result(settlement, evaluation, known, labeller)
         if self.figures:
             party, seed = self.embedding_party - 1, stream_seed(self.seed, EMBED)
@@ -225,10 +228,10 @@ class Experiment(Mediator):
                 )
                 for c in settlement.chains
             ],
-            correlations=records.of_builtins(dict[str, records.AlphaCorrelation], evaluation.correlations),
-            beta_correlations=records.of_builtins(dict[str, records.BetaCorrelation], evaluation.beta_correlations),
-            downstream=records.of_builtins(list[records.Accuracy], evaluation.accuracies),
-            missing=records.of_builtins(list[records.Missing], evaluation.missing),
+            correlations=evaluation.correlations,
+            beta_correlations=evaluation.beta_correlations,
+            downstream=evaluation.accuracies,
+            missing=evaluation.missing,
             warnings=list(settlement.warnings),
             settings=plain(self),
             seconds={},

@@ -1,4 +1,4 @@
-"""Labelled points as arrays, for scikit-learn."""
+"""Labelled points as arrays, for scikit-learn and SciPy."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,7 @@ from torch import Tensor
 from cgm.utils.checks import check_labels, check_points
 
 Labelled = tuple[Tensor, Tensor]  # points (N, d) and their classes (N)
+Arrays = tuple[NDArray, NDArray]  # the same as arrays
 
 
 def flat_array(x: Tensor) -> NDArray:
@@ -17,8 +18,18 @@ def flat_array(x: Tensor) -> NDArray:
     return x.detach().flatten(1).double().cpu().numpy()
 
 
-def labelled_arrays(x: Tensor, y: Tensor, name: str, width: Sequence[int] | None = None) -> tuple[NDArray, NDArray]:
-    """Check labelled points and return them as arrays of shapes (N, d) and (N)."""
+def labelled_arrays(x: Tensor, y: Tensor, name: str, width: Sequence[int] | None = None) -> Arrays:
+    """Check labelled points and return them as arrays of shapes (N, d) and (N).
+
+    Arguments:
+        x: The points, of shape (N, d) or, for images, (N, C, H, W).
+        y: Their classes, of shape (N).
+        name: What the points are called in an error.
+        width: The shape of a single point, such as (d,). Any, if `None`.
+
+    Raises:
+        ValueError: If points or classes are invalid, or do not fit each other or the width.
+    """
 
     check_points(x, name)
     check_labels(y, f"{name}, labels")

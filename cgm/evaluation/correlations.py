@@ -1,20 +1,26 @@
-r"""Tells whether what parties get follows what they contribute: correlations with $\alpha$ and $\beta$ (Sec. 6)."""
+r"""Correlations of metrics with $\alpha$ and $\beta$: whether rewards follow contributions (Sec. 6)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 
-DIGITS = 12  # what differs beyond these digits of the largest value is taken for rounding
+from cgm.evaluation.entries import AlphaCorrelation, BetaCorrelation, MeanOverBetas, MeanOverParties
+from cgm.utils.checks import check_choice
+
+DIGITS = 12  # differences beyond these digits of the largest value count as rounding
+Numbers = Sequence | NDArray
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Holds a correlation, or else the reason why there is none.
+    """A correlation, or the reason why there is none.
 
     Attributes:
         value: The correlation, or `None`.
@@ -25,12 +31,12 @@ class Correlation:
     reason: str | None = None
 
 
-def correlation(x: Sequence, y: Sequence, kind: str = "pearson") -> Correlation:
-    r"""Computes the correlation of two sequences of numbers.
+def correlation(x: Numbers, y: Numbers, kind: str = "pearson") -> Correlation:
+    r"""Compute the correlation of two sequences of numbers.
 
     There is none if an entry is missing (`None`, NaN or infinite), if there are fewer than three pairs (that
-    of two is always $\pm 1$), or if one side does not vary. What differs only beyond the twelfth digit of a
-    side's largest absolute value counts as rounding: it is no variation, and makes no difference in rank.
+    of two is always $\pm 1$), or if one side does not vary. Differences beyond the twelfth digit of a side's
+    largest absolute value count as rounding: they are not variation, and do not change ranks.
 
     Arguments:
         x: Numbers or `None`, of shape $(n)$.
@@ -38,7 +44,7 @@ def correlation(x: Sequence, y: Sequence, kind: str = "pearson") -> Correlation:
         kind: `"pearson"` or `"spearman"`.
 
     Raises:
-        ValueError: If the lengths differ, or the kind is another one.
+        ValueError: If the lengths differ, or the kind is unknown.
 
     Example:
         >>> correlation([1, 2, 3], [2, 4, 9], kind="spearman")
@@ -47,10 +53,9 @@ def correlation(x: Sequence, y: Sequence, kind: str = "pearson") -> Correlation:
         Correlation(value=None, reason='all 3 entries of y are 5')
     """
 
-    if kind not in ("pearson", "spearman"):
-        raise ValueError(f"correlation: kind={kind!r} is unknown, use 'pearson' or 'spearman'")
+    check_choice("kind", kind, ("pearson", "spearman"))
     if len(x) != len(y):
-        raise ValueError(f"correlation: x has {len(x)} entries and y has {len(y)}, they must be as many")
+        raise ValueError(f"correlation: x has {len(x)} entries and y has {len(y)}, expected the same number")
 
     sides, rounded = [], []
     for name, side in (("x", x), ("y", y)):
@@ -61,10 +66,10 @@ def correlation(x: Sequence, y: Sequence, kind: str = "pearson") -> Correlation:
         sides.append(np.array(values))
     if len(x) < 3:
         return Correlation(None, f"at least 3 pairs are needed, not {len(x)}")
-    for name, side in zip("xy", sides, strict=True):
-        rounded.append((side / (np.abs(side).max() or 1.0)).round(DIGITS))
+    for name, known in zip("xy", sides, strict=True):
+        rounded.append((known / (np.abs(known).max() or 1.0)).round(DIGITS))
         if np.ptp(rounded[-1]) == 0:
-            return Correlation(None, f"all {len(side)} entries of {name} are {side[0]:g}")
+            return Correlation(None, f"all {len(known)} entries of {name} are {known[0]:g}")
 
     if kind == "spearman":
         return Correlation(float(spearmanr(*rounded).statistic))
@@ -73,12 +78,12 @@ def correlation(x: Sequence, y: Sequence, kind: str = "pearson") -> Correlation:
 
 @dataclass(frozen=True)
 class Summary:
-    r"""Holds the mean of values of which some may be missing.
+    r"""The mean of values, some of which may be missing.
 
     Attributes:
-        mean: The mean of those that are there; `None` if none is.
+        mean: The mean of the values that are known; `None` if there are none.
         sem: Its standard error, $\text{std} / \sqrt{n}$ with $n - 1$ degrees of freedom; `None` if $n < 2$.
-        n: How many are there.
+        n: The number of values that are known.
         reason: What is missing, or `None`.
     """
 
@@ -89,7 +94,7 @@ class Summary:
 
 
 def summarise(values: Sequence[float | None]) -> Summary:
-    r"""Computes mean and standard error of the values that are there.
+    r"""Compute the mean and the standard error of the values that are known.
 
     Arguments:
         values: Numbers or `None` (NaN and infinity count as `None`), of shape $(n)$.
@@ -115,83 +120,83 @@ def summarise(values: Sequence[float | None]) -> Summary:
     )
 
 
-def alpha_correlations(alpha: Sequence, betas: Sequence[float], values: Mapping[str, Sequence]) -> dict[str, dict]:
-    r"""Correlates the contributions with each metric for each $\beta$, and averages over $\beta$ (Fig. 2).
+def alpha_correlations(
+    alpha: Numbers, betas: Sequence[float], values: Mapping[str, Sequence]
+) -> dict[str, AlphaCorrelation]:
+    r"""Correlate the contributions with each metric for each $\beta$, and average over $\beta$ (Fig. 2).
 
     Arguments:
-        alpha: The normalised Shapley values $\alpha_i$, of shape $(n)$.
+        alpha: The normalised contributions $\alpha_i$, of shape $(n)$.
         betas: The inverse temperatures $\beta$, of shape $(b)$.
         values: For each metric its values, or `None` where there is none, of shape $(b, n)$.
-
-    Returns:
-        For each metric `mean`, `sem` and `n` over $\beta$, `by_beta`, a list of `reasons` for what is
-        missing, and the same for Spearman's correlation under `spearman`. Plain numbers, lists and strings.
 
     Raises:
         ValueError: If a metric does not have a value (or `None`) for each $\beta$ and party.
 
     Example:
         >>> table = {"size": [[10, 20, 40], [5, 5, 5]]}
-        >>> alpha_correlations([0.2, 0.4, 0.8], betas=[1, 2], values=table)["size"]["by_beta"]
+        >>> alpha_correlations([0.2, 0.4, 0.8], betas=[1, 2], values=table)["size"].by_beta
         [1.0, None]
     """
 
     results = {}
     for metric, table in values.items():
         _check_table(metric, table, len(betas), len(alpha))
-        kinds = []
-        for kind in ("pearson", "spearman"):
-            pairs = {f"beta={beta:g}": correlation(alpha, row, kind) for beta, row in zip(betas, table, strict=True)}
-            kinds.append(_summary_of(pairs, "by_beta"))
-        results[metric] = {**kinds[0], "spearman": kinds[1]}
+        pearson, spearman = (
+            {f"beta={beta:g}": correlation(alpha, row, kind) for beta, row in zip(betas, table, strict=True)}
+            for kind in ("pearson", "spearman")
+        )
+        results[metric] = AlphaCorrelation(
+            **_mean(pearson),
+            by_beta=_values(pearson),
+            spearman=MeanOverBetas(**_mean(spearman), by_beta=_values(spearman)),
+        )
 
     return results
 
 
-def beta_correlations(betas: Sequence[float], values: Mapping[str, Sequence]) -> dict[str, dict]:
-    r"""Correlates $\beta$ with each metric for each party, and averages over the parties (Sec. 6).
+def beta_correlations(betas: Sequence[float], values: Mapping[str, Sequence]) -> dict[str, BetaCorrelation]:
+    r"""Correlate $\beta$ with each metric for each party, and average over the parties (Sec. 6).
 
-    $\beta = \infty$ (greedy) is left out of Pearson's correlation, which the reasons say, and is the greatest
+    $\beta = \infty$ (greedy) is left out of Pearson's correlation, as its reasons state, and has the largest
     rank in Spearman's.
 
     Arguments:
         betas: The inverse temperatures $\beta$, of shape $(b)$.
         values: For each metric its values, or `None` where there is none, of shape $(b, n)$.
 
-    Returns:
-        For each metric `mean`, `sem` and `n` over the parties, `by_party`, a list of `reasons` for what is
-        missing, and the same for Spearman's correlation under `spearman`. Plain numbers, lists and strings.
-
     Raises:
         ValueError: If a metric does not have a value (or `None`) for each $\beta$ and party.
 
     Example:
         >>> table = {"size": [[40, 10], [20, 20], [10, 30]]}
-        >>> beta_correlations([1, 2, 4], table)["size"]["spearman"]["by_party"]
+        >>> beta_correlations([1, 2, 4], table)["size"].spearman.by_party
         [-1.0, 1.0]
     """
 
     finite = [i for i, beta in enumerate(betas) if math.isfinite(beta)]
+    left_out = ["beta=inf is left out of Pearson's correlation"] if len(finite) < len(betas) else []
     ranks = np.unique(np.array(betas, dtype=float), return_inverse=True)[1]
     results = {}
     for metric, table in values.items():
         n = len(table[0]) if len(table) else 0
         _check_table(metric, table, len(betas), n)
-        columns = {f"party {i + 1}": [row[i] for row in table] for i in range(n)}
         pearson, spearman = {}, {}
-        for party, column in columns.items():
-            pearson[party] = correlation([betas[i] for i in finite], [column[i] for i in finite])
-            spearman[party] = correlation(ranks, column, "spearman")
-        pearson, spearman = _summary_of(pearson, "by_party"), _summary_of(spearman, "by_party")
-        if len(finite) < len(betas):
-            pearson["reasons"].append("beta=inf is left out of Pearson's correlation")
-        results[metric] = {**pearson, "spearman": spearman}
+        for i in range(n):
+            column = [row[i] for row in table]
+            pearson[f"party {i + 1}"] = correlation([betas[k] for k in finite], [column[k] for k in finite])
+            spearman[f"party {i + 1}"] = correlation(ranks, column, "spearman")
+        results[metric] = BetaCorrelation(
+            **_mean(pearson, left_out),
+            by_party=_values(pearson),
+            spearman=MeanOverParties(**_mean(spearman), by_party=_values(spearman)),
+        )
 
     return results
 
 
 def _number(value: float | None) -> float | None:
-    """Returns a finite number as a float, and anything that is not there as None."""
+    """Return a finite number as a float, and anything else as `None`."""
 
     return float(value) if value is not None and math.isfinite(value) else None
 
@@ -205,11 +210,16 @@ def _check_table(metric: str, table: Sequence, betas: int, parties: int) -> None
         )
 
 
-def _summary_of(pairs: Mapping[str, Correlation], key: str) -> dict:
-    by = [pair.value for pair in pairs.values()]
-    summary = summarise(by)
-    reasons = [f"{name}: {pair.reason}" for name, pair in pairs.items() if pair.reason is not None]
+def _values(correlations: Mapping[str, Correlation]) -> list[float | None]:
+    return [entry.value for entry in correlations.values()]
+
+
+def _mean(correlations: Mapping[str, Correlation], more: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the fields of a `MeanCorrelation`; `more` reasons are appended."""
+
+    summary = summarise(_values(correlations))
+    reasons = [f"{name}: {entry.reason}" for name, entry in correlations.items() if entry.reason is not None]
     if summary.reason is not None:
         reasons.append(summary.reason)
 
-    return {"mean": summary.mean, "sem": summary.sem, "n": summary.n, key: by, "reasons": reasons}
+    return {"mean": summary.mean, "sem": summary.sem, "n": summary.n, "reasons": [*reasons, *more]}

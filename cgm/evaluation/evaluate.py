@@ -1,19 +1,21 @@
-r"""What the rewards of a settlement are worth (Sec. 6)."""
+r"""The evaluation of a settlement: what its rewards are worth (Sec. 6)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.correlations import alpha_correlations, beta_correlations
-from cgm.evaluation.measure import MetricRow, by_beta, measure
-from cgm.evaluation.tasks.base import Task
+from cgm.evaluation.entries import Accuracy, AlphaCorrelation, BetaCorrelation, MetricRow, Missing
+from cgm.evaluation.measure import NO_LABELS, by_beta, measure
+from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.mediator import Settlement
 from cgm.utils.clock import Clock
+
+CORRELATED_WITH_BETA = ("size", "neg_mmd2_unbiased")
 
 
 @dataclass(frozen=True)
@@ -21,18 +23,18 @@ class Evaluation:
     r"""What the rewards of a settlement are worth.
 
     Attributes:
-        metrics: Rows (party, $\beta$, metric, value); a value that could not be computed is `None`.
-        missing: Party, $\beta$, metric and reason of each value that could not be computed.
-        accuracies: The accuracies of the downstream task, see `Task.evaluate`.
-        correlations: Correlations of each metric with $\alpha$, see `alpha_correlations`.
-        beta_correlations: Correlations of size and MMD with $\beta$, see `beta_correlations`.
+        metrics: The metrics of each reward, accuracies included.
+        missing: The values that could not be computed.
+        accuracies: The accuracies of the downstream task.
+        correlations: For each metric its correlation with $\alpha$.
+        beta_correlations: For size and MMD their correlation with $\beta$.
     """
 
     metrics: list[MetricRow]
-    missing: list[dict[str, Any]]
-    accuracies: list[dict[str, Any]]
-    correlations: dict[str, dict[str, Any]]
-    beta_correlations: dict[str, dict[str, Any]]
+    missing: list[Missing]
+    accuracies: list[Accuracy]
+    correlations: dict[str, AlphaCorrelation]
+    beta_correlations: dict[str, BetaCorrelation]
 
 
 def evaluate(
@@ -51,9 +53,9 @@ def evaluate(
         classes: The classes of the parties' points, each of shape $(N_i)$.
         labels: The classes of the points of $G$, of shape $(|G|)$; `None` if they have none.
         n_classes: The number of classes $m$.
-        task: The downstream task.
+        task: The downstream task; not run if there are no labels.
         test: Held-out points in the features, of shape $(M, d)$, and their classes.
-        clock: Is given the seconds of the metrics and of the downstream task.
+        clock: The clock to which the seconds of `metrics` and `downstream` are added.
     """
 
     game, chains = settlement.game, settlement.chains
@@ -61,30 +63,33 @@ def evaluate(
         metrics, missing = measure(game, chains, classes, labels, n_classes)
     with clock("downstream"):
         if labels is None:
-            reason = "the synthetic points have no labels (labeller=none)"
-            accuracies = [
-                {"party": c.party, "beta": c.beta, "accuracy": None, "accuracy_before": None, "reason": reason}
-                for c in chains
-            ]
+            accuracies = [Accuracy(chain.party, chain.beta, None, None, NO_LABELS) for chain in chains]
         else:
             pool = settlement.pool.points
-            rewards = [(c.party, c.beta, pool[c.indices], labels[c.indices]) for c in chains]
+            rewards = [LabelledReward(c.party, c.beta, pool[c.indices], labels[c.indices]) for c in chains]
             accuracies = task.evaluate(list(zip(settlement.parties, classes, strict=True)), rewards, test)
     for entry in accuracies:
-        for name in ("accuracy", "accuracy_before"):
-            metrics.append((entry["party"], entry["beta"], name, entry[name]))
-            if entry[name] is None:
-                missing.append(
-                    {"party": entry["party"], "beta": entry["beta"], "metric": name, "reason": entry["reason"]}
-                )
+        for name, value in (("accuracy", entry.accuracy), ("accuracy_before", entry.accuracy_before)):
+            metrics.append(MetricRow(entry.party, entry.beta, name, value))
+            if value is None:
+                missing.append(Missing(entry.party, entry.beta, name, entry.reason or "no reason given"))
 
     betas = list(dict.fromkeys(chain.beta for chain in chains))
-    by_metric = by_beta(metrics, betas, game.n)
-    with_alpha = alpha_correlations(settlement.contributions.alpha.tolist(), betas, by_metric)
-    with_beta = beta_correlations(betas, {name: by_metric[name] for name in ("size", "neg_mmd2_unbiased")})
-    for metric, entry in with_alpha.items():  # the reason itself, rather than that values are missing
-        reasons = {m["reason"] for m in missing if m["metric"] == metric}
-        if entry["mean"] is None and len(reasons) == 1:
-            entry["reasons"] = sorted(reasons)
+    tables = by_beta(metrics, betas, game.n)
+    correlations = alpha_correlations(settlement.contributions.alpha.tolist(), betas, tables)
+    return Evaluation(
+        metrics,
+        missing,
+        accuracies,
+        {metric: _with_reason(metric, entry, missing) for metric, entry in correlations.items()},
+        beta_correlations(betas, {metric: tables[metric] for metric in CORRELATED_WITH_BETA}),
+    )
 
-    return Evaluation(metrics, missing, accuracies, with_alpha, with_beta)
+
+def _with_reason(metric: str, correlation: AlphaCorrelation, missing: Sequence[Missing]) -> AlphaCorrelation:
+    """Replace the reasons of a correlation that does not exist by the one reason why its metric does not."""
+
+    reasons = {entry.reason for entry in missing if entry.metric == metric}
+    if correlation.mean is None and len(reasons) == 1:
+        return replace(correlation, reasons=list(reasons))
+    return correlation

@@ -1,49 +1,47 @@
-r"""Measures how close $D_i \cup G_i$ is to $T$ (Sec. 6)."""
+r"""The metrics of all rewards: how close each $D_i \cup G_i$ is to $T$ (Sec. 6)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from cgm.rewards.sampling import Chain
-    from cgm.valuation.valuation import Valuation
+from cgm.evaluation.entries import MetricRow, Missing
 from cgm.evaluation.metrics import Neighbours, fit_gaussian, neg_class_imbalance, neg_wasserstein2
+from cgm.rewards.sampling import Chain
+from cgm.valuation.valuation import Valuation
 
-MetricRow = tuple[int, float, str, float | None]  # party, beta, metric, value
-CORRELATED = (
+NO_LABELS = "the synthetic points have no labels (labeller=none)"
+CORRELATED = (  # metrics that are correlated with α
     "neg_mmd2_unbiased",
     "neg_reverse_kl",
     "neg_wasserstein2",
     "neg_class_imbalance",
     "size",
     "accuracy",
-)  # what is correlated with α
+)
 
 
 def measure(
     valuation: Valuation, chains: Sequence[Chain], y: Sequence[Tensor], labels: Tensor | None, n_classes: int
-) -> tuple[list[MetricRow], list[dict[str, Any]]]:
+) -> tuple[list[MetricRow], list[Missing]]:
     r"""Measure how close each $D_i \cup G_i$ is to $T$ (Sec. 6), and its size and value.
 
     Arguments:
-        valuation: The valuation that holds $T$.
+        valuation: The valuation of $T$.
         chains: The rewards.
         y: The classes of the parties' points, each of shape $(N_i)$.
         labels: The classes of the pool's points, of shape $(|G|)$; `None` if they have none.
         n_classes: The number of classes $m$.
 
     Returns:
-        Rows (party, beta, metric, value), and for each value that is `None` its party, beta, metric and reason.
+        A row for each reward and metric, and an entry for each value that could not be computed.
     """
 
     points = valuation.points.cpu()
-    everything = fit_gaussian(points)
+    gaussian = fit_gaussian(points)
     first = valuation.block(valuation.n).start
-    table, missing = [], []
     neighbours: Neighbours | ValueError
     try:
         neighbours = Neighbours(points)
@@ -57,36 +55,46 @@ def measure(
 
     def imbalance(chain: Chain) -> float:
         if labels is None:
-            raise ValueError("the synthetic points have no labels (labeller=none)")
+            raise ValueError(NO_LABELS)
         return neg_class_imbalance(torch.cat([y[chain.party], labels[chain.indices]]), n_classes)
 
-    for c in chains:
-        block = valuation.block(c.party)
-        rows = torch.cat([torch.arange(block.start, block.stop), first + c.indices])
-        values = {
-            "size": lambda c=c: len(c.indices),
-            "value": lambda c=c: c.value,
-            "increasing": lambda c=c: c.increasing,
-            "neg_mmd2_unbiased": lambda c=c: -c.mmd2_unbiased,
-            "neg_reverse_kl": lambda rows=rows: reverse_kl(rows),
-            "neg_wasserstein2": lambda rows=rows: neg_wasserstein2(points[rows], everything),
-            "neg_class_imbalance": lambda c=c: imbalance(c),
-        }
-        for name, compute in values.items():
+    def wasserstein2(rows: Tensor) -> float:
+        return neg_wasserstein2(points[rows], gaussian)
+
+    metrics: dict[str, Callable[[Chain, Tensor], float | None]] = {
+        "size": lambda chain, rows: len(chain.indices),
+        "value": lambda chain, rows: chain.value,
+        "increasing": lambda chain, rows: chain.increasing,
+        "neg_mmd2_unbiased": lambda chain, rows: -chain.mmd2_unbiased,
+        "neg_reverse_kl": lambda chain, rows: reverse_kl(rows),
+        "neg_wasserstein2": lambda chain, rows: wasserstein2(rows),
+        "neg_class_imbalance": lambda chain, rows: imbalance(chain),
+    }
+    table, missing = [], []
+    for chain in chains:
+        block = valuation.block(chain.party)
+        rows = torch.cat([torch.arange(block.start, block.stop), first + chain.indices])  # of D_i ∪ G_i in T
+        for name, compute in metrics.items():
             reason = "no point was accepted"
             try:
-                value = compute()
+                value = compute(chain, rows)
             except ValueError as error:
                 value, reason = None, str(error)
-            table.append((c.party, c.beta, name, value))
+            table.append(MetricRow(chain.party, chain.beta, name, value))
             if value is None:
-                missing.append({"party": c.party, "beta": c.beta, "metric": name, "reason": reason})
+                missing.append(Missing(chain.party, chain.beta, name, reason))
 
     return table, missing
 
 
 def by_beta(table: Sequence[MetricRow], betas: Sequence[float], n: int) -> dict[str, list[list[float | None]]]:
-    """Arrange rows (party, beta, metric, value) as metric -> a row for each β -> a value for each party."""
+    r"""Arrange the metrics that are correlated with $\alpha$ as a row for each $\beta$ and a value for each party.
 
-    value = {(party, beta, metric): value for party, beta, metric, value in table}
-    return {name: [[value[i, beta, name] for i in range(n)] for beta in betas] for name in CORRELATED}
+    Arguments:
+        table: The metrics of all parties and $\beta$.
+        betas: The inverse temperatures $\beta$.
+        n: The number of parties.
+    """
+
+    values = {(row.party, row.beta, row.metric): row.value for row in table}
+    return {metric: [[values[i, beta, metric] for i in range(n)] for beta in betas] for metric in CORRELATED}

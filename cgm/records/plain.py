@@ -1,4 +1,4 @@
-"""Keeps what a run leaves behind, and reads it back."""
+"""Settings and versions as JSON holds them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from torch import Tensor
 from cgm.utils.version import __version__
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "umap-learn")
-NUMERICS = 2  # raised when a change of cgm or its weights changes a run's numbers: sweeps run anew what is of another
+NUMERICS = 2  # increased when cgm or its weights change the numbers of a run: sweeps repeat runs of other values
 
 
 def plain(x: Any) -> Any:
-    """Turns tensors, arrays, dataclasses and named tuples into what JSON holds; infinity becomes `"inf"`."""
+    """Convert tensors, arrays, dataclasses and named tuples to what JSON holds; infinity becomes `"inf"`.
+
+    An object of any other class becomes the name of its class.
+    """
 
     if isinstance(x, Tensor | np.ndarray | np.generic):
         return plain(x.tolist())
@@ -42,13 +45,13 @@ def plain(x: Any) -> Any:
 
 
 def snake(name: str) -> str:
-    """Turns a class's name into a setting's: SquaredExponential into squared_exponential, MMDGAN into mmd_gan."""
+    """Return the name of a class in snake case: SquaredExponential as squared_exponential, MMDGAN as mmd_gan."""
 
     return re.sub(r"(?<=MMD)(?=GAN)|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def versions() -> dict[str, str]:
-    """Lists the versions of what computed a result."""
+    """Return the versions of cgm, Python and the packages that compute a result."""
 
     packages = {package: version(package) for package in PACKAGES}
     return {"cgm": __version__, "numerics": str(NUMERICS), "python": platform.python_version()} | packages

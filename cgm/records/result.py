@@ -1,19 +1,23 @@
-r"""The content of `result.json`: every key, its type, and its reader and writer.
+r"""The content of `result.json`: every key, its type, its writer and its only reader.
 
 Parties are numbered from 0. `NaN` never occurs: what could not be computed is `None`, and `missing` has the reason.
-Infinity, which JSON lacks, is written as `"inf"`.
+JSON has no infinity: it is written as `"inf"`. Numbers are read back as numbers; the sections without a fixed layout,
+`settings` and `details`, are what JSON holds.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-SCHEMA = 2  # raised when keys are renamed or removed
+from cgm.evaluation.entries import Accuracy, AlphaCorrelation, BetaCorrelation, Missing
+
+SCHEMA = 2  # increased when keys are renamed or removed
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,16 @@ class Values:
 
 @dataclass(frozen=True)
 class ContributionsResult:
-    """The contributions, see `cgm.contributions.Contributions`."""
+    r"""The contributions, see `cgm.contributions.Contributions`.
+
+    Attributes:
+        name: The name of the contribution concept.
+        phi: The contributions $\phi_i$.
+        alpha: The normalised contributions $\alpha_i$.
+        stderr: The standard errors of $\phi_i$.
+        method: How they were computed.
+        details: What else the concept reports.
+    """
 
     name: str
     phi: list[float]
@@ -65,19 +78,27 @@ class ContributionsResult:
 
 @dataclass(frozen=True)
 class SchemeResult:
-    r"""The reward values; in the file, the details stand beside the other keys.
+    r"""The reward values. In the file, the details are beside the other keys.
 
     Attributes:
         name: The name of the scheme.
         rewards: The reward values $r_i$.
         spread: $\max_i r_i - \min_i r_i$.
-        details: What else the scheme reports, such as `v_star` and `rho`.
+        details: What else the scheme reports, such as `v_star` and `rho`, by other names than those above.
+
+    Raises:
+        ValueError: If a detail has the name of another key.
     """
 
     name: str
     rewards: list[float]
     spread: float
     details: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        taken = {field.name for field in fields(self)} & set(self.details)
+        if taken:
+            raise ValueError(f"scheme.details: {', '.join(sorted(taken))} are keys of every scheme; rename the details")
 
     def number(self, name: str) -> float | None:
         """Return a number among the details, or `None` if the scheme does not report it."""
@@ -88,7 +109,13 @@ class SchemeResult:
 
 @dataclass(frozen=True)
 class IncentiveResult:
-    """An incentive, see `cgm.rewards.Incentive`."""
+    """An incentive, see `cgm.rewards.Incentive`.
+
+    Attributes:
+        holds: Whether it is held; `None` if that is unknown.
+        slack: By how much, in units of v, it is held (or missed, if negative); `None` if there is no comparison.
+        note: What was compared, or why it is unknown.
+    """
 
     holds: bool | None
     slack: float | None
@@ -97,7 +124,18 @@ class IncentiveResult:
 
 @dataclass(frozen=True)
 class ChainResult:
-    """A chain of weighted sampling, see `cgm.rewards.Chain`."""
+    r"""A chain of weighted sampling, see `cgm.rewards.Chain`.
+
+    Attributes:
+        party: The party.
+        beta: The inverse temperature $\beta$.
+        size: $|G_i|$.
+        target: The reward value $r_i$.
+        start: $v(D_i)$.
+        value: $v(D_i \cup G_i)$.
+        reached: Whether the value reached the target.
+        increasing: The share of accepted points that raised the value; `None` if none was accepted.
+    """
 
     party: int
     beta: float
@@ -107,63 +145,6 @@ class ChainResult:
     value: float
     reached: bool
     increasing: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ByBeta:
-    r"""Correlations for each $\beta$, their mean and standard error."""
-
-    mean: float | None
-    sem: float | None
-    n: int
-    by_beta: list[float | None]
-    reasons: list[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ByParty:
-    r"""Correlations for each party, their mean and standard error."""
-
-    mean: float | None
-    sem: float | None
-    n: int
-    by_party: list[float | None]
-    reasons: list[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlphaCorrelation(ByBeta):
-    r"""Pearson's correlation of a metric with $\alpha$, and Spearman's."""
-
-    spearman: ByBeta
-
-
-@dataclass(frozen=True, kw_only=True)
-class BetaCorrelation(ByParty):
-    r"""Pearson's correlation of a metric with $\beta$, and Spearman's."""
-
-    spearman: ByParty
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    r"""Accuracies of the downstream task, after training on $D_i \cup G_i$ and on $D_i$."""
-
-    party: int
-    beta: float
-    accuracy: float | None
-    accuracy_before: float | None
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A metric that could not be computed, and why."""
-
-    party: int
-    beta: float
-    metric: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -234,30 +215,33 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON holds it."""
 
-        content = msgspec.to_builtins(self)
+        content = _write_infinity(msgspec.to_builtins(self))
         scheme = content["scheme"]
         scheme |= scheme.pop("details")
-        return _map(content, _infinity_out)
+        return content
 
     @classmethod
     def from_json(cls, content: Any) -> Result:
         """Read a result from what JSON holds.
 
         Raises:
-            ValueError: If it is not a result of this schema; the message names the key.
+            ValueError: If it is not a result of this schema; the message has the path of the key.
         """
 
         if not isinstance(content, dict) or "schema" not in content:
             raise ValueError("not a result of cgm, or one of a version before schemas were numbered")
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema {content['schema']}, but this version of cgm reads schema {SCHEMA}")
-        content = _map(content, _infinity_in)
-        if isinstance(content.get("scheme"), dict):
+        scheme = content.get("scheme")
+        if isinstance(scheme, dict):
             own = {field.name for field in fields(SchemeResult)} - {"details"}
-            scheme = content["scheme"]
             details = {name: value for name, value in scheme.items() if name not in own}
-            content["scheme"] = {name: scheme[name] for name in own if name in scheme} | {"details": details}
-        return of_builtins(cls, content)
+            scheme = {name: value for name, value in scheme.items() if name in own} | {"details": details}
+            content = content | {"scheme": scheme}
+        try:
+            return msgspec.convert(_read_infinity(cls, content), cls)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from error
 
     @classmethod
     def loads(cls, text: str) -> Result:
@@ -270,37 +254,43 @@ class Result:
         return cls.from_json(json.loads(text))
 
     def dumps(self) -> str:
-        """Return the text of `result.json`."""
+        """Return the text of `result.json`.
+
+        Raises:
+            ValueError: If a number is NaN.
+        """
 
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def of_builtins(kind: Any, x: Any) -> Any:
-    """Convert dictionaries and lists to dataclasses of this module.
-
-    Raises:
-        ValueError: If they do not fit; the message names the key.
-    """
-
-    try:
-        return msgspec.convert(x, kind)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from error
-
-
-def _map(x: Any, leaf: Any) -> Any:
-    """Apply a function to all leaves of nested dictionaries and lists, in a copy."""
+def _write_infinity(x: Any) -> Any:
+    """Replace infinity by "inf" in nested dictionaries and lists."""
 
     if isinstance(x, dict):
-        return {key: _map(value, leaf) for key, value in x.items()}
+        return {key: _write_infinity(value) for key, value in x.items()}
     if isinstance(x, list):
-        return [_map(value, leaf) for value in x]
-    return leaf(x)
+        return [_write_infinity(value) for value in x]
+    if isinstance(x, float) and math.isinf(x):
+        return "inf" if x > 0 else "-inf"
+    return x
 
 
-def _infinity_out(x: Any) -> Any:
-    return ("inf" if x > 0 else "-inf") if isinstance(x, float) and math.isinf(x) else x
+@cache
+def _field_types(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
-def _infinity_in(x: Any) -> Any:
-    return float(x) if x in ("inf", "-inf") else x
+def _read_infinity(kind: Any, x: Any) -> Any:
+    """Replace "inf" by infinity wherever a type declares a float."""
+
+    arguments = get_args(kind)
+    if isinstance(x, dict) and isinstance(kind, type) and is_dataclass(kind):
+        kinds = _field_types(kind)
+        return {key: _read_infinity(kinds.get(key), value) for key, value in x.items()}
+    if isinstance(x, dict) and len(arguments) == 2:
+        return {key: _read_infinity(arguments[1], value) for key, value in x.items()}
+    if isinstance(x, list) and len(arguments) == 1:
+        return [_read_infinity(arguments[0], value) for value in x]
+    if x in ("inf", "-inf") and (kind is float or float in arguments):
+        return float(x)
+    return x

@@ -3,7 +3,7 @@
 from .auto import AutoLabeller
 from .base import Labeller
 from .cnn import CNN
-from .knn import KNN, label_synthetic
+from .knn import KNN
 from .none import NoLabeller
 
-__all__ = ["CNN", "KNN", "AutoLabeller", "Labeller", "NoLabeller", "label_synthetic"]
+__all__ = ["CNN", "KNN", "AutoLabeller", "Labeller", "NoLabeller"]

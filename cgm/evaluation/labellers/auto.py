@@ -1,4 +1,4 @@
-"""Labels by a classifier of images where there is one, by the nearest real points otherwise."""
+"""Labels by a classifier of images if there is one, and by the nearest real points otherwise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cgm.utils.models.classifier import Classifier
 
 @dataclass(frozen=True)
 class AutoLabeller(KNN):
-    """Label images as `CNN` does where cgm comes with a classifier for them, and anything else as `KNN` does.
+    """Labels of `CNN` for images that cgm has a classifier for, and of `KNN` for anything else.
 
     Arguments:
         n_neighbors: The number of real points that vote.

@@ -1,4 +1,4 @@
-"""The interface of labellers: who assigns classes to synthetic points, for evaluation only."""
+"""The interface of labellers: the classes of synthetic points, for evaluation only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Labeller(ABC):
 
     @abstractmethod
     def label(self, x: Tensor, y: Tensor, synthetic: Tensor) -> Tensor | None:
-        r"""Label synthetic points.
+        r"""Label synthetic points. Not called if there is a classifier.
 
         Arguments:
             x: Real points, of shape $(N, d)$.
@@ -40,4 +40,7 @@ class Labeller(ABC):
 
         Returns:
             Their classes, of shape $(M)$, int64; `None` for no labels at all.
+
+        Raises:
+            ValueError: If the points do not fit each other.
         """

@@ -14,17 +14,17 @@ from cgm.utils.models.classifier import Classifier
 
 @dataclass(frozen=True)
 class CNN(Labeller):
-    """Label synthetic images by the convolutional network that comes with cgm for their dataset."""
+    """Labels of synthetic images by the convolutional network that comes with cgm for their dataset."""
 
     def classifier(self, dataset: str, image: Sequence[int] | None) -> Classifier:
         """Return the classifier, see `Labeller.classifier`."""
 
         found = find_classifier(dataset, image)
         if found is None:
-            what = "the generator makes no images"
+            reason = "the generator makes no images"
             if image is not None:
-                what = f"cgm comes with no classifier for images of shape {tuple(image)} of dataset={dataset}"
-            raise ValueError(f"labeller=cnn: {what}; use labeller=knn")
+                reason = f"cgm comes with no classifier for images of shape {tuple(image)} of dataset={dataset}"
+            raise ValueError(f"labeller=cnn: {reason}; use labeller=knn")
         return found
 
     def label(self, x: Tensor, y: Tensor, synthetic: Tensor) -> Tensor:
@@ -34,7 +34,12 @@ class CNN(Labeller):
 
 
 def find_classifier(dataset: str, image: Sequence[int] | None) -> Classifier | None:
-    """Return the classifier that comes with cgm for images of a dataset, or `None`."""
+    """Return the classifier that comes with cgm for images of a dataset, or `None`.
+
+    Arguments:
+        dataset: The name of the dataset.
+        image: The shape $(C, H, W)$ of the images; `None` if there are none.
+    """
 
     weights = None if image is None else pretrained.find("classifier", image, dataset)
     return None if weights is None else Classifier.of(weights)

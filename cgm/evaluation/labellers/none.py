@@ -11,9 +11,9 @@ from cgm.evaluation.labellers.base import Labeller
 
 @dataclass(frozen=True)
 class NoLabeller(Labeller):
-    """No labels: metrics and tasks that need the classes of synthetic points are left out."""
+    """No labels: metrics and tasks that need the classes of synthetic points have no values."""
 
-    def label(self, x: Tensor, y: Tensor, synthetic: Tensor) -> None:
+    def label(self, x: Tensor, y: Tensor, synthetic: Tensor) -> Tensor | None:
         """Return `None`."""
 
         return None

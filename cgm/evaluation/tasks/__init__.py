@@ -1,7 +1,7 @@
-"""Downstream tasks by which rewards are judged."""
+"""Downstream tasks, by which rewards are evaluated."""
 
-from .base import Task
+from .base import LabelledReward, Task
 from .none import NoTask
 from .svm import SVM
 
-__all__ = ["SVM", "NoTask", "Task"]
+__all__ = ["SVM", "LabelledReward", "NoTask", "Task"]

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 from torch import Tensor
 
 from cgm.evaluation.arrays import Labelled
+from cgm.evaluation.entries import Accuracy
+
+
+class LabelledReward(NamedTuple):
+    r"""A reward and its labels.
+
+    Attributes:
+        party: The party, from 0.
+        beta: The inverse temperature $\beta$.
+        x: The synthetic points $G_i$, of shape $(|G_i|, d)$; there may be none.
+        y: Their classes, of shape $(|G_i|)$.
+    """
+
+    party: int
+    beta: float
+    x: Tensor
+    y: Tensor
 
 
 class Task(ABC):
@@ -19,32 +36,18 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate(
-        self,
-        parties: Sequence[Labelled],
-        rewards: Sequence[tuple[int, float, Tensor, Tensor]],
-        test: Labelled,
-    ) -> list[dict[str, Any]]:
+        self, parties: Sequence[Labelled], rewards: Sequence[LabelledReward], test: Labelled
+    ) -> list[Accuracy]:
         r"""Evaluate each reward on held-out real points.
 
         Arguments:
             parties: For each party its points, of shape $(N_i, d)$, and their classes, of shape $(N_i)$.
-            rewards: For each reward the number of its party, its $\beta$, its synthetic points, of shape
-                $(|G_i|, d)$, possibly none, and their classes, of shape $(|G_i|)$.
+            rewards: The rewards.
             test: Held-out real points, of shape $(M, d)$, and their classes, of shape $(M)$.
 
         Returns:
-            For each reward `party`, `beta`, `accuracy` (after training on $D_i \cup G_i$), `accuracy_before`
-            (on $D_i$) and `reason`, the reason why an accuracy is `None` (and else is `None`).
+            The accuracies of each reward, in the order of the rewards, with a reason for each that is `None`.
+
+        Raises:
+            ValueError: If points and labels do not fit each other.
         """
-
-
-def entry(party: int, beta: float, accuracy: float | None, before: float | None, reason: str | None) -> dict[str, Any]:
-    """Return the accuracies of one reward, as `Task.evaluate` lists them."""
-
-    return {
-        "party": party,
-        "beta": beta,
-        "accuracy": accuracy,
-        "accuracy_before": before,
-        "reason": reason,
-    }

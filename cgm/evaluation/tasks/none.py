@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor
 
 from cgm.evaluation.arrays import Labelled
-from cgm.evaluation.tasks.base import Task, entry
+from cgm.evaluation.entries import Accuracy
+from cgm.evaluation.tasks.base import LabelledReward, Task
 
 
 @dataclass(frozen=True)
@@ -17,11 +15,8 @@ class NoTask(Task):
     """No downstream task: every accuracy is `None`."""
 
     def evaluate(
-        self,
-        parties: Sequence[Labelled],
-        rewards: Sequence[tuple[int, float, Tensor, Tensor]],
-        test: Labelled,
-    ) -> list[dict[str, Any]]:
-        """Return one entry for each reward, without an accuracy."""
+        self, parties: Sequence[Labelled], rewards: Sequence[LabelledReward], test: Labelled
+    ) -> list[Accuracy]:
+        """Return an entry without accuracies for each reward."""
 
-        return [entry(party, beta, None, None, "downstream=none") for party, beta, _, _ in rewards]
+        return [Accuracy(party, beta, None, None, "downstream=none") for party, beta, *_ in rewards]

@@ -1,4 +1,4 @@
-r"""Measures what rewards are worth to the parties: models trained on $D_i$ and on $D_i \cup G_i$ (Sec. 6)."""
+r"""The accuracy of support vector machines trained on $D_i$ and on $D_i \cup G_i$ (Sec. 6)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
-from torch import Tensor
 
-from cgm.evaluation.arrays import Labelled, labelled_arrays
-from cgm.evaluation.tasks.base import Task, entry
-from cgm.utils.checks import check_integer
+from cgm.evaluation.arrays import Arrays, Labelled, labelled_arrays
+from cgm.evaluation.entries import Accuracy
+from cgm.evaluation.tasks.base import LabelledReward, Task
+from cgm.utils.checks import check_choice, check_integer, check_number
 from cgm.utils.progress import progress
 
 TILE = 2_000_000  # values of the SVM's kernel at a time, 16 MB
@@ -25,31 +24,31 @@ TILE = 2_000_000  # values of the SVM's kernel at a time, 16 MB
 
 @dataclass(frozen=True)
 class SVM(Task):
-    r"""Judges a reward by the accuracy of a support vector machine, scikit-learn's SVC with its RBF kernel.
+    r"""Accuracy of a support vector machine, scikit-learn's SVC with its RBF kernel.
 
-    The machines are trained side by side, in threads; the accuracies do not depend on how many.
+    The machines are trained in parallel threads; the accuracies do not depend on the number of threads.
 
     Arguments:
         C: The inverse strength of the regularisation.
         gamma: The factor of the squared distance in the kernel. `"scale"`: $1 / (d \, \text{var}(x))$ of the
             training points. `"auto"`: $1 / d$. Or a number.
-        n_jobs: How many machines are trained at once. As many as PyTorch has threads, if `None`.
-        test: The real points that a party's machines are tested on. `"held_out"`: those that no party has, the
-            same for all parties. `"others"`: those of all other parties. Then a party is spared its own classes,
-            so that accuracies of parties with different data are not of the same test.
-        max_points: The most points that a machine is trained on; of more, as many are taken at even distances in
-            their order, so that own points and rewards keep their shares. A machine's time grows as the square of
-            its points, and more. All are taken, if `None`.
+        n_jobs: The number of machines that are trained at the same time. The number of PyTorch's threads, if `None`.
+        test: The real points on which a party's machines are tested. `"held_out"`: points of no party, the same for
+            all parties. `"others"`: the points of all other parties. A party is then hardly tested on its own
+            classes, and the accuracies of parties with different data come from different tests.
+        max_points: The largest number of points that a machine is trained on. If there are more, points at even
+            distances in their order are used, so that own points and rewards keep their shares. The time of a machine
+            grows at least with the square of its points. No limit, if `None`.
 
     Raises:
-        ValueError: If a setting makes no sense.
+        ValueError: If a setting is out of range.
 
     Example:
         >>> x, y = torch.tensor([[0.0], [0.2], [1.0]]), torch.tensor([0, 0, 1])
-        >>> reward = (0, 2.0, torch.tensor([[0.4], [0.5]]), torch.tensor([1, 1]))
+        >>> reward = LabelledReward(0, 2.0, torch.tensor([[0.4], [0.5]]), torch.tensor([1, 1]))
         >>> test = torch.tensor([[0.1], [0.45]]), torch.tensor([0, 1])
         >>> SVM().evaluate([(x, y)], [reward], test)
-        [{'party': 0, 'beta': 2.0, 'accuracy': 1.0, 'accuracy_before': 0.5, 'reason': None}]
+        [Accuracy(party=0, beta=2.0, accuracy=1.0, accuracy_before=0.5, reason=None)]
     """
 
     C: float = 1.0
@@ -59,33 +58,25 @@ class SVM(Task):
     max_points: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.C < float("inf"):
-            raise ValueError(f"downstream.C={self.C}: must be a positive number")
+        check_number("downstream.C", self.C, min=0, open_min=True)
         if isinstance(self.gamma, str):
-            if self.gamma not in ("scale", "auto"):
-                raise ValueError(f"downstream.gamma={self.gamma}: must be 'scale', 'auto' or a positive number")
-        elif not 0 < self.gamma < float("inf"):
-            raise ValueError(f"downstream.gamma={self.gamma}: must be 'scale', 'auto' or a positive number")
-        if self.n_jobs is not None and self.n_jobs < 1:
-            raise ValueError(f"downstream.n_jobs={self.n_jobs}: must be at least 1, or null for all cores")
-        if self.test not in ("held_out", "others"):
-            raise ValueError(f"downstream.test={self.test}: must be 'held_out' or 'others'")
-        if self.max_points is not None:
-            check_integer("downstream.max_points", self.max_points, min=2)
+            check_choice("downstream.gamma", self.gamma, ("scale", "auto"))
+        else:
+            check_number("downstream.gamma", self.gamma, min=0, open_min=True)
+        check_integer("downstream.n_jobs", self.n_jobs, min=1, optional=True)
+        check_choice("downstream.test", self.test, ("held_out", "others"))
+        check_integer("downstream.max_points", self.max_points, min=2, optional=True)
 
     def evaluate(
-        self,
-        parties: Sequence[Labelled],
-        rewards: Sequence[tuple[int, float, Tensor, Tensor]],
-        test: Labelled,
-    ) -> list[dict[str, Any]]:
-        r"""Trains a machine on each $D_i$ and each $D_i \cup G_i$, and tests them on real points that it has not seen.
+        self, parties: Sequence[Labelled], rewards: Sequence[LabelledReward], test: Labelled
+    ) -> list[Accuracy]:
+        r"""Train a machine on each $D_i$ and on each $D_i \cup G_i$, and test them on other real points.
 
-        Arguments and result are those of `Task.evaluate`. An accuracy is `None` where the training points are
-        all of one class, or where a single party has no others to be tested on.
+        Arguments and result are those of `Task.evaluate`. An accuracy is `None` if all training points are of one
+        class, or if there are no other parties whose points are needed for the test.
 
         Raises:
-            ValueError: If points have no class, widths differ, or a reward names a party that there is not.
+            ValueError: If points have no class, widths differ, or a reward is for a party that does not exist.
         """
 
         held_out = labelled_arrays(*test, "downstream: test points")
@@ -98,37 +89,36 @@ class SVM(Task):
                     f"downstream: a reward is for party {party} (from 0), but there are {len(before)} parties"
                 )
             if len(x) == 0:
-                after.append(before[party])
+                after.append(before[party])  # the same object: trained once for all β
                 continue
             reward = labelled_arrays(x, y, f"downstream: reward of party {party + 1}, beta={beta:g}", width)
-            after.append(tuple(np.concatenate(pair) for pair in zip(before[party], reward, strict=True)))
+            after.append(_join([before[party], reward]))
 
         tests = [held_out if self.test == "held_out" else _others(before, i) for i in range(len(before))]
-        whose = [*range(len(before)), *(party for party, *_ in rewards)]
+        owners = [*range(len(before)), *(party for party, *_ in rewards)]
 
-        def accuracy(training: tuple[NDArray, NDArray], party: int) -> tuple[float | None, str | None]:
-            return self._accuracy(*self._some(*training), *tests[party])
+        def accuracy(training: Arrays, party: int) -> tuple[float | None, str | None]:
+            return self._accuracy(*self._subset(*training), *tests[party])
 
-        # a party without a reward has one set for all betas
-        sets = {id(training): (training, party) for training, party in zip(before + after, whose, strict=True)}
+        sets = {id(training): (training, party) for training, party in zip(before + after, owners, strict=True)}
         results = {}
-        threads = self.n_jobs or torch.get_num_threads()  # threads will do: libsvm runs without Python's lock
+        threads = self.n_jobs or torch.get_num_threads()  # not processes: libsvm runs without Python's lock
         with ThreadPoolExecutor(threads) as pool, progress(len(sets), "downstream task") as bar:
             for key, result in zip(sets, pool.map(accuracy, *zip(*sets.values(), strict=True)), strict=True):
                 results[key] = result
                 bar.update()
 
-        entries = []
-        for (party, beta, _, _), training in zip(rewards, after, strict=True):
-            (with_reward, reason), (without, reason_without) = results[id(training)], results[id(before[party])]
-            reasons = {"accuracy": reason, "accuracy_before": reason_without}
-            why = "; ".join(f"{name}: {text}" for name, text in reasons.items() if text is not None)
-            entries.append(entry(party, beta, with_reward, without, why or None))
+        accuracies = []
+        for (party, beta, *_), training in zip(rewards, after, strict=True):
+            (with_reward, why_with), (without, why_without) = results[id(training)], results[id(before[party])]
+            reasons = {"accuracy": why_with, "accuracy_before": why_without}
+            reason = "; ".join(f"{name}: {why}" for name, why in reasons.items() if why is not None)
+            accuracies.append(Accuracy(party, beta, with_reward, without, reason or None))
 
-        return entries
+        return accuracies
 
-    def _some(self, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
-        """Takes no more than `max_points` of the training points."""
+    def _subset(self, x: NDArray, y: NDArray) -> Arrays:
+        """Return at most `max_points` of the training points, at even distances."""
 
         if self.max_points is None or len(x) <= self.max_points:
             return x, y
@@ -136,7 +126,7 @@ class SVM(Task):
         return x[rows], y[rows]
 
     def _accuracy(self, x: NDArray, y: NDArray, test_x: NDArray, test_y: NDArray) -> tuple[float | None, str | None]:
-        """Returns the accuracy, or else why there is none."""
+        """Return the accuracy, or `None` and the reason why there is none."""
 
         if (y == y[0]).all():
             return None, f"all {len(y)} training points are of class {y[0]}, an SVC needs two classes"
@@ -150,11 +140,11 @@ class SVM(Task):
 
 
 def predict(machine: SVC, x: NDArray) -> NDArray:
-    r"""Predicts classes as `machine.predict` does, which calls the kernel for one pair of points at a time.
+    r"""Predict classes as `machine.predict` does, but with the kernel of many points at a time.
 
-    Each pair of classes $a < b$ has a machine of its own, $f(x) = \sum_s w_s k(x, s) + w_0$ over the support vectors
-    $s$ of either class, that votes for $a$ if $f(x) > 0$ and else for $b$. Most votes win; the first class does, of
-    several.
+    Each pair of classes $a < b$ has a decision function $f(x) = \sum_s w_s k(x, s) + w_0$ over the support vectors
+    $s$ of both classes, which votes for $a$ if $f(x) > 0$ and for $b$ otherwise. The class with the most votes is
+    predicted, the first one in case of a tie.
 
     Arguments:
         machine: A fitted SVC, with an RBF kernel and a number for `gamma`.
@@ -170,7 +160,7 @@ def predict(machine: SVC, x: NDArray) -> NDArray:
     for p, (a, b) in enumerate(pairs):
         of_a, of_b = slice(ends[a], ends[a + 1]), slice(ends[b], ends[b + 1])
         weights[of_a, p], weights[of_b, p] = machine.dual_coef_[b - 1, of_a], machine.dual_coef_[a, of_b]
-    sign = -1 if m == 2 else 1  # scikit-learn turns the signs of a single machine round
+    sign = -1 if m == 2 else 1  # scikit-learn reverses the signs if there are two classes
 
     predicted = []
     for rows in np.array_split(x, -(-len(x) * len(weights) // TILE)):
@@ -184,9 +174,14 @@ def predict(machine: SVC, x: NDArray) -> NDArray:
     return machine.classes_[np.concatenate(predicted)]
 
 
-def _others(parties: Sequence[tuple[NDArray, NDArray]], party: int) -> tuple[NDArray, NDArray]:
-    """Puts together the points of all parties but one, of shape (M, d), and their classes."""
+def _join(sets: Sequence[Arrays]) -> Arrays:
+    """Concatenate sets of labelled points."""
+
+    return np.concatenate([x for x, _ in sets]), np.concatenate([y for _, y in sets])
+
+
+def _others(parties: Sequence[Arrays], party: int) -> Arrays:
+    """Return the points of all parties but one, of shape (M, d), and their classes."""
 
     x, y = parties[party]
-    rest = [(x[:0], y[:0]), *parties[:party], *parties[party + 1 :]]
-    return tuple(np.concatenate(part) for part in zip(*rest, strict=True))
+    return _join([(x[:0], y[:0]), *parties[:party], *parties[party + 1 :]])

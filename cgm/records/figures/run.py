@@ -9,7 +9,12 @@ import torch
 from torch import Tensor
 
 from cgm.mediator import Settlement
-from cgm.records.figures import embedding, plots
+from cgm.records.figures.correlations import correlations
+from cgm.records.figures.embedding import reward_embedding
+from cgm.records.figures.reward_sizes import reward_sizes
+from cgm.records.figures.reward_values import reward_values
+from cgm.records.figures.style import save
+from cgm.records.figures.value_curves import value_curves
 from cgm.records.result import Result
 
 
@@ -35,16 +40,21 @@ def draw_run(
     """
 
     pool, parties = settlement.pool, settlement.parties
-    mine = [c for c in settlement.chains if c.party == party]
-    rewards = {c.beta: (pool.points[c.indices], None if labels is None else labels[c.indices]) for c in mine}
-    kept = {c.beta: torch.nonzero(c.indices < len(pool.images))[:, 0] for c in mine}
-    images = {c.beta: (kept[c.beta], pool.images[c.indices[kept[c.beta]]]) for c in mine if len(kept[c.beta])}
+    rewards, images = {}, {}
+    for chain in settlement.chains:
+        if chain.party != party:
+            continue
+        rows = chain.indices
+        rewards[chain.beta] = pool.points[rows], None if labels is None else labels[rows]
+        kept = torch.nonzero(rows < len(pool.images))[:, 0]  # the rewards whose images are kept
+        if len(kept):
+            images[chain.beta] = kept, pool.images[rows[kept]]
     figures = {
-        "reward_sizes": plots.reward_sizes(result),
-        "reward_values": plots.reward_values(result),
-        "value_curves": plots.value_curves(settlement.chains, result),
-        "correlations": plots.correlations(result),
-        f"rewards_of_party_{party + 1}": embedding.reward_embedding(
+        "reward_sizes": reward_sizes(result),
+        "reward_values": reward_values(result),
+        "value_curves": value_curves(settlement.chains, result),
+        "correlations": correlations(result),
+        f"rewards_of_party_{party + 1}": reward_embedding(
             parties[party],
             classes[party],
             rewards,
@@ -56,4 +66,4 @@ def draw_run(
         ),
     }
     for name, figure in figures.items():
-        plots.save(figure, folder, name)
+        save(figure, folder, name)

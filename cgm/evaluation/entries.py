@@ -1,0 +1,122 @@
+r"""Entries of an evaluation, as `result.json` and `metrics.csv` list them.
+
+Parties are numbered from 0. A value that could not be computed is `None`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class MetricRow(NamedTuple):
+    r"""The value of a metric for a party and an inverse temperature.
+
+    Attributes:
+        party: The party.
+        beta: The inverse temperature $\beta$.
+        metric: The name of the metric.
+        value: Its value.
+    """
+
+    party: int
+    beta: float
+    metric: str
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Missing:
+    r"""A value that could not be computed.
+
+    Attributes:
+        party: The party.
+        beta: The inverse temperature $\beta$.
+        metric: The name of the metric.
+        reason: Why there is no value.
+    """
+
+    party: int
+    beta: float
+    metric: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    r"""The accuracies of a downstream task for one reward.
+
+    Attributes:
+        party: The party.
+        beta: The inverse temperature $\beta$.
+        accuracy: The accuracy after training on $D_i \cup G_i$.
+        accuracy_before: The accuracy after training on $D_i$.
+        reason: Why an accuracy is `None`; `None` if there are both.
+    """
+
+    party: int
+    beta: float
+    accuracy: float | None
+    accuracy_before: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanCorrelation:
+    r"""The mean of correlations.
+
+    Attributes:
+        mean: The mean of the correlations that exist.
+        sem: Its standard error; `None` if there are fewer than two.
+        n: The number of correlations that exist.
+        reasons: Why others do not.
+    """
+
+    mean: float | None
+    sem: float | None
+    n: int
+    reasons: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanOverBetas(MeanCorrelation):
+    r"""The mean over $\beta$ of the correlations of the parties' $\alpha_i$ with their metrics.
+
+    Attributes:
+        by_beta: The correlation for each $\beta$.
+    """
+
+    by_beta: list[float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanOverParties(MeanCorrelation):
+    r"""The mean over parties of the correlations of $\beta$ with a party's metrics.
+
+    Attributes:
+        by_party: The correlation for each party.
+    """
+
+    by_party: list[float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlphaCorrelation(MeanOverBetas):
+    r"""Pearson's correlation of a metric with $\alpha$.
+
+    Attributes:
+        spearman: Spearman's correlation.
+    """
+
+    spearman: MeanOverBetas
+
+
+@dataclass(frozen=True, kw_only=True)
+class BetaCorrelation(MeanOverParties):
+    r"""Pearson's correlation of a metric with $\beta$.
+
+    Attributes:
+        spearman: Spearman's correlation.
+    """
+
+    spearman: MeanOverParties

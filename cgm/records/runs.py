@@ -1,0 +1,68 @@
+"""The folders of runs: which folders they are, and what they record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from cgm.evaluation.entries import MetricRow
+from cgm.records import metrics_table
+from cgm.records.result import Result
+
+RESULT, METRICS, ERROR, CONFIGURATION = "result.json", "metrics.csv", "error.json", "configuration.json"
+RUN_FILES = (RESULT, ERROR, CONFIGURATION, ".hydra")  # the folder of a run has at least one of them
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run, complete or not."""
+
+    return any((folder / name).exists() for name in RUN_FILES)
+
+
+def find_runs(folder: str | Path) -> Iterator[Path]:
+    """Find the folders of runs in a folder and below it, in the order of their names.
+
+    Folders within the folder of a run are not searched, and neither are hidden folders and links.
+    """
+
+    for path in sorted(path for path in Path(folder).iterdir() if path.is_dir() and not path.name.startswith(".")):
+        if is_run(path):
+            yield path
+        elif not path.is_symlink():  # a link could lead around in circles
+            yield from find_runs(path)
+
+
+def read_run(folder: str | Path) -> tuple[Result, list[MetricRow]]:
+    """Read a run's `result.json` and `metrics.csv`.
+
+    Raises:
+        FileNotFoundError: If the run is not complete.
+        ValueError: If a file is damaged; the message names the file, and the key or the row.
+    """
+
+    folder = Path(folder)
+    if not (folder / RESULT).is_file():
+        raise FileNotFoundError(f"no {RESULT}: the run is not finished, or was interrupted")
+    if not (folder / METRICS).is_file():
+        raise FileNotFoundError(f"no {METRICS}, although there is a {RESULT}")
+    try:
+        result = Result.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{RESULT} is damaged or not that of a run: {error}") from error
+    try:
+        return result, metrics_table.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{METRICS} is damaged: {error}") from error
+
+
+def read_error(folder: str | Path) -> str | None:
+    """Return the message of a run's `error.json`, or `None` if there is no such file."""
+
+    path = Path(folder) / ERROR
+    if not path.is_file():
+        return None
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"failed; {ERROR} is damaged"

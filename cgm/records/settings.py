@@ -1,0 +1,76 @@
+"""Settings of runs by name, and how runs differ in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def canonical(value: Any) -> str:
+    """Return a value as JSON that does not depend on the order of keys or on whether a number is 1.0 or 1."""
+
+    def normalised(x: Any) -> Any:
+        if isinstance(x, Mapping):
+            return {str(key): normalised(entry) for key, entry in x.items()}
+        if isinstance(x, list | tuple):
+            return [normalised(entry) for entry in x]
+        return int(x) if isinstance(x, float) and x.is_integer() and abs(x) < 2**53 else x
+
+    return json.dumps(normalised(value), sort_keys=True, ensure_ascii=False, default=str)
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted names; a section itself has the name of its class."""
+
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if key in ("class", "_target_"):  # in result.json and in configuration.json
+            if prefix:
+                flat[prefix[:-1]] = str(value).rsplit(".", 1)[-1]
+        elif isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
+def find_varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the settings that are not the same everywhere, the seed last.
+
+    An option that follows from the class of its section, such as the bandwidth of the only generator that has one, is
+    left out.
+    """
+
+    def differ(name: str, where: Sequence[Mapping[str, Any]]) -> bool:
+        return len({cell(entry.get(name, "")) for entry in where}) > 1
+
+    varying = []
+    for name in union(settings):
+        section = name.rpartition(".")[0]
+        classes: dict[str, list[Mapping[str, Any]]] = {}
+        for entry in settings:
+            classes.setdefault(cell(entry.get(section, "")), []).append(entry)
+        if any(differ(name, entries) for entries in classes.values()):
+            varying.append(name)
+    return sorted(varying, key=lambda name: (name == "seed", name))  # the seeds of one combination are neighbours
+
+
+def union(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return all keys of some mappings, in the order in which they occur first."""
+
+    return list(dict.fromkeys(name for mapping in mappings for name in mapping))
+
+
+def cell(value: Any) -> str:
+    """Return a setting as it is typed on the command line, or a number with all its digits."""
+
+    return value if isinstance(value, str) else canonical(value)
+
+
+def sort_key(value: Any) -> tuple[bool, float, str]:
+    """Return a key that sorts numbers by size and before everything else, which is sorted by its text."""
+
+    is_number = isinstance(value, int | float)
+    return not is_number, float(value) if is_number else 0.0, cell(value)
