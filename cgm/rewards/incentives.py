@@ -61,7 +61,7 @@ def check_incentives(
     checks = {
         "R1": at_least_zero(r.min(), "smallest r_i"),
         "R2": at_least_zero((rewards.upper - r).min(), "smallest v(D_i ∪ G) - r_i"),
-        "R3": Incentive(None, None, "compares with v*, which is not defined for this scheme"),
+        "R3": Incentive(None, None, "compares with v*, which the scheme does not have"),
         "R4": at_least_zero((r - own).min(), "smallest r_i - v_c({i})"),
     }
     if v_star is not None:
@@ -84,7 +84,7 @@ def check_incentives(
         )
 
     if v_star is None or rho is None:
-        note = "Proposition 3b's condition uses v* and ρ, which are not defined for this scheme"
+        note = "Proposition 3b's condition uses v* and ρ, which the scheme does not have"
     else:
         kept = contributions.alpha > 0
         kept_slack = float((contributions.alpha[kept] ** rho * v_star - lower[kept]).min())

@@ -55,8 +55,8 @@ class TableGame:
     """
 
     def __init__(self, values: Tensor | Iterable[float]) -> None:
-        table = values if isinstance(values, Tensor) else torch.tensor(list(values))
-        table = table.detach().cpu().double()
+        table = values.detach() if isinstance(values, Tensor) else torch.tensor(list(values), dtype=torch.float64)
+        table = table.cpu().double().clone()
         n = table.numel().bit_length() - 1
         if table.dim() != 1 or n < 1 or len(table) != 2**n:
             raise ValueError(f"game: expected 2^n values for n >= 1, got shape {tuple(table.shape)}")

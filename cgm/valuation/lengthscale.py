@@ -222,12 +222,12 @@ def median_distance(x: Tensor, max_points: int = 2000) -> float:
 def resolve_lengthscale(
     kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor, search: LengthscaleSearch | None = None
 ) -> Kernel:
-    """Replace a length-scale that is a rule, `"fit"` or `"median"`, by a number.
+    r"""Replace a length-scale that is a rule, `"fit"` or `"median"`, by a number.
 
     Arguments:
         kernel: The kernel; if its length-scale is a number, the kernel itself is returned.
-        parties: The parties' points, each of shape (N_i, d).
-        synthetic: The synthetic pool G, of shape (|G|, d).
+        parties: The parties' points, each of shape $(N_i, d)$.
+        synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
         search: The range of `fit_lengthscale`; the default range, if `None`.
 
     Raises:

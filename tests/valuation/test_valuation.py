@@ -1,54 +1,26 @@
+"""The valuation, against full kernel matrices and what the paper proves."""
+
 import itertools
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cgm.valuation import check_parties
-from cgm.valuation.bounds import kernel_bounds, monotone_bound, nonnegative_bound
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
+from cgm.utils.checks import check_parties
+from cgm.valuation.game import Game
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.kernels.sum import Sum
 from cgm.valuation.mmd import mmd2_unbiased
 from cgm.valuation.valuation import Valuation
-
-KERNELS: dict[str, tuple[Kernel, Callable[[np.ndarray], np.ndarray]]] = {
-    "squared_exponential": (SquaredExponential(0.7), lambda r: np.exp(-(r**2) / (2 * 0.7**2))),
-    "laplacian": (Laplacian(0.9), lambda r: np.exp(-r / 0.9)),
-    "sum": (
-        Sum([RationalQuadratic(1.0, alpha=0.5), SquaredExponential(2.0)]),
-        lambda r: (1 + r**2) ** -0.5 + np.exp(-(r**2) / 8),
-    ),
-}
+from tests.valuation.common import KERNELS, draw, matrix, normal, plain_value, valued
 
 
 @pytest.fixture(params=KERNELS)
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def matrix(name: str, x: Tensor, y: Tensor) -> np.ndarray:
-    """The full kernel matrix, straight from the formula."""
-
-    r = np.sqrt(((x.numpy()[:, None, :] - y.numpy()[None, :, :]) ** 2).sum(-1))
-    return KERNELS[name][1](r)
-
-
-def plain_value(k: np.ndarray, s: list[int]) -> float:
-    """v(S), equation (2), from the kernel matrix on T and the numbers of the points of S."""
-
-    return float(2 * k[s].sum() / (len(s) * len(k)) - k[np.ix_(s, s)].sum() / len(s) ** 2)
 
 
 def problem(d: int = 2, seed: int = 0) -> tuple[list[Tensor], Tensor, list[list[int]]]:
@@ -60,13 +32,13 @@ def problem(d: int = 2, seed: int = 0) -> tuple[list[Tensor], Tensor, list[list[
     return blocks[:-1], blocks[-1], [list(range(a, b)) for a, b in itertools.pairwise(edges)]
 
 
-# --- every number against the full matrix
+# --- all attributes, against the full matrix
 
 
 @pytest.mark.parametrize("tile", [7, 1024])
 @pytest.mark.parametrize("d", [1, 3])
 def test_all_attributes(monkeypatch: pytest.MonkeyPatch, name: str, d: int, tile: int) -> None:
-    monkeypatch.setattr("cgm.mmd.TILE", tile)
+    monkeypatch.setattr("cgm.valuation.mmd.TILE", tile)
     parties, synthetic, rows = problem(d)
     valuation = Valuation(KERNELS[name][0], parties, synthetic)
     x = torch.cat([*parties, synthetic])
@@ -102,7 +74,7 @@ def test_all_attributes(monkeypatch: pytest.MonkeyPatch, name: str, d: int, tile
 
 
 def test_coalitions(name: str) -> None:
-    """All subsets by itertools; the members of coalition number c are the bits of c."""
+    """All subsets by itertools; the bits of c are the members of coalition number c."""
 
     parties, synthetic, rows = problem()
     valuation = Valuation(KERNELS[name][0], parties, synthetic)
@@ -126,6 +98,7 @@ def test_coalitions(name: str) -> None:
 def test_one_party() -> None:
     parties, synthetic, _ = problem()
     valuation = Valuation(SquaredExponential(0.7), parties[:1], synthetic)
+    assert isinstance(valuation, Game)
     assert valuation.n == 1
     assert valuation.coalition_values().tolist() == pytest.approx([0, valuation.grand_value], rel=1e-13)
     assert valuation.party_values.tolist() == pytest.approx([valuation.grand_value], rel=1e-13)
@@ -142,7 +115,7 @@ def test_coalition_values_of_ten_parties() -> None:
 
 @pytest.mark.parametrize("tile", [4, 1024])
 def test_value_of_any_points(monkeypatch: pytest.MonkeyPatch, name: str, tile: int) -> None:
-    monkeypatch.setattr("cgm.mmd.TILE", tile)
+    monkeypatch.setattr("cgm.valuation.mmd.TILE", tile)
     parties, synthetic, rows = problem()
     valuation = Valuation(KERNELS[name][0], parties, synthetic)
     x = torch.cat([*parties, synthetic])
@@ -183,7 +156,7 @@ def test_single_precision_data_is_valued_in_double() -> None:
 
 @pytest.mark.parametrize("d", [1, 2, 8])
 def test_precision(name: str, d: int) -> None:
-    """With float32 on G x G, what parties' own points decide stays as it is, and v(D_i ∪ G) is to 1e-7."""
+    """With float32 on G x G, values of the parties' own points do not change, and v(D_i ∪ G) is accurate to 1e-7."""
 
     parties = [normal(size, d, seed=size) + shift for size, shift in ((40, 0.0), (25, 1.0), (60, -0.5))]
     synthetic = 1.5 * normal(1500, d, seed=1)
@@ -200,17 +173,17 @@ def test_precision(name: str, d: int) -> None:
     assert not torch.equal(single.with_synthetic, double.with_synthetic)
     assert single.total == pytest.approx(double.total, rel=1e-7)
     assert single.value(synthetic[:50]) == double.value(synthetic[:50])
-    for end in ("least", "greatest"):
-        assert getattr(single, end) == pytest.approx(getattr(double, end), rel=1e-4)
+    for extreme in ("gamma", "eta"):
+        assert getattr(single, extreme) == pytest.approx(getattr(double, extreme), rel=1e-4)
 
 
 def test_precision_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
     parties, synthetic, _ = problem()
     double, single = (Valuation(SquaredExponential(0.7), parties, synthetic, p) for p in ("float64", "float32"))
     assert torch.equal(Valuation(SquaredExponential(0.7), parties, synthetic).sums, double.sums)
-    monkeypatch.setattr("cgm.mmd.LARGE", 32)
+    monkeypatch.setattr("cgm.valuation.mmd.LARGE", 32)
     assert torch.equal(Valuation(SquaredExponential(0.7), parties, synthetic).sums, single.sums)
-    with pytest.raises(ValueError, match="precision='half': expected one of auto, float32, float64"):
+    with pytest.raises(ValueError, match=r"^precision=half: expected one of auto, float32, float64$"):
         Valuation(SquaredExponential(0.7), parties, synthetic, "half")
 
 
@@ -224,18 +197,7 @@ def test_order_of_points_and_parties_does_not_matter() -> None:
     assert turned.grand_value == pytest.approx(values.grand_value, rel=1e-12)
 
 
-# --- what the paper proves, on random sets
-
-
-def draw(seed: int, t: int, d: int = 2, copies: bool = False) -> Tensor:
-    x = normal(t, d, seed=seed)
-    if copies:
-        x[2] = x[0]  # points of two parties
-    return x
-
-
-def valued(kernel: Kernel, x: Tensor) -> Valuation:
-    return Valuation(kernel, [x[:2], x[2:4]], x[4:])
+# --- Proposition 1 and Corollary 1, on random sets
 
 
 def subset(seed: int, t: int, s: int) -> list[int]:
@@ -267,7 +229,7 @@ def test_proposition_1(seed: int, t: int, share: float, key: str) -> None:
     copies=st.booleans(),
 )
 def test_corollary_1(seed: int, t: int, share: float, key: str, copies: bool) -> None:
-    """v(S) lies between the bounds that the least and the greatest kernel value give, as the valuation tells them."""
+    """v(S) is between the bounds by the smallest and the largest kernel value, gamma and eta of the valuation."""
 
     kernel, x = KERNELS[key][0], draw(seed, t, copies=copies)
     valuation = valued(kernel, x)
@@ -280,190 +242,11 @@ def test_corollary_1(seed: int, t: int, share: float, key: str, copies: bool) ->
     upper = (valuation.eta - kernel.diagonal) / len(s) + middle
     value = valuation.value(x[s])
     assert lower - 1e-12 <= value <= upper + 1e-12
-    if len(s) == 2:  # then the bounds are those of one pair
+    if len(s) == 2:  # then the upper bound is attained by the closest pair
         closest = [int(i) for i in np.unravel_index(np.argmax(k - np.diag([np.inf] * t)), k.shape)]
         middle = constant - mmd2_unbiased(kernel, x[closest], x)
         upper = (valuation.eta - kernel.diagonal) / 2 + middle
-        assert valuation.value(x[closest]) == pytest.approx(upper, rel=1e-10, abs=1e-12)  # attained
-
-
-def fit(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """Bisects for the end of a range of length-scales: holds(high), though not holds(low)."""
-
-    assert holds(high)
-    for _ in range(25):
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high
-
-
-@settings(max_examples=25)
-@given(seed=st.integers(0, 10**6), t=st.integers(6, 11), s=st.integers(1, 5))
-def test_proposition_4(seed: int, t: int, s: int) -> None:
-    """With the least length-scale whose γ meets the bound (7), no S of that size has a negative value."""
-
-    assume(2 * s < t)
-    x = draw(seed, t)
-
-    q = ((x[:, None] - x[None]) ** 2).sum(-1).numpy()[~np.eye(t, dtype=bool)]
-
-    def holds(lengthscale: float) -> bool:
-        k = np.exp(-q / (2 * lengthscale**2))
-        return k.min() >= nonnegative_bound(s, t, k.max())
-
-    valuation = valued(SquaredExponential(fit(holds, 1e-2, 1e4)), x)
-    assert valuation.gamma == pytest.approx(nonnegative_bound(s, t, valuation.eta), abs=1e-3)
-    k = valuation.kernel(x, x).numpy()
-    for members in itertools.combinations(range(t), s):
-        assert plain_value(k, list(members)) >= -1e-12
-
-
-@settings(max_examples=25)
-@given(seed=st.integers(0, 10**6), t=st.integers(6, 11), s=st.integers(1, 10), scale=st.floats(1, 3))
-def test_theorem_1(seed: int, t: int, s: int, scale: float) -> None:
-    """With the greatest length-scale whose η meets the bound (8), no point more lowers the value of such an S."""
-
-    assume(s < t)
-    x = draw(seed, t)
-
-    q = ((x[:, None] - x[None]) ** 2).sum(-1).numpy()[~np.eye(t, dtype=bool)]
-
-    def holds(inverse: float) -> bool:
-        return np.exp(-q / 2 * inverse**2).max() <= monotone_bound(s, t)
-
-    valuation = valued(SquaredExponential(1 / (scale * fit(holds, 1e-3, 1e5))), x)
-    k = valuation.kernel(x, x).numpy()
-    for members in itertools.combinations(range(t), s):
-        value = plain_value(k, list(members))
-        for more in set(range(t)) - set(members):
-            assert plain_value(k, [*members, more]) >= value - 1e-12
-
-
-def quadratic_form(s: int, t: int) -> np.ndarray:
-    """The weights of K's components in v(S), S being the first s of t points."""
-
-    weights = np.zeros((t, t))
-    weights[:s] += 1 / (s * t)
-    weights[:, :s] += 1 / (s * t)
-    weights[:s, :s] -= 1 / s**2
-    return weights
-
-
-@pytest.mark.parametrize("t", [4, 7, 10, 25])
-@pytest.mark.parametrize("diagonal", [1.0, 3.0])
-def test_nonnegative_bound_is_sharp(t: int, diagonal: float) -> None:
-    """v is linear in K, so the worst K with components in [γ, η] is known: for γ by (7) its v is just zero."""
-
-    for s in range(1, math.ceil(t / 2)):
-        eta = 0.9 * diagonal / (s + 1)
-        gamma = nonnegative_bound(s, t, eta, diagonal)
-        weights = quadratic_form(s, t)
-        worst = np.where(weights > 0, gamma, eta)
-        np.fill_diagonal(worst, diagonal)
-        assert (weights * worst).sum() == pytest.approx(0, abs=1e-14)
-
-
-def test_nonnegative_bound_of_large_sets() -> None:
-    """From half of T on, any kernel of non-negative values will do."""
-
-    for t in (6, 9):
-        for s in range(math.ceil(t / 2), t):
-            assert nonnegative_bound(s, t, eta=0.5) <= 0
-            weights = quadratic_form(s, t)
-            assert weights.min() >= -1e-16
-
-
-@pytest.mark.parametrize("t", [3, 4, 7, 10, 25])
-@pytest.mark.parametrize("diagonal", [1.0, 3.0])
-def test_monotone_bound_makes_the_worst_kernel_monotone(t: int, diagonal: float) -> None:
-    """The gain of a point is linear in K: the worst K with components in [0, η] has η where the weight is negative."""
-
-    def least_gain(s: int, eta: float) -> float:
-        gain = quadratic_form(s + 1, t) - quadratic_form(s, t)
-        worst = np.where(gain < 0, eta, 0.0)
-        np.fill_diagonal(worst, diagonal)
-        return float((gain * worst).sum())
-
-    for s in range(1, t):
-        assert least_gain(s, monotone_bound(s, t, diagonal)) >= 0
-    assert least_gain(1, 1.7 * monotone_bound(1, t, diagonal)) < 0  # not sharp, but not far from it
-
-
-@pytest.mark.parametrize("t", [5, 6, 7, 20, 101])
-@pytest.mark.parametrize("diagonal", [1.0, 2.5])
-def test_proposition_5(t: int, diagonal: float) -> None:
-    """For s < t / 2 - 1 no kernel meets both bounds."""
-
-    for s in range(1, t):
-        if s < t / 2 - 1:
-            eta = monotone_bound(s, t, diagonal)
-            assert nonnegative_bound(s, t, eta, diagonal) > eta
-
-
-def test_bounds_take_arrays() -> None:
-    s = np.arange(1, 9)
-    lower, upper = nonnegative_bound(s, 10, 0.3, 2.0), monotone_bound(s, 10, 2.0)
-    for i in range(8):
-        assert lower[i] == nonnegative_bound(i + 1, 10, 0.3, 2.0)
-        assert upper[i] == monotone_bound(i + 1, 10, 2.0)
-    assert monotone_bound(1, 10) == pytest.approx(10 / (2 * (8 + 10)))
-    assert nonnegative_bound(1, 10, 0.3) == pytest.approx(8 / 18)
-
-
-# --- for which set sizes the bounds hold
-
-
-def spell_out(runs: list[list[int]]) -> list[int]:
-    assert all(a <= b for a, b in runs)
-    assert all(b + 1 < c for (_, b), (c, _) in itertools.pairwise(runs))  # apart, and in order
-    return [s for a, b in runs for s in range(a, b + 1)]
-
-
-@pytest.mark.parametrize("lengthscale", [0.05, 0.2, 0.5, 1.0, 1.7, 2.5, 4.0, 20.0, 300.0])
-@pytest.mark.parametrize("key", list(KERNELS))
-def test_kernel_bounds(key: str, lengthscale: float) -> None:
-    x = draw(3, 30)
-    kernel = KERNELS[key][0].with_lengthscale(lengthscale)
-    bounds = kernel_bounds(valued(kernel, x))
-    k = kernel(x, x).numpy()
-    off_diagonal = k[~np.eye(30, dtype=bool)]
-    gamma, eta, top, t = off_diagonal.min(), off_diagonal.max(), kernel.diagonal, 30
-
-    assert bounds.gamma == pytest.approx(gamma, rel=1e-10)
-    assert bounds.eta == pytest.approx(eta, rel=1e-10)
-    expected = [s for s in range(1, t) if gamma >= (t - 2 * s) * (top + (s - 1) * eta) / (2 * s * (t - s))]
-    assert spell_out(bounds.nonnegative) == expected
-    assert spell_out(bounds.monotone) == [s for s in range(1, t) if eta <= t * top / ((s + 1) * (s * (t - 2) + t))]
-    assert all(isinstance(end, int) for run in bounds.nonnegative + bounds.monotone for end in run)
-    assert set(range(15, 30)) <= set(spell_out(bounds.nonnegative))  # s >= t / 2: always
-
-
-def test_kernel_bounds_at_their_ends() -> None:
-    t, x = 30, draw(3, 30)
-    assert kernel_bounds(valued(SquaredExponential(1e4), x)).nonnegative == [[1, t - 1]]
-    assert kernel_bounds(valued(SquaredExponential(1e4), x)).monotone == []
-    assert kernel_bounds(valued(SquaredExponential(1e-4), x)).monotone == [[1, t - 1]]
-    assert kernel_bounds(valued(SquaredExponential(1e-4), x)).nonnegative == [[t // 2, t - 1]]
-    middle = kernel_bounds(valued(RationalQuadratic(1.5, alpha=0.25), x)).nonnegative
-    assert middle not in ([[1, t - 1]], [[t // 2, t - 1]])  # the least value holds for some small sets only
-
-
-@settings(max_examples=15)
-@given(seed=st.integers(0, 10**6), lengthscale=st.sampled_from([0.02, 0.1, 0.4, 1.0, 2.0, 5.0]))
-def test_what_kernel_bounds_promises(seed: int, lengthscale: float) -> None:
-    """For each size that it lists, over all subsets of T of that size."""
-
-    t, x = 8, draw(seed, 8)
-    valuation = valued(SquaredExponential(lengthscale), x)
-    bounds = kernel_bounds(valuation)
-    k = valuation.kernel(x, x).numpy()
-    values = {s: plain_value(k, list(s)) for size in range(1, t + 1) for s in itertools.combinations(range(t), size)}
-    for s, value in values.items():
-        if len(s) in spell_out(bounds.nonnegative):
-            assert value >= -1e-12
-        if len(s) in spell_out(bounds.monotone):
-            more = [values[tuple(sorted({*s, x}))] for x in set(range(t)) - set(s)]
-            assert min(more) >= value - 1e-12
+        assert valuation.value(x[closest]) == pytest.approx(upper, rel=1e-10, abs=1e-12)
 
 
 # --- bad input
@@ -503,7 +286,7 @@ def test_bad_input(case: str) -> None:
         Valuation(SquaredExponential(1.0), parties, synthetic)
 
 
-def test_odd_input_that_is_fine() -> None:
+def test_nearly_equal_points_can_be_valued() -> None:
     nearly = torch.full((3, 2), 0.3, dtype=torch.float64)
     nearly[2, 1] += 1e-12
     check_parties([nearly, PARTIES[0]], POOL[:1])
