@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.incentives import Incentive, check_incentives
 from cgm.rewards.sampling import Chain, WeightedSampling
 from cgm.rewards.shapley_fair import ShapleyFair
-from cgm.utils.checks import check_integer, check_number, check_parties
+from cgm.utils.checks import check_integer, check_number, check_parties, check_points
 from cgm.utils.clock import Clock
 from cgm.utils.device import resolve_device
 from cgm.utils.models.classifier import Classifier
@@ -68,6 +69,19 @@ class Settlement:
 
         return [self.game.party(i).cpu() for i in range(self.game.n)]
 
+    def reward(self, party: int, beta: float) -> Tensor:
+        r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, of shape $(|G_i|, d)$.
+
+        Raises:
+            ValueError: If no such reward was drawn.
+        """
+
+        for chain in self.chains:
+            if (chain.party, chain.beta) == (party, beta):
+                return self.pool.points[chain.indices]
+        betas = ", ".join(f"{beta:g}" for beta in dict.fromkeys(chain.beta for chain in self.chains))
+        raise ValueError(f"reward: party={party}, beta={beta:g}; there are parties 0 to {self.game.n - 1}, β {betas}")
+
 
 @dataclass(frozen=True)
 class Mediator:
@@ -96,8 +110,8 @@ class Mediator:
     Example:
         >>> parties = [torch.randn(50, 2) + shift for shift in (0.0, 1.0, 2.0)]
         >>> settlement = Mediator(synthetic_size=500).settle(parties, seed=0)
-        >>> [len(chain.indices) > 0 for chain in settlement.chains if chain.beta == 8]
-        [True, True, True]
+        >>> settlement.rewards.values.shape, settlement.reward(party=0, beta=8).shape[1]
+        (torch.Size([3]), 2)
     """
 
     generator: Generator = field(default_factory=KDE)
@@ -112,7 +126,7 @@ class Mediator:
     growth: float = 2.0
     max_growth: float = 8.0
     device: str = "cpu"
-    cache: str | bool = False
+    cache: str | Literal[False] = False
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
@@ -203,7 +217,14 @@ class Mediator:
 
         if not parties:
             raise ValueError("parties: there are none; at least one is needed")
-        features = self.features.pick(parties[0]) if isinstance(self.features, Automatic) else self.features
+        for i, x in enumerate(parties):
+            check_points(x, f"party {i + 1}", min=2)
+            if x.shape[1:] != parties[0].shape[1:]:
+                raise ValueError(
+                    f"party {i + 1}: points of shape {tuple(x.shape[1:])}, but those of party 1 have shape "
+                    f"{tuple(parties[0].shape[1:])}"
+                )
+        features = self.features.choose(parties[0]) if isinstance(self.features, Automatic) else self.features
         features.fit(torch.cat(list(parties)), stream_seed(seed, FIT_FEATURES))
         points = transform_parts(features, parties, self.cache or None)
         check_parties(points, points[0])

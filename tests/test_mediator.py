@@ -1,0 +1,160 @@
+"""Tests the mediator: from the parties' points alone to their rewards."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from cgm import Experiment, Mediator, Record
+from cgm.contributions import Contribution, Contributions, Shapley
+from cgm.data import Digits, EqualDisjoint
+from cgm.data.features import PCA
+from cgm.generators import KDE
+from cgm.rewards import InfeasibleScheme, Rewards, Scheme, ShapleyFair, WeightedSampling
+from cgm.valuation.kernels import SquaredExponential
+
+
+def parties(n: int = 3, points: int = 60, d: int = 2) -> list[torch.Tensor]:
+    random = torch.Generator().manual_seed(1)
+    return [torch.randn(points + 5 * i, d, generator=random).double() + 0.7 * i for i in range(n)]
+
+
+def mediator(**settings) -> Mediator:
+    return Mediator(**{"synthetic_size": 400, "sampling": WeightedSampling([1, float("inf")])} | settings)
+
+
+def test_points_become_rewards_of_the_agreed_value():
+    data = parties()
+    settlement = mediator(synthetic_size=2000).settle(data, seed=3)
+    assert all(torch.equal(x, y) for x, y in zip(settlement.parties, data, strict=True))
+    assert settlement.pool.points.shape == (2000, 2)
+    assert settlement.pool.labels is None
+    assert settlement.contributions.alpha.max() == 1
+    assert {name: each.holds for name, each in settlement.incentives.items() if name.startswith("R")} == {
+        f"R{k}": True for k in range(1, 7)
+    }
+    for chain in settlement.chains:
+        reward = settlement.reward(chain.party, chain.beta)
+        assert torch.equal(reward, settlement.pool.points[chain.indices])
+        value = settlement.game.value(torch.cat([data[chain.party], reward]))
+        assert value == pytest.approx(chain.value, abs=1e-10)
+        assert value >= float(settlement.rewards.values[chain.party]) - 1e-7
+    with pytest.raises(ValueError, match=r"reward: party=0, beta=2; there are parties 0 to 2, β 1, inf"):
+        settlement.reward(0, 2)
+
+
+def test_an_experiment_settles_as_its_mediator_does(tmp_path):
+    settings = {"kernel": SquaredExponential(0.5), "synthetic_size": 300, "sampling": WeightedSampling([2])}
+    split = EqualDisjoint(n_parties=3, points_per_party=60)
+    experiment = Experiment(split=split, figures=False, seed=4, **settings)
+    record = experiment.run(tmp_path)
+    data = experiment.dataset.load(None, 4)
+    rows = split.assign(data.y, len(data.classes), 4, data.ordered)
+    settlement = Mediator(**settings).settle([data.x[r] for r in rows], seed=4)
+    assert torch.equal(settlement.pool.points, record.pool)
+    assert settlement.rewards.values.tolist() == record.result.scheme.rewards
+    assert all(torch.equal(c.indices, record.rewards[c.party, c.beta]) for c in settlement.chains)
+
+
+def test_images_are_valued_in_features():
+    data = Digits().load(None, 0)
+    images = [data.x[:50], data.x[50:120]]
+    settlement = mediator(features=PCA(3), generator=KDE(), scheme=ShapleyFair(stable=False)).settle(images, seed=0)
+    assert [x.shape for x in settlement.parties] == [(50, 3), (70, 3)]
+    torch.testing.assert_close(settlement.features.transform(images[0]), settlement.parties[0])
+    assert settlement.pool.points.shape[1] == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "parties: there are none"),
+        ([torch.zeros(3, 2), torch.randn(4, 2)], "party 1: all its 3 points are equal"),
+        ([torch.randn(3, 2), torch.tensor([[0.0, float("nan")], [1.0, 1.0]])], "party 2: row 0 .*NaN"),
+        (
+            [torch.randn(3, 2), torch.randn(3, 3)],
+            r"party 2: points of shape \(3,\), but those of party 1 have shape \(2,\)",
+        ),
+        ([torch.randn(3, 2), torch.randn(0, 2)], "party 2: has 0 points"),
+        ([[1.0, 2.0], torch.randn(3, 2)], "party 1: expected a torch tensor"),
+    ],
+)
+def test_data_that_cannot_be_valued_is_refused(data, message):
+    with pytest.raises(ValueError, match=message):
+        mediator().settle(data)
+
+
+def test_a_seed_below_zero_is_refused():
+    with pytest.raises(ValueError, match="seed=-1: expected an integer >= 0"):
+        mediator().settle(parties(), seed=-1)
+
+
+def test_sizes_of_the_pool_grow_up_to_the_limit():
+    assert mediator(synthetic_size=8, growth=4, max_growth=64)._sizes() == [8, 32, 128, 512]
+    assert mediator(synthetic_size=10, growth=1.01, max_growth=1.3)._sizes() == [10, 11, 12, 13]
+    assert mediator(synthetic_size=10, max_growth=1)._sizes() == [10]
+
+
+@dataclass(frozen=True)
+class ByValue(Contribution):
+    """Contributions that are the values of the parties' own data."""
+
+    def compute(self, game, seed):
+        return Contributions.of(game.party_values, "by_value", details={"note": "own"}, warnings=("only own data",))
+
+
+@dataclass(frozen=True)
+class Halves(Scheme):
+    """Rewards half way between the values without and with G; has neither v* nor ρ."""
+
+    refuse: bool = False
+
+    def solve(self, contributions, game, upper):
+        if self.refuse:
+            raise InfeasibleScheme("never")
+        own = game.party_values
+        return Rewards((own + upper) / 2, own, upper, {"share": 0.5})
+
+
+def test_own_contributions_and_schemes():
+    settlement = mediator(contribution=ByValue(), scheme=Halves()).settle(parties(), seed=0)
+    assert settlement.contributions.method == "by_value"
+    assert settlement.warnings[0] == "only own data"
+    assert torch.equal(settlement.contributions.phi, settlement.game.party_values)
+    for name in ("R3", "F4"):
+        assert settlement.incentives[name].holds is None
+        assert "does not have" in settlement.incentives[name].note
+    assert settlement.incentives["R2"].holds is True
+    with pytest.raises(InfeasibleScheme, match=r"never \(tried up to synthetic_size=800, max_growth=2\)"):
+        mediator(scheme=Halves(refuse=True), max_growth=2).settle(parties(), seed=0)
+
+
+def test_own_contributions_and_schemes_are_recorded_and_drawn(tmp_path):
+    experiment = Experiment(
+        split=EqualDisjoint(n_parties=3, points_per_party=60),
+        contribution=ByValue(),
+        scheme=Halves(),
+        synthetic_size=300,
+        sampling=WeightedSampling([1, 8]),
+    )
+    record = experiment.run(tmp_path)
+    loaded = Record.load(tmp_path)
+    assert loaded.result == record.result
+    scheme = record.result.to_json()["scheme"]
+    assert scheme["name"] == "halves"
+    assert scheme["share"] == 0.5
+    assert not {"rho", "v_star"} & set(scheme)
+    assert record.result.contributions.name == "by_value"
+    table = record.table()
+    assert "spread of rewards" in table
+    assert "v* =" not in table
+    assert "R3 unknown" in table
+    assert (tmp_path / "reward_values.png").is_file()
+
+
+def test_the_seed_reaches_sampled_contributions():
+    data = parties(6, points=10)
+    method = Shapley(method="sampled", max_permutations=64, tolerance=0)
+    phi = [mediator(contribution=method).settle(data, seed=seed).contributions.phi for seed in (0, 0, 1)]
+    assert torch.equal(phi[0], phi[1])
+    assert not torch.equal(phi[0], phi[2])
