@@ -1,7 +1,7 @@
-"""Computes what cgm computes in other ways, for experiments/benchmark.py: plainly, as the authors did, by packages.
+"""Other implementations of what cgm computes: straightforward ones, the authors' way, other packages.
 
-All are written as a careful user would write them, without tricks and without waste. Packages are imported where
-they are needed, since none of them has to be there.
+All are written as a careful user would write them, without tricks and without waste. Packages are imported where they
+are needed, since all of them are optional.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from cgm.utils.threads import workers
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.valuation import Valuation
 
-ROWS = 256  # rows of a kernel matrix that are made at once
-CACHED = 2**16  # numbers in float32 that stay in the cache of a core
+ROWS = 256  # rows of a kernel matrix that are computed at once
+CACHED = 2**16  # float32 numbers that fit into the cache of a core
 
 
 def sklearn_sums(x: Tensor, lengthscale: float) -> Tensor:
-    r"""Sums the squared exponential kernel of each point with all points by scikit-learn, some rows at a time.
+    r"""Sum the squared exponential kernel of each point with all points by scikit-learn, some rows at a time.
 
     Arguments:
         x: Points, of shape $(t, d)$.
@@ -41,7 +41,7 @@ def sklearn_sums(x: Tensor, lengthscale: float) -> Tensor:
 
 
 def keops_sums(x: Tensor, lengthscale: float) -> Tensor:
-    """Does the same as `sklearn_sums` by KeOps on the CPU, which compiles the reduction at its first use."""
+    """Compute the same as `sklearn_sums` by KeOps on the CPU, which compiles the reduction at its first use."""
 
     from pykeops.torch import LazyTensor
 
@@ -51,7 +51,7 @@ def keops_sums(x: Tensor, lengthscale: float) -> Tensor:
 
 
 def cdist_sums(x: Tensor, lengthscale: float) -> Tensor:
-    """Does the same as `sklearn_sums` by `torch.cdist`, some rows at a time, on every core."""
+    """Compute the same as `sklearn_sums` by `torch.cdist`, some rows at a time, on every core."""
 
     def rows(some: Tensor) -> Tensor:
         return torch.cdist(some, x).square_().mul_(-0.5 / lengthscale**2).exp_().sum(1, dtype=torch.float64)
@@ -61,10 +61,10 @@ def cdist_sums(x: Tensor, lengthscale: float) -> Tensor:
 
 
 def exponentials(count: int) -> None:
-    """Computes powers of two in float32, in place and in the cache, on every core: what kernel sums cannot do without.
+    """Compute powers of two in float32, in place and in the cache, on every core: the least that kernel sums need.
 
     Arguments:
-        count: How many.
+        count: The number of powers.
     """
 
     def some(n: int) -> None:
@@ -79,42 +79,42 @@ def exponentials(count: int) -> None:
 
 
 def plain_probabilities(a: Tensor, u: Tensor, s: int, t: int, taken: Tensor, beta: float) -> Tensor:
-    r"""Computes the probabilities of Algorithm 1 from cached sums of the kernel, for a finite $\beta$.
+    r"""Compute the probabilities of Algorithm 1 from cached sums of the kernel, for a finite $\beta$.
 
     Arguments:
         a: $a_x = \sum_{x' \in T} k(x, x')$, of shape $(|G|)$.
         u: $u_x = \sum_{x' \in S} k(x, x')$, of shape $(|G|)$.
         s: $|S|$.
         t: $|T|$.
-        taken: Which points are in $G_i$, of shape $(|G|)$, bool.
+        taken: Whether a point is in $G_i$, of shape $(|G|)$, bool.
         beta: The inverse temperature $\beta$.
 
     Returns:
         $p(x)$, of shape $(|G|)$.
     """
 
-    h = a / t - u / (s + 1)  # 2 h / (s + 1) is Δ but for a constant
+    h = a / t - u / (s + 1)  # 2 h / (s + 1) equals Δ up to a constant
     high, low = h.masked_fill(taken, -math.inf).max(), h.masked_fill(taken, math.inf).min()
-    scale = beta / (high - low).clamp(min=1e-300)  # if all are equal, so are the probabilities
+    scale = beta / (high - low).clamp(min=1e-300)  # equal gains have equal probabilities
 
     return torch.softmax(h.sub_(high).mul_(scale).masked_fill_(taken, -math.inf), 0)
 
 
 def plain_chain(valuation: Valuation, party: int, beta: float, points: int, seed: int) -> list[int]:
-    r"""Draws points of $G$ for a party by the straightforward loop: sums are kept, a point adds one row of the kernel.
+    r"""Draw points of $G$ for a party by the straightforward loop: sums are kept, a point adds one row of the kernel.
 
     Arguments:
         valuation: The valuation, with a squared exponential kernel.
         party: The party, from 0.
         beta: The inverse temperature $\beta$, finite.
-        points: How many points to draw.
+        points: The number of points to draw.
         seed: The seed.
 
     Returns:
         The rows of $G$, in order of acceptance.
     """
 
-    g, gamma = valuation.synthetic, 0.5 / valuation.kernel.lengthscale**2
+    g, gamma = valuation.synthetic, 0.5 / float(valuation.kernel.lengthscale) ** 2
     sums = valuation.sums[valuation.block(valuation.n)]
     a, u = sums.sum(1), sums[:, party].clone()
     taken = torch.zeros(len(g), dtype=torch.bool)
@@ -132,13 +132,13 @@ def plain_chain(valuation: Valuation, party: int, beta: float, points: int, seed
 
 
 def plain_chains(valuation: Valuation, betas: Sequence[float], points: int, side_by_side: bool) -> int:
-    """Draws points for each party and β by the straightforward loop.
+    """Draw points for each party and β by the straightforward loop.
 
     Arguments:
         valuation: The valuation, with a squared exponential kernel.
         betas: The inverse temperatures β.
-        points: How many points to draw for each.
-        side_by_side: Whether each core has chains of its own, or all cores work on the same operation.
+        points: The number of points to draw for each.
+        side_by_side: Whether each core computes its own chains, or all cores work on the same operation.
 
     Returns:
         The number of points drawn.
@@ -153,9 +153,9 @@ def plain_chains(valuation: Valuation, betas: Sequence[float], points: int, side
 
 
 def authors_gains(kernel: Kernel, s: Tensor, t: Tensor, candidates: Tensor, ss: float, st: float) -> Tensor:
-    r"""Computes $\Delta_x = v(S \cup \{x\}) - v(S)$ as the authors' program does at each step: from the points alone.
+    r"""Compute $\Delta_x = v(S \cup \{x\}) - v(S)$ as the authors' program does at each step: from the points alone.
 
-    The kernel of every candidate with all of $S$ and all of $T$ is computed anew: $|G| (s + t)$ evaluations, shared
+    The kernel of every candidate with all of $S$ and all of $T$ is computed again: $|G| (s + t)$ evaluations, shared
     among the cores.
 
     Arguments:
@@ -181,11 +181,11 @@ def authors_gains(kernel: Kernel, s: Tensor, t: Tensor, candidates: Tensor, ss: 
 
 
 def coalition_value(valuation: Valuation, members: np.ndarray) -> np.ndarray:
-    r"""Computes $v_c$ of coalitions from $a$ and $B$; that of an empty one is 0.
+    r"""Compute $v_c$ of coalitions from $a$ and $B$; that of the empty one is 0.
 
     Arguments:
         valuation: The valuation that holds them.
-        members: Who is in, of shape (coalitions, n), bool.
+        members: Whether a party is a member, of shape (coalitions, n), bool.
 
     Returns:
         The values, of shape (coalitions).
@@ -197,7 +197,7 @@ def coalition_value(valuation: Valuation, members: np.ndarray) -> np.ndarray:
 
 
 def shapiq_values(valuation: Valuation) -> np.ndarray:
-    """Computes exact Shapley values by shapiq's `ExactComputer`, of shape (n)."""
+    """Compute exact Shapley values by shapiq's `ExactComputer`, of shape (n)."""
 
     from shapiq import ExactComputer
 
@@ -206,11 +206,11 @@ def shapiq_values(valuation: Valuation) -> np.ndarray:
 
 
 def pydvl_values(valuation: Valuation, permutations: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Estimates Shapley values by pyDVL's permutation sampler.
+    """Estimate Shapley values by pyDVL's permutation sampler.
 
     Arguments:
         valuation: The valuation that holds the game.
-        permutations: How many permutations to draw.
+        permutations: The number of permutations to draw.
         seed: The seed.
 
     Returns:
@@ -218,7 +218,7 @@ def pydvl_values(valuation: Valuation, permutations: int, seed: int) -> tuple[np
     """
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what it has to say about other packages
+        warnings.simplefilter("ignore")  # its warnings about other packages
         from pydvl.valuation import PermutationSampler, ShapleyValuation
         from pydvl.valuation.games import Game
         from pydvl.valuation.stopping import MinUpdates

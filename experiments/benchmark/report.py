@@ -1,4 +1,4 @@
-"""Writes the numbers of a benchmark as tables and a figure, for experiments/benchmark.py."""
+"""Tables and figure of the benchmark."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from cgm.records.collect import markdown_table
-from cgm.records.figures import plots
+from cgm.records.figures import style
+from cgm.records.tables import markdown_table
 
-AXES = {  # what grows, and what it is called
+AXES = {  # what grows, and its label
     "synthetic": "|G|",
     "t": "t, by the parties' points",
-    "parties": "n, with as many points in all",
+    "parties": "n, with the same total of points",
     "dimensions": "d",
     "chains": "chains",
 }
@@ -24,45 +24,54 @@ GROWING = {
     "sampling_seconds": "sampling, s",
     "mebibytes": "peak memory, MiB",
 }
-PANELS = {  # rows of the figure: wall time, and processor time where there is any
+PANELS = {  # rows of the figure: wall time, and processor time if there is any
     "kernel pass, s": ("pass_seconds", "pass_cpu_seconds"),
     "sampling, ms per point": ("point_ms", "point_cpu_ms"),
     "peak memory, MiB": ("mebibytes",),
 }
 
 NOTES = {
-    "kernel_sums": "Sums of the squared exponential kernel of each of t points with all t points. All ways deliver "
-    "sums of t² kernel values; cgm computes t² / 2 of them, since k(x, x') = k(x', x), and the peers t². They get "
-    "points in float32, and cgm in float64: it chooses its own arithmetic by size, but in the row that says float64. "
-    "`exponentials` are t² / 2 powers of two in float32 that never leave the cache, and nothing else: what binds.",
-    "lengthscale": "The search for the length-scale beside the pass over the kernel, for simulated credit ratings.",
-    "sampling": "Time for each accepted point: 5 parties, β = 1, 2, 4, 8, until each of these 20 chains has gone half "
-    "the way from v(D_i) to v(D_i ∪ G). The loop keeps the sums a and u, and computes one row of the kernel for a "
-    "point; its chains run side by side, one on each core, or one after the other, with each operation on all cores. "
-    "The authors' way computes the kernel of every candidate with S and T anew; one step is measured. Sums over G are "
-    "estimated from some of its points, since the time doesn't depend on what they are.",
-    "shapley": "Of games with parties of 2 to 40 points. For pyDVL, the seconds that a standard error of 1 % of the "
-    "largest φ would take are extrapolated from fewer permutations by the square root law; cgm's are measured.",
+    "kernel_sums": "Sums of the squared exponential kernel of each of t points with all t points. All implementations "
+    "deliver sums of t² kernel values; cgm computes t² / 2 of them, since k(x, x') = k(x', x), and the others t². The "
+    "others get points in float32, and cgm in float64: it chooses its own arithmetic by size, except in the row named "
+    "float64. `exponentials` are t² / 2 powers of two in float32 that never leave the cache, and nothing else: a lower "
+    "bound of the time.",
+    "lengthscale": "The search for the length-scale, compared with the pass over the kernel, for simulated credit "
+    "ratings.",
+    "sampling": "Time per accepted point: 5 parties, β = 1, 2, 4, 8, until each of these 20 chains has gone half of "
+    "the way from v(D_i) to v(D_i ∪ G). The loop keeps the sums a and u, and computes one row of the kernel per point; "
+    "its chains run side by side, one on each core, or one after the other, with each operation on all cores. The "
+    "authors' way computes the kernel of every candidate with S and T again; one step is measured. Sums over G are "
+    "estimated from some of its points, since the time does not depend on their values.",
+    "shapley": "For games with parties of 2 to 40 points. For pyDVL, the seconds until the standard error is 1 % of "
+    "the largest φ are extrapolated from fewer permutations by the square root law; those of cgm are measured.",
     "runs": "Whole runs of `cgm`: seconds and share of each station.",
-    "growth": "Each curve changes one thing; where nothing else is said there are |G| = {synthetic:,} points, "
-    "{parties} parties of {points}, d = {dimensions}, {chains} chains. Memory is the peak of a process of its own, "
-    "less that of one that has everything loaded. Exponents: least squares of logarithms, on the greater half of each "
-    "axis.",
+    "growth": "Each curve changes one size; the others are |G| = {synthetic:,} points, {parties} parties of {points}, "
+    "d = {dimensions}, {chains} chains. Memory is the peak of a separate process, minus that of a process in which "
+    "everything is loaded. Exponents: least squares of logarithms, on the larger half of each axis.",
+}
+TITLES = {
+    "kernel_sums": "Kernel sums",
+    "lengthscale": "Length-scale",
+    "sampling": "Weighted sampling",
+    "shapley": "Shapley values",
+    "runs": "Whole runs",
+    "growth": "Growth",
 }
 
 
 def tables(result: Mapping[str, Any]) -> str:
-    """Writes the numbers of a result as Markdown."""
+    """Write the numbers of a result as Markdown."""
 
     host = result["machine"]
     packages = ", ".join(f"{name} {number}" for name, number in host["versions"].items())
     lines = [
-        "# How fast cgm is\n",
+        "# Speed and memory of cgm\n",
         f"{host['processor']}, {host['cores']} cores, {host['gibibytes']:g} GiB of memory, {host['system']}. "
         f"{packages}.\n",
-        "Written by `experiments/benchmark.py`. Medians over rounds, least to greatest in brackets; the ways of a "
-        "comparison take turns, and a ratio is the median of the ratios within each round. Where the machine has "
-        "something else to do, processor time (CPU, of all cores together) says more than wall time.\n",
+        "Written by `python -m experiments.benchmark`. Medians over rounds, minimum to maximum in brackets; the "
+        "implementations of a comparison take turns, and a ratio is the median of the ratios within each round. If the "
+        "machine runs other programs, processor time (CPU, of all cores together) is more reliable than wall time.\n",
     ]
     for part, found in result["parts"].items():
         settings = found["settings"]
@@ -79,56 +88,44 @@ def tables(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-TITLES = {
-    "kernel_sums": "Kernel sums",
-    "lengthscale": "Length-scale",
-    "sampling": "Weighted sampling",
-    "shapley": "Shapley values",
-    "runs": "Whole runs",
-    "growth": "Growth",
-}
-
-
 def comparison_table(comparisons: Sequence[Mapping[str, Any]]) -> str:
-    """Writes a table of comparisons, a row for each way."""
+    """Write a table of comparisons, a row for each implementation."""
 
-    rates = any("computed_per_second" in way for c in comparisons for way in c["ways"].values())
-    head = ["", "way", "time", "CPU time", "time / first", "CPU time / first", "rounds"]
+    rates = any("computed_per_second" in found for c in comparisons for found in c["implementations"].values())
+    head = ["", "implementation", "time", "CPU time", "time / first", "CPU time / first", "rounds"]
     head += ["10⁹ computed / s", "10⁹ delivered / s"] if rates else []
     rows = []
     for c in comparisons:
         scale, unit = (1000, "ms per point") if c["unit"] == "point" else (1, "s")
-        for way, found in c["ways"].items():
-            cells = [c["name"], way]
+        for name, found in c["implementations"].items():
+            cells = [c["name"], name]
             cells += [f"{cell(found[clock], scale)} {unit}" for clock in ("wall", "cpu")]
             cells += [cell(found[clock]["ratio"]) for clock in ("wall", "cpu")]
             cells.append(str(len(found["wall"]["rounds"])))
             if rates:
                 cells += [f"{found[f'{what}_per_second'] / 1e9:.3g}" for what in ("computed", "delivered")]
             rows.append(cells)
-        for way, why in c["not_measured"].items():
-            rows.append([c["name"], way, f"not measured: {why}", *["–"] * (len(head) - 3)])
+        for name, why in c["not_measured"].items():
+            rows.append([c["name"], name, f"not measured: {why}", *["–"] * (len(head) - 3)])
 
     return markdown_table(head, rows)
 
 
 def cell(found: Mapping[str, float | None], scale: float = 1) -> str:
-    """Writes a median with the least and the greatest value."""
+    """Write a median with the minimum and the maximum."""
 
-    if found["median"] is None:
-        return "–"
-    median, least, greatest = (number(scale * found[key]) for key in ("median", "least", "greatest"))
-    return f"{median} ({least} to {greatest})"
+    median, low, high = (None if (x := found[key]) is None else number(scale * x) for key in ("median", "min", "max"))
+    return "–" if median is None else f"{median} ({low} to {high})"
 
 
 def number(x: float) -> str:
-    """Writes a number with three digits that count."""
+    """Write a number with three significant digits."""
 
     return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
 
 
 def run_table(found: Sequence[Mapping[str, Any]]) -> str:
-    """Writes a table of the stations of runs, a column for each run."""
+    """Write a table of the stations of runs, a column for each run."""
 
     names = list(dict.fromkeys(station for run in found for station in run["seconds"]))
     totals = [sum(run["seconds"].values()) for run in found]
@@ -152,7 +149,7 @@ def run_table(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def growth_tables(found: Mapping[str, Any]) -> str:
-    """Writes a table of exponents, and one of all measurements."""
+    """Write a table of exponents, and one of all measurements."""
 
     exponents = [
         [AXES[axis], *("–" if p is None else f"{p:.2f}" for p in fitted.values())]
@@ -173,20 +170,20 @@ def growth_tables(found: Mapping[str, Any]) -> str:
 
 
 def growth_figure(found: Mapping[str, Any]) -> Figure:
-    """Draws the growth curves: a column for what grows, a row for what is measured."""
+    """Draw the growth curves: a column for each size that grows, a row for each quantity that is measured."""
 
     figure = Figure(figsize=(2.4 * len(found["axes"]), 2.1 * len(PANELS)), layout="constrained")
     panels = figure.subplots(len(PANELS), len(found["axes"]), sharex="col", sharey="row", squeeze=False)
     for row, (label, keys) in zip(panels, PANELS.items(), strict=True):
         row[0].set_ylabel(label)
         for axes, (axis, measured) in zip(row, found["axes"].items(), strict=True):
-            for key, style in zip(keys, ("o-", "s:"), strict=False):
+            for key, line in zip(keys, ("o-", "s:"), strict=False):
                 x, y = [case[axis] for case in measured], [case[key] for case in measured]
                 axes.plot(
-                    x, y, style, color=plots.INK, markersize=4, linewidth=1, label="CPU" if "cpu" in key else "wall"
+                    x, y, line, color=style.INK, markersize=4, linewidth=1, label="CPU" if "cpu" in key else "wall"
                 )
             axes.set(xscale="log", yscale="log")
-            axes.grid(color=plots.BACKGROUND, linewidth=0.5)
+            axes.grid(color=style.BACKGROUND, linewidth=0.5)
             axes.set_axisbelow(True)
             p = found["exponents"][axis][keys[0]]
             if p is not None:
@@ -202,7 +199,7 @@ def growth_figure(found: Mapping[str, Any]) -> Figure:
 
 
 def short(x: int) -> str:
-    """Writes a size as on a scale: 300, 10k, 1M."""
+    """Write a size as on a scale: 300, 10k, 1M."""
 
     for unit, name in ((10**6, "M"), (1000, "k")):
         if x >= unit:

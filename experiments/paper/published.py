@@ -1,10 +1,13 @@
-"""Holds the published numbers that a reproduction is compared with, and what is known of the differences.
+"""Published numbers that the reproduction is compared with, and remarks on the differences.
 
-Two sources: the paper (Tay et al., AAAI 2022), where a comment says so; else the notebook of results that its authors
-published in 2021, which is perhaps older than the paper. Means come with standard errors, `None` where none is given.
-Metrics are negated here, as in the paper: higher is better.
+There are two sources: the paper (Tay et al., AAAI 2022), where a comment says so, and otherwise the notebook of results
+that its authors published in 2021, which may be older than the paper. Numbers are means with standard errors, `None`
+where none is given. Metrics are negated as in the paper: higher is better.
 """
 
+from typing import Literal
+
+Variable = Literal["alpha", "beta"]  # what metrics are correlated with
 Setting = tuple[str, str]  # dataset and split
 Number = tuple[float, float | None]  # mean and standard error
 
@@ -15,7 +18,7 @@ SIZES = {  # points of each party, and |G|
     "cifar10": (5000, 100_000),
 }
 
-# of α with each metric: mean and standard error over β = 1, 2, 4, 8 (Fig. 2)
+# correlations of α with each metric: mean and standard error over β = 1, 2, 4, 8 (Fig. 2)
 ALPHA: dict[Setting, dict[str, Number]] = {
     ("credit_ratings", "equal_disjoint"): {
         "neg_mmd2_unbiased": (0.993, None),
@@ -67,7 +70,7 @@ ALPHA: dict[Setting, dict[str, Number]] = {
     },
 }
 
-# of β with |G_i| and with the negated MMD_u²: mean and standard error over the parties
+# correlations of β with |G_i| and with the negated MMD_u²: mean and standard error over the parties
 BETA: dict[Setting, dict[str, Number]] = {
     ("credit_ratings", "equal_disjoint"): {"size": (-0.851, 0.023), "neg_mmd2_unbiased": (0.737, 0.079)},
     ("credit_ratings", "unequal"): {"size": (-0.835, 0.006), "neg_mmd2_unbiased": (0.928, 0.027)},
@@ -77,81 +80,70 @@ BETA: dict[Setting, dict[str, Number]] = {
     ("cifar10", "unequal"): {"size": (-0.945, 0.008), "neg_mmd2_unbiased": (0.622, 0.172)},
 }
 
-INCREASING = 0.76  # share of the accepted points that raise v, roughly: the paper, Sec. 5
+INCREASING = 0.76  # approximate share of the accepted points that raise v: the paper, Sec. 5
 
-# Credit ratings, equal disjoint, to the digit
-CREDIT_RATINGS = {
-    "length-scale": 0.2646284961700439,
-    "v*": 0.535833,
-    "ρ": 0.0943,
-    "α": (0.41661842, 0.71042182, 1.0, 0.32040511, 0.88063143),
-    "r": (0.4934, 0.5188, 0.5358, 0.4813, 0.5295),
-}
-CREDIT_RATINGS_SIZES = {  # |G_i| of parties 1 to 5 for each β, one run
+# credit ratings, equal disjoint: all published digits
+LENGTHSCALE, V_STAR, RHO = 0.2646284961700439, 0.535833, 0.0943
+CONTRIBUTIONS = (0.41661842, 0.71042182, 1.0, 0.32040511, 0.88063143)  # α
+REWARDS = (0.4934, 0.5188, 0.5358, 0.4813, 0.5295)  # r
+REWARD_SIZES = {  # |G_i| of parties 1 to 5 for each β, one run
     1: (1510, 1854, 6123, 1437, 2071),
     2: (1239, 1451, 4412, 1253, 1560),
     4: (1080, 1189, 3139, 1083, 1189),
     8: (1010, 1062, 3314, 1014, 1019),
 }
 
-LARGE = 0.1  # a difference of correlations beyond it is to be explained
+LARGE = 0.1  # differences of correlations above it get a remark
 
 _BIAS = (
-    "the k-NN estimates themselves are below zero for many rewards, where no divergence is: D_i ∪ G_i is so near to T, "
-    "which G_i is a part of, that the estimator's bias is greater than what it estimates, and their order says little"
+    "the k-NN estimates are negative for many rewards, although a divergence never is: D_i ∪ G_i is so close to T, of "
+    "which G_i is a part, that the bias of the estimator exceeds what it estimates, and the order of the estimates "
+    "means little"
 )
 _TESTED = (
-    "of the same sign. The published run tests each party on the other parties' points, but that explains little: with "
-    "the choice `test=others` below, at a smaller size, those of MNIST and credit card move by less than 0.07. "
-    "Its generator, features and labels of synthetic points are other ones; which of them matters is not known"
+    "of the same sign. The published run tests each party on the other parties' points, which explains little: with "
+    "the choice `test=others` below, at a smaller size, the correlations of MNIST and credit card change by less than "
+    "0.07. Its generator, features and labels of synthetic points differ from those used here; which of them matters "
+    "is unknown"
 )
 _SHIPS = (
-    "here α is greatest for party 5, though it lacks most classes. A quarter of the generator's images look like ships "
-    "and nearly a fifth like trucks (`generators/cifar10`), the classes that party 5 has most of and the others least: "
-    "where G is dense, its data adds most to theirs. With a better generator this may well change"
+    "here α is largest for party 5, although it lacks most classes. A quarter of the generator's images look like "
+    "ships and nearly a fifth like trucks (`generators/cifar10`), the classes of which party 5 has the most points and "
+    "the other parties the fewest: where G is dense, the data of party 5 adds most to that of the others. A better "
+    "generator may change this"
 )
 _SPREAD = (
-    "of the same sign, and here much the same for all parties; in the published run parties differ more (its standard "
-    "error)"
+    "of the same sign, and nearly the same for all parties here; parties differ more in the published run (see its "
+    "standard error)"
 )
 
-# What is known of a large difference, by table ("alpha" or "beta"), dataset, split and metric. The report names the
-# large differences that have no entry here.
-REMARKS: dict[tuple[str, str, str, str], str] = {
-    (
-        "alpha",
-        "credit_ratings",
-        "unequal",
-        "neg_reverse_kl",
-    ): "less than the published standard error; the estimate for five parties is as uncertain as that",
+# Remarks on large differences, by variable, dataset, split and metric. For a large difference without a remark, the
+# report says that the reason is unknown.
+REMARKS: dict[tuple[Variable, str, str, str], str] = {
+    ("alpha", "credit_ratings", "unequal", "neg_reverse_kl"): (
+        "smaller than the published standard error; the estimate for five parties is equally uncertain"
+    ),
     ("alpha", "mnist", "equal_disjoint", "neg_reverse_kl"): _BIAS,
     ("alpha", "mnist", "unequal", "neg_reverse_kl"): f"{_BIAS}; the sign changes between β = 1 and β = 8",
-    ("alpha", "mnist", "equal_disjoint", "neg_wasserstein2"): "of the same sign; party 3, whose α is the second, is "
-    "farther from T than party 1. The generator and the features are other ones than the published",
-    (
-        "alpha",
-        "mnist",
-        "unequal",
-        "neg_wasserstein2",
-    ): "here parties 1 and 2 are by far the nearest, as their α says; why "
-    "they are not in the published run is not known, whose generator and features are other ones",
-    (
-        "alpha",
-        "mnist",
-        "unequal",
-        "size",
-    ): "ρ is 0.03: all rewards lie within 3 % of v*. Parties 1 and 2 begin nearest to "
-    "theirs, but theirs is v* itself, the most that G can give them, and the last step takes half of G; in the "
-    "published run they needed the fewest points",
+    ("alpha", "mnist", "equal_disjoint", "neg_wasserstein2"): (
+        "of the same sign; party 3, which has the second largest α, is farther from T than party 1. Generator and "
+        "features differ from those of the published run"
+    ),
+    ("alpha", "mnist", "unequal", "neg_wasserstein2"): (
+        "here parties 1 and 2 are by far the closest to T, as their α suggests; why they are not in the published run, "
+        "whose generator and features are different, is unknown"
+    ),
+    ("alpha", "mnist", "unequal", "size"): (
+        "ρ is 0.03: all rewards lie within 3 % of v*. Parties 1 and 2 start closest to their targets, but their target "
+        "is v* itself, the largest value that G can give them, and the last step takes half of G; in the published run "
+        "they needed the fewest points"
+    ),
     ("alpha", "credit_card", "equal_disjoint", "accuracy"): _TESTED,
     ("alpha", "mnist", "equal_disjoint", "accuracy"): _TESTED,
     ("alpha", "mnist", "unequal", "accuracy"): _TESTED,
-    (
-        "beta",
-        "mnist",
-        "equal_disjoint",
-        "neg_mmd2_unbiased",
-    ): "of the same sign, and here the same for all parties; published parties differ (standard error 0.1)",
+    ("beta", "mnist", "equal_disjoint", "neg_mmd2_unbiased"): (
+        "of the same sign, and the same for all parties here; parties differ in the published run (standard error 0.1)"
+    ),
     ("alpha", "cifar10", "equal_disjoint", "accuracy"): _TESTED,
     ("alpha", "cifar10", "unequal", "accuracy"): _TESTED,
     ("alpha", "cifar10", "unequal", "size"): _SHIPS,
@@ -160,14 +152,14 @@ REMARKS: dict[tuple[str, str, str, str], str] = {
     ("beta", "cifar10", "unequal", "neg_mmd2_unbiased"): _SPREAD,
 }
 
-# Why the paper's choice, where it makes one, or else cgm's default is what it is
+# reasons for the paper's choices, where it makes them, and otherwise for cgm's defaults
 DEFAULTS = {
-    "features": "the autoencoder's code is most likely what the paper used; its weights come with cgm, so that no "
+    "features": "the code of the autoencoder is most likely what the paper used; its weights come with cgm, so that no "
     "party's data changes the space in which the others are valued",
-    "bandwidth": "Scott's rule depends on the number of points and dimensions alone, not on results",
+    "bandwidth": "Scott's rule depends only on the number of points and of dimensions, not on results",
     "scheme": "the stable bounds are those of the paper's Proposition 3c: with them, no coalition gains by leaving",
-    "labeller": "a classifier of images makes fewer mistakes than a vote of neighbours among reduced features; where "
-    "there is none (points that are no images), neighbours vote",
-    "test": "the paper says unseen real data, and points that no party has are the same test for all; on the other "
-    "parties' points each party has a test of its own, from which its own classes are all but absent",
+    "labeller": "a classifier of images makes fewer mistakes than a vote of neighbours in reduced features; where "
+    "there is no classifier (points that are not images), neighbours vote",
+    "test": "the paper says unseen real data, and points that no party has are the same test for all parties; if a "
+    "party is tested on the other parties' points, its own classes are almost absent from its test",
 }

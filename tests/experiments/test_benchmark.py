@@ -1,59 +1,56 @@
 import inspect
 import json
 import math
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from cgm.cli.settings import own_settings
 from cgm.contributions.shapley import shapley_exact, shapley_values
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.mmd import block_sums
 from cgm.valuation.valuation import Valuation
+from experiments.benchmark import compare, growth, parts, peers, problems, program, report
+from experiments.settings import compose_run
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "experiments"))  # a benchmark's child processes look there, too
-
-import benchmark as script  # noqa: E402
-import benchmark_report as report  # noqa: E402
-import peers  # noqa: E402
-
 RUN = ["experiment=debug", "split.points_per_party=20", "synthetic_size=300", "kernel.lengthscale=1"]
-RUN += ["figures=false", "downstream=none", "sampling.betas=[8]", "scheme=fair"]
+RUN += ["figures=false", "downstream=none", "sampling.betas=[8]", "scheme=fair", "seed=0", "cache=false"]
 
 
 @pytest.fixture(scope="module")
 def valuation():
-    parties, pool = script.mixture(parties=3, points=12, synthetic=40, d=2, seed=1)
+    parties, pool = problems.mixture(parties=3, points=12, synthetic=40, d=2, seed=1)
     return Valuation(SquaredExponential(1.5), parties, pool)
 
 
 def gains(valuation, s):
-    """Values S with each point of G, from the points alone."""
+    """Return the gain of each point of G, from the points alone."""
 
     before = valuation.value(s)
     values = [valuation.value(torch.cat([s, x[None]])) for x in valuation.synthetic]
     return torch.tensor(values, dtype=torch.float64) - before
 
 
-@pytest.mark.parametrize("way", [peers.sklearn_sums, peers.cdist_sums, peers.keops_sums])
+@pytest.mark.parametrize("peer", [peers.sklearn_sums, peers.cdist_sums, peers.keops_sums])
 @pytest.mark.parametrize("d", [1, 8])
-def test_peers_sum_the_same_kernel(way, d):
-    if way is peers.keops_sums:
+def test_peers_sum_the_same_kernel(peer, d):
+    if peer is peers.keops_sums:
         pytest.importorskip("pykeops")
-    x, scale = script.normal(2 * peers.ROWS + 3, d, seed=0), 1.7  # the last rows are fewer
+    x, scale = problems.normal(2 * peers.ROWS + 3, d, seed=0), 1.7  # the last tile has fewer rows
     distances = ((x.numpy()[:, None] - x.numpy()[None]) ** 2).sum(-1)
     expected = np.exp(-distances / (2 * scale**2)).sum(1)
 
     np.testing.assert_allclose(block_sums(SquaredExponential(scale), x, [len(x)])[:, 0], expected, rtol=1e-12)
-    np.testing.assert_allclose(way(x.float(), scale), expected, rtol=1e-5)
+    np.testing.assert_allclose(peer(x.float(), scale), expected, rtol=1e-5)
 
 
-def test_exponentials_are_as_many_as_asked_for(monkeypatch):
+def test_exponentials_are_as_many_as_requested(monkeypatch):
     done, exp2 = [], torch.exp2
     monkeypatch.setattr(torch, "exp2", lambda x, out: done.append(x.numel()) or exp2(x, out=out))
     for count in (1, 3 * peers.CACHED, 40 * peers.CACHED + 1):
@@ -63,7 +60,7 @@ def test_exponentials_are_as_many_as_asked_for(monkeypatch):
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 8.0])
-def test_the_loop_has_the_probabilities_of_algorithm_1(valuation, beta):
+def test_the_loop_uses_the_probabilities_of_algorithm_1(valuation, beta):
     taken = torch.zeros(40, dtype=torch.bool)
     taken[[3, 17]] = True
     s = torch.cat([valuation.party(1), valuation.synthetic[taken]])
@@ -77,8 +74,8 @@ def test_the_loop_has_the_probabilities_of_algorithm_1(valuation, beta):
     torch.testing.assert_close(p[~taken], w / w.sum(), rtol=1e-8, atol=0)
 
 
-def test_the_loop_keeps_its_sums(valuation):
-    chain = peers.plain_chain(valuation, party=2, beta=1e12, points=5, seed=0)  # as good as greedy
+def test_the_loop_updates_its_sums(valuation):
+    chain = peers.plain_chain(valuation, party=2, beta=1e12, points=5, seed=0)  # practically greedy
     s = valuation.party(2)
     for k, x in enumerate(chain):
         delta = gains(valuation, s)
@@ -86,12 +83,12 @@ def test_the_loop_keeps_its_sums(valuation):
         assert x == int(delta.argmax())
         s = torch.cat([s, valuation.synthetic[x][None]])
 
-    assert sorted(peers.plain_chain(valuation, 0, 2.0, 40, seed=0)) == list(range(40))  # none twice
+    assert sorted(peers.plain_chain(valuation, 0, 2.0, 40, seed=0)) == list(range(40))  # no point twice
     for side_by_side in (True, False):
         assert peers.plain_chains(valuation, (1.0, 2.0), 3, side_by_side) == 3 * 2 * 3
 
 
-def test_the_authors_way_gives_the_gains(valuation, monkeypatch):
+def test_the_authors_way_computes_the_gains(valuation, monkeypatch):
     monkeypatch.setattr(peers, "ROWS", 7)
     s = torch.cat([valuation.party(0), valuation.synthetic[:4]])
     ss, st = (float(valuation.kernel(s, y).sum()) for y in (s, valuation.points))
@@ -99,35 +96,35 @@ def test_the_authors_way_gives_the_gains(valuation, monkeypatch):
     torch.testing.assert_close(found, gains(valuation, s), rtol=0, atol=1e-14)
 
 
-def test_the_estimate_from_all_of_g_is_the_valuation(valuation):
+def test_an_estimate_from_all_of_g_equals_the_valuation(valuation):
     parties = [valuation.party(i) for i in range(3)]
-    estimated = script.Estimated(valuation.kernel, parties, valuation.synthetic, few=40)
+    estimated = problems.Estimated(valuation.kernel, parties, valuation.synthetic, few=40)
     torch.testing.assert_close(estimated.sums, valuation.sums, rtol=1e-12, atol=0)
     for name in ("party_values", "with_synthetic", "a", "b"):
         torch.testing.assert_close(getattr(estimated, name), getattr(valuation, name), rtol=1e-10, atol=1e-14)
-    few = script.Estimated(valuation.kernel, parties, valuation.synthetic, few=10)
+    few = problems.Estimated(valuation.kernel, parties, valuation.synthetic, few=10)
     torch.testing.assert_close(few.sums[:, :3], valuation.sums[:, :3])
     first = valuation.kernel(valuation.points, valuation.synthetic[:10]).sum(1)
     torch.testing.assert_close(few.sums[:, 3], 4 * first)
 
 
-def test_games_are_those_of_the_valuation():
-    game = script.game(5, seed=0)
+def test_coalition_values_equal_those_of_the_valuation():
+    game = problems.small_game(5, seed=0)
     assert len(set(game.sizes[:-1])) > 1
     members = np.array([[c >> i & 1 for i in range(5)] for c in range(32)], dtype=bool)
     np.testing.assert_allclose(peers.coalition_value(game, members), game.coalition_values(), rtol=0, atol=1e-14)
-    assert set(script.game(7, seed=0, equal=True).sizes[:-1]) == {2}
+    assert set(problems.small_game(7, seed=0, equal=True).sizes[:-1]) == {2}
 
 
 def test_shapiq_computes_the_same():
     pytest.importorskip("shapiq")
-    game = script.game(5, seed=0)
+    game = problems.small_game(5, seed=0)
     np.testing.assert_allclose(peers.shapiq_values(game), shapley_exact(game.coalition_values()), rtol=1e-9)
 
 
 def test_pydvl_estimates_the_same():
     pytest.importorskip("pydvl")
-    game = script.game(5, seed=0)
+    game = problems.small_game(5, seed=0)
     phi, stderr = peers.pydvl_values(game, permutations=100, seed=0)
     assert (stderr > 0).all()
     assert (np.abs(phi - shapley_values(game, "exact").phi.numpy()) < 5 * stderr).all()
@@ -135,13 +132,13 @@ def test_pydvl_estimates_the_same():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Stands still but when it is told to advance; its processor time is half of it."""
+    """A clock that advances only when a test says so; its processor time is half of its wall time."""
 
     now = SimpleNamespace(seconds=0.0, order=[])
     fake = SimpleNamespace(perf_counter=lambda: now.seconds, process_time=lambda: now.seconds / 2)
-    monkeypatch.setattr(script, "time", fake)
+    monkeypatch.setattr(compare, "time", fake)
 
-    def way(name, seconds, units=None):
+    def implementation(name, seconds, units=None):
         left = iter(seconds)
 
         def run():
@@ -151,30 +148,30 @@ def clock(monkeypatch):
 
         return run
 
-    now.way = way
+    now.implementation = implementation
     return now
 
 
-def test_ways_take_turns_and_ratios_are_those_within_rounds(clock):
-    ways = {"a": clock.way("a", [1, 2, 4]), "b": clock.way("b", [6, 20, 16], units=2)}
-    warm = {name: clock.way(f"warm {name}", [100]) for name in ways}
-    found = script.compare("x", "call", ways, warm, {"repeats": 3, "seconds": 1000, "threads": 1})
+def test_implementations_take_turns_and_ratios_are_those_within_rounds(clock):
+    own = {"a": clock.implementation("a", [1, 2, 4]), "b": clock.implementation("b", [6, 20, 16], units=2)}
+    warm = {name: clock.implementation(f"warm {name}", [100]) for name in own}
+    found = compare.compare("x", "call", own, warm, {"repeats": 3, "seconds": 1000, "threads": 1})
 
     assert clock.order == ["warm a", "warm b", "a", "b", "a", "b", "a", "b"]
-    a, b = found["ways"]["a"], found["ways"]["b"]
+    a, b = found["implementations"]["a"], found["implementations"]["b"]
     assert a["wall"]["rounds"] == [1, 2, 4]
-    assert a["wall"]["ratio"] == {"median": 1, "least": 1, "greatest": 1}
-    assert b["wall"]["rounds"] == [3, 10, 8]  # for a unit
-    assert (b["wall"]["median"], b["wall"]["least"], b["wall"]["greatest"]) == (8, 3, 10)
-    assert b["wall"]["ratio"] == {"median": 3, "least": 2, "greatest": 5}  # 8 / 2 would be 4
+    assert a["wall"]["ratio"] == {"median": 1, "min": 1, "max": 1}
+    assert b["wall"]["rounds"] == [3, 10, 8]  # per unit
+    assert (b["wall"]["median"], b["wall"]["min"], b["wall"]["max"]) == (8, 3, 10)
+    assert b["wall"]["ratio"] == {"median": 3, "min": 2, "max": 5}  # 8 / 2 would be 4
     assert b["cpu"]["rounds"] == [1.5, 5, 4]
     assert b["cpu"]["ratio"]["median"] == 3
 
 
-def test_slow_ways_run_twice(clock):
-    ways = {"a": clock.way("a", [50] * 5)}
-    found = script.compare("x", "call", ways, {"a": lambda: None}, {"repeats": 5, "seconds": 60, "threads": 1})
-    assert found["ways"]["a"]["wall"]["rounds"] == [50, 50]
+def test_slow_implementations_run_twice(clock):
+    own = {"a": clock.implementation("a", [50] * 5)}
+    found = compare.compare("x", "call", own, {"a": lambda: None}, {"repeats": 5, "seconds": 60, "threads": 1})
+    assert found["implementations"]["a"]["wall"]["rounds"] == [50, 50]
 
 
 def test_a_peer_that_is_missing_or_fails_is_named():
@@ -182,46 +179,46 @@ def test_a_peer_that_is_missing_or_fails_is_named():
         import no_such_package_anywhere  # noqa: F401
 
     def failing():
-        raise RuntimeError("/a/path that nobody wants to read")
+        raise RuntimeError("/a/path that must not be recorded")
 
     def fine():
         return None
 
     warm = {"a": fine, "b": missing, "c": failing, "d": fine}
     settings = {"repeats": 1, "seconds": 0, "threads": 1}
-    found = script.compare("x", "call", dict.fromkeys(warm, fine), warm, settings)
-    assert list(found["ways"]) == ["a", "d"]
+    found = compare.compare("x", "call", dict.fromkeys(warm, fine), warm, settings)
+    assert list(found["implementations"]) == ["a", "d"]
     assert found["not_measured"] == {
         "b": "no_such_package_anywhere cannot be imported",
         "c": "failed with RuntimeError",
     }
     assert "| x | b | not measured: no_such_package_anywhere cannot be imported |" in report.comparison_table([found])
 
-    with pytest.raises(RuntimeError):  # cgm itself must not fail
-        script.compare("x", "call", {"c": fine}, {"c": failing}, settings)
+    with pytest.raises(RuntimeError):  # a failure of cgm itself
+        compare.compare("x", "call", {"c": fine}, {"c": failing}, settings)
 
 
 def test_exponent_of_a_power_law():
     x = [1, 10, 100, 1000, 10_000, 100_000]
-    assert script.exponent(x, [3 * v**1.7 for v in x]) == pytest.approx(1.7, abs=1e-12)
-    dull = [5, 5, 5, *(3 * v**1.7 for v in x[3:])]  # what a call costs hides the law at small sizes
-    assert script.exponent(x, dull) == pytest.approx(1.7, abs=1e-12)
-    assert script.exponent(x[::-1], dull[::-1]) == pytest.approx(1.7, abs=1e-12)
-    assert script.exponent([1, 2, 4, 8], [9, 0, 4, 16]) == pytest.approx(2)  # memory that could not be seen
-    assert script.exponent([1, 2], [0, 1]) is None
+    assert growth.exponent(x, [3 * v**1.7 for v in x]) == pytest.approx(1.7, abs=1e-12)
+    flat = [5, 5, 5, *(3 * v**1.7 for v in x[3:])]  # the overhead of a call hides the law at small sizes
+    assert growth.exponent(x, flat) == pytest.approx(1.7, abs=1e-12)
+    assert growth.exponent(x[::-1], flat[::-1]) == pytest.approx(1.7, abs=1e-12)
+    assert growth.exponent([1, 2, 4, 8], [9, 0, 4, 16]) == pytest.approx(2)  # memory too small to be measured
+    assert growth.exponent([1, 2], [0, 1]) is None
 
 
 def test_growth_measures_what_it_says():
-    for case in script.SIZES["full"]["axes"].values():
+    for case in program.SIZES["full"]["axes"].values():
         for change in case:
-            sizes = script.SIZES["full"]["start"] | change
-            assert list(sizes) == list(script.SIZES["full"]["start"])
+            sizes = program.SIZES["full"]["start"] | change
+            assert list(sizes) == list(program.SIZES["full"]["start"])
             assert sizes["chains"] % sizes["parties"] == 0
-    totals = {c["parties"] * c["points"] for c in script.SIZES["full"]["axes"]["parties"]}
+    totals = {c["parties"] * c["points"] for c in program.SIZES["full"]["axes"]["parties"]}
     assert totals == {5120}
 
     threads = torch.get_num_threads()
-    (row,) = script.grow(
+    (row,) = growth.grow(
         [{"synthetic": 200, "points": 20, "parties": 3, "dimensions": 2, "chains": 6}], threads, repeats=1, seed=0
     )
     assert row["t"] == 260
@@ -238,8 +235,8 @@ def test_the_figure_shows_every_axis():
     assert [report.short(x) for x in (30, 2560, 74_000, 10**6)] == ["30", "2.56k", "74k", "1M"]
 
 
-def test_a_run_tells_its_stations():
-    found = script.whole_run([*RUN, "seed=0", "cache=false"], torch.get_num_threads())
+def test_a_whole_run_reports_its_stations():
+    found = parts.whole_run(RUN, torch.get_num_threads())
     assert found["seconds"].keys() >= {"lengthscale", "valuation", "sampling", "metrics"}
     assert found["accepted"] > 0
     assert found["t"] == 5 * 20 + found["synthetic_size"]
@@ -249,58 +246,66 @@ def test_a_run_tells_its_stations():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"what": ["sums"]}, r"^what=\['sums'\]: expected some of kernel_sums, lengthscale, "),
+        ({"what": ["sums"]}, r"^what=\['sums'\]: expected a list of some of kernel_sums, lengthscale, "),
         ({"what": []}, r"^what=\[\]"),
-        ({"size": "huge"}, r"^size='huge': expected one of full, small"),
+        ({"size": "huge"}, r"^size=huge: expected one of full, small"),
         ({"repeats": 0}, "repeats"),
         ({"threads": 0}, "threads"),
-        ({"largest": 10}, "largest"),
+        ({"max_synthetic": 10}, "max_synthetic"),
         ({"seed": -1}, "seed"),
         ({"seconds": math.inf}, r"^seconds=inf"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        script.benchmark(**{"what": ["shapley"], "folder": str(tmp_path)} | settings)
-    with pytest.raises(FileNotFoundError, match=r"^runs: .* holds no result.json"):
-        script.benchmark(["runs"], runs=[str(tmp_path)], folder=str(tmp_path))
+        program.benchmark(**{"what": ["shapley"], "folder": str(tmp_path)} | settings)
+    with pytest.raises(FileNotFoundError, match=r"^runs: .* has no result.json"):
+        program.benchmark(["runs"], runs=[str(tmp_path)], folder=str(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
 def test_the_configuration_shows_every_setting():
-    path = ROOT / "conf" / "benchmark.yaml"
+    path = ROOT / "experiments" / "benchmark" / "benchmark.yaml"
     shown = OmegaConf.load(path)
-    parameters = inspect.signature(script.benchmark).parameters
+    parameters = inspect.signature(program.benchmark).parameters
     assert set(shown) - {"defaults", "hydra"} == set(parameters)
-    assert shown.what == list(script.PARTS)
+    assert shown.what == list(program.PARTS)
     for name, parameter in parameters.items():
         if parameter.default is not inspect.Parameter.empty and name != "runs":
             assert shown[name] == parameter.default
-    for line in path.read_text(encoding="utf-8").split("hydra:")[0].splitlines()[4:]:
+    for line in path.read_text(encoding="utf-8").split("hydra:")[0].splitlines()[5:]:
         assert "   # " in line or not line
 
 
+@pytest.mark.slow
 def test_the_whole_program(tmp_path):
     run, folder = tmp_path / "run", tmp_path / "benchmark"
-    run.mkdir()
-    record = {"dataset": "d", "split": "s", "seed": 3, "synthetic_size": 10, "t": 20, "sampling": [{"size": 7}]}
-    (run / "result.json").write_text(json.dumps(record | {"seconds": {"valuation": 1.0, "sampling": 3.0}}))
+    instantiate(own_settings(compose_run(RUN), RUN), _convert_="all").run(run)
+    record = json.loads((run / "result.json").read_text())
+    record |= {"seconds": {"valuation": 1.0, "sampling": 3.0}, "sampling": [record["sampling"][0] | {"size": 7}]}
+    (run / "result.json").write_text(json.dumps(record))
 
-    result = script.benchmark(
-        list(script.PARTS), "small", repeats=2, threads=1, runs=[str(run)], folder=str(folder), seconds=0
+    result = program.benchmark(
+        list(program.PARTS), "small", repeats=2, threads=1, runs=[str(run)], folder=str(folder), seconds=0
     )
 
     assert json.loads((folder / "result.json").read_text()) == result
     assert {path.name for path in folder.iterdir()} == {"result.json", "README.md", "growth.png", "growth.pdf"}
-    assert list(result["parts"]) == list(script.PARTS)
+    assert list(result["parts"]) == list(program.PARTS)
     for part in ("kernel_sums", "lengthscale", "sampling", "shapley"):
         for comparison in result["parts"][part]["comparisons"]:
-            for way in comparison["ways"].values():
-                assert all(len(way[clock]["rounds"]) == 2 for clock in ("wall", "cpu"))
+            for found in comparison["implementations"].values():
+                assert all(len(found[clock]["rounds"]) == 2 for clock in ("wall", "cpu"))
     sums = result["parts"]["kernel_sums"]["comparisons"][0]
-    assert {*sums["ways"], *sums["not_measured"]} >= {"cgm", "exponentials", "torch.cdist", "scikit-learn", "KeOps"}
-    for way, delivered in (("torch.cdist", 1), ("cgm", 2)):
-        rates = sums["ways"][way]
+    assert {*sums["implementations"], *sums["not_measured"]} >= {
+        "cgm",
+        "exponentials",
+        "torch.cdist",
+        "scikit-learn",
+        "KeOps",
+    }
+    for name, delivered in (("torch.cdist", 1), ("cgm", 2)):
+        rates = sums["implementations"][name]
         assert rates["delivered_per_second"] == pytest.approx(delivered * rates["computed_per_second"])
     assert [row["synthetic"] for row in result["parts"]["growth"]["axes"]["synthetic"]] == [300, 600]
 
@@ -314,9 +319,9 @@ def test_the_whole_program(tmp_path):
         assert len({line.count("|") for line in lines}) <= 1
         assert not any("|  |" in line for line in lines[1:])
 
-    again = script.benchmark(["shapley"], "small", repeats=1, threads=1, folder=str(folder))
+    again = program.benchmark(["shapley"], "small", repeats=1, threads=1, folder=str(folder))
     assert again["parts"] == result["parts"] | {"shapley": again["parts"]["shapley"]}  # of the same machine
     assert again["parts"]["shapley"]["settings"]["repeats"] == 1
     (folder / "result.json").write_text(json.dumps(again | {"machine": again["machine"] | {"cores": 999}}))
-    other = script.benchmark(["shapley"], "small", repeats=1, threads=1, folder=str(folder))
+    other = program.benchmark(["shapley"], "small", repeats=1, threads=1, folder=str(folder))
     assert list(other["parts"]) == ["shapley"]

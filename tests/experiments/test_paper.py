@@ -2,7 +2,6 @@ import csv
 import dataclasses
 import json
 import shutil
-import sys
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -12,31 +11,21 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from cgm.utils.memory import MARK, peak_memory, reset_peak
+from experiments.paper import plan, published, report, run
+from experiments.settings import compose_run
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "experiments"))
-
-import published  # noqa: E402
-import report  # noqa: E402
-import reproduce as script  # noqa: E402
-
 TINY = ["split.points_per_party=20", "synthetic_size=300", "kernel.lengthscale=0.3", "scheme=fair", "figures=false"]
 TINY += ["sampling.betas=[1,8]", "cache=false"]
 BAD = "runs/digits-unequal-seed7"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _hydra_is_at_work():
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        yield
-
-
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory):
-    """A tiny grid: one dataset of two, for the other has no files, and a job that will fail."""
+    """A tiny grid: one dataset of two, since the other has no files, and a job that fails."""
 
     more = [*TINY, f"data_dir={tmp_path_factory.mktemp('empty')}"]
-    jobs = script.plan(["paper", "test"], ["credit_ratings", "mnist"], seeds=2, size="small", more=more)
+    jobs = plan.plan_jobs(["paper", "test"], ["credit_ratings", "mnist"], seeds=2, size="small", more=more)
     bad = dataclasses.replace(
         jobs[0], dataset="digits", folder=BAD, overrides=("dataset=digits", "kernel.lengthscale=-1")
     )
@@ -45,10 +34,10 @@ def jobs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def grid(jobs, tmp_path_factory):
-    """The grid, run into a folder, and what it failed in."""
+    """The folder of the grid after a run, and the jobs that failed."""
 
     folder = tmp_path_factory.mktemp("grid")
-    return folder, script.run(jobs, folder)
+    return folder, run.run_jobs(jobs, folder)
 
 
 @pytest.fixture
@@ -71,13 +60,13 @@ def results(folder: Path) -> dict[str, dict]:
     return {path.parent.relative_to(folder).as_posix(): json.loads(path.read_text()) for path in paths}
 
 
-def edit(folder: Path, run: str, **changes: object) -> None:
-    path = folder / run / "result.json"
+def edit(folder: Path, name: str, **changes: object) -> None:
+    path = folder / name / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def table(text: str, title: str) -> list[list[str]]:
-    """Reads the first table under a title of the report."""
+    """Read the first table under a title of the report."""
 
     lines = text.split(f"\n## {title}", 1)[1].splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("|"))
@@ -86,7 +75,8 @@ def table(text: str, title: str) -> list[list[str]]:
     return [[cell.strip() for cell in row] for row in rows if set(row[0]) != {"-"}]
 
 
-def test_the_grid_runs_but_for_what_fails_and_what_has_no_data(grid):
+@pytest.mark.slow
+def test_the_grid_runs_except_what_fails_or_has_no_data(grid):
     folder, failed = grid
     splits, places = ("equal_disjoint", "unequal"), ("runs", "choices/base", "choices/test-others")
     names = {f"{place}/credit_ratings-{split}-seed{seed}" for place in places for split in splits for seed in (0, 1)}
@@ -100,18 +90,20 @@ def test_the_grid_runs_but_for_what_fails_and_what_has_no_data(grid):
     assert not (folder / ".progress").exists()
 
 
-def test_what_is_complete_is_skipped(jobs, folder, capsys):
+@pytest.mark.slow
+def test_complete_runs_are_skipped(jobs, folder, capsys):
     cut = "runs/credit_ratings-unequal-seed1"
-    (folder / cut / "result.json").unlink()  # as if the run had been stopped
+    (folder / cut / "result.json").unlink()  # as if the run had been interrupted
     before = {path: path.read_bytes() for path in folder.rglob("result.json")}
-    assert script.run(jobs, folder) == [BAD]
-    said = capsys.readouterr().out
-    assert "left out, for its data is missing: dataset=mnist" in said
-    assert "13 of 13 jobs done (11 skipped, 1 failed)" in said
+    assert run.run_jobs(jobs, folder) == [BAD]
+    printed = capsys.readouterr().out
+    assert "left out because data is missing: dataset=mnist" in printed
+    assert "13 of 13 jobs done (11 skipped, 1 failed)" in printed
     assert len(results(folder)) == 12
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
+@pytest.mark.slow
 def test_the_report_is_the_same_bytes_from_the_same_records(folder):
     (folder / "runs" / "credit_ratings-equal_disjoint-seed0" / "rewards_of_party_1.png").write_bytes(b"a picture")
     contents = []
@@ -127,6 +119,7 @@ def test_the_report_is_the_same_bytes_from_the_same_records(folder):
     assert str(ROOT) not in text
 
 
+@pytest.mark.slow
 def test_the_report_names_what_is_missing(folder):
     cut, old, damaged = (
         f"runs/credit_ratings-{name}" for name in ("equal_disjoint-seed1", "unequal-seed0", "unequal-seed1")
@@ -140,7 +133,7 @@ def test_the_report_names_what_is_missing(folder):
     for line in (
         f"- `{BAD}`: failed: kernel.lengthscale=-1",
         f"- `{cut}`: no result.json",
-        f"- `{old}`: is of another version of cgm: its result.json lacks memory",
+        f"- `{old}`: result.json is damaged or not that of a run: Object missing required field `memory`",
         f"- `{damaged}`: result.json is damaged",
         "- credit ratings, unequal: no complete run",
         "- CIFAR-10, equal disjoint: no complete run",
@@ -154,16 +147,17 @@ def test_a_report_of_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
 
 
+@pytest.mark.slow
 def test_correlations_are_means_beside_published_numbers(folder, monkeypatch):
     monkeypatch.setitem(published.REMARKS, ("alpha", "credit_ratings", "unequal", "size"), "because.")
     sizes = {r["synthetic_size"] for name, r in results(folder).items() if name.startswith("runs/")}
     monkeypatch.setitem(published.SIZES, "credit_ratings", (20, min(sizes)))
     for seed, mean, sem in ((0, 0.5, 0.1), (1, 0.7, 0.3)):
-        run = f"runs/credit_ratings-unequal-seed{seed}"
-        entries = json.loads((folder / run / "result.json").read_text())["correlations"]
+        name = f"runs/credit_ratings-unequal-seed{seed}"
+        entries = json.loads((folder / name / "result.json").read_text())["correlations"]
         entries["size"] |= {"mean": mean, "sem": sem}
         entries["neg_reverse_kl"] |= {"mean": None, "sem": None}
-        edit(folder, run, correlations=entries)
+        edit(folder, name, correlations=entries)
     text = report.write_report(folder).read_text()
     rows = {row[1]: row[-3:] for row in table(text, "Fig. 2")}
     assert rows["¦G_i¦"] == ["+0.600 ± 0.200 ± 0.100", "+0.719 ± 0.019", "**−0.119**"]  # 0.7 - 0.6 = 0.2 / 2
@@ -171,14 +165,15 @@ def test_correlations_are_means_beside_published_numbers(folder, monkeypatch):
     assert "- credit ratings, unequal, |G_i|: because." in text
 
 
+@pytest.mark.slow
 def test_tables_from_the_records(folder, text):
-    """Recomputes each table's numbers from metrics.csv and result.json, by plain sums."""
+    """Recompute the numbers of each table from metrics.csv and result.json, by plain sums."""
 
     runs = {name: r for name, r in results(folder).items() if name.startswith("runs/")}
     for split, title in (("equal_disjoint", "equal disjoint"), ("unequal", "unequal")):
         own = {name: r for name, r in runs.items() if r["split"] == split}
         row = next(row for row in table(text, "Assessing") if row[:2] == ["credit ratings", title])
-        alphas = [r["shapley"]["alpha"] for r in own.values()]  # the same points: no error over seeds
+        alphas = [r["contributions"]["alpha"] for r in own.values()]  # the same points: no error over seeds
         assert row[2:-1] == [f"{fmean(column):.3f}" for column in zip(*alphas, strict=True)]
         assert row[-1] == f"{max(alphas[0]) - min(alphas[0]):.3f}"
 
@@ -199,20 +194,21 @@ def test_tables_from_the_records(folder, text):
                     for e in csv.DictReader(file)
                     if e["metric"] == "size"
                 }
-            alpha = r["shapley"]["alpha"]
+            alpha = r["contributions"]["alpha"]
             by_seed.append([np.corrcoef(alpha, [sizes[i, b] for i in range(5)])[0, 1] for b in ("1", "8")])
         mean, over_seeds = fmean(map(fmean, by_seed)), stdev(map(fmean, by_seed)) / 2**0.5
         over_betas = fmean(stdev(pair) / 2**0.5 for pair in by_seed)
         row = next(row for row in table(text, "Fig. 2") if row[1] == "¦G_i¦")
-        told = f"{mean:+.3f} ± {over_betas:.3f} ± {over_seeds:.3f}".replace("-", "−")
-        assert row[2 if split == "equal_disjoint" else 5] == told
+        expected = f"{mean:+.3f} ± {over_betas:.3f} ± {over_seeds:.3f}".replace("-", "−")
+        assert row[2 if split == "equal_disjoint" else 5] == expected
 
     row = next(row for row in table(text, "Time") if row[0] == "credit ratings")
     peak = max(r["memory"]["peak_mib"] for r in runs.values() if r["split"] == "equal_disjoint")
     assert row[-1] == f"{peak / 1024:.1f}"
 
 
-def test_choices_are_beside_what_cgm_has(folder, text):
+@pytest.mark.slow
+def test_choices_are_compared_with_the_default(folder, text):
     base, other = (
         [
             r["correlations"]["accuracy"]["mean"]
@@ -221,23 +217,25 @@ def test_choices_are_beside_what_cgm_has(folder, text):
         ]
         for choice in ("base", "test-others")
     )
-    bars = text.split("\nThen Fig. 2's bars")[1]
+    bars = text.split("\nThe second table compares the bars of Fig. 2")[1]
     row = next(line for line in bars.splitlines() if line.startswith("| test-others")).split(" | ")
     assert row[1] == "credit ratings"
     assert row[-1] == f"{fmean(other):+.3f} ({fmean(base):+.3f}) |".replace("-", "−")
-    assert row[-2].split()[0] == row[-2].split()[1].strip("()")  # who tests does not change |G_i|
+    assert row[-2].split()[0] == row[-2].split()[1].strip("()")  # the test points do not change |G_i|
 
 
+@pytest.mark.slow
 def test_the_settings_of_the_program():
-    settings = OmegaConf.to_container(compose("reproduce"), resolve=True)
+    with initialize_config_dir(str(ROOT / "experiments" / "paper"), version_base="1.3"):
+        settings = OmegaConf.to_container(compose("paper"), resolve=True)
     assert settings.pop("folder") is None
-    jobs = script.plan(**settings)
+    jobs = plan.plan_jobs(**settings)
     assert len({job.folder for job in jobs}) == len({job.overrides for job in jobs}) == len(jobs)
     assert sum(job.folder.startswith("runs/") for job in jobs) == 2 * (5 + 5 + 3 + 3)
-    assert settings["what"] == ["paper", *script.CHOICES]
+    assert settings["what"] == ["paper", *plan.CHOICES]
     for job in jobs:
         if job.folder.endswith("unequal-seed0"):
-            config = compose("config", list(job.overrides))  # every setting is there
+            config = compose_run(job.overrides)  # every setting exists
             assert config.figures == job.folder.startswith("runs/")
 
 
@@ -252,13 +250,13 @@ def test_the_settings_of_the_program():
         ({"size": "large"}, r"^size=large: expected one of full, small"),
     ],
 )
-def test_settings_refused(settings, message):
+def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
-        script.plan(**{"what": ["paper"]} | settings)
+        plan.plan_jobs(**{"what": ["paper"]} | settings)
 
 
-@pytest.mark.skipif(not MARK.exists(), reason="only Linux can let the greatest memory begin anew")
-def test_the_peak_of_memory_begins_anew():
+@pytest.mark.skipif(not MARK.exists(), reason="only Linux can reset the peak memory")
+def test_the_peak_memory_can_be_reset():
     reset_peak()
     before = peak_memory()
     block = np.ones(150 << 17)  # 150 MiB

@@ -1,0 +1,1 @@
+"""Time and memory of cgm, compared with other implementations, and their growth."""

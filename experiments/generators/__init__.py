@@ -1,0 +1,1 @@
+"""Evaluation and training of the generators of images that come with cgm."""

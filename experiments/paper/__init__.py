@@ -1,0 +1,1 @@
+"""Reproduction of the experiments of the paper (Sec. 6)."""

@@ -1,0 +1,88 @@
+"""The records of the reproduction, and means over their seeds."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from cgm.evaluation.correlations import summarise
+from cgm.records.result import Result
+from cgm.records.runs import find_runs, read_error, read_run
+from experiments.paper.published import Setting, Variable
+from experiments.paper.text import DATASETS, SPLITS
+
+Groups = dict[Setting, list[Result]]  # for each dataset and split, the results by seed
+
+
+@dataclass(frozen=True)
+class Records:
+    """The results in a folder.
+
+    Attributes:
+        groups: The results for each dataset and split, in the order of the report.
+        folders: The folders of these results.
+        broken: For each folder without a complete result, the reason.
+    """
+
+    groups: Groups = field(default_factory=dict)
+    folders: dict[Setting, list[str]] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+def read_records(folder: Path) -> Records:
+    """Read the results of the runs in a folder."""
+
+    runs: dict[Setting, list[tuple[Result, str]]] = {}
+    broken = {}
+    for path in find_runs(folder) if folder.is_dir() else ():
+        name = path.relative_to(folder.parent).as_posix()
+        try:
+            failure = read_error(path)
+            if failure is not None:
+                raise ValueError(f"failed: {failure}")
+            result, _ = read_run(path)
+        except (FileNotFoundError, ValueError) as error:
+            broken[name] = str(error)
+        else:
+            runs.setdefault((result.dataset, result.split), []).append((result, name))
+    order = [(dataset, split) for dataset in DATASETS for split in SPLITS]
+    order += sorted(set(runs) - set(order))
+    groups, folders = {}, {}
+    for key in order:
+        if key in runs:
+            by_seed = sorted(runs[key], key=lambda run: run[0].seed)
+            groups[key] = [result for result, _ in by_seed]
+            folders[key] = [name for _, name in by_seed]
+    return Records(groups, folders, broken)
+
+
+def all_results(groups: Groups) -> list[Result]:
+    """Return the results of all groups."""
+
+    return [result for group in groups.values() for result in group]
+
+
+class Correlation(NamedTuple):
+    """A correlation of runs that differ in their seed only; `None` if there is none.
+
+    Attributes:
+        mean: The mean over seeds.
+        within: The mean over seeds of the standard error over β (over parties, for a correlation with β).
+        between: The standard error over seeds.
+    """
+
+    mean: float | None
+    within: float | None
+    between: float | None
+
+
+def correlation(results: list[Result], variable: Variable, metric: str) -> Correlation:
+    """Average the correlation of a metric with α or with β over seeds."""
+
+    means, errors = [], []
+    for result in results:
+        entry = (result.correlations if variable == "alpha" else result.beta_correlations).get(metric)
+        if entry is not None:
+            means.append(entry.mean)
+            errors.append(entry.sem)
+    summary = summarise(means)
+    return Correlation(summary.mean, summarise(errors).mean, summary.sem)

@@ -1,0 +1,73 @@
+"""Execution of the runs of the reproduction."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from hydra.utils import instantiate
+
+from cgm.cli.errors import reason, write_error
+from cgm.cli.jobs import resume
+from cgm.cli.sweep import Progress
+from experiments.paper.plan import Job
+from experiments.settings import compose_run
+
+log = logging.getLogger("cgm.reproduce")
+
+
+def run_jobs(jobs: Iterable[Job], folder: Path) -> list[str]:
+    """Run jobs one after another, except those whose data is missing and those that are complete.
+
+    Arguments:
+        jobs: The jobs.
+        folder: The folder of the reproduction.
+
+    Returns:
+        The folders of the jobs that failed.
+    """
+
+    failed, progress = [], Progress(folder)
+    jobs = _with_data(jobs)
+    progress.start(len(jobs))
+    for number, job in enumerate(jobs):
+        progress.mark(number, "running")
+        print(f"\n{job.folder}: {' '.join(job.overrides)}", flush=True)
+        try:
+            state, _ = resume(compose_run(job.overrides), folder / job.folder, job.overrides)
+        except Exception as error:
+            write_error(folder / job.folder, job.overrides, error)
+            log.error("failed: %s", reason(error))
+            failed.append(job.folder)
+            state = "failed"
+        progress.mark(number, state)
+        print(progress.line(), flush=True)
+    progress.end()
+    return failed
+
+
+def _with_data(jobs: Iterable[Job]) -> list[Job]:
+    """Return the jobs whose dataset has its files, and print the other datasets."""
+
+    missing: dict[str, str | None] = {}
+    kept = []
+    for job in jobs:
+        if job.dataset not in missing:
+            missing[job.dataset] = _missing_data(job)
+            if missing[job.dataset] is not None:
+                print(f"left out because data is missing: {missing[job.dataset]}")
+        if missing[job.dataset] is None:
+            kept.append(job)
+    return kept
+
+
+def _missing_data(job: Job) -> str | None:
+    """Return what is missing if a dataset lacks its files. Any other error will fail the run and be kept with it."""
+
+    try:
+        config = compose_run(job.overrides)
+        instantiate(config.dataset, _convert_="all").load(config.data_dir, config.seed)
+    except FileNotFoundError as error:
+        return str(error)
+    except Exception as error:
+        log.debug("%s", error)
+    return None

@@ -1,0 +1,60 @@
+"""Settings of the programs, and the configuration of cgm."""
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from cgm.cli.settings import CONF
+
+HERE = Path(__file__).parent
+
+OmegaConf.register_new_resolver("experiments.searchpath", lambda: [f"file://{HERE}", f"file://{CONF}"], replace=True)
+
+
+def program(settings: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+    """Turn a function of a configuration into a command line program, see `hydra.main`.
+
+    Arguments:
+        settings: The YAML file of the program's settings, relative to this folder.
+    """
+
+    path = HERE / settings
+    return hydra.main(version_base="1.3", config_path=str(path.parent), config_name=path.stem)
+
+
+def compose_run(overrides: Sequence[str]) -> DictConfig:
+    """Compose the configuration of a run of `cgm`.
+
+    Arguments:
+        overrides: The overrides, as on the command line of `cgm`.
+    """
+
+    active = GlobalHydra.instance().hydra  # that of a program, which has another search path
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("config", list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = active
+
+
+def as_dict(config: DictConfig) -> dict[str, Any]:
+    """Resolve a configuration and return it as a dictionary."""
+
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+
+
+def check_names(setting: str, value: Any, names: Collection[str]) -> None:
+    """Check that a setting is a list of some names.
+
+    Raises:
+        ValueError: If it is not.
+    """
+
+    if isinstance(value, str) or not set(value) <= set(names):
+        raise ValueError(f"{setting}={value}: expected a list of some of {', '.join(names)}")
