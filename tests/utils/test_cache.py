@@ -15,21 +15,21 @@ def make() -> dict[str, torch.Tensor]:
 
 
 def fail() -> dict[str, torch.Tensor]:
-    pytest.fail("computed though it was kept")
+    pytest.fail("computed although it was in the cache")
 
 
 def same(tensors: dict[str, torch.Tensor]) -> bool:
     return tensors.keys() == TENSORS.keys() and all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
 
 
-def test_what_was_computed_is_kept_and_said(tmp_path, caplog) -> None:
+def test_results_are_stored_and_each_use_is_logged(tmp_path, caplog) -> None:
     folder = tmp_path / "new"
     with caplog.at_level(logging.INFO, "cgm"):
         assert same(cached(folder, "pool", KEY, make))
         (path,) = folder.iterdir()
-        assert f"cache: pool kept in {path}" in caplog.text
+        assert f"cache: pool written to {path}" in caplog.text
         assert same(cached(str(folder), "pool", dict(reversed(KEY.items())), fail))
-        assert f"cache: pool taken from {path}" in caplog.text
+        assert f"cache: pool read from {path}" in caplog.text
 
 
 @pytest.mark.parametrize("key", [KEY | {"seed": 1}, KEY | {"more": None}, {"seed": 0}])
@@ -47,14 +47,14 @@ def test_another_version_is_another_entry(tmp_path, monkeypatch) -> None:
     assert list(cached(tmp_path, "pool", KEY, lambda: {"x": torch.ones(1)})) == ["x"]
 
 
-def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch) -> None:
+def test_without_a_folder_nothing_is_stored(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert same(cached(None, "pool", KEY, make))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["bit", "truncated", "text", "empty", "other"])
-def test_a_damaged_entry_is_named_and_made_anew(tmp_path, caplog, damage) -> None:
+def test_a_damaged_entry_is_reported_and_replaced(tmp_path, caplog, damage) -> None:
     cached(tmp_path, "pool", KEY, make)
     (path,) = tmp_path.iterdir()
     good = path.read_bytes()
@@ -69,11 +69,11 @@ def test_a_damaged_entry_is_named_and_made_anew(tmp_path, caplog, damage) -> Non
 
     assert same(cached(tmp_path, "pool", KEY, make))
     assert f"cache: {path}: " in caplog.text
-    assert "made anew" in caplog.text
+    assert "recomputing" in caplog.text
     assert same(cached(tmp_path, "pool", KEY, fail))
 
 
-def test_a_folder_that_cannot_be_written_is_done_without(tmp_path, caplog) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path, caplog) -> None:
     (tmp_path / "file").write_text("")
     assert same(cached(tmp_path / "file" / "folder", "pool", KEY, make))
     assert "could not be written" in caplog.text

@@ -1,11 +1,12 @@
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
-from cgm.utils.checks import check_integer, check_labels, check_points
+from cgm.utils.checks import check_choice, check_integer, check_labels, check_number, check_parties, check_points
 
 X = torch.arange(12, dtype=torch.float64).reshape(4, 3)
 
@@ -32,7 +33,7 @@ POINTS = {
     "booleans": (X > 3, {}, "expected floating-point numbers, got torch.bool"),
     "narrow": (X, {"width": 5}, "has 3 columns where 5 are expected"),
     "empty": (X[:0], {}, "has 0 points, at least 1 are needed"),
-    "few": (X, {"least": 5}, "has 4 points, at least 5 are needed"),
+    "few": (X, {"min": 5}, "has 4 points, at least 5 are needed"),
     "NaN": (broken(2, math.nan), {}, "row 2 holds NaN or infinity; drop or impute such rows first"),
     "infinity": (broken(0, math.inf), {}, "row 0 holds NaN or infinity"),
     "minus infinity": (broken(3, -math.inf), {}, "row 3 holds NaN or infinity"),
@@ -67,7 +68,7 @@ LABELS = {
     "matrix": (torch.tensor([[0], [1]]), "expected a tensor of integers of shape (N), got torch.int64 of shape (2, 1)"),
     "empty": (torch.tensor([], dtype=torch.int64), "has no labels"),
     "negative": (torch.tensor([0, -1, 2]), "run from -1 to 2, but classes are numbered from 0 to 2"),
-    "too great": (torch.tensor([1, 3]), "run from 1 to 3, but classes are numbered from 0 to 2"),
+    "large": (torch.tensor([1, 3]), "run from 1 to 3, but classes are numbered from 0 to 2"),
 }
 
 
@@ -84,20 +85,78 @@ def test_labels_of_any_number_of_classes() -> None:
         check_labels(torch.tensor([-1]), "labels")
 
 
-def test_good_whole_numbers() -> None:
+def test_good_integers() -> None:
     for value in (2, 5, np.int64(3)):
         check_integer("group.setting", value, min=2)
         check_integer("group.setting", value, min=2, max=5)
 
 
-@pytest.mark.parametrize("value", [1, -3, 6, 3.0, 2.5, "3", None, math.nan])
-def test_bad_whole_numbers(value: object) -> None:
-    match = rf"^group\.setting={value}: expected a whole number from 2 to 5$"
+@pytest.mark.parametrize("value", [1, -3, 6, 3.0, 2.5, "3", None, math.nan, True, np.float64(3)])
+def test_bad_integers(value: object) -> None:
+    match = rf"^group\.setting={value}: expected an integer from 2 to 5$"
     with pytest.raises(ValueError, match=match):
         check_integer("group.setting", value, min=2, max=5)
 
 
-def test_whole_numbers_without_an_upper_end() -> None:
+def test_integers_without_maximum() -> None:
     check_integer("group.setting", 10**12, min=2)
-    with pytest.raises(ValueError, match=r"^group\.setting=1: expected a whole number from 2$"):
+    with pytest.raises(ValueError, match=r"^group\.setting=1: expected an integer >= 2$"):
         check_integer("group.setting", 1, min=2)
+
+
+def test_optional_integers() -> None:
+    check_integer("group.setting", None, min=2, optional=True)
+    check_integer("group.setting", 2, min=2, optional=True)
+    for value in (1, "null", False):
+        with pytest.raises(ValueError, match=rf"^group\.setting={value}: expected an integer >= 2 or null$"):
+            check_integer("group.setting", value, min=2, optional=True)
+
+
+NUMBERS = {  # the limits, the interval in the message, good values, bad values
+    "closed": ({"min": 0, "max": 1}, "[0, 1]", (0, 1, 0.5, np.float32(0.5), Fraction(1, 3)), (-1e-9, 1.1)),
+    "open": ({"min": 0, "max": 1, "open_min": True, "open_max": True}, "(0, 1)", (1e-9, 0.5), (0, 1, 0.0, 1.0)),
+    "open below": ({"min": 0, "max": 1, "open_min": True}, "(0, 1]", (1e-9, 1), (0, -0.0, 1.5)),
+    "open above": ({"min": 0, "max": 1, "open_max": True}, "[0, 1)", (0, 0.5), (1, -1)),
+    "positive": ({"min": 0, "open_min": True}, "(0, inf)", (1e-300, 10**400), (0, -1, -math.inf)),
+    "negative": ({"max": 0, "open_max": True}, "(-inf, 0)", (-1e-300,), (0, 1)),
+    "any": ({}, "(-inf, inf)", (-1e300, 0, 1e300), ()),
+    "optional": ({"min": 0, "optional": True}, "[0, inf) or null", (None, 0), (-1,)),
+}
+
+
+@pytest.mark.parametrize("case", NUMBERS)
+def test_numbers(case: str) -> None:
+    limits, interval, good, bad = NUMBERS[case]
+    for value in good:
+        check_number("group.setting", value, **limits)
+    for value in (*bad, math.inf, math.nan, "0.5", True, [0.5], torch.tensor(0.5), *([] if None in good else [None])):
+        message = f"group.setting={value}: expected a number in {interval}"
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            check_number("group.setting", value, **limits)
+
+
+def test_choices() -> None:
+    check_choice("group.setting", "b", ("a", "b"))
+    check_choice("group.setting", "b", {"b": 1})
+    for value in ("c", "", "a, b", None, 1, ["a"]):
+        with pytest.raises(ValueError, match=f"^{re.escape(f'group.setting={value}')}: expected one of a, b$"):
+            check_choice("group.setting", value, ("a", "b"))
+
+
+PARTIES = {
+    "none": ([], X, "parties: there are none; at least one is needed"),
+    "one point": ([X, X[:1]], X, "party 2: has 1 points, at least 2 are needed"),
+    "width": ([X, X[:, :2]], X, "party 2: has 2 columns where 3 are expected"),
+    "NaN": ([X, broken(1, math.nan)], X, "party 2: row 1 holds NaN or infinity"),
+    "copies": ([X, X[:1].repeat(4, 1)], X, "party 2: all its 4 points are equal; such data cannot be valued"),
+    "empty pool": ([X], X[:0], "synthetic pool (synthetic_size): has 0 points, at least 1 are needed"),
+    "width of the pool": ([X], X[:, :2], "synthetic pool (synthetic_size): has 2 columns where 3 are expected"),
+}
+
+
+@pytest.mark.parametrize("case", PARTIES)
+def test_bad_parties(case: str) -> None:
+    parties, pool, match = PARTIES[case]
+    check_parties([X, X[:2]], X[:1])
+    with pytest.raises(ValueError, match="^" + re.escape(match)):
+        check_parties(parties, pool)

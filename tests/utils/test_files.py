@@ -16,7 +16,7 @@ def test_writes_and_replaces(tmp_path):
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, call, error):
+def test_a_failure_leaves_only_the_old_file(tmp_path, monkeypatch, call, error):
     path = tmp_path / "file"
     write_whole(path, b"old")
 
@@ -32,7 +32,7 @@ def test_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, cal
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_what_is_on_disk_is_all_there_before_it_gets_its_name(tmp_path, monkeypatch):
+def test_the_content_is_on_disk_before_the_rename(tmp_path, monkeypatch):
     calls, replace, fsync = [], os.replace, os.fsync
     monkeypatch.setattr(os, "fsync", lambda file: (calls.append("fsync"), fsync(file)))
 
@@ -47,7 +47,7 @@ def test_what_is_on_disk_is_all_there_before_it_gets_its_name(tmp_path, monkeypa
     assert calls == ["fsync", b"all of it"]
 
 
-def test_readers_see_one_of_the_files_whole(tmp_path):
+def test_readers_see_one_of_the_complete_files(tmp_path):
     path, contents = tmp_path / "file", [bytes([k]) * 100_000 for k in range(4)]
     write_whole(path, contents[0])
 

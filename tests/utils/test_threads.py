@@ -1,14 +1,15 @@
 import threading
 
+import numba
 import pytest
 import torch
 
-from cgm.utils.threads import in_order, workers
+from cgm.utils.threads import in_order, limited, workers
 
 
 @pytest.fixture(params=[1, 3])
 def threads(request):
-    """Gives torch so many threads."""
+    """Set the number of threads of torch."""
 
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -16,8 +17,8 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-def test_as_many_workers_as_torch_has_threads_and_all_at_once(threads):
-    together = threading.Barrier(threads, timeout=30)  # passes when so many wait at the same time
+def test_there_are_as_many_workers_as_torch_has_threads(threads):
+    together = threading.Barrier(threads, timeout=30)  # opens when this many wait at the same time
 
     def work(_):
         together.wait()
@@ -28,7 +29,7 @@ def test_as_many_workers_as_torch_has_threads_and_all_at_once(threads):
         assert len(set(pool.map(work, range(threads)))) == threads
 
 
-def test_torch_is_not_threaded_inside_and_is_as_before_afterwards(threads):
+def test_torch_has_one_thread_inside_and_its_own_number_afterwards(threads):
     with workers() as pool:
         assert torch.get_num_threads() == 1
         assert set(pool.map(lambda _: torch.get_num_threads(), range(8))) == {1}
@@ -38,7 +39,7 @@ def test_torch_is_not_threaded_inside_and_is_as_before_afterwards(threads):
     assert torch.get_num_threads() == threads
 
 
-def test_torch_is_as_before_after_an_error(threads):
+def test_torch_has_its_own_number_after_an_error(threads):
     def fail(_):
         raise OverflowError("in a worker")
 
@@ -52,7 +53,7 @@ def test_results_come_in_order(threads):
         assert list(pool.map(lambda k: float(torch.full((100,), k).sum()), range(20))) == [100 * k for k in range(20)]
 
 
-def test_in_order_is_in_order_and_not_far_ahead(threads):
+def test_in_order_computes_a_limited_number_ahead(threads):
     given, release = [], threading.Event()
 
     def tasks():
@@ -86,3 +87,15 @@ def test_in_order_passes_errors_on(threads):
         assert [next(results) for _ in range(3)] == [0, 1, 2]
         with pytest.raises(OverflowError, match="in a worker"):
             next(results)
+
+
+def test_limited():
+    before = torch.get_num_threads(), numba.get_num_threads()
+    with limited(None):
+        assert (torch.get_num_threads(), numba.get_num_threads()) == before
+    with limited(1):
+        assert (torch.get_num_threads(), numba.get_num_threads()) == (1, 1)
+    assert (torch.get_num_threads(), numba.get_num_threads()) == before
+    with pytest.raises(OverflowError), limited(1):
+        raise OverflowError
+    assert (torch.get_num_threads(), numba.get_num_threads()) == before

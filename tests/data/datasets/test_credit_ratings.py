@@ -1,16 +1,9 @@
-from dataclasses import fields
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from cgm.data import CreditRatings, EqualDisjoint
 from cgm.data.datasets.credit_ratings import mixture, reference_pool
-
-CONF = Path(__file__).parents[2] / "conf" / "dataset" / "credit_ratings.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +69,7 @@ def test_reference_points(replay):
 
 def test_reference_parties(replay):
     dataset = CreditRatings(reference=True).load(None, seed=0)
-    parties = EqualDisjoint(points_per_party=1000).deal(dataset.y, 5, seed=7, ordered=dataset.ordered)
+    parties = EqualDisjoint(points_per_party=1000).assign(dataset.y, 5, seed=7, ordered=dataset.ordered)
 
     taken = [0] * 5
     for i, party in enumerate(parties):
@@ -113,10 +106,3 @@ def test_bad_settings(settings, message):
 def test_empty_pool():
     with pytest.raises(ValueError, match="synthetic_size=0"):
         reference_pool(0)
-
-
-def test_conf():
-    config = OmegaConf.load(CONF)
-
-    assert instantiate(config) == CreditRatings()
-    assert list(config)[1:] == [field.name for field in fields(CreditRatings)]

@@ -1,6 +1,4 @@
 import gzip
-import os
-from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import URLError
@@ -9,15 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hydra.utils import instantiate
 from hypothesis import given
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
 from cgm.data import CreditCard, EqualDisjoint, Unequal
 from cgm.data.datasets.credit_card import amount_edges
-
-CONF = Path(__file__).parents[2] / "conf" / "dataset" / "credit_card.yaml"
 
 
 def table(n: int = 600, seed: int = 0) -> pd.DataFrame:
@@ -40,11 +34,10 @@ def write(folder: Path, frame: pd.DataFrame, name: str = "creditcard.csv") -> Pa
 
 
 @pytest.fixture(autouse=True)
-def _no_environment(monkeypatch, request):
-    """Hides the user's data folder from all tests but those of the real file."""
+def _no_environment(monkeypatch):
+    """Hide the user's data folder."""
 
-    if "real_file" not in request.fixturenames:
-        monkeypatch.delenv("CGM_DATA", raising=False)
+    monkeypatch.delenv("CGM_DATA", raising=False)
 
 
 def test_load_against_a_plain_computation(tmp_path):
@@ -151,7 +144,7 @@ def test_download(tmp_path, monkeypatch):
         calls.append(arguments)
         return SimpleNamespace(frame=frame)
 
-    monkeypatch.setattr("cgm.data.credit_card.fetch_openml", fetch)
+    monkeypatch.setattr("cgm.data.datasets.credit_card.fetch_openml", fetch)
     downloaded = CreditCard(download=True).load(str(tmp_path), seed=0)
     assert [call["data_id"] for call in calls] == [1597]
     assert calls[0]["data_home"] == str(tmp_path)
@@ -167,14 +160,14 @@ def test_download_fails(tmp_path, monkeypatch):
     def fetch(**arguments):
         raise URLError("no network")
 
-    monkeypatch.setattr("cgm.data.credit_card.fetch_openml", fetch)
+    monkeypatch.setattr("cgm.data.datasets.credit_card.fetch_openml", fetch)
     with pytest.raises(FileNotFoundError, match=r"no network.*kaggle"):
         CreditCard(download=True).load(str(tmp_path), seed=0)
 
 
 def test_download_with_other_columns(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "cgm.data.credit_card.fetch_openml", lambda **_: SimpleNamespace(frame=table().drop(columns="V2"))
+        "cgm.data.datasets.credit_card.fetch_openml", lambda **_: SimpleNamespace(frame=table().drop(columns="V2"))
     )
     with pytest.raises(ValueError, match="OpenML: lacks the columns V2"):
         CreditCard(download=True).load(str(tmp_path), seed=0)
@@ -199,7 +192,7 @@ def spoil(frame: pd.DataFrame, row: int, column: str, value) -> pd.DataFrame:
         (table().assign(V3=1.1), "column V3 has the same value"),
         (table().assign(Amount=5.0), "dataset.classes=5: every Amount is 5"),
         (table().assign(Amount=np.arange(600) % 3), "dataset.classes=5: .*too many ties"),
-        (table(6), "class 0 has one row only: .* needs two"),
+        (table(6), "class 0 has only one row, but each class needs at least two"),
     ],
 )
 def test_bad_content(tmp_path, frame, message):
@@ -251,7 +244,7 @@ def test_damaged_file(tmp_path, case):
         ({"classes": 1}, "dataset.classes=1"),
         ({"test_share": 0}, "dataset.test_share=0"),
         ({"test_share": 1.5}, "dataset.test_share=1.5"),
-        ({"path": "a.csv", "download": True}, "dataset.path=a.csv: excludes dataset.download=true"),
+        ({"path": "a.csv", "download": True}, "dataset.path=a.csv: cannot be combined with dataset.download=true"),
     ],
 )
 def test_bad_settings(settings, message):
@@ -263,7 +256,7 @@ def test_bad_settings(settings, message):
 def test_amount_edges_by_trying_all(amount, classes):
     cuts = sorted(set(amount))[:-1]
     below = [sum(a <= cut for a in amount) for cut in cuts]
-    # In units of 1 / m rows, so that the plain computation is one of whole numbers.
+    # In units of 1 / m rows, so that the plain computation is one of integers.
     best = [
         min(zip(cuts, below, strict=True), key=lambda cut: (abs(cut[1] * classes - k * len(amount)), cut[0]))[0]
         if cuts
@@ -278,29 +271,13 @@ def test_amount_edges_by_trying_all(amount, classes):
         assert amount_edges(np.array(amount, dtype=float), classes).tolist() == best
 
 
-def test_conf():
-    config = OmegaConf.load(CONF)
-
-    assert instantiate(config) == CreditCard()
-    assert list(config)[1:] == [field.name for field in fields(CreditCard)]
-
-
-@pytest.fixture
-def real_file() -> str:
-    folder = os.environ.get("CGM_DATA")
-    if not folder or not (Path(folder) / "creditcard" / "creditcard.csv.gz").is_file():
-        pytest.skip("the real file creditcard/creditcard.csv.gz is not in the folder CGM_DATA")
-
-    return folder
-
-
-def test_real_file(real_file):
-    dataset = CreditCard().load(None, seed=0)
+def test_real_file(data_dir):
+    dataset = CreditCard().load(str(data_dir), seed=0)
 
     assert dataset.x.shape[1] == 4
     assert len(dataset.x) > 20_000
     for y in (dataset.y, dataset.y_test):
         assert y.bincount().tolist() == pytest.approx([len(y) / 5] * 5, rel=0.05)
     for split in (EqualDisjoint(points_per_party=5000), Unequal(points_per_party=5000)):
-        parties = split.deal(dataset.y, 5, seed=0, classes=dataset.classes)
+        parties = split.assign(dataset.y, 5, seed=0, classes=dataset.classes)
         assert [len(party) for party in parties] == [5000] * 5

@@ -1,0 +1,56 @@
+"""Members of an extension point: the classes of its folder, and the YAML files of its group."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from importlib import import_module
+from inspect import isabstract
+from pathlib import Path
+from pkgutil import walk_packages
+from types import ModuleType
+from typing import Any
+
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def classes(package: ModuleType, is_member: Callable[[type], bool]) -> dict[str, type]:
+    """Return the public, concrete classes that are defined in the modules of a package and are members, by name."""
+
+    found = {}
+    for info in walk_packages(package.__path__, f"{package.__name__}."):
+        module = import_module(info.name)
+        for name, cls in vars(module).items():
+            own = isinstance(cls, type) and cls.__module__ == module.__name__ and not name.startswith("_")
+            if own and not isabstract(cls) and is_member(cls):
+                found[name] = cls
+
+    return found
+
+
+def configurations(group: str) -> dict[str, DictConfig]:
+    """Return the YAML files of a group, by name."""
+
+    return {path.stem: OmegaConf.load(path) for path in sorted((CONF / group).glob("*.yaml"))}
+
+
+def required(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values for those settings of a class that have no default."""
+
+    return {
+        field.name: values[field.name]
+        for field in fields(cls)
+        if field.init and field.default is MISSING and field.default_factory is MISSING
+    }
+
+
+def check_configuration(config: DictConfig, values: Mapping[str, Any]) -> None:
+    """Check that a YAML file has every setting of its class, in the same order and with the same defaults."""
+
+    cls = get_class(config._target_)
+    missing = required(cls, values)
+
+    assert list(config) == ["_target_", *(field.name for field in fields(cls) if field.init)]
+    assert {key for key in config if OmegaConf.is_missing(config, key)} == missing.keys()
+    assert instantiate(config, _convert_="all", **missing) == cls(**missing)

@@ -1,0 +1,48 @@
+import math
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cgm.data import Dataset
+
+GOOD = Dataset(
+    name="spoilt",
+    x=torch.arange(12.0).reshape(4, 3),
+    y=torch.tensor([0, 1, 1, 0]),
+    x_test=torch.zeros(2, 3),
+    y_test=torch.tensor([0, 1]),
+    classes=("a", "b"),
+)
+
+
+def broken(x: torch.Tensor) -> torch.Tensor:
+    x = x.clone()
+    x[1, 2] = math.nan
+    return x
+
+
+CASES = {
+    "NaN": ({"x": broken(GOOD.x)}, "dataset spoilt: row 1 holds NaN or infinity"),
+    "NaN in the test part": ({"x_test": broken(GOOD.x_test)}, "dataset spoilt, test part: row 1 holds NaN or infinity"),
+    "one point": ({"x": GOOD.x[:1], "y": GOOD.y[:1]}, "dataset spoilt: has 1 points, at least 2 are needed"),
+    "one test point": ({"x_test": GOOD.x[:1]}, "dataset spoilt, test part: has 1 points, at least 2 are needed"),
+    "width": ({"x_test": torch.zeros(2, 4)}, "dataset spoilt, test part: has 4 columns where 3 are expected"),
+    "integers": ({"x": GOOD.x.long()}, "dataset spoilt: expected floating-point numbers"),
+    "few labels": ({"y": GOOD.y[:3]}, "dataset spoilt: 4 training points but labels of shape (3,)"),
+    "matrix of labels": ({"y": GOOD.y[:, None]}, "dataset spoilt: training labels: expected a tensor of integers"),
+    "float labels": (
+        {"y_test": torch.zeros(2)},
+        "dataset spoilt: test labels: expected a tensor of int",
+    ),
+    "large label": ({"y": GOOD.y + 1}, "dataset spoilt: training labels: run from 1 to 2, but classes are numbered"),
+    "negative label": ({"y_test": GOOD.y_test - 1}, "dataset spoilt: test labels: run from -1 to 0"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_data(case):
+    changes, message = CASES[case]
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        replace(GOOD, **changes)
