@@ -1,0 +1,72 @@
+"""Games, and plain computations of their Shapley values, for the tests of contributions."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.valuation import Valuation
+
+Values = Callable[[frozenset[int]], float]
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def members(number: int, n: int) -> frozenset[int]:
+    return frozenset(i for i in range(n) if number >> i & 1)
+
+
+def tabulate(game: Values, n: int) -> Tensor:
+    return torch.tensor([float(game(members(number, n))) for number in range(2**n)], dtype=torch.float64)
+
+
+def by_permutations(game: Values, n: int) -> list[Fraction]:
+    """Equation (5): the mean over all n! permutations, in exact arithmetic."""
+
+    phi = [Fraction(0)] * n
+    for order in itertools.permutations(range(n)):
+        for place, i in enumerate(order):
+            before = frozenset(order[:place])
+            phi[i] += Fraction(game(before | {i})) - Fraction(game(before))
+    return [total / math.factorial(n) for total in phi]
+
+
+def by_subsets(values: Tensor) -> list[float]:
+    """The mean over the sizes |C| of the mean over all C of this size."""
+
+    n = len(values).bit_length() - 1
+    phi = []
+    for i in range(n):
+        gains = [[] for _ in range(n)]
+        for number in range(2**n):
+            if i not in members(number, n):
+                gains[len(members(number, n))].append(float(values[number + 2**i] - values[number]))
+        phi.append(float(np.mean([np.mean(g) for g in gains])))
+    return phi
+
+
+def valuation_of(sizes: Iterable[int], pool: int = 20, seed: int = 0, lengthscale: float = 2.0) -> Valuation:
+    parties = [normal(size, 2, seed=1000 * seed + i) + normal(1, 2, seed=-1 - i) for i, size in enumerate(sizes)]
+    return Valuation(SquaredExponential(lengthscale), parties, 1.5 * normal(pool, 2, seed=1000 * seed + 999))
+
+
+def stand_in(a: np.ndarray, b: np.ndarray, sizes: list[int], t: int) -> SimpleNamespace:
+    """The attributes of a valuation from which Shapley values are computed."""
+
+    return SimpleNamespace(n=len(a), t=t, a=torch.from_numpy(a), b=torch.from_numpy(b), sizes=[*sizes, 1])
+
+
+def written_out(a: np.ndarray, b: np.ndarray, sizes: list[int], t: int) -> Values:
+    def game(c: frozenset[int]) -> float:
+        s = sum(sizes[i] for i in c)
+        return 2 * sum(a[i] for i in c) / (s * t) - sum(b[i, j] for i in c for j in c) / s**2 if c else 0.0
+
+    return game
