@@ -1,50 +1,54 @@
-"""The contract of a generator, and what generators share."""
+"""The interface of generators."""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from numbers import Integral
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
-from cgm.utils.checks import check_points
+from cgm.utils.checks import check_integer, check_points
 from cgm.utils.models.fitted import Fitted
+
+G = TypeVar("G", bound="Generator")
 
 
 class Generator(Fitted, ABC):
-    r"""Represents a distribution $\mathcal{G}$ that is fitted to the pooled data (Sec. 2).
+    r"""Base class of distributions $\mathcal{G}$ that are fitted to the pooled data (Sec. 2).
 
-    A generator has four methods: `fit`, `sample`, `save`, `load`. The first two take a seed, and draw nothing
-    from, and change nothing in, the global random state. The last two are inherited by a generator that keeps
-    what it learns in `state` and names it in `shapes`; others write their own, where loading must run no code
-    from the file. `check_generator` says whether a generator keeps to all of this.
+    A generator has four methods: `fit`, `sample`, `save`, `load`. The first two take a seed, and neither use nor
+    change the global random state. The last two are inherited by a generator that keeps what it learns in `state`
+    and declares the shapes in `shapes`. A generator that overrides them must not execute code from the file.
+    `check_generator` checks all these rules.
     """
 
-    space: str = "features"
-    """Where it lives: `"features"` (the points that are valued, in d dimensions) or `"data"` (images)."""
+    space: ClassVar[str] = "features"
+    """The space of the samples: `"features"` (the points that are valued, in d dimensions) or `"data"` (images)."""
 
     fixed: bool = False
-    """Whether there is one sample only, the same for every seed, as with a pool that is given."""
+    """Whether all seeds give the same sample, as with a given pool."""
 
     @abstractmethod
-    def fit(self, x: Tensor, seed: int) -> "Generator":
-        r"""Fits the generator, and returns itself.
+    def fit(self: G, x: Tensor, seed: int) -> G:
+        r"""Fit the generator, and return it.
 
         Arguments:
-            x: Points of shape $(N, d)$, or images of shape $(N, C, H, W)$ if `space` is `"data"`. They are
-                neither changed nor held on to.
-            seed: Any integer from 0. The same seed and points give the same fit, whatever was fitted before.
+            x: Points of shape $(N, d)$, or images of shape $(N, C, H, W)$ if `space` is `"data"`. They must neither be
+                changed nor kept without a copy.
+            seed: An integer from 0. The same seed and points give the same fit, whatever was fitted before.
 
         Raises:
-            ValueError: If x has another shape, holds NaN or infinity, or no two points that differ.
+            ValueError: If x has another shape, contains NaN or infinity, or all points are equal.
         """
 
     @abstractmethod
     def sample(self, n: int, seed: int) -> Tensor:
-        r"""Draws points from the fitted distribution.
+        r"""Draw points from the fitted distribution.
 
         Arguments:
-            n: The number of points, 1 or more.
-            seed: Any integer from 0. The same seed gives the same sample.
+            n: The number of points, at least 1.
+            seed: An integer from 0. The same seed gives the same sample.
 
         Returns:
             The points, of shape $(n, d)$ or $(n, C, H, W)$, on the CPU, in the dtype of the fitted points.
@@ -54,10 +58,10 @@ class Generator(Fitted, ABC):
         """
 
     def check_fit(self, x: Tensor) -> Tensor:
-        """Returns a copy of the points of a fit, on the CPU.
+        """Check the points of a fit, and return a copy of them on the CPU.
 
         Raises:
-            ValueError: If they aren't what `fit` needs.
+            ValueError: If `fit` has to reject them.
         """
 
         name = f"points to fit {type(self).__name__} to"
@@ -68,19 +72,17 @@ class Generator(Fitted, ABC):
         if (x == x[:1]).all():
             raise ValueError(f"{name}: all {len(x)} are equal, at least two must differ")
 
-        # Sums depend on the layout in memory, in the last digit; a file keeps none
+        # Sums depend on the memory layout, in the last digit, and a file does not keep the layout
         return x.detach().cpu().clone(memory_format=torch.contiguous_format)
 
     def check_sample(self, n: int) -> dict[str, Tensor]:
-        """Returns the state, from which n points shall be drawn.
+        """Check the number of points of a sample, and return the state.
 
         Raises:
-            ValueError: If n isn't a whole number from 1, or nothing has been fitted yet.
+            ValueError: If n is not an integer from 1, or nothing has been fitted yet.
         """
 
         state = self.fitted()
-
-        if not isinstance(n, Integral) or n < 1:
-            raise ValueError(f"{type(self).__name__}.sample: n={n!r} points asked for (synthetic_size); use 1 or more")
+        check_integer(f"{type(self).__name__}.sample: n (synthetic_size)", n, min=1)
 
         return state

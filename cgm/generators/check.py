@@ -1,4 +1,4 @@
-"""Checks that a generator keeps to the contract."""
+"""Checks of the rules of generators."""
 
 import copy
 import pickle
@@ -22,10 +22,10 @@ DRAWS = 16
 
 
 def check_generator(generator: Generator, x: Tensor | None = None) -> None:
-    r"""Checks that a generator keeps to the contract of `Generator`.
+    r"""Check that a generator follows the rules of `Generator`.
 
-    This is to generators what scikit-learn's `check_estimator` is to estimators. The generator is fitted
-    a few times. It stays as it is itself: all checks work with copies.
+    The equivalent of scikit-learn's `check_estimator` for generators. Copies of the generator are fitted a few
+    times; the generator itself is not changed.
 
     Arguments:
         generator: A generator that is not fitted yet.
@@ -33,8 +33,8 @@ def check_generator(generator: Generator, x: Tensor | None = None) -> None:
             points in 2 dimensions.
 
     Raises:
-        AssertionError: If a rule of the contract is broken; it names the rule.
-        ValueError: If x itself is unfit for checking, or the generator is fitted already.
+        AssertionError: If a rule is broken; the message names the rule.
+        ValueError: If x is not suitable for a check, or the generator is already fitted.
 
     Example:
         >>> from cgm.generators import KDE
@@ -49,7 +49,7 @@ def check_generator(generator: Generator, x: Tensor | None = None) -> None:
         _require(generator.space in ("features", "data"), f"it is {generator.space!r}")
 
     if generator.state is not None:
-        raise ValueError("generator: is fitted already; pass a fresh one")
+        raise ValueError("generator: already fitted; pass a new one")
     if x is None:
         if generator.space == "data":
             raise ValueError("x: pass images of shape (N, C, H, W) to check a generator of images")
@@ -73,14 +73,14 @@ def _check_refusals(rule: Callable, new: Callable[[], Generator], x: Tensor, fol
     with rule("save before fit raises a ValueError"):
         _refused(lambda: new().save(folder / "unfitted"))
 
-    def spoilt(value: float) -> Tensor:
+    def spoiled(value: float) -> Tensor:
         y = x.clone()
         y[-1].view(-1)[-1] = value
         return y
 
     bad = {
-        "NaN": spoilt(float("nan")),
-        "infinity": spoilt(float("inf")),
+        "NaN": spoiled(float("nan")),
+        "infinity": spoiled(float("inf")),
         "no points": x[:0],
         "a single point": x[:1],
         "constant data": x[:1].expand_as(x),
@@ -91,7 +91,7 @@ def _check_refusals(rule: Callable, new: Callable[[], Generator], x: Tensor, fol
 
     for name, y in bad.items():
         with rule(f"fit on {name} raises a ValueError"):
-            _refused(lambda y=y: new().fit(y, seed=0))
+            _refused(partial(new().fit, y, seed=0))
 
 
 def _check_fit(rule: Callable, new: Callable[[], Generator], x: Tensor) -> tuple[Generator, Tensor]:
@@ -102,7 +102,7 @@ def _check_fit(rule: Callable, new: Callable[[], Generator], x: Tensor) -> tuple
     with rule("fit returns the generator itself"):
         _require(result is generator, f"it returns {type(result).__name__}")
     with rule("fit does not change x"):
-        _require(torch.equal(points, x), "x is another one after the fit")
+        _require(torch.equal(points, x), "x is different after the fit")
 
     return generator, points
 
@@ -117,7 +117,7 @@ def _check_sample(rule: Callable, generator: Generator, x: Tensor) -> None:
     with rule("sample returns the dtype of the points of the fit"):
         _require(sample.dtype == x.dtype, f"{sample.dtype} after a fit to {x.dtype}")
     with rule("a sample is finite"):
-        _require(bool(torch.isfinite(sample).all()), "it holds NaN or infinity")
+        _require(bool(torch.isfinite(sample).all()), "it contains NaN or infinity")
     with rule("a sample needs no gradient"):
         _require(not sample.requires_grad, "it requires one")
 
@@ -132,21 +132,21 @@ def _check_sample(rule: Callable, generator: Generator, x: Tensor) -> None:
         with rule("a generator that is fixed gives the same sample for every seed"):
             _require(torch.equal(generator.sample(DRAWS, seed=1), kept), "samples of the seeds 0 and 1 differ")
     else:
-        with rule("another seed gives another sample, unless the generator declares itself fixed"):
-            _require(not torch.equal(generator.sample(DRAWS, seed=1), kept), "seeds 0 and 1 give the same")
+        with rule("another seed gives another sample, unless the generator is declared as fixed"):
+            _require(not torch.equal(generator.sample(DRAWS, seed=1), kept), "seeds 0 and 1 give the same sample")
 
     with rule("sample works for n = 1"):
         one = generator.sample(1, seed=0)
         _require(one.shape == (1, *x.shape[1:]), f"its shape is {tuple(one.shape)}")
     for n in (0, -1):
         with rule(f"sample for n = {n} raises a ValueError"):
-            _refused(lambda n=n: generator.sample(n, seed=0))
+            _refused(partial(generator.sample, n, seed=0))
 
 
 def _check_hold(rule: Callable, generator: Generator, points: Tensor) -> None:
     kept = generator.sample(DRAWS, seed=0)
 
-    with rule("fit does not hold on to x"):
+    with rule("fit does not keep x without a copy"):
         points.zero_()
         _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "the sample changes when x does")
 
@@ -160,17 +160,17 @@ def _check_refit(rule: Callable, generator: Generator, x: Tensor) -> None:
         _require(dtype == other, f"{dtype} after a fit to {other}")
     with rule("a second fit with the same points and seed gives the same sample"):
         generator.fit(x.clone(), seed=0)
-        _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "it is another one")
+        _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "the sample is different")
 
 
 def _check_files(rule: Callable, new: Callable[[], Generator], generator: Generator, folder: Path) -> None:
     path = folder / "generator.saved"
 
-    with rule("save writes the one file that it is told"):
+    with rule("save writes exactly the given file"):
         generator.save(path)
         generator.save(path)
         names = sorted(file.name for file in folder.iterdir())
-        _require(names == [path.name], f"told to write {path.name}, it leaves {names}")
+        _require(names == [path.name], f"asked to write {path.name}, it leaves {names}")
 
     fresh = new()
 
@@ -178,7 +178,7 @@ def _check_files(rule: Callable, new: Callable[[], Generator], generator: Genera
         _require(fresh.load(path) is fresh, "it returns something else")
     with rule("after load, the same seed gives the same sample"):
         same = torch.equal(fresh.sample(DRAWS, seed=0), generator.sample(DRAWS, seed=0))
-        _require(same, "the sample is another one than before save")
+        _require(same, "the sample differs from the one before save")
 
     marker, data = folder / "marker", path.read_bytes()
     path.write_bytes(pickle.dumps(_Touch(marker)))
@@ -197,16 +197,16 @@ def _check_files(rule: Callable, new: Callable[[], Generator], generator: Genera
         error = None
         try:
             new().load(path)
-        except Exception as raised:  # what it is matters after the question of whether code ran
+        except Exception as raised:  # its type matters only after the check that no code was executed
             error = raised
-        with rule("load runs no code that a file holds"):
-            _require(not marker.exists(), f"it ran that of {name}")
+        with rule("load executes no code from a file"):
+            _require(not marker.exists(), f"it executed that of {name}")
         with rule(f"load of {name} raises a ValueError"):
-            _require(isinstance(error, ValueError), f"it raises {error!r}" if error else "it goes through")
+            _require(isinstance(error, ValueError), f"it raises {error!r}" if error else "no error is raised")
 
 
 class _Touch:
-    """Creates a file when it is unpickled."""
+    """Object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -236,14 +236,14 @@ def _refused(call: Callable[[], object]) -> None:
         return
     except Exception as error:
         raise AssertionError(f"it raises {error!r}") from error
-    raise AssertionError("it goes through")
+    raise AssertionError("no error is raised")
 
 
 @contextmanager
 def _global_state(rule: Callable, method: str) -> Iterator[None]:
-    """Checks that the global random state is the same afterwards, and puts it back if it is not."""
+    """Check that a method leaves the global random state as it was, and restore it."""
 
-    streams = {
+    streams: dict[str, tuple[Callable[[], Any], Callable[[Any], None], Callable[[int], Any]]] = {
         "torch": (torch.get_rng_state, torch.set_rng_state, torch.rand),
         "numpy": (np.random.get_state, np.random.set_state, np.random.rand),
         "random": (random.getstate, random.setstate, lambda _: random.random()),
@@ -260,10 +260,10 @@ def _global_state(rule: Callable, method: str) -> Iterator[None]:
 
     try:
         for _, _, draw in streams.values():
-            draw(1)  # from a state that no seed leads to: seeding it shows
+            draw(1)  # a state that no seed leads to, so that seeding is noticed
         before = {name: _plain(get()) for name, (get, _, _) in streams.items()}
         yield
-        with rule(f"{method} leaves the global random state alone"):
+        with rule(f"{method} does not change the global random state"):
             changed = [name for name, (get, _, _) in streams.items() if _plain(get()) != before[name]]
             _require(not changed, f"it changes that of {', '.join(changed)}")
     finally:

@@ -1,9 +1,9 @@
 """A mixture of Gaussians."""
 
-import math
+from __future__ import annotations
+
 import warnings
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cgm.generators.base import Generator
 from cgm.generators.units import Units
+from cgm.utils.checks import check_choice, check_integer, check_number
 from cgm.utils.seeds import random_state
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
@@ -22,17 +23,20 @@ COVARIANCES = ("full", "tied", "diag", "spherical")
 
 @dataclass(eq=False)
 class GaussianMixture(Generator):
-    r"""Fits a mixture of Gaussians by expectation maximisation.
+    r"""Mixture of Gaussians, fitted by expectation maximisation.
 
-    The fit is in units of each dimension's standard deviation. A constant dimension stays constant.
+    The fit is in units of the standard deviation of each dimension. A constant dimension stays constant.
 
     Arguments:
         components: The number $k$ of Gaussians.
-        covariance: `"full"`, `"tied"` (all Gaussians share one), `"diag"` or `"spherical"`.
-        regularization: What is added to each variance, as a share of the dimension's own variance. In many
-            dimensions (64, with pixels that hardly vary) 0.1 serves unseen points better than the default.
-        restarts: The number of starts, of which the likeliest fit is kept.
-        iterations: The most steps of each start. A warning says when they are too few.
+        covariance: `"full"`, `"tied"` (one covariance for all Gaussians), `"diag"` or `"spherical"`.
+        regularization: The number that is added to each variance, as a share of the variance of the dimension. In many
+            dimensions (64 pixels that hardly vary) 0.1 gives a higher likelihood of unseen points than the default.
+        restarts: The number of starts, of which the fit of highest likelihood is kept.
+        iterations: The maximum number of steps of each start. There is a warning if it is reached.
+
+    Raises:
+        ValueError: If a setting is out of range.
 
     Example:
         >>> x = torch.tensor([[0.0], [0.1], [5.0], [5.1]], dtype=torch.float64)
@@ -56,20 +60,13 @@ class GaussianMixture(Generator):
     }
 
     def __post_init__(self) -> None:
-        """Refuses settings without a meaning."""
-
         for name in ("components", "restarts", "iterations"):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"generator.{name}={value!r}: use a whole number from 1")
-        if self.covariance not in COVARIANCES:
-            raise ValueError(f"generator.covariance={self.covariance!r}: use one of {', '.join(COVARIANCES)}")
-        value = self.regularization
-        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
-            raise ValueError(f"generator.regularization={value!r}: use a positive number")
+            check_integer(f"generator.{name}", getattr(self, name), min=1)
+        check_choice("generator.covariance", self.covariance, COVARIANCES)
+        check_number("generator.regularization", self.regularization, min=0, open_min=True)
 
-    def fit(self, x: Tensor, seed: int) -> "GaussianMixture":
-        """Fits the mixture to points of shape (N, d), of which as many as components must differ."""
+    def fit(self, x: Tensor, seed: int) -> GaussianMixture:
+        """Fit the mixture to points of shape (N, d), at least `components` of which must differ."""
 
         points = self.check_fit(x)
         units = Units.of(points.double().numpy())
@@ -91,8 +88,8 @@ class GaussianMixture(Generator):
             random_state=random_state(seed),
         )
 
-        # k-means sums over threads in the order in which they finish: with one thread, the same seed is the
-        # same fit. Matrices this small gain nothing from more.
+        # k-means adds up results of threads in the order in which they finish; with one thread, the same seed gives the
+        # same fit. For such small matrices, more threads are not faster.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(z)
@@ -112,7 +109,7 @@ class GaussianMixture(Generator):
         }[self.covariance](mixture.covariances_)
 
         self.state = {
-            "origin": points.amin(0),  # remembers the dtype as well
+            "origin": points.amin(0),  # its dtype is that of the points
             "scale": torch.from_numpy(units.scale),
             "weights": torch.from_numpy(mixture.weights_),
             "means": torch.from_numpy(mixture.means_),
@@ -122,20 +119,20 @@ class GaussianMixture(Generator):
         return self
 
     def check_state(self, state: dict[str, Tensor]) -> None:
-        """Refuses numbers that are no mixture."""
+        """Check that the tensors describe a mixture."""
 
         weights, covariances = state["weights"], state["covariances"]
         varying = int((state["scale"] > 0).sum())
 
         if (state["scale"] < 0).any() or state["means"].shape != (self.components, varying) or varying == 0:
-            raise ValueError("means and scale don't belong together")
+            raise ValueError("means and scale do not belong together")
         if (weights < 0).any() or abs(float(weights.sum()) - 1.0) > 1e-6:
-            raise ValueError("weights are no probabilities")
+            raise ValueError("weights are not probabilities")
         if not torch.equal(covariances, covariances.mT) or (torch.linalg.eigvalsh(covariances) <= 0).any():
             raise ValueError("covariances are not positive definite")
 
     def sample(self, n: int, seed: int) -> Tensor:
-        """Draws n points, each from a random component."""
+        """Draw n points, each from a random component."""
 
         state = self.check_sample(n)
         weights, means, covariances = (state[name].numpy() for name in ("weights", "means", "covariances"))
@@ -143,7 +140,7 @@ class GaussianMixture(Generator):
 
         mixture = Mixture(n_components=len(weights), covariance_type="full", random_state=random)
         mixture.weights_, mixture.means_, mixture.covariances_ = weights, means, covariances
-        # scikit-learn draws component by component: shuffled, the first points are a sample too
+        # scikit-learn draws component by component; after shuffling, the first points are a sample as well
         with threadpool_limits(1):
             z = random.permutation(mixture.sample(n)[0])
 

@@ -1,8 +1,8 @@
 """Kernel density estimation."""
 
-import math
+from __future__ import annotations
+
 from dataclasses import dataclass
-from numbers import Real
 from typing import ClassVar
 
 import torch
@@ -11,19 +11,25 @@ from torch import Tensor
 
 from cgm.generators.base import Generator
 from cgm.generators.units import Units
+from cgm.utils.checks import check_number
 from cgm.utils.seeds import random_state
+
+RULES = ("scott", "silverman")
 
 
 @dataclass(eq=False)
 class KDE(Generator):
-    r"""Fits a Gaussian kernel density estimate (the generator of the credit card data, Sec. 6).
+    r"""Gaussian kernel density estimate (the generator of the credit card data, Sec. 6).
 
-    Each point carries a Gaussian whose standard deviation in dimension $j$ is $h s_j$, with $s_j$ the sample
-    standard deviation of that dimension. A constant dimension stays constant, and counts for nothing in $d$.
+    Each point is the centre of a Gaussian whose standard deviation in dimension $j$ is $h s_j$, with $s_j$ the sample
+    standard deviation of that dimension. A constant dimension stays constant, and is not counted in $d$.
 
     Arguments:
         bandwidth: $h$: a positive number, `"scott"` for $N^{-1 / (d + 4)}$ or `"silverman"` for
             $(N (d + 2) / 4)^{-1 / (d + 4)}$.
+
+    Raises:
+        ValueError: If the bandwidth is anything else.
 
     References:
         | Multivariate Density Estimation (Scott, 1992)
@@ -40,33 +46,33 @@ class KDE(Generator):
     shapes: ClassVar = {"points": ("N", "d")}
 
     def __post_init__(self) -> None:
-        """Refuses a bandwidth that is none."""
+        if self.bandwidth in RULES:
+            return
+        try:
+            check_number("generator.bandwidth", self.bandwidth, min=0, open_min=True)
+        except ValueError as error:
+            raise ValueError(f"{error}, or one of {', '.join(RULES)}") from None
 
-        h = self.bandwidth
-        number = isinstance(h, Real) and not isinstance(h, bool) and math.isfinite(h) and h > 0
-        if not number and h not in ("scott", "silverman"):
-            raise ValueError(f"generator.bandwidth={h!r}: use scott, silverman or a positive number")
-
-    def fit(self, x: Tensor, seed: int) -> "KDE":
-        """Keeps the points of shape (N, d); nothing here is random."""
+    def fit(self, x: Tensor, seed: int) -> KDE:
+        """Keep the points of shape (N, d); nothing is random."""
 
         self.state = {"points": self.check_fit(x)}
 
         return self
 
     def check_state(self, state: dict[str, Tensor]) -> None:
-        """Refuses points that a fit would have refused."""
+        """Check points from a file as those of a fit."""
 
         self.check_fit(state["points"])
 
     def sample(self, n: int, seed: int) -> Tensor:
-        """Draws n points, each around a random point of the fit."""
+        """Draw n points, each from the Gaussian of a random point of the fit."""
 
         points = self.check_sample(n)["points"]
         x = points.double().numpy()
 
         units = Units.of(x)
-        # only drawn from: its tree, which takes minutes for thousands of dimensions, need have no more than a root
+        # Samples need no tree, which takes minutes to construct in thousands of dimensions: one leaf has all points
         density = KernelDensity(bandwidth=self.bandwidth, leaf_size=len(x)).fit(units.reduced(x))
         z = density.sample(n, random_state=random_state(seed))
 

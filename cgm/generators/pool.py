@@ -1,4 +1,4 @@
-r"""Draws the synthetic pool $G$, and reduces it to the features that are valued."""
+r"""The synthetic pool $G$."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from cgm.utils.cache import cached
 from cgm.utils.checks import check_points
 from cgm.utils.models.classifier import Classifier
 
-SHOWN = 20_000  # images that are kept to be shown in figures
+MAX_IMAGES = 20_000  # images that are kept for figures
 
 
 @dataclass(frozen=True)
 class Pool:
-    r"""Holds the synthetic pool $G$.
+    r"""The synthetic pool $G$.
 
     Attributes:
         points: Its points, of shape $(|G|, d)$, float64.
-        images: The first of them as images, of shape $(k, C, H, W)$, uint8; none where the generator makes points.
-        labels: The classes that a classifier gave the images, of shape $(|G|)$; `None` without a classifier.
+        images: The first 20,000 of them as images, of shape $(k, C, H, W)$, uint8; $k = 0$ if the generator makes
+            points.
+        labels: The classes that a classifier assigned to the images, of shape $(|G|)$; `None` without a classifier.
     """
 
     points: Tensor
@@ -41,20 +42,20 @@ def draw_pool(
     classifier: Classifier | None = None,
     cache: str | Path | None = None,
 ) -> Pool:
-    r"""Draws $G$ from a generator.
+    r"""Draw $G$ from a generator.
 
     Arguments:
         generator: The generator, fitted.
-        features: Reduces what it makes, where that is images. Fitted.
+        features: The features of what it draws, if that is images. Fitted.
         size: $|G|$.
         seed: The seed of the sample.
-        width: The dimension $d$ that the points must have.
-        classifier: Labels the images.
-        cache: A folder where pools of images are kept, under a key made of the fingerprints of generator, features
-            and classifier, the size and the seed. `None`: they are not.
+        width: The expected dimension $d$ of the points.
+        classifier: The classifier of the images. `None`: no labels.
+        cache: A folder in which pools of images are kept, under a key made of the fingerprints of generator, features
+            and classifier, the size and the seed. `None`: they are not kept.
 
     Raises:
-        ValueError: If the generator gives something else than `size` points of dimension `width`.
+        ValueError: If the generator does not return `size` points of dimension `width`.
     """
 
     def draw() -> dict[str, Tensor]:
@@ -62,18 +63,18 @@ def draw_pool(
         points = sample if generator.space == "features" else features.transform(sample)
         check_points(points, "generator: synthetic pool", width=width, min=size)
         if len(points) > size:
-            raise ValueError(f"generator: sample({size}, seed) gave {len(points)} points; it must give {size}")
+            raise ValueError(f"generator: sample({size}, seed) returned {len(points)} points instead of {size}")
         pool = {"points": points.double()}
         if generator.space == "data" and sample.dim() == 4:
-            shown = sample[:SHOWN].split(1000)
-            pool["images"] = torch.cat([(255 * part.clamp(0, 1)).round().to(torch.uint8) for part in shown])
+            first = sample[:MAX_IMAGES].split(1000)
+            pool["images"] = torch.cat([(255 * part.clamp(0, 1)).round().to(torch.uint8) for part in first])
         if classifier is not None:
             pool["labels"] = classifier.predict(sample)
         return pool
 
     prints = {"generator": generator.fingerprint(), "features": features.fingerprint()}
     if generator.space == "features" or None in prints.values():
-        cache = None  # quick to draw; or not known for what it is
+        cache = None  # points are drawn fast; without a fingerprint there is no key
     prints["classifier"] = None if classifier is None else classifier.fingerprint()
     pool = cached(cache, "pool", prints | {"size": size, "seed": seed}, draw)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ TILE = 800  # 800 x 800 numbers fit in the cache, and 800 is no power of two, wh
 STRIP = 8  # the number of neighbouring tiles that one task of a thread computes
 LARGE = 10_000  # the number of points above which precision="auto" is float32
 PRECISIONS = ("auto", "float32", "float64")
+
+Number = TypeVar("Number", float, Tensor)
 
 
 class KernelPass(NamedTuple):
@@ -184,7 +186,7 @@ def biased(ss: float, st: float, tt: float, s: int, t: int) -> float:
     return ss / s**2 - 2 * st / (s * t) + tt / t**2
 
 
-def unbiased(ss: float, st: float, tt: float, s: int, t: int, diagonal: float) -> float:
+def unbiased(ss: Number, st: Number, tt: Number, s: int, t: int, diagonal: float) -> Number:
     r"""Compute $\text{MMD}_u^2$ (equation 1) from the kernel's sums over $S \times S$, $S \times T$, $T \times T$."""
 
     return (ss / s - diagonal) / (s - 1) - 2 * st / (s * t) + (tt / t - diagonal) / (t - 1)

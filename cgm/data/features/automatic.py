@@ -1,4 +1,4 @@
-"""Reduces points or images to the features that are valued."""
+"""Features chosen by the kind of the data."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,21 @@ from cgm.utils.checks import check_integer
 
 @dataclass(frozen=True)
 class Automatic:
-    r"""Picks features by what is to be reduced: an autoencoder's code for images, and points as they are.
+    r"""A choice of features: the code of an autoencoder for images, and the points as they are otherwise.
 
     Arguments:
         components: The number $d$ of dimensions of the code.
+
+    Raises:
+        ValueError: If a setting is out of range.
     """
 
     components: int = 8
 
     def __post_init__(self) -> None:
-        """Refuses a number of components that is none."""
-
         check_integer("features.components", self.components, min=1)
 
-    def pick(self, x: Tensor) -> Features:
-        r"""Picks the features for x of shape $(N, D)$ or $(N, C, H, W)$."""
+    def choose(self, x: Tensor) -> Features:
+        r"""Return the features for x of shape $(N, D)$ or $(N, C, H, W)$."""
 
         return Autoencoder(self.components) if x.dim() == 4 else Identity()

@@ -1,7 +1,11 @@
-"""Reduces points or images to the features that are valued."""
+"""The interface of features: maps from points or images to the points that are valued."""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,35 +15,62 @@ from cgm.utils.checks import check_points
 from cgm.utils.models.fitted import Fitted
 from cgm.utils.tensors import digest
 
+F = TypeVar("F", bound="Features")
+
 
 class Features(Fitted, ABC):
-    r"""Represents a map from points or images to the $d$-dimensional points that are valued.
+    r"""Base class of maps from points or images to the $d$-dimensional points that are valued.
 
-    It is fitted to real points, and never sees a label. `save` and `load` are those of a generator.
+    Features are fitted to real points, without labels. `save` and `load` work as those of a generator.
     """
 
     @abstractmethod
-    def fit(self, x: Tensor, seed: int) -> "Features":
-        r"""Fits the map to x of shape $(N, D)$ or $(N, C, H, W)$, and returns itself."""
+    def fit(self: F, x: Tensor, seed: int) -> F:
+        r"""Fit the map to x of shape $(N, D)$ or $(N, C, H, W)$, and return it."""
 
     @abstractmethod
     def transform(self, x: Tensor) -> Tensor:
-        r"""Maps x of shape $(N, D)$ or $(N, C, H, W)$ to features of shape $(N, d)$, float64.
+        r"""Map x of shape $(N, D)$ or $(N, C, H, W)$ to features of shape $(N, d)$, float64.
 
         Raises:
-            ValueError: If nothing has been fitted yet, or x is not as wide as what was fitted.
+            ValueError: If nothing has been fitted yet, or x has another width than the fitted points.
         """
 
 
-def _flat(x: Tensor, name: str, width: int | None = None, least: int = 1) -> Tensor:
-    check_points(x, name, min=least)
+def check_distinct(x: Tensor, name: str) -> None:
+    """Raise a ValueError if all points are equal."""
+
+    if (x == x[:1]).all():
+        raise ValueError(f"{name}: all {len(x)} are equal, at least two must differ")
+
+
+def flatten_points(x: Tensor, name: str, width: int | None = None, min: int = 1) -> Tensor:
+    r"""Check points or images and return them as points of shape $(N, D)$, float64, on the CPU, contiguous.
+
+    Arguments:
+        x: Points of shape $(N, D)$ or images of shape $(N, C, H, W)$.
+        name: The name of the points in an error.
+        width: The expected $D$. Any, if `None`.
+        min: The smallest allowed $N$.
+
+    Raises:
+        ValueError: If x has another shape, too few points, or contains NaN or infinity.
+    """
+
+    check_points(x, name, min=min)
     return check_points(x.detach().cpu().double().flatten(1).contiguous(), name, width=width)
 
 
-def transform_parts(features: Features, parts: Sequence[Tensor], cache: str | None = None) -> list[Tensor]:
-    """Reduce some parts of the data to fitted features; those of images are kept in a cache, if there is one."""
+def transform_parts(features: Features, parts: Sequence[Tensor], cache: str | Path | None = None) -> list[Tensor]:
+    """Map parts of the data to fitted features.
 
-    key = {"features": features.fingerprint(), "images": []}
+    Arguments:
+        features: The features, fitted.
+        parts: The parts, each of shape (N, D) or (N, C, H, W).
+        cache: A folder in which the features of images are kept. `None`: they are not kept.
+    """
+
+    key: dict[str, Any] = {"features": features.fingerprint(), "images": []}
     if parts[0].dim() != 4 or key["features"] is None:
         cache = None
     if cache is not None:

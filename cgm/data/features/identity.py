@@ -1,31 +1,37 @@
-"""Reduces points or images to the features that are valued."""
+"""The points as they are."""
+
+from __future__ import annotations
 
 from typing import ClassVar
 
 from torch import Tensor
 
-from cgm.data.features.base import Features, _flat
+from cgm.data.features.base import Features, flatten_points
 
 
 class Identity(Features):
-    """Leaves points as they are, and flattens images.
+    """The points as they are, and the pixels of images.
 
     Example:
+        >>> import torch
         >>> images = torch.zeros(5, 1, 8, 8)
         >>> Identity().fit(images, seed=0).transform(images).shape
         torch.Size([5, 64])
     """
 
-    shapes: ClassVar = {"empty": (0, "D")}  # all there is to remember is the width
+    size_names: ClassVar[tuple[str, ...]] = ("width",)
 
-    def fit(self, x: Tensor, seed: int) -> "Identity":
-        """Remembers the width of x."""
+    def fit(self, x: Tensor, seed: int) -> Identity:
+        """Remember the width of x."""
 
-        self.state = {"empty": _flat(x, "points to fit features to").new_empty(0, x[0].numel())}
+        self.sizes = {"width": flatten_points(x, "points to fit features to").shape[1]}
+        self.state = {}
 
         return self
 
     def transform(self, x: Tensor) -> Tensor:
-        """Flattens x."""
+        """Flatten x."""
 
-        return _flat(x, "points to transform", width=self.fitted()["empty"].shape[1])
+        self.fitted()
+
+        return flatten_points(x, "points to transform", width=self.sizes["width"])

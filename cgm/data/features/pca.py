@@ -1,25 +1,30 @@
-"""Reduces points or images to the features that are valued."""
+"""Principal components."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import ClassVar
 
 import torch
 from sklearn.decomposition import PCA as ScikitPCA
 from torch import Tensor
 
-from cgm.data.features.base import Features, _flat
+from cgm.data.features.base import Features, check_distinct, flatten_points
+from cgm.utils.checks import check_integer
 from cgm.utils.seeds import random_state
 
 
 @dataclass(eq=False)
 class PCA(Features):
-    r"""Projects onto the directions of greatest variance.
+    r"""Projection onto the directions of largest variance.
 
-    Of the two signs that a direction could have, scikit-learn's `svd_flip` picks one.
+    The sign of each direction is determined by scikit-learn's `svd_flip`.
 
     Arguments:
         components: The number $d$ of directions.
+
+    Raises:
+        ValueError: If a setting is out of range.
 
     Example:
         >>> x = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
@@ -34,48 +39,44 @@ class PCA(Features):
     shapes: ClassVar = {"mean": ("D",), "directions": ("d", "D")}
 
     def __post_init__(self) -> None:
-        """Refuses a number of components that is none."""
+        check_integer("features.components", self.components, min=1)
 
-        value = self.components
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"features.components={value!r}: use a whole number from 1")
+    def fit(self, x: Tensor, seed: int) -> PCA:
+        """Compute the directions; the seed is used only by scikit-learn's randomised solver."""
 
-    def fit(self, x: Tensor, seed: int) -> "PCA":
-        """Finds the directions; the seed counts only where scikit-learn takes its randomised solver."""
+        x = flatten_points(x, "points to fit features to", min=2)
 
-        points = _flat(x, "points to fit features to", least=2).numpy()
-
-        if self.components > min(points.shape):
+        if self.components > min(x.shape):
             raise ValueError(
-                f"features.components={self.components}: at most {min(points.shape)} for "
-                f"{points.shape[0]} points in {points.shape[1]} dimensions"
+                f"features.components={self.components}: at most {min(x.shape)} for "
+                f"{x.shape[0]} points in {x.shape[1]} dimensions"
             )
-        if (points == points[:1]).all():
-            raise ValueError(f"points to fit features to: all {len(points)} are equal, at least two must differ")
+        check_distinct(x, "points to fit features to")
 
-        pca = ScikitPCA(self.components, random_state=random_state(seed)).fit(points)
+        pca = ScikitPCA(self.components, random_state=random_state(seed)).fit(x.numpy())
 
-        # A direction without variance is arbitrary: rounding would pick it
+        # A direction without variance is arbitrary: it would depend on rounding errors
         variance = pca.explained_variance_
-        rank = int((variance > variance[0] * max(points.shape) * torch.finfo(torch.float64).eps).sum())
+        rank = int((variance > variance[0] * max(x.shape) * torch.finfo(torch.float64).eps).sum())
         if rank < self.components:
             raise ValueError(f"features.components={self.components}: the points vary in {rank} directions, use {rank}")
 
-        # Products depend on the layout in memory, in the last digit; a file keeps none
+        # Products depend on the memory layout, in the last digit, and a file does not keep the layout
         directions = torch.from_numpy(pca.components_).contiguous()
         self.state = {"mean": torch.from_numpy(pca.mean_), "directions": directions}
 
         return self
 
     def check_state(self, state: dict[str, Tensor]) -> None:
-        """Refuses another number of directions."""
+        """Check the number of directions."""
 
         if len(state["directions"]) != self.components:
             raise ValueError(f"{len(state['directions'])} directions where {self.components} are expected")
 
     def transform(self, x: Tensor) -> Tensor:
-        """Projects x."""
+        """Project x."""
 
         mean, directions = self.fitted()["mean"], self.fitted()["directions"]
+        x = flatten_points(x, "points to transform", width=len(mean))
 
-        return (_flat(x, "points to transform", width=len(mean)) - mean) @ directions.T  # (N, D) @ (D, d)
+        return (x - mean) @ directions.T  # (N, D) @ (D, d)

@@ -1,33 +1,34 @@
-"""Reduces points or images to the features that are valued."""
+"""Uniform Manifold Approximation and Projection."""
+
+from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from numbers import Real
 from typing import ClassVar
 
 import torch
 from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
 from torch import Tensor
 
-from cgm.data.features.base import Features, _flat
-from cgm.utils.checks import check_integer
+from cgm.data.features.base import Features, check_distinct, flatten_points
+from cgm.utils.checks import check_integer, check_number
 from cgm.utils.models.networks import in_batches
 from cgm.utils.seeds import random_state
 
 
 @dataclass(eq=False)
 class UMAP(Features):
-    r"""Reduces points or images by Uniform Manifold Approximation and Projection.
+    r"""Uniform Manifold Approximation and Projection of points or images.
 
-    Points of the fit get the places that umap-learn finds for them. Any other point is placed at the mean of the
-    places of its nearest points of the fit, weighted by the inverse of their distances, so that its place depends
-    on nothing but itself. (umap-learn places new points by a stochastic descent of all of them together.) Cost:
-    $N^2 D$ for the fit, $N M D$ for $M$ new points.
+    umap-learn computes the positions of the points of the fit. Any other point is mapped to the mean of the positions
+    of its nearest points of the fit, weighted by the inverse of their distances, so that its position depends on
+    no other new point. (umap-learn itself maps all new points together by a stochastic descent.) Cost: $N^2 D$ for
+    the fit, $N M D$ for $M$ new points.
 
     Arguments:
         components: The number $d$ of dimensions.
-        n_neighbors: The number of nearest points that a point is placed by.
-        min_dist: The least distance of places, as UMAP tries to have it.
+        n_neighbors: The number of nearest points that determine the position of a point.
+        min_dist: The approximate minimum distance between positions.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -43,34 +44,30 @@ class UMAP(Features):
     shapes: ClassVar = {"points": ("N", "D"), "places": ("N", "d")}
 
     def __post_init__(self) -> None:
-        """Refuses settings out of range."""
-
         check_integer("features.components", self.components, min=1)
         check_integer("features.n_neighbors", self.n_neighbors, min=2)
-        if not isinstance(self.min_dist, Real) or not 0 <= self.min_dist <= 1:
-            raise ValueError(f"features.min_dist={self.min_dist}: use a number from 0 to 1")
+        check_number("features.min_dist", self.min_dist, min=0, max=1)
 
-    def fit(self, x: Tensor, seed: int) -> "UMAP":
-        """Finds places for x."""
+    def fit(self, x: Tensor, seed: int) -> UMAP:
+        """Compute the positions of x."""
 
-        from umap import UMAP as Learnt  # takes seconds to import
+        from umap import UMAP as Embedding  # the import takes seconds
 
-        points = _flat(x, "points to fit features to", least=2).float()
-        least = max(self.n_neighbors, self.components) + 2
-        if len(points) < least:
+        points = flatten_points(x, "points to fit features to", min=2).float()
+        needed = max(self.n_neighbors, self.components) + 2
+        if len(points) < needed:
             raise ValueError(
                 f"features.n_neighbors={self.n_neighbors}, features.components={self.components}: need at least "
-                f"{least} points, got {len(points)}"
+                f"{needed} points, got {len(points)}"
             )
-        if (points == points[:1]).all():
-            raise ValueError(f"points to fit features to: all {len(points)} are equal, at least two must differ")
+        check_distinct(points, "points to fit features to")
 
-        # Exact neighbours: umap-learn's own search is slow for few points, and draws at random for many
+        # Exact neighbours: the search of umap-learn is slow for few points, and random for many
         distances, neighbours = NearestNeighbors(n_neighbors=self.n_neighbors).fit(points).kneighbors(points)
         threads = torch.get_num_threads()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="umap|sklearn")
-            places = Learnt(
+            places = Embedding(
                 n_components=self.components,
                 n_neighbors=self.n_neighbors,
                 min_dist=self.min_dist,
@@ -78,13 +75,13 @@ class UMAP(Features):
                 n_jobs=1,
                 precomputed_knn=(neighbours, distances),
             ).fit_transform(points.numpy())
-        torch.set_num_threads(threads)  # numba, which umap-learn needs, sets them to the number of cores
+        torch.set_num_threads(threads)  # numba, which umap-learn uses, sets them to the number of cores
         self.state = {"points": points, "places": torch.from_numpy(places).double().contiguous()}
 
         return self
 
     def check_state(self, state: dict[str, Tensor]) -> None:
-        """Refuses another number of dimensions, or too few points."""
+        """Check the number of dimensions and of points."""
 
         found = state["places"].shape
         if found[1] != self.components or found[0] < self.n_neighbors:
@@ -94,10 +91,10 @@ class UMAP(Features):
             )
 
     def transform(self, x: Tensor) -> Tensor:
-        """Places x."""
+        """Map x to the mean position of its neighbours."""
 
         points, places = self.fitted()["points"], self.fitted()["places"]
-        x = _flat(x, "points to transform", width=points.shape[1]).float()
+        x = flatten_points(x, "points to transform", width=points.shape[1]).float()
         mean = KNeighborsRegressor(self.n_neighbors, weights="distance").fit(points, places)
 
         return in_batches(lambda part: torch.from_numpy(mean.predict(part.numpy())), x, "features")

@@ -1,1 +1,1 @@
-"""What is fitted or trained: state in files, networks, training, weights that come with cgm."""
+"""Fitted objects: state in files, networks, training, pretrained weights."""

@@ -1,37 +1,54 @@
-"""What is fitted to data and kept in a file."""
+"""Fitted objects: settings, learnt tensors and sizes, kept in a safetensors file."""
+
+from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from cgm.utils.checks import check_integer
 from cgm.utils.files import write_whole
 from cgm.utils.tensors import digest, read_tensors
 
+F = TypeVar("F", bound="Fitted")
+Shape = tuple[int | str, ...]
+
 
 class Fitted:
-    """Holds what a fit has learnt, as named tensors, and keeps it in a file.
+    """Base class of objects that are fitted to data and kept in a file.
 
-    An object is its settings (the fields of a dataclass) and its state (the tensors), nothing else. The file,
-    in the safetensors format, holds numbers and text, nothing that could be run.
+    An object consists of its settings (the fields of a dataclass), the tensors that a fit has learnt (`state`) and,
+    where these do not determine everything else, some sizes (`sizes`). The file is in the safetensors format: tensors
+    and text, nothing that could be executed.
     """
 
-    shapes: ClassVar[dict[str, tuple[int | str, ...]]] = {}
-    """The shapes of the state's tensors; a letter stands for any size, the same one wherever it occurs."""
+    shapes: ClassVar[Mapping[str, Shape]] = {}
+    """The shapes of the tensors in `state`. A letter stands for any size, the same one wherever it occurs."""
+
+    size_names: ClassVar[tuple[str, ...]] = ()
+    """The names in `sizes`: `"image"` is a shape (C, H, W), `"dtype"` a floating-point dtype, others are integers."""
+
+    file_settings: ClassVar[tuple[str, ...] | None] = None
+    """The settings that a file must share with the object that loads it. All settings, if `None`."""
 
     state: dict[str, Tensor] | None = None
-    """The tensors, once there has been a `fit` or a `load`."""
+    """The learnt tensors; `None` before the first `fit` or `load`."""
+
+    sizes: Mapping[str, Any] = {}
+    """Sizes that a fit has learnt, as integers, lists and text."""
 
     def fitted(self) -> dict[str, Tensor]:
-        """Returns the state.
+        """Return the state.
 
         Raises:
-            ValueError: If there is none yet.
+            ValueError: If nothing has been fitted yet.
         """
 
         if self.state is None:
@@ -39,14 +56,29 @@ class Fitted:
 
         return self.state
 
+    def shapes_for(self, sizes: Mapping[str, Any]) -> Mapping[str, Shape]:
+        """Return the shapes of the tensors in `state` for given sizes.
+
+        Raises:
+            ValueError: If no fit leads to these sizes.
+        """
+
+        return self.shapes
+
     def check_state(self, state: dict[str, Tensor]) -> None:
-        """Raises a ValueError if tensors from a file have the right shapes, but can't come from a fit."""
+        """Check tensors from a file, of the right shapes, beyond their shapes.
+
+        Raises:
+            ValueError: If no fit leads to these tensors.
+        """
 
     def save(self, path: str | Path) -> None:
-        """Writes settings and state to a file, whole or not at all.
+        """Write settings, sizes and state to a file.
+
+        The file is complete or not written at all.
 
         Arguments:
-            path: The file, replaced if there is one already.
+            path: The file. An existing one is replaced.
 
         Raises:
             ValueError: If nothing has been fitted yet.
@@ -55,15 +87,16 @@ class Fitted:
         tensors = {name: x.detach().cpu().contiguous() for name, x in self.fitted().items()}
         write_whole(path, to_bytes(tensors, metadata=self._metadata()))
 
-    def load(self, path: str | Path) -> "Fitted":
-        """Reads what `save` wrote, and returns itself. No code runs that the file may hold.
+    def load(self: F, path: str | Path) -> F:
+        """Read a file written by `save`, and return the object itself. Nothing in the file is executed.
 
         Arguments:
-            path: A file that was saved by the same class with the same settings.
+            path: A file saved by the same class with the same settings.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If the file is damaged, or was saved by something else.
+            FileNotFoundError: If the file does not exist.
+            ValueError: If the file is damaged, or was saved by another class or with other settings. The object stays
+                as it was.
         """
 
         try:
@@ -71,58 +104,97 @@ class Fitted:
         except FileNotFoundError:
             raise FileNotFoundError(f"{path}: there is no such file") from None
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path}: not a file that cgm has saved, or a damaged one ({error})") from error
+            raise ValueError(f"{path}: not a file saved by cgm, or a damaged one ({error})") from error
 
         try:
             _check_metadata(metadata, self._metadata())
-            _check_tensors(state, self.shapes)
+            sizes = json.loads(metadata.get("sizes", "{}"))
+            _check_sizes(sizes, self.size_names)
+            _check_tensors(state, self.shapes_for(sizes))
             self.check_state(state)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
-        self.state = state
+        self.state, self.sizes = state, sizes
 
         return self
 
     def fingerprint(self) -> str | None:
-        """Computes a checksum of class, settings and state; `None` where what was learnt is kept elsewhere."""
+        """Compute a checksum of class, settings, sizes and state; `None` without a state."""
 
         return None if self.state is None else digest(self.state, json.dumps(self._metadata()))
 
     def _metadata(self) -> dict[str, str]:
-        settings = {}
-        if is_dataclass(self):
-            settings = {field.name: getattr(self, field.name) for field in fields(self) if field.init}
+        names: tuple[str, ...] = ()
+        if self.file_settings is not None:
+            names = self.file_settings
+        elif is_dataclass(self):
+            names = tuple(field.name for field in fields(self) if field.init)
 
         return {
             "format": "cgm",
             "class": type(self).__qualname__,
-            # numpy's numbers as Python's, and whatever else is no JSON as text
-            "settings": json.dumps(settings, sort_keys=True, default=lambda x: getattr(x, "item", x.__str__)()),
+            "settings": to_json({name: getattr(self, name) for name in names}),
+            "sizes": to_json(self.sizes),
         }
 
 
-def _check_metadata(found: dict[str, str], mine: dict[str, str]) -> None:
-    if found.get("format") != mine["format"] or not {"class", "settings"} <= found.keys():
-        raise ValueError("not a file that cgm has saved")
-    if found["class"] != mine["class"]:
-        raise ValueError(f"saved by {found['class']}, it can't be loaded as {mine['class']}")
-    if json.loads(found["settings"]) != json.loads(mine["settings"]):
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype in `Fitted.sizes`.
+
+    Example:
+        >>> dtype_name(torch.float32)
+        'float32'
+    """
+
+    return str(dtype).removeprefix("torch.")
+
+
+def to_json(value: Any) -> str:
+    """Convert settings to JSON: NumPy scalars to Python numbers, other unknown objects to text."""
+
+    return json.dumps(value, sort_keys=True, default=lambda x: getattr(x, "item", x.__str__)())
+
+
+def _check_metadata(found: dict[str, str], expected: dict[str, str]) -> None:
+    if found.get("format") != expected["format"] or not {"class", "settings"} <= found.keys():
+        raise ValueError("not a file saved by cgm")
+    if found["class"] != expected["class"]:
+        raise ValueError(f"saved by {found['class']}, cannot be loaded as {expected['class']}")
+    if json.loads(found["settings"]) != json.loads(expected["settings"]):
         raise ValueError(
-            f"saved with the settings {found['settings']}, but here they are {mine['settings']}; "
+            f"saved with the settings {found['settings']}, but here they are {expected['settings']}; "
             "use the same settings, or fit again"
         )
 
 
-def _check_tensors(state: dict[str, Tensor], shapes: dict[str, tuple[Any, ...]]) -> None:
+def _check_sizes(sizes: Any, names: tuple[str, ...]) -> None:
+    if not isinstance(sizes, dict) or sizes.keys() != set(names):
+        raise ValueError(f"has the sizes {sizes} where {sorted(names)} are expected")
+
+    for name, value in sizes.items():
+        if name == "dtype":
+            dtype = getattr(torch, value, None) if isinstance(value, str) else None
+            if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+                raise ValueError(f"size dtype={value}: expected the name of a floating-point dtype")
+        elif name == "image":
+            if not isinstance(value, list) or len(value) != 3:
+                raise ValueError(f"size image={value}: expected a shape (C, H, W)")
+            for side in value:
+                check_integer("size image", side, min=1)
+        else:
+            check_integer(f"size {name}", value, min=1)
+
+
+def _check_tensors(state: dict[str, Tensor], shapes: Mapping[str, Shape]) -> None:
     if state.keys() != shapes.keys():
-        raise ValueError(f"holds tensors {sorted(state)} where {sorted(shapes)} are expected")
+        raise ValueError(f"has tensors {sorted(state)} where {sorted(shapes)} are expected")
 
     sizes: dict[str, int] = {}
 
     for name, shape in shapes.items():
         x = state[name]
-        # The first size that is met for a letter is the one that all others must equal
+        # The first size met for a letter is the one that all others must equal
         fits = x.dim() == len(shape) and all(
             size == (sizes.setdefault(letter, size) if isinstance(letter, str) else letter)
             for size, letter in zip(x.shape, shape, strict=True)
@@ -130,4 +202,4 @@ def _check_tensors(state: dict[str, Tensor], shapes: dict[str, tuple[Any, ...]])
         if not fits:
             raise ValueError(f"{name} has shape {tuple(x.shape)} where ({', '.join(map(str, shape))}) is expected")
         if not x.is_floating_point() or not torch.isfinite(x).all():
-            raise ValueError(f"{name} holds something else than finite floating-point numbers")
+            raise ValueError(f"{name} contains values other than finite floating-point numbers")

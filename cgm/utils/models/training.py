@@ -1,191 +1,206 @@
-"""Trains networks by gradient descent, within a budget, from a seed."""
+"""The training loop of networks: progress, time limit, checkpoints, divergence."""
 
-import io
+from __future__ import annotations
+
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from math import cos, pi
-from numbers import Real
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cgm.utils.checks import check_integer
-from cgm.utils.files import write_whole
-from cgm.utils.progress import progress
+from cgm.utils.models.checkpoints import live_tensors, read_checkpoint, write_checkpoint
+from cgm.utils.progress import progress as progress_bar
 
 log = logging.getLogger(__name__)
 
-ORDER, STEP, SETTLE = 201, 202, 203  # keys of the random streams
-CHECKPOINT_SECONDS = 120
-MOST_SECONDS = 10  # that a step can take, unless the machine pauses
+CHECKPOINT_SECONDS = 120  # between checkpoints, and between lines of the log
+MAX_STEP_SECONDS = 10  # a longer step means that the machine paused, for example in standby
+AVERAGE = 100  # steps over which losses are averaged
 
 
-@dataclass(frozen=True)
-class Budget:
-    r"""Says for how long to train, and how fast.
+@dataclass
+class Progress:
+    """The progress of a training.
 
-    The learning rate rises from a tenth to `rate` in the first fifth of the training, and falls to zero along a
-    cosine.
-
-    Arguments:
-        epochs: The number of passes over the data, at most.
-        minutes: The time after which to stop, if that comes first; of a pause of the machine, ten seconds count.
-            `None`: no limit. Only without one does a seed give the same weights whatever the machine's speed.
-        batch: The number of images in a step.
-        rate: The greatest learning rate of AdamW.
-        decay: The weight decay of AdamW.
-        checkpoint: A file that is written every two minutes and at the end, and from which a training with the
-            same settings, seed and data goes on. `None`: no such file.
+    Attributes:
+        steps: The number of steps of the whole training.
+        step: The number of steps taken.
+        seconds: The time that they took.
+        share: The share of the training that is done, by steps or by time, whichever is larger.
+        losses: Running averages of the losses, by name.
     """
 
-    epochs: int
-    minutes: float | None = None
-    batch: int = 64
-    rate: float = 1e-3
-    decay: float = 0.0
-    checkpoint: str | None = None
+    steps: int
+    step: int = 0
+    seconds: float = 0.0
+    share: float = 0.0
+    losses: dict[str, float] = field(default_factory=dict)
 
-    def check(self, group: str) -> None:
-        """Raises a ValueError that names the setting, if one is out of range."""
+    def count(self, losses: Mapping[str, float]) -> None:
+        """Count a step with some losses."""
 
-        check_integer(f"{group}.epochs", self.epochs, min=1)
-        check_integer(f"{group}.batch", self.batch, min=2)
-        for name, value in (("rate", self.rate), ("minutes", self.minutes)):
-            good = isinstance(value, Real) and 0 < value < float("inf")
-            if not good and not (name == "minutes" and value is None):
-                raise ValueError(f"{group}.{name}={value}: expected a positive number")
+        self.step += 1
+        for name, value in losses.items():
+            mean = self.losses.get(name, value)
+            self.losses[name] = mean + (value - mean) / min(self.step, AVERAGE)
 
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seeds PyTorch's global random state, from which networks are initialised, and puts it back afterwards."""
-
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(stream(seed).initial_seed())
-        yield
+    def __str__(self) -> str:
+        losses = ", ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
+        return f"step {self.step} of {self.steps}, {self.seconds:.0f} s, {losses}"
 
 
-def stream(seed: int, *key: int) -> torch.Generator:
-    """Makes the random stream of a seed and a key."""
+class Training(ABC):
+    r"""Base class of trainings: everything that a training has of its own.
 
-    state = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)
-
-    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
-
-
-def train(
-    network: nn.Module,
-    loss: Callable[[Tensor, torch.Generator], Tensor],
-    n: int,
-    seed: int,
-    budget: Budget,
-    label: str,
-) -> None:
-    r"""Trains a network by AdamW.
+    `run` does the rest. A training that is resumed from a checkpoint continues exactly as if it had not been
+    interrupted, so whatever changes from step to step must be in `networks`, `optimizers`, `streams` or `numbers`,
+    or follow from the number of the step.
 
     Arguments:
-        network: The network, changed in place, and left in evaluation mode.
-        loss: Maps the indices of a batch, of shape $(B)$, and a random stream to the loss to minimise.
-        n: The number of images.
-        seed: Draws the order of the images, and is behind the random stream of each step.
-        budget: How long and how fast.
-        label: What a progress bar says.
+        group: The group of the settings, such as `"features"`; errors name `<group>.checkpoint`.
+        label: The label of the progress bar, the log and the errors.
+        steps: The number of steps.
+        remedy: What to do if the training diverges, such as `"lower features.rate=0.004"`.
+        networks: The networks, by name, in training mode after the construction.
+        optimizers: Their optimizers, `Adam` or a variant with the same state, by name.
+        streams: The random streams that the steps draw from, by name.
+        evaluate_every: The number of steps from one call of `evaluate` to the next. It is not called if `None`.
 
-    Raises:
-        ValueError: If the loss is not finite, or the checkpoint is not one of this very training.
+    Attributes:
+        report: Steps and seconds of the training, and what else `finish` adds.
     """
 
-    optimizer = torch.optim.AdamW(network.parameters(), lr=budget.rate, weight_decay=budget.decay)
-    batch = min(budget.batch, n)
-    per_epoch = n // batch  # the last few images of an epoch's order are left out
-    steps, step, seconds = budget.epochs * per_epoch, 0, 0.0
-    # Whatever a training that goes on must have in common with the one that stopped
-    sizes = [tuple(tensor.shape) for tensor in network.state_dict().values()]
-    key = f"{label}; n={n}, seed={seed}, {replace(budget, checkpoint=None)}; {sizes}"
-    losses: list[float] = []
+    def __init__(
+        self,
+        *,
+        group: str,
+        label: str,
+        steps: int,
+        remedy: str,
+        networks: Mapping[str, nn.Module],
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        streams: Mapping[str, torch.Generator] | None = None,
+        evaluate_every: int | None = None,
+    ) -> None:
+        self.group, self.label, self.steps, self.remedy = group, label, steps, remedy
+        self.networks, self.optimizers, self.streams = networks, optimizers, streams or {}
+        self.evaluate_every = evaluate_every
+        self.report: dict[str, float] = {}
 
-    if budget.checkpoint is not None and Path(budget.checkpoint).exists():
-        step, seconds, losses = _resume(Path(budget.checkpoint), key, network, optimizer)
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Return all that the course of the training depends on: settings, seed, a digest of the data.
 
-    def keep() -> None:
-        if budget.checkpoint is not None:
-            content = {
-                "key": key,
-                "step": step,
-                "seconds": seconds,
-                "losses": losses,
-                "network": network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            }
-            file = io.BytesIO()
-            torch.save(content, file)
-            write_whole(budget.checkpoint, file.getvalue())
+        A checkpoint is resumed only by a training of the same identity.
+        """
 
-    network.train()
-    last, kept = time.perf_counter(), seconds
-    order = None
+    @abstractmethod
+    def advance(self, progress: Progress) -> dict[str, float]:
+        """Take the step number `progress.step`, counted from 0, and return its losses by name."""
 
-    with progress(steps, label) as bar:
-        bar.update(step)
-        while True:
-            now = time.perf_counter()
-            seconds += min(now - last, MOST_SECONDS)
-            last = now
-            done = max(step / steps, 0.0 if budget.minutes is None else seconds / (60 * budget.minutes))
-            if done >= 1:
-                break
-            if order is None or step % per_epoch == 0:
-                order = torch.randperm(n, generator=stream(seed, ORDER, step // per_epoch))
-            start = step % per_epoch * batch
-            for group in optimizer.param_groups:
-                group["lr"] = budget.rate * _rate(done)
-            value = loss(order[start : start + batch], stream(seed, STEP, step))
-            if not torch.isfinite(value):
-                raise ValueError(
-                    f"{label}: the loss is {float(value.detach())} at step {step}; use a smaller learning rate"
-                )
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            step += 1
-            losses = [*losses[-99:], float(value.detach())]
-            bar.update()
-            if seconds - kept > CHECKPOINT_SECONDS:
-                keep()
-                kept = seconds
-                log.info("%s: %.0f %% done, step %d, loss %.4g", label, 100 * done, step, np.mean(losses))
+    def numbers(self) -> dict[str, Any]:
+        """Return what else changes from step to step, as numbers, text and lists of them."""
 
-    keep()
-    network.eval()
-    log.info("%s: %d steps in %.0f seconds, loss %.4g", label, step, seconds, np.mean(losses))
+        return {}
 
+    def load_numbers(self, numbers: Mapping[str, Any]) -> None:  # noqa: B027 - optional
+        """Restore what `numbers` returned."""
 
-def _rate(done: float) -> float:
-    """Returns the share of the greatest learning rate, when a share of the training is done."""
+    def evaluate(self, progress: Progress) -> None:  # noqa: B027 - optional
+        """Measure the networks after some steps; the learning rate may be changed."""
 
-    if done < 0.2:
-        return 0.1 + 0.9 * done / 0.2
+    def finish(self, progress: Progress) -> None:  # noqa: B027 - optional
+        """Measure the networks at the end, after the last checkpoint was written; entries of `report` may be added."""
 
-    return (1 + cos(pi * (done - 0.2) / 0.8)) / 2
+    def run(self, minutes: float | None = None, checkpoint: str | Path | None = None) -> Progress:
+        """Train until the steps or the minutes are used up. The networks are left in evaluation mode.
 
+        Arguments:
+            minutes: The time limit. Of a pause of the machine, ten seconds count. `None`: no limit. The same seed gives
+                the same weights on machines of different speed only without a limit.
+            checkpoint: A file that is written every two minutes and at the end. If it exists, the training is resumed
+                from it. `None`: no file.
 
-def _resume(
-    path: Path, key: str, network: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[int, float, list[float]]:
-    """Reads a checkpoint into network and optimizer; returns its step, seconds and losses. Runs nothing from it."""
+        Raises:
+            ValueError: If a loss is not finite, or the checkpoint is damaged or belongs to another training.
+        """
 
-    try:
-        content = torch.load(path, weights_only=True)
-    except Exception as error:  # whatever a damaged file makes the reader raise
-        raise ValueError(f"{path}: not a checkpoint, or a damaged one ({error}); delete it") from error
-    if not isinstance(content, dict) or content.get("key") != key:
-        raise ValueError(f"{path}: the checkpoint of another training; delete it, or use another file")
-    network.load_state_dict(content["network"])
-    optimizer.load_state_dict(content["optimizer"])
+        progress = Progress(self.steps)
+        path = None if checkpoint is None else Path(checkpoint)
+        identity = {} if path is None else self.identity()
+        if path is not None and path.exists():
+            progress = self._resume(path, identity)
 
-    return content["step"], content["seconds"], content["losses"]
+        def save() -> None:
+            if path is not None:
+                state = {"step": progress.step, "seconds": progress.seconds, "losses": progress.losses}
+                write_checkpoint(path, identity, state | {"numbers": self.numbers()}, self._tensors())
+
+        for network in self.networks.values():
+            network.train()
+        last, saved = time.perf_counter(), progress.seconds
+
+        with progress_bar(self.steps, self.label) as bar:
+            bar.update(progress.step)
+            while True:
+                now = time.perf_counter()
+                progress.seconds += min(now - last, MAX_STEP_SECONDS)
+                last = now
+                spent = 0.0 if minutes is None else progress.seconds / (60 * minutes)
+                progress.share = max(progress.step / self.steps, spent)
+                if progress.share >= 1:
+                    break
+
+                losses = self.advance(progress)
+                self.check_finite(progress, losses)
+                progress.count(losses)
+                if self.evaluate_every is not None and progress.step % self.evaluate_every == 0:
+                    self.evaluate(progress)
+
+                bar.set_postfix({name: f"{value:.3g}" for name, value in progress.losses.items()}, refresh=False)
+                bar.update()
+                if progress.seconds - saved > CHECKPOINT_SECONDS:
+                    save()
+                    saved = progress.seconds
+                    log.info("%s: %s", self.label, progress)
+
+        save()
+        for network in self.networks.values():
+            network.eval()
+        self.report = {"steps": progress.step, "seconds": round(progress.seconds)}
+        self.finish(progress)
+        log.info("%s: trained, %s", self.label, progress)
+
+        return progress
+
+    def check_finite(self, progress: Progress, values: Mapping[str, float]) -> None:
+        """Raise a ValueError that names the setting to change if a value is not finite."""
+
+        if not all(math.isfinite(value) for value in values.values()):
+            found = ", ".join(f"{name}={value:g}" for name, value in values.items())
+            raise ValueError(f"{self.label}: training diverged at step {progress.step} ({found}); {self.remedy}")
+
+    def _tensors(self) -> dict[str, Tensor]:
+        random = {f"random.{name}": stream.get_state() for name, stream in self.streams.items()}
+        return live_tensors(self.networks, self.optimizers) | random
+
+    def _resume(self, path: Path, identity: dict[str, Any]) -> Progress:
+        state, tensors = read_checkpoint(path, identity, self._tensors(), f"{self.group}.checkpoint")
+        try:
+            progress = Progress(self.steps, state["step"], state["seconds"], losses=state["losses"])
+            self.load_numbers(state["numbers"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: not a checkpoint of this training ({error!r}); delete it") from error
+        for name, tensor in live_tensors(self.networks, self.optimizers).items():
+            tensor.copy_(tensors[name])
+        for name, stream in self.streams.items():
+            stream.set_state(tensors[f"random.{name}"])
+        log.info("%s: resumed from %s at step %d of %d", self.label, path, progress.step, progress.steps)
+
+        return progress

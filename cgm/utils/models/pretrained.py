@@ -1,4 +1,4 @@
-"""Weights that come with cgm, each with a checksum and the settings of its training beside it."""
+"""Pretrained weights that come with cgm, each file with a description and a checksum beside it."""
 
 import hashlib
 import json
@@ -10,17 +10,17 @@ from typing import Any
 from cgm.utils.files import write_whole
 from cgm.utils.models.fitted import Fitted
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Describes a file of weights that is undamaged.
+    """Description of a file of weights whose checksum is correct.
 
-    Arguments:
+    Attributes:
         dataset: The name of the dataset on which they were trained.
         path: The file, for `load` of the class that was trained.
-        info: What is written beside it: checksum, shape of the images, settings, figures.
+        info: The content of the JSON beside it: checksum, shape of the images, settings, figures.
     """
 
     dataset: str
@@ -28,55 +28,60 @@ class Weights:
     info: dict[str, Any]
 
 
-def check_choice(name: str, value: bool | str) -> None:
-    """Refuses a setting `pretrained` that is neither true, false, auto nor the path of a file of weights.
+def check_pretrained(setting: str, value: object) -> None:
+    """Check that a setting is true, false, auto or the path of a file of weights.
+
+    Arguments:
+        setting: The name of the setting, for the error.
+        value: Its value.
 
     Raises:
-        ValueError: If it is something else.
-        FileNotFoundError: If it is the path of no file.
+        ValueError: If the value is anything else.
+        FileNotFoundError: If it is the path of a file that does not exist.
     """
 
-    if not (isinstance(value, bool) or value == "auto"):
-        if not isinstance(value, str) or Path(value).suffix != ".safetensors":
-            raise ValueError(f"{name}={value!r}: use true, false, auto, or the path of a .safetensors file of weights")
-        if not Path(value).is_file():
-            raise FileNotFoundError(f"{name}={value}: there is no such file")
+    if isinstance(value, bool) or value == "auto":
+        return
+    if not isinstance(value, str) or Path(value).suffix != ".safetensors":
+        raise ValueError(f"{setting}={value}: expected true, false, auto, or the path of a .safetensors file")
+    if not Path(value).is_file():
+        raise FileNotFoundError(f"{setting}={value}: there is no such file")
 
 
 def choose(value: bool | str, what: str, shape: Sequence[int]) -> Weights | None:
-    r"""Finds the weights that a setting `pretrained` asks for.
+    r"""Return the weights that a setting `pretrained` asks for, or `None`.
 
     Arguments:
-        value: `True` for those that come with cgm; `"auto"` for them, if there are some; `False` for none; or a path.
-        what: `"mmd_gan"`, `"autoencoder"` or `"classifier"`.
+        value: `True` for those that come with cgm; `"auto"` for them if they exist; `False` for none; or a path.
+        what: The kind of the trained object, such as `"mmd_gan"`, `"autoencoder"` or `"classifier"`.
         shape: The shape $(C, H, W)$ of the images.
 
     Raises:
-        ValueError: If there are none although they are asked for, or if the file is damaged.
+        ValueError: If the value is `True` and there are no weights, or if the file is damaged.
         FileNotFoundError: If there is no description beside the file.
     """
 
-    if value is False:
-        return None
+    if isinstance(value, str) and value != "auto":
+        return read(value)
     if value is True:
         return get(what, shape)
 
-    return find(what, shape) if value == "auto" else read(value)
+    return find(what, shape) if value else None
 
 
 def find(what: str, shape: Sequence[int] | None = None, dataset: str | None = None) -> Weights | None:
-    r"""Finds weights by what was trained, and the shape of the images, the name of the dataset, or both.
+    r"""Find weights that come with cgm by what was trained, the shape of the images and the name of the dataset.
 
     Arguments:
-        what: `"mmd_gan"`, `"autoencoder"` or `"classifier"`.
+        what: The kind of the trained object, such as `"mmd_gan"`, `"autoencoder"` or `"classifier"`.
         shape: The shape $(C, H, W)$ of the images. Any, if `None`.
         dataset: The name of the dataset. Any, if `None`.
 
     Returns:
-        The first that fit; `None` if none do.
+        The first match; `None` if there is no match.
 
     Raises:
-        ValueError: If the file is not the one of which the checksum was made.
+        ValueError: If the checksum of the file is wrong.
 
     Example:
         >>> find("autoencoder", shape=(1, 28, 28)).dataset
@@ -92,21 +97,21 @@ def find(what: str, shape: Sequence[int] | None = None, dataset: str | None = No
 
 
 def read(path: str | Path) -> Weights:
-    """Reads what is written beside a file of weights, and checks that it is the file meant. Runs nothing from it.
+    """Read the description of a file of weights, and compare the checksums. Nothing in the files is executed.
 
     Arguments:
-        path: The file of weights, with a JSON of the same name beside it, as `keep` wrote them.
+        path: The file of weights, with a JSON of the same name beside it, as written by `keep`.
 
     Raises:
         FileNotFoundError: If there is no such JSON.
-        ValueError: If the JSON is none of `keep`, or the weights are not those of which its checksum was made.
+        ValueError: If the JSON is not a description, or the checksum of the weights is wrong.
     """
 
     path = Path(path)
     notes = path.with_suffix(".json")
     if not notes.is_file():
         raise FileNotFoundError(
-            f"pretrained={path}: there is no {notes.name} beside it; experiments/pretrain.py writes both"
+            f"pretrained={path}: there is no {notes.name} beside it; the program that trains weights writes both"
         )
     info = _describe(notes)
     found = _checksum(path) if path.is_file() else "of no file"
@@ -120,7 +125,7 @@ def read(path: str | Path) -> Weights:
 
 
 def get(what: str, shape: Sequence[int] | None = None, dataset: str | None = None) -> Weights:
-    """Finds weights as `find` does, and raises a ValueError if there are none."""
+    """Find weights as `find` does, but raise a ValueError if there are none."""
 
     weights = find(what, shape, dataset)
 
@@ -137,15 +142,15 @@ def get(what: str, shape: Sequence[int] | None = None, dataset: str | None = Non
 def keep(
     fitted: Fitted, what: str, dataset: str, shape: Sequence[int], info: dict[str, Any], folder: Path | None = None
 ) -> Path:
-    r"""Writes what has been trained, with a checksum beside it.
+    r"""Write a trained object, with a description and a checksum beside it.
 
     Arguments:
-        fitted: What has been trained.
-        what: `"mmd_gan"`, `"autoencoder"` or `"classifier"`.
+        fitted: The trained object.
+        what: Its kind, such as `"mmd_gan"`, `"autoencoder"` or `"classifier"`.
         dataset: The name of the dataset on which it was trained.
         shape: The shape $(C, H, W)$ of the images.
-        info: What else to write down: settings, figures.
-        folder: Where to; if `None`, where `find` looks, in place of what is there.
+        info: Further entries of the description: settings, figures.
+        folder: The folder of the files. If `None`, the one that `find` searches, where existing files are replaced.
 
     Returns:
         The file of the weights.
@@ -160,8 +165,6 @@ def keep(
 
 
 def _describe(notes: Path) -> dict[str, Any]:
-    """Reads the JSON beside a file of weights."""
-
     try:
         info = json.loads(notes.read_text("utf-8"))
         return info | {"image": list(info["image"]), "dataset": info["dataset"], "sha256": info["sha256"]}

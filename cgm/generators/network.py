@@ -1,0 +1,209 @@
+"""The base class of generators that are networks."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cgm.generators.base import Generator
+from cgm.generators.kid import RandomNetworkKID
+from cgm.utils.checks import check_number
+from cgm.utils.models import pretrained
+from cgm.utils.models.fitted import dtype_name
+from cgm.utils.models.fitted_network import FittedNetwork, Network
+from cgm.utils.models.networks import weights_of
+from cgm.utils.models.pretrained import Weights
+from cgm.utils.progress import progress
+
+log = logging.getLogger(__name__)
+
+BATCH = 500  # images that are generated at a time
+MIN_SIDE = 4  # pixels
+MAX_KID = 1.0  # pretrained weights with a larger KID belong to other images; for half of the classes it is 0.2 to 0.6
+TRIED = 2000  # images on which half precision is tried
+
+G = TypeVar("G", bound="NetworkGenerator")
+
+
+@dataclass(eq=False)
+class NetworkGenerator(FittedNetwork[Network], Generator):
+    r"""Base class of generators of images that are networks.
+
+    A subclass is a dataclass of its settings that declares `kind` and `architecture`, and has three methods:
+    `make_network`, `train` and `draw`. Everything else is inherited: checks of the images, pretrained weights, samples
+    in batches, weights in half precision where this is exact enough, and files that hold the weights and the sizes
+    from which the network is constructed again.
+
+    Arguments:
+        pretrained: Whether to use weights that come with cgm: `True`, `False`, or `"auto"`: if there are weights for
+            images of this shape (if the images turn out to be of another kind, an error is raised, since a training
+            takes an hour). Or the path of a file of weights.
+        minutes: The time limit of a training. `None`: no limit.
+        checkpoint: A folder for checkpoints. If it contains a checkpoint of the same training, the training is
+            resumed. `None`: no checkpoints.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    pretrained: bool | str = "auto"
+    minutes: float | None = None
+    checkpoint: str | None = None
+
+    space: ClassVar[str] = "data"
+
+    kind: ClassVar[str]
+    """The name of the generator in the names of pretrained files, `<dataset>_<kind>.safetensors`."""
+
+    architecture: ClassVar[tuple[str, ...]] = ()
+    """The settings, positive integers, that `make_network` needs besides the shape of the images."""
+
+    file_settings: ClassVar[tuple[str, ...] | None] = ()  # the sizes in the file say all
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Declare the sizes that a file contains."""
+
+        super().__init_subclass__(**options)
+        cls.size_names = ("image", "dtype", *cls.architecture)
+
+    def __post_init__(self) -> None:
+        check_number("generator.minutes", self.minutes, min=0, open_min=True, optional=True)
+        pretrained.check_pretrained("generator.pretrained", self.pretrained)
+        if self.checkpoint is not None and Path(self.checkpoint).is_file():
+            raise ValueError(f"generator.checkpoint={self.checkpoint}: is a file, expected a folder")
+
+    @abstractmethod
+    def make_network(self, sizes: Mapping[str, Any]) -> Network:
+        """Construct the network of given sizes, with any weights.
+
+        Arguments:
+            sizes: The shape `"image"` of an image, (C, H, W), and the settings named in `architecture`.
+        """
+
+    @abstractmethod
+    def train(self, x: Tensor, seed: int) -> tuple[Network, dict[str, float]]:
+        """Train a network.
+
+        Arguments:
+            x: Images of shape (N, C, H, W), float32, with pixels from 0 to 1.
+            seed: The seed of everything random.
+
+        Returns:
+            The network, as `make_network` constructs it, and the report: steps, seconds and further measurements.
+        """
+
+    @abstractmethod
+    def draw(self, network: Network, n: int, random: torch.Generator) -> Tensor:
+        """Draw n images, of shape (n, C, H, W), with pixels from 0 to 1, from the network."""
+
+    def fit(self: G, x: Tensor, seed: int) -> G:
+        """Train on images of shape (N, C, H, W) in [0, 1], or load pretrained weights."""
+
+        x = self.check_fit(x)
+        weights = pretrained.choose(self.pretrained, self.kind, x.shape[1:])
+        if weights is not None:
+            self._load_pretrained(weights, x, seed)
+            return self
+
+        network, report = self.train(x.float(), seed)
+        settings = {name: int(getattr(self, name)) for name in self.architecture}
+        self.sizes = {"image": list(x.shape[1:]), "dtype": dtype_name(x.dtype), **settings}
+        self.state, self.report = self.halved(network), report
+
+        return self
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int) -> Tensor:
+        """Draw n images, a batch at a time."""
+
+        self.check_sample(n)
+        network = self.network()
+        stream = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
+        random = torch.Generator().manual_seed(int(stream))
+
+        images = torch.empty(n, *self.sizes["image"], dtype=getattr(torch, self.sizes["dtype"]))
+        with progress(n, "generating images") as bar:
+            for batch in images.split(BATCH):
+                batch.copy_(self.draw(network, len(batch), random))
+                bar.update(len(batch))
+
+        return images
+
+    def check_fit(self, x: Tensor) -> Tensor:
+        """Check the images of a fit, and return a copy of them on the CPU."""
+
+        name = f"images to fit {type(self).__name__} to"
+        if isinstance(x, Tensor) and x.dim() != 4:
+            raise ValueError(
+                f"{name}: expected shape (N, C, H, W), got {tuple(x.shape)}; for points that are not images, "
+                "use generator=kde"
+            )
+        x = super().check_fit(x)
+        low, high = float(x.min()), float(x.max())
+        if low < 0 or high > 1:
+            raise ValueError(f"{name}: pixels lie in [{low:g}, {high:g}], they must lie in [0, 1]; rescale them")
+        if min(x.shape[2:]) < MIN_SIDE:
+            raise ValueError(f"{name}: {x.shape[2]} x {x.shape[3]} pixels; use images of at least 4 x 4")
+
+        return x
+
+    @torch.no_grad()
+    def halved(self, network: Network) -> dict[str, Tensor]:
+        """Return the weights of a network, in half precision if no pixel changes by a step of 8 bits."""
+
+        def tried(network: Network) -> Tensor:
+            random = torch.Generator().manual_seed(0)
+            return torch.cat([self.draw(network, BATCH, random) for _ in range(TRIED // BATCH)])
+
+        network.eval()
+        weights = weights_of(network)
+        half = {name: x.half() for name, x in weights.items()}
+        before = tried(network)
+        network.load_state_dict(half, strict=False)
+        change = float((tried(network) - before).abs().max())
+        network.load_state_dict(weights, strict=False)
+        log.info("generator: largest change of a pixel by half precision: %.2g", change)
+
+        return half if change < 1 / 255 else weights
+
+    def _load_pretrained(self, weights: Weights, x: Tensor, seed: int) -> None:
+        before = self.state, self.sizes
+        self.load(weights.path)
+        image = tuple(self.sizes["image"])
+        if image != tuple(x.shape[1:]):
+            self.state, self.sizes = before
+            raise ValueError(
+                f"generator.pretrained: {weights.path} makes images of shape {image}, but those of the dataset have "
+                f"shape {tuple(x.shape[1:])}; use generator.pretrained=false to train"
+            )
+        self.sizes = {**self.sizes, "dtype": dtype_name(x.dtype)}
+        log.info("generator: %s trained on %s, %s", type(self).__name__, weights.dataset, weights.path)
+        if self.checkpoint is not None:
+            log.warning(
+                "generator.checkpoint=%s is not used: the weights are pretrained; use generator.pretrained=false to "
+                "train",
+                self.checkpoint,
+            )
+        self._compare(x, seed)
+
+    def _compare(self, x: Tensor, seed: int) -> None:
+        """Warn, or raise a ValueError, if the generated images are of another kind than those of the fit."""
+
+        kid = RandomNetworkKID(x.float(), torch.Generator().manual_seed(0))
+        distance = float(kid(self.sample(kid.size, seed).float()).mean())
+        if distance > MAX_KID:
+            unlike = (
+                f"the pretrained {type(self).__name__} generates images unlike those of the dataset (KID "
+                f"{distance:.3g}, expected below {MAX_KID:g}); use generator.pretrained=false to train one"
+            )
+            if self.pretrained == "auto":
+                raise ValueError(f"generator.pretrained=auto: {unlike}, or generator.pretrained=true to use it anyway")
+            log.warning("%s; used nevertheless, because of generator.pretrained=%s", unlike, self.pretrained)
