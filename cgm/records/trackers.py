@@ -1,4 +1,4 @@
-"""Hands finished runs to experiment trackers: scalars for each party and β, figures, settings."""
+r"""Experiment trackers that finished runs are written to: scalars for each party and $\beta$, figures, settings."""
 
 from __future__ import annotations
 
@@ -12,47 +12,51 @@ from typing import Any, Protocol
 
 import matplotlib.image
 
-from cgm.records.collect import flatten, headline
+from cgm.records.headline import headline
 from cgm.records.record import Record
+from cgm.records.runs import METRICS, RESULT
+from cgm.records.settings import flatten
 from cgm.utils.files import write_whole
+
+MAX_METRICS, MAX_PARAMS = 500, 100  # of a request: MLflow's servers refuse larger ones
 
 
 class Logger(Protocol):
-    """What keeps a finished run for a tracker: it reads the run's folder, so that no number of a run depends on it."""
+    """The interface of trackers. A tracker reads the folder of a finished run, so that no number depends on it."""
 
     def has(self, folder: Path) -> bool:
-        """Tells whether the run in a folder has been kept."""
+        """Return whether the run in a folder has been written to the tracker."""
 
     def write(self, folder: Path) -> None:
-        """Keeps the run in a folder."""
+        """Write the run in a folder to the tracker."""
 
 
 class NoLogger:
-    """Keeps nothing."""
+    """No tracker."""
 
     def has(self, folder: Path) -> bool:
-        """Tells that nothing is to be done."""
+        """Return True: there is nothing to write."""
 
         return True
 
     def write(self, folder: Path) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
 
 class TensorBoard:
-    """Writes TensorBoard's event files to `tensorboard/` in the run's folder.
+    r"""TensorBoard's event files, in `tensorboard/` in the folder of the run.
 
-    There is a scalar `{metric}/party_{i}/beta_{β}` for each party, from 1, and β; the headline numbers are in the
-    table of hyperparameters, beside the settings.
+    There is a scalar `{metric}/party_{i}/beta_{β}` for each party, from 1, and $\beta$. The headline numbers are in the
+    table of hyperparameters, next to the settings.
     """
 
     def has(self, folder: Path) -> bool:
-        """Tells whether the run in a folder has been kept."""
+        """Return whether there are event files of the run."""
 
         return (folder / "tensorboard").is_dir()
 
     def write(self, folder: Path) -> None:
-        """Keeps the run in a folder, anew if it has been kept."""
+        """Write the event files of the run, replacing earlier ones."""
 
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
@@ -64,40 +68,40 @@ class TensorBoard:
             for name, value in scalars(record):
                 writer.add_scalar(name, value)
             for path in figures(folder):
-                # of the pixels' four numbers, the last is how opaque they are, which figures are throughout
+                # the last of a pixel's four numbers is its opacity, which is the same everywhere
                 writer.add_image(path.stem, matplotlib.image.imread(path)[:, :, :3], dataformats="HWC")
             settings = json.dumps(record.result.settings, indent=4)
-            writer.add_text("settings", "    " + settings.replace("\n", "\n    "))  # indented: as it stands
+            writer.add_text("settings", "    " + settings.replace("\n", "\n    "))  # indented: Markdown's code block
             texts = {name: _hyperparameter(value) for name, value in flatten(record.result.settings).items()}
-            numbers = numbers_of(record)
+            numbers = headline_scalars(record)
             for summary in hparams(texts, numbers):
                 writer.file_writer.add_summary(summary)
             for name, value in numbers.items():
                 writer.add_scalar(name, value)
-        part.rename(folder / "tensorboard")  # whole or not at all
+        part.rename(folder / "tensorboard")  # complete or not at all
 
 
 class MLflow:
-    """Writes a run of MLflow, and its id to `mlflow.json` in the run's folder.
+    """A run of MLflow, whose id is written to `mlflow.json` in the folder of the run.
 
-    Runs that end at the same time on one machine write to a local database one after the other. Nothing is sent to
-    anybody, unless `tracking_uri` names a server.
+    Runs that end at the same time on one machine write to a local database one after the other. Nothing is sent over
+    the network unless `tracking_uri` is the address of a server.
 
     Arguments:
-        tracking_uri: MLflow's store: `sqlite:///`, and a file relative to the current folder; or a server.
-        experiment: The name of the experiment that the run belongs to.
+        tracking_uri: MLflow's store: `sqlite:///` and a file relative to the current folder, or a server.
+        experiment: The name of MLflow's experiment.
     """
 
     def __init__(self, tracking_uri: str = "sqlite:///outputs/mlflow.db", experiment: str = "cgm") -> None:
         self.tracking_uri, self.experiment = tracking_uri, experiment
 
     def has(self, folder: Path) -> bool:
-        """Tells whether the run in a folder has been kept."""
+        """Return whether the run has been written to MLflow."""
 
         return (folder / "mlflow.json").is_file()
 
     def write(self, folder: Path) -> None:
-        """Keeps the run in a folder, once more if it has been kept."""
+        """Write the run to MLflow, as a further one if it has been written before."""
 
         from filelock import FileLock
 
@@ -119,40 +123,41 @@ class MLflow:
         experiment = client.get_experiment_by_name(self.experiment)
         identity = experiment.experiment_id if experiment else client.create_experiment(self.experiment, artifacts)
         run = client.create_run(identity, run_name=folder.name, tags={"folder": str(folder.resolve())}).info.run_id
-        metrics = [Metric(name, value, 0, 0) for name, value in [*scalars(record), *numbers_of(record).items()]]
+        numbers = [*scalars(record), *headline_scalars(record).items()]
+        metrics = [Metric(name, value, 0, 0) for name, value in numbers]
         params = [Param(name, str(value)) for name, value in flatten(record.result.settings).items()]
-        for k in range(0, len(metrics), 500):  # a server refuses more than a thousand at once
-            client.log_batch(run, metrics=metrics[k : k + 500])
-        for k in range(0, len(params), 100):
-            client.log_batch(run, params=params[k : k + 100])
-        for path in (*figures(folder), folder / "result.json", folder / "metrics.csv"):
+        for k in range(0, len(metrics), MAX_METRICS):
+            client.log_batch(run, metrics=metrics[k : k + MAX_METRICS])
+        for k in range(0, len(params), MAX_PARAMS):
+            client.log_batch(run, params=params[k : k + MAX_PARAMS])
+        for path in (*figures(folder), folder / RESULT, folder / METRICS):
             client.log_artifact(run, str(path))
         client.set_terminated(run)
-        told = {"tracking_uri": self.tracking_uri, "experiment": self.experiment, "run": run}
-        write_whole(folder / "mlflow.json", json.dumps(told, indent=2).encode())
+        identifier = {"tracking_uri": self.tracking_uri, "experiment": self.experiment, "run": run}
+        write_whole(folder / "mlflow.json", json.dumps(identifier, indent=2).encode())
 
 
 def scalars(record: Record) -> Iterator[tuple[str, float]]:
-    """Names each value of a run's `metrics.csv`, such as `neg_mmd2_unbiased/party_1/beta_0.5`; parties count from 1."""
+    """Return the metrics of a run by names such as `neg_mmd2_unbiased/party_1/beta_0.5`; parties count from 1."""
 
-    for party, beta, metric, value in record.metrics:
-        if value is not None and math.isfinite(value):
-            yield f"{metric}/party_{party + 1}/beta_{beta:g}", value
+    for row in record.metrics:
+        if row.value is not None and math.isfinite(row.value):
+            yield f"{row.metric}/party_{row.party + 1}/beta_{row.beta:g}", row.value
 
 
-def numbers_of(record: Record) -> dict[str, float]:
-    """Names a run's headline numbers, those of `runs.csv`: `run/v_star`, and so on."""
+def headline_scalars(record: Record) -> dict[str, float]:
+    """Return the headline numbers of a run by names such as `run/v_star`."""
 
     return {f"run/{name}": float(value) for name, value in headline(record.result).items() if value is not None}
 
 
 def figures(folder: Path) -> list[Path]:
-    """Lists a run's figures."""
+    """Return the paths of a run's figures."""
 
     return sorted(folder.glob("*.png"))
 
 
 def _hyperparameter(value: Any) -> bool | int | float | str:
-    """Leaves what TensorBoard's table can hold as it is, and writes the rest as text."""
+    """Return a setting as TensorBoard's table can show it: as text, unless it is a number, a bool or text."""
 
     return value if isinstance(value, bool | int | float | str) else json.dumps(value)

@@ -2,6 +2,7 @@ r"""The figure of values $v(D_i \cup G_i)$ while rewards are drawn."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,11 +49,12 @@ def value_curves(chains: Sequence[Chain], result: Result) -> Figure:
             color, marker = styles[float(chain.beta)]
             axes.plot(kept, v[kept], color=color, linewidth=1.2)
             axes.plot(len(v) - 1, v[-1], color=color, marker=marker, markersize=5, linestyle="")
-        for target in sorted({float(chain.target) for chain in own if chain.target is not None}):
+        for target in sorted({float(chain.target) for chain in own if math.isfinite(chain.target)}):
             axes.axhline(target, color=TARGET, linestyle="--", linewidth=1.2, zorder=1.5)
         if not own:
             axes.text(0.5, 0.5, "no chain", transform=axes.transAxes, ha="center", va="center", color=INK)
-        axes.set_title(rf"party {i + 1} ($\alpha$ = {alpha[i]:.3g})", fontsize=9)
+        weight = f"{alpha[i]:.3g}" if math.isfinite(alpha[i]) else "n/a"
+        axes.set_title(rf"party {i + 1} ($\alpha$ = {weight})", fontsize=9)
         axes.tick_params(labelsize=8)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
