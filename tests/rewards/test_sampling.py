@@ -1,127 +1,20 @@
+"""Weighted sampling, step by step against full kernel matrices; see test_draws.py for the probabilities."""
+
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import chi2_contingency, chisquare
 
-from cgm.rewards import steps
-from cgm.rewards.sampling import Chain, WeightedSampling, _Pool, _Reward, sample_rewards
+from cgm.rewards.sampling import Chain, WeightedSampling, sample_rewards
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.kernels.laplacian import Laplacian
 from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.kernels.sum import Sum
 from cgm.valuation.mmd import mmd2_biased, mmd2_unbiased
-from cgm.valuation.valuation import Valuation
-
-INF = math.inf
-FAR = 1e9  # a target that no chain reaches
-
-
-class Plain:
-    """Computes everything from scratch, from the full kernel matrix of T."""
-
-    def __init__(self, valuation: Valuation, k: Callable[[np.ndarray], np.ndarray]) -> None:
-        """k is the kernel, as a function of the squared distance."""
-
-        x = valuation.points.numpy()
-        self.k = k(((x[:, None] - x[None]) ** 2).sum(-1))  # (t, t)
-        self.sums = self.k.sum(1)
-        self.t, self.size = len(x), valuation.sizes[-1]
-        ends = np.cumsum(valuation.sizes)
-        self.parties = [list(range(end - n, end)) for end, n in zip(ends, valuation.sizes, strict=True)][:-1]
-        self.g = self.t - self.size  # G's first row
-
-    def rows(self, party: int, taken: Sequence[int]) -> list[int]:
-        return self.parties[party] + [self.g + x for x in taken]
-
-    def v(self, rows: list[int]) -> float:
-        return 2 * self.sums[rows].mean() / self.t - self.k[np.ix_(rows, rows)].mean()
-
-    def mmd2(self, rows: list[int]) -> tuple[float, float]:
-        s, t = len(rows), self.t
-        ss, st = self.k[np.ix_(rows, rows)], self.k[rows]
-        biased = ss.mean() - 2 * st.mean() + self.k.mean()
-        off = (ss.sum() - np.trace(ss)) / (s * (s - 1)), (self.k.sum() - np.trace(self.k)) / (t * (t - 1))
-        return biased, off[0] - 2 * st.mean() + off[1]
-
-    def probabilities(self, party: int, taken: Sequence[int], beta: float) -> np.ndarray:
-        """Computes p(x) for all of G, 0 for what is taken."""
-
-        rows = self.rows(party, taken)
-        left = [x for x in range(self.size) if x not in set(taken)]
-        before = self.v(rows)
-        delta = np.array([self.v([*rows, self.g + x]) - before for x in left])
-        low, high = delta.min(), delta.max()
-        p = np.zeros(self.size)
-        if high - low < 1e-13:
-            p[left] = 1
-        elif beta == INF:
-            p[left] = delta > high - 1e-13
-        else:
-            p[left] = np.exp(beta * (delta - low) / (high - low))
-        return p / p.sum()
-
-
-def squared_exponential(lengthscale: float) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda q: np.exp(-q / (2 * lengthscale**2))
-
-
-def problem(size: int = 24, n: int = 3, d: int = 2, seed: int = 0, kernel: Kernel | None = None) -> Valuation:
-    rng = np.random.default_rng(seed)
-    centres = 1.2 * rng.standard_normal((n, d))
-    parties = [torch.from_numpy(c + 0.6 * rng.standard_normal((rng.integers(3, 8), d))) for c in centres]
-    synthetic = centres[rng.integers(n, size=size)] + 0.7 * rng.standard_normal((size, d))
-    return Valuation(kernel or SquaredExponential(0.9), parties, torch.from_numpy(synthetic))
-
-
-def assert_chain(plain: Plain, chain: Chain, patience: float | None = None) -> None:
-    """Follows a chain step by step: each point may be drawn (with β = ∞, is a best one), and v is the formula's."""
-
-    taken = []
-    best = value = plain.v(plain.rows(chain.party, []))
-    assert chain.start == pytest.approx(value, abs=1e-12)
-    since = 0
-    for x, told in zip(chain.indices.tolist(), chain.values.tolist(), strict=True):
-        assert value < chain.target  # else it would have stopped
-        assert patience is None or since < patience * plain.size
-        assert plain.probabilities(chain.party, taken, chain.beta)[x] > 0
-
-        taken.append(x)
-        value = plain.v(plain.rows(chain.party, taken))
-        assert told == pytest.approx(value, abs=1e-12)
-        since = 0 if value > best else since + 1
-        best = max(best, value)
-
-    assert chain.value == pytest.approx(value, abs=1e-12)
-    assert chain.reached == (value >= chain.target - 1e-12)
-    if not chain.reached:
-        assert len(taken) == plain.size or (patience is not None and since >= patience * plain.size)
-    assert (chain.mmd2_biased, chain.mmd2_unbiased) == pytest.approx(plain.mmd2(plain.rows(chain.party, taken)))
-
-
-def assert_same(chains: Sequence[Chain], others: Sequence[Chain]) -> None:
-    """Compares chains bit for bit."""
-
-    for chain, other in zip(chains, others, strict=True):
-        assert (chain.party, chain.beta) == (other.party, other.beta)
-        assert torch.equal(chain.indices, other.indices)
-        assert torch.equal(chain.values, other.values)
-        assert (chain.start, chain.reached) == (other.start, other.reached)
-        assert (chain.mmd2_biased, chain.mmd2_unbiased) == (other.mmd2_biased, other.mmd2_unbiased)
-
-
-def halfway(valuation: Valuation, share: float = 0.8) -> list[float]:
-    return (valuation.party_values + share * (valuation.with_synthetic - valuation.party_values)).tolist()
-
-
-def nearly(beta: float, count: int) -> list[float]:
-    """Lists β's that are one and the same but for the random stream: p differs by less than 1e-8."""
-
-    return [beta + k * 1e-12 for k in range(count)]
-
+from tests.rewards.chains import FAR, INF, Plain, assert_chain, assert_same, halfway, problem, squared_exponential
 
 # --- every step against the formula ---
 
@@ -144,14 +37,14 @@ def test_every_step(d: int, seed: int) -> None:
 
 
 class Ripple(Kernel):
-    """A user's own kernel, which goes up and down with the distance."""
+    """A kernel of a user, which is not monotone in the distance."""
 
     def profile(self, q: torch.Tensor) -> torch.Tensor:
         return torch.exp(-q / 2) * torch.cos(3 * q)
 
 
 class Wider(SquaredExponential):
-    """Made from the squared exponential kernel, with a profile of its own."""
+    """A subclass of the squared exponential kernel with another profile."""
 
     def profile(self, q: torch.Tensor) -> torch.Tensor:
         return torch.exp(-q / 8)
@@ -198,200 +91,16 @@ def test_several_blocks(size: int) -> None:
         assert chain.value == pytest.approx(float(valuation.with_synthetic[chain.party]), abs=1e-12)
 
 
-# --- the distribution of what is drawn ---
-
-
-@pytest.mark.parametrize("beta", [0.0, 1.0, 6.0])
-def test_first_points_have_their_probabilities(beta: float) -> None:
-    valuation = problem(size=9, n=2)
-    plain = Plain(valuation, squared_exponential(0.9))
-    counts = np.zeros((2, 9))
-    for seed in range(50):
-        for chain in sample_rewards(valuation, [FAR, FAR], nearly(beta, 40), seed, patience=1e-9):
-            counts[chain.party, int(chain.indices[0])] += 1
-
-    for party in range(2):
-        p = plain.probabilities(party, [], beta)
-        assert beta or p == pytest.approx([1 / 9] * 9)
-        assert chisquare(counts[party], p * 2000).pvalue > 1e-3
-        if beta:  # the test would see it, were the points drawn with the other party's probabilities, or evenly
-            other = plain.probabilities(1 - party, [], beta)
-            assert chisquare(counts[party], other * 2000).pvalue < 1e-6
-            assert chisquare(counts[party], [2000 / 9] * 9).pvalue < 1e-6
-
-
-def test_second_points_have_their_probabilities_given_the_first() -> None:
-    valuation = problem(size=5, n=1)
-    plain = Plain(valuation, squared_exponential(0.9))
-    counts = np.zeros((5, 5))
-    for seed in range(40):
-        for chain in sample_rewards(valuation, [FAR], nearly(2.0, 100), seed, patience=None):
-            counts[tuple(chain.indices[:2].tolist())] += 1
-
-    for first in range(5):
-        p = plain.probabilities(0, [first], 2.0)
-        assert counts[first, first] == 0
-        others = [x for x in range(5) if x != first]
-        assert counts[first].sum() > 100
-        assert chisquare(counts[first, others], p[others] * counts[first].sum()).pvalue > 1e-3
-
-
-@pytest.mark.parametrize("beta", [0.0, 1.0, 8.0, 60.0])
-def test_points_deep_in_a_chain_have_their_probabilities(beta: float) -> None:
-    """From each of some states, one after another in a chain, many points are drawn."""
-
-    valuation = problem(size=600, n=2)
-    plain = Plain(valuation, squared_exponential(0.9))
-    reward = _Reward(_Pool(valuation), 1, beta, seed=0)
-    for accepted in (0, 1, 50, 300, 590):
-        while len(reward.indices) < accepted:
-            reward.accept(reward.draw())
-        counts = np.bincount([reward.draw() for _ in range(8000)], minlength=600)
-        p = plain.probabilities(1, reward.indices, beta)
-        assert counts[p == 0].sum() == 0
-        assert goodness(counts, p) > 1e-3
-        if beta:  # the test would see it, were the points drawn evenly, or with another β
-            assert goodness(counts, (p > 0) / (p > 0).sum()) < 1e-6
-            assert accepted == 590 or goodness(counts, plain.probabilities(1, reward.indices, 2 * beta)) < 1e-3
-
-
-def goodness(counts: np.ndarray, p: np.ndarray) -> float:
-    """Tells the p-value of counts; those of which less than 5 are expected are taken together."""
-
-    expected = p * counts.sum()
-    rare = expected < 5
-    counts, expected = (np.append(x[~rare], x[rare].sum()) for x in (counts, expected))
-    return chisquare(counts[expected > 0], expected[expected > 0]).pvalue
-
-
-@pytest.mark.parametrize("kernel", [SquaredExponential(0.9), Laplacian(0.9)])
-@pytest.mark.parametrize("size", [200, 700])
-def test_sums_and_extremes_deep_in_a_chain(kernel: Kernel, size: int) -> None:
-    """u equals plain sums; the extremes of each block are those of its points' h, to the last bit."""
-
-    valuation = problem(size=size, n=2, kernel=kernel)
-    k = kernel(valuation.points, valuation.points).numpy()
-    reward = _Reward(_Pool(valuation), 0, 2.0, seed=0)
-    live = np.ones(size, dtype=bool)
-    for accepted in (0, 1, 120):
-        while len(reward.indices) < accepted:
-            reward.accept(reward.draw())
-        live[reward.indices] = False
-        taken = [*range(valuation.sizes[0]), *(valuation.t - size + x for x in reward.indices)]
-        u = k[-size:, taken].sum(1)
-        assert reward.u[live] == pytest.approx(u[live], rel=1e-12)
-        assert np.all(reward.u[~live] == INF)
-
-        h = k[-size:].sum(1) / valuation.t - u / (len(taken) + 1)
-        exact = reward.pool.mean_a - reward.u * (1 / (len(taken) + 1))
-        assert exact[live] == pytest.approx(h[live], abs=1e-13)
-        for b, (greatest, least) in enumerate(zip(reward.greatest, reward.least, strict=True)):
-            block = slice(b * steps.BLOCK, (b + 1) * steps.BLOCK)
-            assert greatest == exact[block].max()
-            assert least == exact[block][live[block]].min()
-
-
-def test_block_without_live_points() -> None:
-    valuation = problem(size=300, n=1)
-    reward = _Reward(_Pool(valuation), 0, 0.0, seed=0)
-    for x in range(256, 300):
-        reward.accept(x)
-    assert (reward.greatest[1], reward.least[1]) == (-INF, INF)
-    assert reward.greatest[0] > reward.least[0] > -INF
-    assert {reward.draw() // 256 for _ in range(1000)} == {0}
-
-
-def test_streams_of_seeds_parties_and_betas_are_independent() -> None:
-    """First points, drawn evenly from 4, of pairs of streams: no pair tells of the other."""
-
-    valuation = problem(size=4, n=2)
-    firsts = np.array(
-        [
-            [int(chain.indices[0]) for chain in sample_rewards(valuation, [FAR, FAR], [0.0, 1e-12], seed)]
-            for seed in range(400)
-        ]
-    )  # (seeds, 4), by party and β
-    pairs = {
-        "parties": (firsts[:, 0], firsts[:, 2]),
-        "betas": (firsts[:, 0], firsts[:, 1]),
-        "seeds": (firsts[:-1, 0], firsts[1:, 0]),
-        "seed 1 of party 0, seed 0 of party 1": (firsts[1:, 0], firsts[:-1, 2]),
-    }
-    for name, (x, y) in pairs.items():
-        table = np.zeros((4, 4))
-        np.add.at(table, (x, y), 1)
-        assert chi2_contingency(table).pvalue > 1e-3, name
-
-
-def test_greedy_takes_the_best_and_any_of_equals() -> None:
-    """Each point of G stands there twice."""
-
-    twice = problem(size=6, n=2)
-    valuation = Valuation(twice.kernel, [twice.party(i) for i in range(2)], torch.cat([twice.synthetic] * 2))
-    plain = Plain(valuation, squared_exponential(0.9))
-    firsts = []
-    for seed in range(40):
-        chains = sample_rewards(valuation, [FAR, FAR], [INF], seed, patience=None)
-        firsts.append([int(chain.indices[0]) for chain in chains])
-        if seed < 5:
-            for chain in chains:
-                assert_chain(plain, chain)
-    for party in range(2):
-        best = set(np.flatnonzero(plain.probabilities(party, [], INF)))
-        assert len(best) == 2
-        assert {first[party] for first in firsts} == best
-        assert 8 < [first[party] for first in firsts].count(min(best)) < 32
-
-
-def test_great_beta_goes_the_greedy_way() -> None:
-    """Even one whose exponents are beyond the range of floating-point numbers."""
-
-    valuation = problem(size=12)
-    greedy = sample_rewards(valuation, [FAR] * 3, [INF], seed=0, patience=None)
-    for beta in (1e9, 1e200, 1e308, np.finfo(np.float64).max):
-        for chain, other in zip(
-            sample_rewards(valuation, [FAR] * 3, [beta], seed=0, patience=None), greedy, strict=True
-        ):
-            assert torch.equal(chain.indices, other.indices)
-
-
-@pytest.mark.parametrize("beta", [0.0, 1.0, 1000.0, INF])
-def test_equal_points_are_drawn_evenly(beta: float) -> None:
-    parties = [problem().party(i) for i in range(2)]
-    valuation = Valuation(SquaredExponential(0.9), parties, torch.full((5, 2), 0.3, dtype=torch.float64))
-    plain = Plain(valuation, squared_exponential(0.9))
-    counts = np.zeros((2, 5))
-    for seed in range(100):
-        chains = sample_rewards(valuation, [FAR, FAR], [beta], seed, patience=None)
-        for chain in chains:
-            counts[chain.party, int(chain.indices[0])] += 1
-            if seed == 0:
-                assert_chain(plain, chain)
-    assert all(chisquare(count).pvalue > 1e-3 for count in counts)
-
-
-@pytest.mark.parametrize("beta", [8.0, INF])
-def test_equally_good_points_are_drawn_evenly(beta: float) -> None:
-    """A point and its mirror image add the same to data that are their own mirror image, but for rounding."""
-
-    rng = np.random.default_rng(0)
-    for _ in range(8):
-        x, g = torch.from_numpy(rng.standard_normal((5, 2))), torch.from_numpy(rng.standard_normal((1, 2)))
-        valuation = Valuation(SquaredExponential(1.0), [torch.cat([x, -x])], torch.cat([g, -g]))
-        firsts = [int(sample_rewards(valuation, [FAR], [beta], seed)[0].indices[0]) for seed in range(30)]
-        assert 5 < sum(firsts) < 25
-
-
-# --- chains alone, in a batch, and again ---
+# --- single chains, several chains, and the same chains again ---
 
 BETAS = [0.0, 0.5, 2.0, 8.0, INF]
 
 
-def test_chains_alone_go_as_in_a_batch() -> None:
+def test_a_chain_does_not_depend_on_other_chains() -> None:
     valuation = problem(size=333)
     targets = halfway(valuation, 0.97)
     chains = sample_rewards(valuation, targets, BETAS, seed=3)
-    assert len({len(chain.indices) for chain in chains}) > 5  # they come to their ends at different steps
+    assert len({len(chain.indices) for chain in chains}) > 5  # they end at different steps
     for betas in ([0.5], [8.0], [INF], [8.0, 0.0], [2.0, INF, 0.5]):
         some = [chains[i * len(BETAS) + BETAS.index(beta)] for i in range(3) for beta in betas]
         assert_same(sample_rewards(valuation, targets, betas, seed=3), some)
@@ -430,9 +139,9 @@ def test_seed() -> None:
     assert len({tuple(chain.indices.tolist()) for chain in first}) == 6
 
 
-def test_global_random_state_is_left_alone() -> None:
+def test_global_random_state_is_not_used() -> None:
     valuation = problem()
-    before = torch.get_rng_state(), np.random.get_state()[1:3]  # noqa: NPY002 - what must not be touched
+    before = torch.get_rng_state(), np.random.get_state()[1:3]  # noqa: NPY002
     sample_rewards(valuation, halfway(valuation), [1.0, INF], seed=0)
     assert torch.equal(torch.get_rng_state(), before[0])
     keys, position = np.random.get_state()[1:3]  # noqa: NPY002
@@ -440,7 +149,7 @@ def test_global_random_state_is_left_alone() -> None:
     assert position == before[1][1]
 
 
-def test_valuation_is_left_as_it_was() -> None:
+def test_valuation_is_not_changed() -> None:
     valuation = problem()
     before = [x.clone() for x in (valuation.points, valuation.sums, valuation.a, valuation.b)]
     sample_rewards(valuation, halfway(valuation), [1.0, INF], seed=0)
@@ -448,7 +157,7 @@ def test_valuation_is_left_as_it_was() -> None:
         assert torch.equal(x, y)
 
 
-# --- where a chain ends ---
+# --- the end of a chain ---
 
 
 @pytest.mark.parametrize("below", [0.0, 0.3, INF])
@@ -475,8 +184,8 @@ def test_synthetic_pool_is_used_up(target: float) -> None:
         assert chain.value == pytest.approx(float(valuation.with_synthetic[chain.party]), abs=1e-12)
 
 
-def test_target_that_takes_all_of_the_pool_is_reached() -> None:
-    """The sums that a chain carries may differ from v(D_i ∪ G) by rounding."""
+def test_target_that_requires_the_whole_pool_is_reached() -> None:
+    """The sums that a chain updates may differ from those in v(D_i ∪ G) by rounding errors."""
 
     for seed in range(20):
         valuation = problem(size=40, seed=seed)
@@ -486,7 +195,7 @@ def test_target_that_takes_all_of_the_pool_is_reached() -> None:
             assert len(set(chain.indices.tolist())) == len(chain.indices)
 
 
-def test_chain_ends_with_the_very_point_that_reaches_the_target() -> None:
+def test_chain_ends_with_the_point_that_reaches_the_target() -> None:
     valuation = problem(size=40, n=2)
     for k, whole in enumerate(sample_rewards(valuation, [FAR, FAR], [0.0, 3.0], seed=0, patience=None)):
         peak, at = whole.values.max(0)
@@ -547,7 +256,7 @@ def test_targets_may_differ_by_party() -> None:
         assert [len(chain.indices) for chain in chains][:2] == [0, 24]
 
 
-# --- what a chain tells ---
+# --- the attributes of a chain ---
 
 
 def test_mmd_of_a_reward() -> None:
@@ -559,7 +268,7 @@ def test_mmd_of_a_reward() -> None:
         assert chain.value == pytest.approx(valuation.value(s), abs=1e-13)
 
 
-def test_share_of_points_that_raised_the_value() -> None:
+def test_share_of_points_that_increased_the_value() -> None:
     valuation = problem()
     plain = Plain(valuation, squared_exponential(0.9))
     shares = set()
@@ -583,7 +292,7 @@ def test_share_of_points_that_raised_the_value() -> None:
 
 
 class Broken(Kernel):
-    """Gives no number for points that are far apart."""
+    """A kernel that is not a number for points that are far apart."""
 
     def profile(self, q: torch.Tensor) -> torch.Tensor:
         return torch.where(q < 4, 1 - q / 8, math.nan)
@@ -600,7 +309,9 @@ def test_kernel_that_is_not_finite() -> None:
     ("change", "message"),
     [
         ({"betas": []}, r"sampling\.betas=\[\]"),
-        ({"betas": [1.0, -0.5]}, r"sampling\.betas=\[1.0, -0.5\].*not negative"),
+        ({"betas": "fast"}, r"sampling\.betas='fast': expected a list of numbers"),
+        ({"betas": 2.0}, r"sampling\.betas=2\.0: expected a list of numbers"),
+        ({"betas": [1.0, -0.5]}, r"sampling\.betas=\[1.0, -0.5\].*non-negative"),
         ({"betas": [math.nan]}, r"sampling\.betas=\[nan\]"),
         ({"betas": [-INF]}, r"sampling\.betas=\[-inf\]"),
         ({"betas": [2, 1.0, 2.0]}, r"sampling\.betas=.*twice"),

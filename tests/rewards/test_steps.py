@@ -1,3 +1,5 @@
+"""The compiled steps of weighted sampling, against plain numpy."""
+
 import numpy as np
 import pytest
 from scipy.stats import chisquare
@@ -26,7 +28,7 @@ def test_squared_distances(d: int, shift: float) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 255, 600])
-def test_both_ways_to_add_a_row(size: int) -> None:
+def test_compiled_rows_and_rows_of_profiles(size: int) -> None:
     rng = np.random.default_rng(0)
     g, mean_a, u = rng.standard_normal((3, size)), rng.random(size), 9 * rng.random(size)
     u[::3] = np.inf
@@ -46,18 +48,18 @@ def test_both_ways_to_add_a_row(size: int) -> None:
 
 
 def state(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, np.ndarray]:
-    """Makes arrays with the h's given; -inf is a point that has been drawn."""
+    """Arrays for given values of h; -inf is a point that has been drawn."""
 
     u = np.where(h == -np.inf, np.inf, 0.0)
     mean_a = np.where(h == -np.inf, 0.0, h)
-    greatest, least = np.empty((2, -(-len(h) // BLOCK)))
-    add_kernel_row(np.zeros(len(h)), mean_a, u, 2, greatest, least)
-    return mean_a, u, 2, greatest, least
+    block_max, block_min = np.empty((2, -(-len(h) // BLOCK)))
+    add_kernel_row(np.zeros(len(h)), mean_a, u, 2, block_max, block_min)
+    return mean_a, u, 2, block_max, block_min
 
 
 @pytest.mark.parametrize("beta", [0.0, 3.0, 700.0, 1e9, np.inf])
 def test_draw_where_blocks_differ_much(beta: float) -> None:
-    """One block is bad but for a single point; in the ragged last one all are good; some points are gone."""
+    """One block has a single good point; in the last, smaller block all are good; some points have been drawn."""
 
     rng = np.random.default_rng(0)
     h = np.concatenate([0.1 * rng.random(2 * BLOCK), 1 - 1e-3 * rng.random(40)])
@@ -75,7 +77,7 @@ def test_draw_where_blocks_differ_much(beta: float) -> None:
     assert len(counts[p > 0]) == 1 or chisquare(counts[p > 0], 10_000 * p[p > 0]).pvalue > 1e-3
 
 
-def test_draw_tells_of_numbers_that_are_none() -> None:
+def test_draw_from_values_that_are_not_finite() -> None:
     h = np.ones(9)
     for bad in (np.nan, -np.inf):
         assert draw(np.random.default_rng(0), *state(np.full(9, bad)), 1.0, 1e-13) == -1
