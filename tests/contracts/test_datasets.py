@@ -97,7 +97,7 @@ def test_labels(dataset):
 
 def test_parts_are_disjoint(dataset):
     if dataset.name in COPIES:
-        pytest.skip("the dataset has identical rows, so its rows cannot be told apart")
+        pytest.skip("the dataset has identical rows, so rows cannot be identified")
 
     assert not rows(dataset.x) & rows(dataset.x_test)
 

@@ -6,7 +6,7 @@ from cgm.utils.clock import Clock
 
 @pytest.fixture(autouse=True)
 def _time(monkeypatch):
-    """Let a second pass between two looks at the time."""
+    """Advance the time by one second at each reading."""
 
     seconds = iter(range(100))
     monkeypatch.setattr(clock.time, "perf_counter", lambda: float(next(seconds)))

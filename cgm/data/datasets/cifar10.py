@@ -36,7 +36,7 @@ class CIFAR10:
             The download is checked against the published MD5 sum.
 
     Raises:
-        ValueError: On loading, if a file is damaged or contains something else.
+        ValueError: On loading, if a file is damaged or has unexpected content.
         FileNotFoundError: On loading, if the files are missing.
 
     References:

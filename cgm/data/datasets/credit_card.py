@@ -189,22 +189,22 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def _numbers(frame: pd.DataFrame, source: str, columns: list[str]) -> np.ndarray:
     """Return the columns and the amounts, of shape (N, d + 1), and check that all are finite numbers."""
 
-    wanted = [*columns, "Amount"]
-    missing = [column for column in wanted if column not in frame]
+    required = [*columns, "Amount"]
+    missing = [column for column in required if column not in frame]
 
     if missing:
-        raise ValueError(f"{source}: lacks the columns {', '.join(missing)}; expected {', '.join(wanted)}")
+        raise ValueError(f"{source}: lacks the columns {', '.join(missing)}; expected {', '.join(required)}")
     if len(frame) == 0:
         raise ValueError(f"{source}: has a header but no rows")
 
-    frame = frame[wanted]
+    frame = frame[required]
     numbers = frame.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
     wrong = np.argwhere(~np.isfinite(numbers))
     if len(wrong):
         row, column = wrong[0]
         raise ValueError(
             f"{source}: row {row} (from 0, without the header) has {frame.iat[row, column]} in column "
-            f"{wanted[column]}, expected a finite number; drop or fix such rows ({len(wrong)} invalid entries)"
+            f"{required[column]}, expected a finite number; drop or fix such rows ({len(wrong)} invalid entries)"
         )
 
     return numbers

@@ -9,7 +9,7 @@ OTHER_FOLDER = "or set another data folder with data_dir=... or the environment 
 
 
 def data_folder(data_dir: str | None) -> Path:
-    """Return the data folder: `data_dir`, else the environment variable `CGM_DATA`, else `data`."""
+    """Return `data_dir` or, if it is not given, the environment variable `CGM_DATA` or, if it is not set, `data`."""
 
     return Path(data_dir or os.environ.get("CGM_DATA") or "data")
 

@@ -26,8 +26,8 @@ class ImageArrays:
         test_share: The share of images that is held out, if the file has no `test_images`.
 
     Raises:
-        ValueError: If the share is not strictly between 0 and 1. On loading, if the file is damaged or contains
-            something else.
+        ValueError: If the share is not strictly between 0 and 1. On loading, if the file is damaged or has
+            unexpected content.
         FileNotFoundError: On loading, if there is no such file.
     """
 

@@ -32,7 +32,7 @@ class MNIST:
         download: Whether to download the files (12 MB) with torchvision if they are missing.
 
     Raises:
-        ValueError: On loading, if a file is damaged or contains something else.
+        ValueError: On loading, if a file is damaged or has unexpected content.
         FileNotFoundError: On loading, if a file is missing.
 
     References:
@@ -115,7 +115,7 @@ def _read_idx(folder: Path, name: str, dims: int) -> tuple[np.ndarray, Path]:
     shape = tuple(int(size) for size in np.frombuffer(data[4:head], ">u4")) if len(data) >= head else (0,) * dims
     if len(shape) != dims or len(data) - head != int(np.prod(shape, dtype=object)):
         raise ValueError(
-            f"{path}: contains {max(len(data) - head, 0)} bytes of data, but its header says "
+            f"{path}: contains {max(len(data) - head, 0)} bytes of data, but its header states "
             f"{' × '.join(map(str, shape))}; delete it and download it again"
         )
 

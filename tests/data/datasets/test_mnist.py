@@ -51,7 +51,7 @@ def test_data_folder_from_the_environment(tmp_path, monkeypatch):
         (
             "train_images_idx3",
             idx(GREY_TRAIN[0])[:-1],
-            "contains 23519 bytes of data, but its header says 30 × 28 × 28",
+            "contains 23519 bytes of data, but its header states 30 × 28 × 28",
         ),
         ("train_images_idx3", idx(GREY_TRAIN[0]) + b"0", "contains 23521 bytes of data"),
         ("train_images_idx3", idx(GREY_TRAIN[0])[:9], "contains 0 bytes of data"),
