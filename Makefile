@@ -2,32 +2,45 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# One process for each core, one thread in each process: more threads would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
-.PHONY: run test lint format figures clean
+.PHONY: run test coverage lint format docs figures clean
 .DEFAULT_GOAL := run
 
-# made anew when the dependencies change; the stamp is written last, so that a broken setup is not taken for a whole one
+# Run again when the dependencies change. The stamp is written last, so that an interrupted setup is repeated.
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 
-run: $(VENV)/.ready  ## the main job on the built-in default: credit ratings, equal disjoint
+$(VENV)/.docs: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@
+
+run: $(VENV)/.ready  ## the default experiment: credit ratings, equal disjoint
 	$(BIN)/cgm
 
-test: $(VENV)/.ready
-	$(BIN)/pytest
+test: $(VENV)/.ready  ## all tests, on all cores
+	$(PYTEST)
 
-lint: $(VENV)/.ready
+coverage: $(VENV)/.ready  ## all tests, and the lines that none of them runs
+	$(PYTEST) --cov=cgm --cov-report=term-missing:skip-covered
+
+lint: $(VENV)/.ready  ## style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.docs  ## HTML pages in docs/_build
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build
+
 figures: $(VENV)/.ready  ## the paper's figures and tables at small size, into outputs/reproduction: some minutes
-	$(BIN)/python experiments/reproduce.py size=small 'what=[paper]'
+	$(BIN)/python -m experiments.paper size=small 'what=[paper]'
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build .coverage .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,115 @@
+"""Sphinx configuration: `make docs`."""
+
+import html
+import re
+
+from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinx.util.nodes import make_refnode
+
+from cgm import __version__
+
+log = logging.getLogger(__name__)
+
+project = "cgm"
+author = "the cgm developers"
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"cgm {version}"
+html_static_path = ["_static"]
+html_css_files = ["cgm.css"]
+html_math_renderer = "mathml"
+default_role = "py:obj"  # `Settlement` in a docstring is a link if it is the name of something
+python_maximum_signature_line_length = 100
+
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+
+
+def inline_math(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Turn $...$ in docstrings into reStructuredText, outside of examples."""
+
+    parts = re.split(r"(^ *>>> .*(?:\n(?! *$).*)*)", "\n".join(lines), flags=re.M)
+    parts[::2] = [
+        re.sub(r"(\w?)\$([^$]+)\$(\w?)", lambda m: _role(m[1], " ".join(m[2].split()), m[3]), part)
+        for part in parts[::2]
+    ]
+    lines[:] = "".join(parts).split("\n")
+
+
+def _role(before: str, text: str, after: str) -> str:
+    """Write inline mathematics, separated from letters next to it as reStructuredText requires."""
+
+    return before + r"\ " * bool(before) + f":math:`{text}`" + r"\ " * bool(after) + after
+
+
+def skip(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+    """Leave out the fields of named tuples, which the docstring of the class lists."""
+
+    return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field number") else None
+
+
+def link(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.Node) -> nodes.Node | None:
+    """Link the name of a class or function of cgm to where it is documented, which is where users import it from."""
+
+    target = node["reftarget"]
+    if node.get("refdomain") != "py" or ("." in target and not target.startswith("cgm.")):
+        return None
+    last, kinds = target.split(".")[-1], ("class", "exception", "function")
+    objects = env.domains["py"].data["objects"].items()
+    found = [o for name, o in objects if name.split(".")[-1] == last and o.objtype in kinds and not o.aliased]
+    if len(found) != 1:
+        return None
+    return make_refnode(app.builder, node["refdoc"], found[0].docname, found[0].node_id, text, target)
+
+
+def mathml(text: str, display: bool) -> str:
+    """Convert LaTeX to MathML, which browsers show without any script."""
+
+    text = re.sub(r"\\[bB]igg?[lr]?(?![a-z])", "", text.replace(r"\dots", r"\ldots"))  # unknown to docutils
+    if display and ("&" in text or r"\\" in text):
+        text = rf"\begin{{aligned}} {text} \end{{aligned}}"
+    try:
+        return tex2mathml(text, as_block=display)
+    except (MathError, SyntaxError, AttributeError) as error:
+        log.warning("mathematics: %s: %s", text, error)
+        return html.escape(text)
+
+
+def visit_math(self, node: nodes.math) -> None:
+    """Write inline mathematics."""
+
+    self.body.append(mathml(node.astext(), display=False))
+    raise nodes.SkipNode
+
+
+def visit_math_block(self, node: nodes.math_block) -> None:
+    """Write displayed mathematics."""
+
+    number = f'<span class="eqno">({node["number"]})</span>' if node.get("number") else ""
+    self.body.append(f'<div class="math">{number}{mathml(node.astext(), display=True)}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> None:
+    """Register what is defined above."""
+
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
+    app.connect("autodoc-process-docstring", inline_math, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", skip)
+    app.connect("missing-reference", link)

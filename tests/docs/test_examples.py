@@ -1,0 +1,354 @@
+"""The examples of README.md and of docs/: Python is run, commands are composed, names exist."""
+
+import functools
+import importlib
+import importlib.util
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+import cgm
+from cgm.cli.settings import CONF, own_settings
+from cgm.generators import check_generator
+from cgm.records import result
+from cgm.valuation import TableGame
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)]
+PAGES = {path.relative_to(ROOT).as_posix(): path for path in PAGES} | {
+    name: ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")
+}
+README = PAGES["README.md"].read_text(encoding="utf-8").splitlines()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROGRAMS = "cgm|python|make|pip|tensorboard|mlflow|pre-commit"
+
+
+class Block(NamedTuple):
+    """A block of code.
+
+    Attributes:
+        line: The number of its first line of code.
+        language: What stands behind its fence; empty for an indented block.
+        code: Its lines.
+    """
+
+    line: int
+    language: str
+    code: str
+
+    @property
+    def file(self) -> str | None:
+        """The file that the block is to be saved as, if its first line says so."""
+
+        first = re.match(r"# ([\w/]+\.(?:py|yaml))\n", self.code)
+        return first[1] if first else None
+
+
+@functools.cache
+def blocks(page: str) -> list[Block]:
+    """List the fenced and the indented blocks of a page."""
+
+    found, lines = [], PAGES[page].read_text(encoding="utf-8").splitlines()
+    k = 0
+    while k < len(lines):
+        fence, start = re.match(r"(```+|:::+)\{?([\w-]*)", lines[k]), k + 1
+        if fence:
+            k = next(j for j in range(start, len(lines)) if lines[j].startswith(fence[1]))
+            found.append(Block(start + 1, fence[2], "\n".join(lines[start:k]) + "\n"))
+        elif lines[k].startswith("    ") and (k == 0 or not lines[k - 1].strip()):
+            while k + 1 < len(lines) and (lines[k + 1].startswith("    ") or not lines[k + 1].strip()):
+                k += 1
+            found.append(Block(start, "", "\n".join(line[4:] for line in lines[start - 1 : k + 1])))
+        k += 1
+    return found
+
+
+def commands(page: str) -> list[list[str]]:
+    """List the commands in a page's indented, console and bash blocks, without comments and variables."""
+
+    found = []
+    for block in blocks(page):
+        if block.language in ("", "console", "bash", "sh"):
+            for line in block.code.replace("\\\n", " ").splitlines():
+                if re.match(rf"(\$ )?(\w+=\S+ )*(.venv/bin/)?({PROGRAMS})( |$)", line):
+                    words = shlex.split(line.removeprefix("$ "), comments=True)
+                    words = words[next(k for k, word in enumerate(words) if not re.match(r"\w+=", word)) :]
+                    found.append([words[0].removeprefix(".venv/bin/"), *words[1:]])
+    return found
+
+
+COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
+
+
+def of_program(name: str) -> list[pytest.param]:
+    """List the commands of a program, for `parametrize`."""
+
+    return [pytest.param(p, c[1:], id=f"{p}: {shlex.join(c)}") for p, c in COMMANDS if c[0] == name]
+
+
+@pytest.fixture
+def page_folder(tmp_path, monkeypatch) -> Iterator[Path]:
+    """An empty working directory, from which modules can be imported."""
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def save_files(page: str, folder: Path) -> None:
+    """Write the blocks of a page whose first line names a file."""
+
+    for block in blocks(page):
+        if block.file:
+            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / block.file).write_text(block.code, encoding="utf-8")
+    importlib.invalidate_caches()
+
+
+def test_blocks_are_found():
+    languages = {block.language for page in PAGES for block in blocks(page)}
+    assert languages <= {"", "python", "yaml", "bash", "console", "bibtex", "toctree", "include", "eval-rst", "text"}
+    assert sum(block.language == "python" for page in PAGES for block in blocks(page)) >= 15
+    assert len(COMMANDS) >= 40
+    assert ["cgm", "generator._target_=my_package.MyGenerator", "+generator.jitter=0.2"] in commands(
+        "docs/how_to/own_generator.md"
+    )
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(b.language == "python" for b in blocks(page))])
+def test_the_python_of_a_page_runs(page, page_folder, capsys):
+    """Run the blocks of a page one after the other: a block may use the names of those before it."""
+
+    save_files(page, page_folder)
+    names = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.language == "python":
+            code = "\n" * (block.line - 1) + block.code  # errors show the line of the page
+            exec(compile(code, page, "exec"), names)
+
+
+def test_the_generator_of_the_docs_is_short_and_keeps_the_contract(page_folder):
+    page = "docs/how_to/own_generator.md"
+    save_files(page, page_folder)
+    (block,) = (block for block in blocks(page) if block.file == "my_package.py")
+    assert len(block.code.splitlines()) <= 30
+    generator = importlib.import_module("my_package").MyGenerator()
+    check_generator(generator)
+    check_generator(generator, torch.randn(50, 5, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how_to/own_contribution.md"])
+def test_the_contribution_of_the_docs_is_short_and_right(page, page_folder):
+    """Compare the Banzhaf values of three parties with their definition."""
+
+    save_files(page, page_folder)
+    (block,) = (block for block in blocks(page) if block.file == "my_package.py")
+    assert len(block.code.splitlines()) <= 16
+    values = [0.0, 1.0, 2.0, 4.0, 3.0, 5.0, 7.0, 10.0]
+    contributions = importlib.import_module("my_package").Banzhaf().compute(TableGame(values), seed=0)
+    expected = [sum(values[c | 2**i] - values[c] for c in range(8) if not c & 2**i) / 4 for i in range(3)]
+    assert contributions.phi.tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def composed(config_dir: list[str], overrides: list[str]) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        path = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).absolute()}' for folder in config_dir)}]"]
+        return compose("config", overrides + path * bool(config_dir))
+
+
+@pytest.mark.filterwarnings(r"ignore:\s*'hydra/launcher:UserWarning")  # Hydra's, about its own plugins
+@pytest.mark.parametrize(("page", "arguments"), of_program("cgm"))
+def test_a_command_is_understood(page, arguments, page_folder):
+    """Compose what a command asks for, and build it. Of a sweep, the first of its values is taken."""
+
+    save_files(page, page_folder)
+    arguments, config_dir = list(arguments), []
+    if "--help" in arguments:
+        return
+    if "--config-dir" in arguments:
+        k = arguments.index("--config-dir")
+        config_dir = [arguments[k + 1]]
+        del arguments[k : k + 2]
+    sweep = "-m" in arguments
+    parsed = OverridesParser.create().parse_overrides([word for word in arguments if word != "-m"])
+    assert any(override.is_sweep_override() for override in parsed) == sweep
+    first = [
+        f"{override.key_or_group}={_first(override)}" if override.is_sweep_override() else override.input_line
+        for override in parsed
+    ]
+    config = composed(config_dir, first)
+    built = instantiate(own_settings(config, first), _convert_="all")
+    assert isinstance(built, cgm.Experiment)
+
+
+def _first(override) -> str:
+    value = override.value()
+    return str(value.start) if type(value).__name__ == "IntervalSweep" else next(override.sweep_string_iterator())
+
+
+@pytest.mark.parametrize(("page", "arguments"), of_program("python"))
+def test_a_module_that_a_command_runs_exists(page, arguments):
+    assert arguments[0] == "-m"
+    module = arguments[1]
+    if module == "venv":
+        return
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    if spec.submodule_search_locations:
+        assert importlib.util.find_spec(f"{module}.__main__") is not None
+    if module.startswith("experiments"):
+        folder = ROOT / Path(*module.split("."))
+        settings = [OmegaConf.load(path) for path in (folder if folder.is_dir() else folder.parent).glob("*.yaml")]
+        known = set()
+        for config in settings:
+            groups = [next(iter(d)) for d in config.get("defaults", []) if isinstance(d, DictConfig)]
+            known |= set(config) | set(groups)
+        assert {override.lstrip("+").split("=")[0].split(".")[0] for override in arguments[2:]} <= known
+
+
+@pytest.mark.parametrize(("page", "arguments"), of_program("make"))
+def test_a_target_of_make_exists(page, arguments):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in arguments:
+        assert "=" in target or re.search(rf"^{target}:", makefile, re.M)
+
+
+@pytest.mark.parametrize(("page", "arguments"), of_program("pip"))
+def test_an_extra_that_a_command_installs_exists(page, arguments):
+    extras = [extra for word in arguments for group in re.findall(r"\[(.*)\]", word) for extra in group.split(",")]
+    assert set(extras) <= PROJECT["optional-dependencies"].keys()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_names_on_a_page_exist(page):
+    text = PAGES[page].read_text(encoding="utf-8")
+    if page == "CHANGELOG.md":
+        text = re.sub(r"^\| `[^|]*\|", "|", text, flags=re.M)  # the first column has the names of before
+    names = re.findall(r"`(cgm(?:\.\w+)+)[`(]|^\.\. auto\w+:: (cgm(?:\.\w+)+)", text, re.M)
+    for name in {a or b for a, b in names} - {"cgm.log"}:  # a file
+        parents = name.split(".")
+        rest: list[str] = []
+        while not _is_module(".".join(parents)):
+            rest.insert(0, parents.pop())
+        functools.reduce(getattr, rest, importlib.import_module(".".join(parents)))
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_links_of_a_page_lead_somewhere(page):
+    text = PAGES[page].read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not target.startswith("http"):
+            path, _, anchor = target.partition("#")
+            file = (PAGES[page].parent / path) if path else PAGES[page]
+            assert file.exists(), target
+            if anchor:
+                heads = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.M)
+                assert anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, target
+
+
+def test_every_page_is_in_the_table_of_contents():
+    listed = set()
+    for block in blocks("docs/index.md"):
+        if block.language == "toctree":
+            listed |= {f"docs/{line}.md" for line in block.code.split("\n") if line and not line.startswith(":")}
+    assert listed == {page for page in PAGES if page.startswith("docs/")} - {"docs/index.md"}
+
+
+def test_every_public_name_is_in_the_reference():
+    text = "".join(PAGES[page].read_text(encoding="utf-8") for page in PAGES if page.startswith("docs/reference/"))
+    modules = re.findall(r"^\.\. automodule:: (\S+)", text, re.M)
+    shown = {f"cgm.{name.split('.')[-1]}" for name in re.findall(r"^\.\. autoclass:: (\S+)", text, re.M)}
+    assert shown | {"cgm.__version__"} == {f"cgm.{name}" for name in cgm.__all__}
+    packages = ["data", "data.features", "valuation", "valuation.kernels", "generators", "contributions", "rewards"]
+    packages += ["evaluation.labellers", "evaluation.tasks"]
+    assert {f"cgm.{name}" for name in packages} <= set(modules)
+
+
+def test_the_readme_is_short_and_begins_with_two_commands():
+    assert len(README) <= 180
+    code = [line.split("#")[0].strip() for line in README if line.startswith("    ")]
+    assert code[:2] == ["make run", "make test"]
+    assert next(k for k, line in enumerate(README) if line.startswith("    make")) <= 3
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_the_table_of_groups_is_complete(page):
+    rows = re.findall(r"^\| `(\w+)` \| (`.*?`) \|", PAGES[page].read_text(encoding="utf-8"), re.M)
+    shown = {group: set(re.findall(r"`(\w+)`", choices)) for group, choices in rows}
+    groups = {
+        folder.name: {path.stem for path in folder.glob("*.yaml")}
+        for folder in CONF.iterdir()
+        if folder.name != "hydra" and any(folder.glob("*.yaml"))
+    }
+    assert {group: shown.get(group) for group in groups} == groups
+
+
+def test_all_settings_outside_of_groups_are_in_the_quickstart():
+    text = PAGES["docs/quickstart.md"].read_text(encoding="utf-8")
+    config = OmegaConf.load(CONF / "config.yaml")
+    for setting, value in config.items():
+        if setting not in ("_target_", "defaults", "hydra"):
+            row = next(line for line in text.splitlines() if re.match(rf"\| .*`{setting}(\.\w+)?`", line))
+            values = value.values() if isinstance(value, DictConfig) else [value]
+            shown = [value if isinstance(value, str) else json.dumps(value) for value in values]
+            for each in shown:
+                assert each.startswith("cgm.") or f"`{each.removesuffix('.0')}`" in row.replace(".0`", "`"), each
+
+
+def test_the_keys_of_a_result_are_on_their_page():
+    """The tables of `result.json` have the fields of the dataclasses behind it."""
+
+    sections = re.split(r"^##+ (.*)$", PAGES["docs/how_to/reading_a_run.md"].read_text(encoding="utf-8"), flags=re.M)
+    tables = dict(zip(sections[1::2], sections[2::2], strict=True))
+
+    def keys(section: str) -> set[str]:
+        rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", tables[section].split("\n| metric ")[0], re.M)
+        return {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+
+    def names(kind: type) -> set[str]:
+        return {field.name for field in fields(kind)}
+
+    kinds = {field.name: field.type for field in fields(result.Result)}
+    assert keys("result.json") == set(kinds)
+    expected = {
+        "kernel": [result.KernelResult],
+        "values": [result.Values],
+        "contributions": [result.ContributionsResult],
+        "scheme": [result.SchemeResult],
+        "incentives": [result.IncentiveResult],
+        "sampling": [result.ChainResult],
+        "correlations and beta_correlations": [result.AlphaCorrelation, result.BetaCorrelation],
+        "downstream": [result.Accuracy],
+        "missing": [result.Missing],
+        "memory": [result.Memory],
+    }
+    for section, classes in expected.items():
+        assert keys(section) == set().union(*map(names, classes)), section
