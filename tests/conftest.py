@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures of all tests."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-import cgm.cli.jobs as program
+from cgm.cli.main import main
 
 settings.register_profile("cgm", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("cgm")
@@ -20,10 +20,10 @@ settings.load_profile("cgm")
 
 @pytest.fixture(autouse=True)
 def _global_state_stays() -> Iterator[None]:
-    """Starts each test from the same global random state, and fails one that leaves torch with other settings."""
+    """Start each test with the same global random state, and fail those that change torch's settings."""
 
     torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002 - the very state that the library must not need
+    np.random.seed(0)  # noqa: NPY002 - the global state, which the library must not use
     random.seed(0)
 
     def state() -> tuple:
@@ -36,7 +36,7 @@ def _global_state_stays() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Finds the folder of real data, or skips."""
+    """The folder of real data; without it, the test is skipped."""
 
     folder = os.environ.get("CGM_DATA")
     if not folder:
@@ -46,7 +46,7 @@ def data_dir() -> Path:
 
 @pytest.fixture
 def cgm(monkeypatch, tmp_path, capsys):
-    """Runs the command line with some arguments, in an empty folder, and gives what it prints."""
+    """A function that runs the command line in an empty folder and returns what it prints."""
 
     root, logger = logging.getLogger(), logging.getLogger("cgm")
     before = root.handlers[:], root.level, logger.level
@@ -55,7 +55,7 @@ def cgm(monkeypatch, tmp_path, capsys):
 
     def run(*args: str) -> str:
         monkeypatch.setattr(sys, "argv", ["cgm", *args])
-        program.main()
+        main()
         return capsys.readouterr().out
 
     yield run

@@ -1,4 +1,4 @@
-"""Tests that `conf/` says what the classes say: each group builds what it names, and shows every default."""
+"""Tests that `conf/` agrees with the classes: each option builds the class that it names, and shows every default."""
 
 import dataclasses
 import functools
@@ -10,30 +10,31 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep
 from hydra.errors import ConfigCompositionException, InstantiationException, MissingConfigException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 import cgm
+from cgm.cli.settings import CONF
 from cgm.records.plain import plain
 
 ROOT = Path(__file__).resolve().parents[2]
-CONF = ROOT / "conf"
 PRIMARY = OmegaConf.load(CONF / "config.yaml")
 GROUPS = [next(iter(d)) for d in PRIMARY.defaults if isinstance(d, DictConfig) and "optional" not in str(d)]
 OPTIONS = sorted(f"{group}/{path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml"))
+HYDRA = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in (CONF / "hydra").rglob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 STATED = {"split/shares": "split.matrix=[[0.5,0.5,0,0,0],[0,0,0.5,0.5,0]]", "dataset/npz": "dataset.path=x.npz"}
 
-# Where a YAML says something else than the class by itself, and why
+# Where a YAML has another value than the default of the class, and why
 DIFFERENT = {
-    "kernel/*": {"lengthscale": "fit"},  # a kernel built by hand has a number
-    "kernel/sum": {"kernels": ...},  # a class has no sum to propose
-    "scheme/fair": {"stable": False},  # what makes it another option than scheme/stable
+    "kernel/*": {"lengthscale": "fit"},  # a kernel in Python has a number
+    "kernel/sum": {"kernels": ...},  # the class has no default
+    "scheme/fair": {"stable": False},  # the difference to scheme/stable
 }
 
-
-# not of the experiment itself
+# settings of the program, not of the experiment
 PROGRAM = {"threads": None, "force": False, "objective": "correlations.neg_mmd2_unbiased.mean"}
 
 
@@ -53,15 +54,14 @@ def as_tuple(x):
     return tuple(map(as_tuple, x)) if isinstance(x, list | tuple) else x
 
 
-def test_every_folder_is_a_group_of_some_configuration():
-    named = {"experiment", "hydra"}
-    for path in CONF.glob("*.yaml"):
-        for default in OmegaConf.load(path).defaults:
-            if isinstance(default, DictConfig):
-                named |= {key.removeprefix("optional ").removeprefix("override ") for key in default}
-    assert {path.name for path in CONF.iterdir() if path.is_dir()} == named
-    of_the_experiment = {"dataset", "split", "generator", "features", "kernel", "scheme", "sampling", "downstream"}
-    assert of_the_experiment | {"logger"} == set(GROUPS)
+def test_every_folder_is_a_group():
+    """And nothing else is in `conf`: the wheel has all of it."""
+
+    of_the_mediator = {"generator", "features", "kernel", "contribution", "scheme", "sampling"}
+    of_the_experiment = {"dataset", "split", "labeller", "downstream"}
+    assert of_the_mediator | of_the_experiment | {"logger"} == set(GROUPS)
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, "experiment", "hparams_search", "hydra"}
+    assert [path.name for path in CONF.iterdir() if path.is_file()] == ["config.yaml"]
     assert {path.suffix for path in CONF.rglob("*") if path.is_file()} == {".yaml"}
 
 
@@ -92,13 +92,13 @@ def test_an_option_builds_what_it_names_and_shows_every_default(option):
     assert type(instantiate(section, _convert_="all")) is target
 
 
-@pytest.mark.parametrize("option", [*OPTIONS, "config"])
+@pytest.mark.parametrize("option", [*OPTIONS, "config", *HYDRA])
 def test_each_setting_has_a_comment(option):
     lines = (CONF / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("# ")
     first = [line for line in lines if re.match(r"(  )?[a-zA-Z]\w*:", line)]
-    if option == "config":  # what Hydra's own settings are, Hydra says
-        first = [line for line in first[: first.index("hydra:")] if line not in ("defaults:", "shapley:")]
+    if option == "config":  # the settings of Hydra are documented by Hydra
+        first = [line for line in first[: first.index("hydra:")] if line != "defaults:"]
         first = [line for line in first if "_target_" not in line]
     else:
         first = [line for line in first if not line.startswith("  ")]
@@ -116,7 +116,25 @@ def test_the_configuration_shows_every_setting_of_an_experiment():
     assert not stated & set(GROUPS)
 
 
-def test_by_hand_and_by_configuration_are_the_same():
+def test_a_search_for_a_lengthscale_shows_every_default():
+    shown = OmegaConf.to_container(PRIMARY.kernel_search)
+    target = get_class(shown.pop("_target_"))
+    assert shown == {name: parameter.default for name, parameter in inspect.signature(target).parameters.items()}
+
+
+def test_each_setting_is_declared_once():
+    """No option of a group has the name of a setting at the top, and no class is an option of two groups."""
+
+    targets = {option: get_class(OmegaConf.load(CONF / f"{option}.yaml")["_target_"]) for option in OPTIONS}
+    top = {field.name for field in dataclasses.fields(cgm.Experiment)} | set(PROGRAM)
+    groups: dict[type, set[str]] = {}
+    for option, target in targets.items():
+        assert not top & set(inspect.signature(target).parameters), option
+        groups.setdefault(target, set()).add(option.split("/")[0])
+    assert {len(names) for names in groups.values()} == {1}
+
+
+def test_the_defaults_of_python_and_of_the_configuration_are_the_same():
     assert plain(instantiate(composed(), _convert_="all")) == plain(cgm.Experiment(cache="outputs/cache"))
 
 
@@ -163,11 +181,18 @@ def test_values_from_the_command_line_arrive():
             "features=pca",
             "kernel=rational_quadratic",
             "kernel.lengthscale=median",
+            "contribution.method=sampled",
+            "contribution.max_permutations=50",
             "scheme=fair",
             "scheme.rho=0.5",
             "sampling.betas=[0,0.5,inf]",
             "sampling.patience=null",
+            "labeller=knn",
+            "labeller.n_neighbors=3",
             "downstream=none",
+            "kernel_search.high=9.0",
+            "growth=3",
+            "max_growth=6",
             "data_dir=some/folder",
             "device=cpu",
             "synthetic_size=77",
@@ -182,10 +207,15 @@ def test_values_from_the_command_line_arrive():
             ("generator", "cgm.generators.GaussianMixture", {}),
             ("features", "cgm.data.features.PCA", {}),
             ("kernel", "cgm.valuation.kernels.RationalQuadratic", {"lengthscale": "median"}),
-            ("scheme", "cgm.rewards.shapley_fair.RewardScheme", {"stable": False, "rho": 0.5}),
-            ("sampling", "cgm.rewards.sampling.WeightedSampling", {"betas": (0, 0.5, float("inf")), "patience": None}),
+            ("contribution", "cgm.contributions.Shapley", {"method": "sampled", "max_permutations": 50}),
+            ("scheme", "cgm.rewards.ShapleyFair", {"stable": False, "rho": 0.5}),
+            ("sampling", "cgm.rewards.WeightedSampling", {"betas": (0, 0.5, float("inf")), "patience": None}),
+            ("labeller", "cgm.evaluation.labellers.KNN", {"n_neighbors": 3}),
             ("downstream", "cgm.evaluation.tasks.NoTask", {}),
+            ("kernel_search", "cgm.valuation.LengthscaleSearch", {"high": 9.0}),
         )},
+        growth=3,
+        max_growth=6,
         data_dir="some/folder",
         cache="outputs/cache",
         synthetic_size=77,
@@ -204,22 +234,21 @@ def test_the_true_mixture_follows_the_credit_ratings():
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_an_option_that_a_class_does_not_have_is_refused_by_name(option):
+def test_an_unknown_option_of_a_class_is_refused_by_name(option):
     group, name = option.split("/")
     config = composed(f"{group}={name}").copy()
     OmegaConf.update(config, f"{group}.no_such", 1, force_add=True)
     if option in STATED:
         OmegaConf.update(config, *STATED[option].split("="))
-    bare = len(config[group]) == 2  # a class without any setting
-    with pytest.raises(
-        InstantiationException, match="takes no arg" if bare else "keyword argument 'no_such'"
-    ) as caught:
+    unknown = "keyword argument 'no_such'"
+    message = f"takes no arguments|{unknown}" if len(config[group]) == 2 else unknown  # of a class without settings
+    with pytest.raises(InstantiationException, match=message) as caught:
         instantiate(config, _convert_="all")
     assert f"full_key: {group}" in str(caught.value)
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_an_option_that_a_group_does_not_show_is_refused_by_name(group):
+def test_an_unknown_option_of_a_group_is_refused_by_name(group):
     with pytest.raises(ConfigCompositionException, match=rf"Could not override '{group}\.no_such'"):
         composed(f"{group}.no_such=1")
 
@@ -233,7 +262,7 @@ def test_an_unknown_setting_or_choice_is_refused_by_name():
         composed("kernel=no_such")
 
 
-def test_what_has_no_default_must_be_stated():
+def test_settings_without_a_default_are_required():
     for option, stated in STATED.items():
         if option in OPTIONS:
             group, name = option.split("/")
@@ -242,19 +271,28 @@ def test_what_has_no_default_must_be_stated():
                 instantiate(composed(f"{group}={name}"), _convert_="all")
 
 
-def test_the_commands_of_the_readme_are_understood():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = [shlex.split(line, comments=True)[1:] for line in re.findall(r"^    (cgm(?: .*)?)$", text, re.M)]
+def test_the_commands_of_the_pages_are_understood():
+    """Except those with a class or a folder of the user's own."""
+
+    commands = []
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        lines = re.findall(r"^ *(cgm(?: .*)?)$", page.read_text(encoding="utf-8"), re.M)
+        commands += [shlex.split(line, comments=True)[1:] for line in lines]
     assert len(commands) >= 4
     for overrides in commands:
-        if "my_package" in str(overrides) or "--help" in overrides:
-            continue  # tests/test_main.py
+        if "_target_=my" in str(overrides) or {"--help", "--config-dir"} & set(overrides):
+            continue
         sweep = "-m" in overrides
         parsed = OverridesParser.create().parse_overrides([o for o in overrides if o != "-m"])
         assert any(override.is_sweep_override() for override in parsed) == sweep
         firsts = []
         for override in parsed:
-            value = next(override.sweep_string_iterator()) if override.is_sweep_override() else None
-            if override.key_or_group != "logger":  # of the program, as hydra/...
-                firsts.append(override.input_line if value is None else f"{override.key_or_group}={value}")
+            if override.key_or_group in ("logger", *PROGRAM):
+                continue
+            line, value = override.input_line, override.value()
+            if override.is_sweep_override():
+                is_interval = isinstance(value, IntervalSweep)
+                first = value.start if is_interval else next(override.sweep_string_iterator())
+                line = f"{override.key_or_group}={first}"
+            firsts.append(line)
         assert isinstance(instantiate(composed(*firsts), _convert_="all"), cgm.Experiment)

@@ -1,33 +1,30 @@
-"""Tests the names of folders, and the count of jobs. Whole sweeps: tests/test_main.py."""
+"""Tests of the names of folders and of the progress of sweeps. Whole sweeps: test_main.py."""
 
 import json
 import time
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from cgm.cli.settings import keep_own_options, settings_of
+from cgm.cli.settings import CONF, drop_other_options, resolved_settings
 from cgm.cli.sweep import Progress, count_jobs, job_name, settings_digest, sweep_name
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 @pytest.fixture(autouse=True)
-def _hydra_is_at_work():
+def _hydra_is_initialised():
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
 
 
 def composed(*overrides: str) -> DictConfig:
-    """Composes a configuration as Hydra gives it to a job, its own section included."""
+    """Compose a configuration as Hydra passes it to a job, with its own section."""
 
     return compose("config", list(overrides), return_hydra_config=True)
 
 
-def asked(*overrides: str, sweeper: str = "x.BasicSweeper", **params: str) -> DictConfig:
-    """The part of a configuration that tells what a sweep was asked for."""
+def of_sweep(*overrides: str, sweeper: str = "x.BasicSweeper", **params: str) -> DictConfig:
+    """The part of a configuration that has the overrides of a sweep."""
 
     section = {"overrides": {"task": list(overrides)}, "sweeper": {"_target_": sweeper, "params": params or None}}
     return OmegaConf.create({"hydra": section})
@@ -65,18 +62,18 @@ def test_other_settings_are_another_folder():
         ["device=cuda"],
         ["+kernel.option=1"],
         ["generator._target_=my.Own"],
-        ["generator._target_=my.Own", "generator.bandwidth=scott"],  # the default, but told to another class
+        ["generator._target_=my.Own", "generator.bandwidth=scott"],  # the default, but passed to another class
         ["split=shares"],
     ]
     assert len({job_name(composed(*job)) for job in jobs}) == len(jobs)
 
 
-def test_what_refers_to_other_settings_is_resolved():
+def test_references_to_other_settings_are_resolved():
     both = [composed("seed=5", "+kernel.option=${seed}"), composed("seed=5", "+kernel.option=5")]
     assert settings_digest(both[0]) == settings_digest(both[1])
-    assert settings_of(both[0], [])["kernel"]["option"] == 5
-    assert settings_of(composed("+kernel.option=${no.such}"), [])["kernel"]["option"] == "${no.such}"
-    assert not {"hydra", "force", "objective"} & set(settings_of(both[0], []))
+    assert resolved_settings(both[0], [])["kernel"]["option"] == 5
+    assert resolved_settings(composed("+kernel.option=${no.such}"), [])["kernel"]["option"] == "${no.such}"
+    assert not {"hydra", "force", "objective"} & set(resolved_settings(both[0], []))
     assert both[0].force is False  # the configuration itself stays
 
 
@@ -89,18 +86,18 @@ def test_what_refers_to_other_settings_is_resolved():
     ],
 )
 def test_the_same_sweep_is_the_same_folder(one, other):
-    assert sweep_name(asked(*one)) == sweep_name(asked(*other))
+    assert sweep_name(of_sweep(*one)) == sweep_name(of_sweep(*other))
 
 
 def test_another_sweep_is_another_folder():
     sweeps = [
-        asked("seed=0,1"),
-        asked("seed=0,1,2"),
-        asked("seed=0,1", "scheme=fair"),
-        asked("seed=1"),
-        asked(seed="0,1", dataset="digits"),
-        asked("seed=interval(0,1)", sweeper="x.Optuna"),
-        asked(),
+        of_sweep("seed=0,1"),
+        of_sweep("seed=0,1,2"),
+        of_sweep("seed=0,1", "scheme=fair"),
+        of_sweep("seed=1"),
+        of_sweep(seed="0,1", dataset="digits"),
+        of_sweep("seed=interval(0,1)", sweeper="x.Optuna"),
+        of_sweep(),
     ]
     names = [sweep_name(sweep) for sweep in sweeps]
     assert len(set(names)) == len(sweeps)
@@ -113,31 +110,31 @@ def test_another_sweep_is_another_folder():
         "seed_interval_0_1",
         "sweep",
     ]
-    long = sweep_name(asked("seed=range(1000)", "dataset.path='a b/c&d','é'"))
+    long = sweep_name(of_sweep("seed=range(1000)", "dataset.path='a b/c&d','é'"))
     assert len(long) <= 71
     assert set(long) <= set("abcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 
 def test_a_name_is_kept_for_the_jobs_of_a_sweep():
-    master = asked("seed=0,1")
+    master = of_sweep("seed=0,1")
     name = sweep_name(master)
-    jobs = asked("seed=1")
+    jobs = of_sweep("seed=1")
     OmegaConf.copy_cache(from_config=master, to_config=jobs)
     assert sweep_name(jobs) == name
 
 
 def test_jobs_are_counted_before_they_run():
-    assert count_jobs(asked("seed=0,1,2", "split=a,b", "scheme=fair")) == 6
-    assert count_jobs(asked("seed=range(10)", "seed=0,1")) == 2  # the last is what counts
-    assert count_jobs(asked("split=a,b", seed="0,1,2")) == 6
-    assert count_jobs(asked("seed=1")) == 1
-    assert count_jobs(asked("experiment=glob(paper_*)", "seed=0,1")) == 8
-    assert count_jobs(asked("seed=0,1", sweeper="x.OptunaSweeper")) is None
+    assert count_jobs(of_sweep("seed=0,1,2", "split=a,b", "scheme=fair")) == 6
+    assert count_jobs(of_sweep("seed=range(10)", "seed=0,1")) == 2  # the last one wins
+    assert count_jobs(of_sweep("split=a,b", seed="0,1,2")) == 6
+    assert count_jobs(of_sweep("seed=1")) == 1
+    assert count_jobs(of_sweep("experiment=glob(paper_*)", "seed=0,1")) == 8
+    assert count_jobs(of_sweep("seed=0,1", sweeper="x.OptunaSweeper")) is None
 
 
 def test_progress(tmp_path, monkeypatch):
     progress = Progress(tmp_path)
-    progress.mark(0, "running")  # nobody counts
+    progress.mark(0, "running")  # states are not recorded
     assert progress.line() == ""
     assert not list(tmp_path.iterdir())
 
@@ -149,7 +146,7 @@ def test_progress(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: now + 60)
     for number, state in ((1, "done"), (2, "failed"), (3, "running"), (4, "running")):
         Progress(tmp_path).mark(number, state)  # as another process does
-    # two took a minute, nine are to come: 4.5 minutes
+    # two took a minute, nine remain: 4.5 minutes
     assert progress.line() == "3 of 12 jobs done (1 skipped, 1 failed), 2 running, about 4 min left"
     assert progress.counts() == {"running": 2, "done": 1, "skipped": 1, "failed": 1}
     monkeypatch.setattr(time, "time", lambda: now + 3600)
@@ -165,9 +162,9 @@ def test_progress(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_options_are_dropped_from_what_is_hashed_alone():
+def test_options_are_dropped_from_a_copy():
     config = composed("generator._target_=my.Own")
-    assert settings_of(config, ["generator._target_=my.Own"])["generator"] == {"_target_": "my.Own"}
+    assert resolved_settings(config, ["generator._target_=my.Own"])["generator"] == {"_target_": "my.Own"}
     assert "bandwidth" in config.generator
-    keep_own_options(config, ["generator._target_=my.Own"])
+    drop_other_options(config, ["generator._target_=my.Own"])
     assert "bandwidth" not in config.generator
