@@ -12,7 +12,7 @@ from cgm.records.tables import markdown_table
 AXES = {  # what grows, and its label
     "synthetic": "|G|",
     "t": "t, by the parties' points",
-    "parties": "n, with the same total of points",
+    "parties": "n, same total of points",
     "dimensions": "d",
     "chains": "chains",
 }

@@ -85,7 +85,7 @@ def tables(result: Mapping[str, Any]) -> str:
             f"{n:,} images of each set; seed {result['seed']}. Written by `python -m experiments.generators`.\n",
             "## Likeness to test images\n",
             "Squared Fréchet distance and KID (mean ± standard error over blocks) to the test images, in the features "
-            "of the network that labels images. Training images show the best possible values; a KDE of pixels with "
+            "of the network that labels images. Training images give the values to aim for; a KDE of pixels with "
             "bandwidth h is the baseline.\n",
             markdown_table(["", "Fréchet", "KID", confidence, "smallest class"], quality),
             "\n## Classes, by the network\n",
