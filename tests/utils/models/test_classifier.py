@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from torch.nn import functional
 
 from cgm.data import CIFAR10, MNIST
-from cgm.utils.models import pretrained
+from cgm.utils.models import pretrained, training
 from cgm.utils.models.classifier import Classifier, augment
 
 X = torch.from_numpy(load_digits().images[:, None] / 16).float()  # (1797, 1, 8, 8)
@@ -53,7 +53,7 @@ def test_keeps_to_the_contract(tmp_path):
         (X[:9], Y[:8], "classes to fit a classifier to: 8 for 9 images"),
         (X[:9], Y[:9] + 2, "classes to fit a classifier to: run from"),
         (X[:9].flatten(1), Y[:9], r"expected images of shape \(N, C, H, W\)"),
-        (X[:9] * 2, Y[:9], "pixels run from 0 to 2"),
+        (X[:9] * 2, Y[:9], "pixels range from 0 to 2"),
         (X[:9], Y[:9].double(), "expected a tensor of integers"),
     ],
 )
@@ -103,6 +103,30 @@ def test_augmentation_gives_each_shift_and_mirror_image(mirror, shift):
     assert all(mirror or not flipped for flipped, _, _ in seen)
 
 
+@pytest.mark.parametrize("stop", [2, 5])
+def test_resumed_training_is_the_same_as_an_uninterrupted_one(tmp_path, monkeypatch, stop):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1)  # a checkpoint after each step
+    interrupted = replace(SMALL, checkpoint=str(tmp_path / "checkpoint"))  # 3 steps an epoch
+    cross_entropy, calls = functional.cross_entropy, iter(range(100))
+
+    def stopped(*args, **options):
+        if next(calls) == stop:
+            raise InterruptedError
+        return cross_entropy(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(functional, "cross_entropy", stopped)
+        with pytest.raises(InterruptedError):
+            interrupted.fit(X[:60], Y[:60], seed=0)
+    whole = replace(SMALL).fit(X[:60], Y[:60], seed=0)
+
+    interrupted.fit(X[:60], Y[:60], seed=0)
+    assert all(torch.equal(interrupted.state[name], x) for name, x in whole.state.items())
+    assert interrupted.report["steps"] == whole.report["steps"] == 6
+    with pytest.raises(ValueError, match=r"another training \(mirror=False, here True\); use another classifier.ch"):
+        replace(interrupted, mirror=True).fit(X[:60], Y[:60], seed=0)
+
+
 def test_shipped_classifier_is_found_by_dataset_and_shape(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     fitted = replace(SMALL).fit(X[:40], Y[:40], seed=0)
@@ -114,16 +138,16 @@ def test_shipped_classifier_is_found_by_dataset_and_shape(tmp_path, monkeypatch)
         Classifier.shipped(dataset="mnist")
 
 
-LEAST = {"mnist": (MNIST(), 0.99), "cifar10": (CIFAR10(), 0.7)}
-SHIPPED = [name for name in LEAST if pretrained.find("classifier", dataset=name)]
+MIN_ACCURACY = {"mnist": (MNIST(), 0.99), "cifar10": (CIFAR10(), 0.7)}
+SHIPPED = [name for name in MIN_ACCURACY if pretrained.find("classifier", dataset=name)]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("CGM_DATA"), reason="CGM_DATA names no folder with the real files")
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_classifier_labels_real_test_images(name):
-    dataset, least = LEAST[name]
+    dataset, accuracy = MIN_ACCURACY[name]
     loaded = dataset.load(None, seed=0)
     x, y = loaded.x_test[:2000], loaded.y_test[:2000]
 
-    assert float((Classifier.shipped(dataset=name).predict(x) == y).double().mean()) >= least
+    assert float((Classifier.shipped(dataset=name).predict(x) == y).double().mean()) >= accuracy

@@ -1,155 +1,166 @@
-from dataclasses import replace
+"""The training loop, with a training of a few numbers in place of a network's."""
+
+import logging
 
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 from cgm.utils.models import training
-from cgm.utils.models.training import Budget, stream, train
-
-X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
-Y = X @ torch.tensor([1.0, -2.0, 0.5])
+from cgm.utils.models.training import Progress, Training
 
 
 class Stop(Exception):
     pass
 
 
-def fit(budget: Budget, seed: int = 0, stop: int | None = None, n: int = 40) -> nn.Module:
-    """Fits a plane with some noise on the way; `stop` interrupts the training before that step."""
+class Walk(Training):
+    """A network that follows a random point, with a stream, a number and evaluations to keep."""
 
-    with training.seeded(seed):
-        network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
-    steps = 0
+    def __init__(self, steps=10, seed=0, stop=None, evaluate_every=3):
+        self.seed, self.stop = seed, stop
+        self.network = nn.Linear(2, 1)
+        with torch.no_grad():
+            self.network.weight.fill_(0.5)
+            self.network.bias.fill_(0.0)
+        self.measured, self.rate, self.finished = [], 0.1, []
+        super().__init__(
+            group="some",
+            label="some: walk",
+            steps=steps,
+            remedy="lower some.rate=0.1",
+            networks={"network": self.network},
+            optimizers={"network": torch.optim.Adam(self.network.parameters(), 0.1)},
+            streams={"points": torch.Generator().manual_seed(seed)},
+            evaluate_every=evaluate_every,
+        )
 
-    def loss(rows, generator):
-        nonlocal steps
-        if steps == stop:
+    def identity(self):
+        return {"training": "walk", "seed": self.seed}
+
+    def advance(self, progress):
+        if progress.step == self.stop:
             raise Stop
-        steps += 1
-        noise = torch.randn(len(rows), 3, generator=generator) / 10
-        return functional.mse_loss(network(X[rows] + noise)[:, 0], Y[rows])
+        optimizer = self.optimizers["network"]
+        optimizer.param_groups[0]["lr"] = self.rate
+        loss = (self.network(torch.randn(5, 2, generator=self.streams["points"])) - 1).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return {"loss": float(loss.detach())}
 
-    train(network, loss, n, seed, budget, "test")
-    return network
+    def evaluate(self, progress):
+        self.measured.append(progress.step)
+        self.rate /= 2
 
+    def finish(self, progress):
+        self.finished.append(progress.step)
+        self.report["finished"] = progress.step
 
-def same(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    def numbers(self):
+        return {"rate": self.rate}
 
-
-def test_learns_from_a_seed_and_leaves_the_global_one_alone():
-    state = torch.get_rng_state()
-    network, again, other = fit(Budget(40, rate=0.05)), fit(Budget(40, rate=0.05)), fit(Budget(40, rate=0.05), seed=1)
-
-    assert torch.equal(torch.get_rng_state(), state)
-    assert not network.training
-    assert same(network, again)
-    assert not same(network, other)
-    assert float((network(X)[:, 0] - Y).square().mean().detach()) < 0.1 * float(Y.var())
-
-
-def test_each_epoch_shows_each_image_once():
-    seen = []
-    network = nn.Linear(1, 1)
-
-    def loss(rows, generator):
-        seen.append(rows)
-        return network.weight.sum()
-
-    train(network, loss, 20, 0, Budget(3, batch=5), "test")
-    epochs = torch.stack(seen).reshape(3, 20)
-    assert (epochs.sort(1).values == torch.arange(20)).all()
-    assert not torch.equal(epochs[0], epochs[1])
+    def load_numbers(self, numbers):
+        self.rate = numbers["rate"]
 
 
-def test_learning_rate_rises_and_falls(monkeypatch):
-    rates = []
-    network = nn.Linear(1, 1)
-    step = torch.optim.AdamW.step
-
-    def noted(self, *args, **options):
-        rates.append(self.param_groups[0]["lr"])
-        return step(self, *args, **options)
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
-    train(network, lambda rows, generator: network.weight.sum(), 20, 0, Budget(10, batch=2, rate=3.0), "test")
-
-    assert len(rates) == 100
-    assert rates[0] == pytest.approx(0.3)
-    assert rates[20] == pytest.approx(3.0)
-    assert rates[60] == pytest.approx(1.5)
-    assert rates[-1] < 0.01
-    assert sorted(rates[:21]) == rates[:21]
-    assert sorted(rates[20:], reverse=True) == rates[20:]
+def same(a, b):
+    pairs = zip(a.network.state_dict().values(), b.network.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
 
 
-@pytest.mark.parametrize("stop", [0, 1, 4, 7])
-def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, stop):
+def test_runs_all_steps_and_reports():
+    walk = Walk(steps=10)
+    progress = walk.run()
+
+    assert (progress.step, progress.share) == (10, 1.0)
+    assert walk.measured == [3, 6, 9]
+    assert walk.finished == [10]
+    assert walk.report == {"steps": 10, "seconds": round(progress.seconds), "finished": 10}
+    assert not walk.network.training
+
+
+def test_losses_are_averaged():
+    progress = Progress(steps=1000)
+    for value in range(200):
+        progress.count({"loss": float(value)})
+
+    assert progress.step == 200
+    assert 99 < progress.losses["loss"] < 199  # the first steps are forgotten
+    few = Progress(steps=10)
+    for value in (1.0, 2.0, 6.0):
+        few.count({"loss": value, "penalty": 0.5})
+    assert few.losses == pytest.approx({"loss": 3.0, "penalty": 0.5})
+    assert str(few) == "step 3 of 10, 0 s, loss 3, penalty 0.5"
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3, 4, 9])
+def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, caplog, stop):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1)  # a checkpoint after each step
-    budget = Budget(4, batch=16, checkpoint=str(tmp_path / "folder" / "checkpoint"))  # 2 steps an epoch, 8 left out
+    path = tmp_path / "folder" / "checkpoint"
+    whole = Walk()
+    whole.run()
 
     with pytest.raises(Stop):
-        fit(budget, stop=stop)
-    resumed = fit(budget)
+        Walk(stop=stop).run(checkpoint=path)
+    resumed = Walk()
+    with caplog.at_level(logging.INFO, "cgm"):
+        progress = resumed.run(checkpoint=path)
 
-    assert same(resumed, fit(replace(budget, checkpoint=None)))
-    assert same(resumed, fit(budget, stop=0))  # it is complete: no step is left
+    assert progress.step == 10
+    assert same(resumed, whole)
+    assert resumed.rate == whole.rate
+    assert resumed.measured == [step for step in whole.measured if step > stop]
+    assert (f"resumed from {path} at step {stop} of 10" in caplog.text) == (stop > 0)
+
+    again = Walk(stop=0)  # complete: no step is left
+    again.run(checkpoint=path)
+    assert same(again, whole)
+    assert again.finished == [10]
 
 
-def test_another_checkpoint_is_refused(tmp_path):
+def test_a_finished_training_can_be_extended(tmp_path):
     path = tmp_path / "checkpoint"
-    budget = Budget(1, batch=16, checkpoint=str(path))
-    fit(budget)
+    Walk(steps=4).run(checkpoint=path)
+    extended, whole = Walk(steps=10), Walk(steps=10)
+    extended.run(checkpoint=path)
+    whole.run()
 
-    for other in (lambda: fit(replace(budget, epochs=2)), lambda: fit(budget, seed=1), lambda: fit(budget, n=39)):
-        with pytest.raises(ValueError, match=f"{path}: the checkpoint of another training"):
-            other()
-    for content in (path.read_bytes()[:-200], b"", b"nonsense"):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=f"{path}: not a checkpoint, or a damaged one"):
-            fit(budget)
+    assert same(extended, whole)
 
 
-def test_nothing_in_a_checkpoint_is_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_resumed_training_keeps_its_time(tmp_path, monkeypatch):
+    now = iter(range(0, 10_000, 7))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(now))
+    path = tmp_path / "checkpoint"
+    first = Walk(steps=100).run(minutes=0.5, checkpoint=path)
+    second = Walk(steps=100).run(minutes=1.0, checkpoint=path)
 
-    class Trap:
-        def __reduce__(self):
-            import os
-
-            return os.mkdir, ("sprung",)
-
-    torch.save({"key": Trap()}, "checkpoint")
-    with pytest.raises(ValueError, match="not a checkpoint"):
-        fit(Budget(1, checkpoint="checkpoint"))
-    assert not (tmp_path / "sprung").exists()
+    assert (first.step, first.seconds) == (4, 35)  # steps at 7, 14, 21, 28 seconds
+    assert (second.step, second.seconds) == (7, 63)  # steps at 42, 49, 56 seconds
 
 
 @pytest.mark.parametrize(("second", "counted"), [(1, 1), (7, 7), (500, 10)])
-def test_stops_when_its_minutes_are_spent_but_counts_no_pauses(monkeypatch, second, counted):
-    now = iter(range(0, 10_000_000, second))  # each look at the clock is so many seconds after the one before
+def test_stops_at_the_time_limit_but_does_not_count_pauses(monkeypatch, second, counted):
+    now = iter(range(0, 10_000_000, second))  # the clock advances by this at each reading
     monkeypatch.setattr(training.time, "perf_counter", lambda: next(now))
-    steps = []
-    network = nn.Linear(1, 1)
 
-    def loss(rows, generator):
-        steps.append(rows)
-        return network.weight.sum()
-
-    train(network, loss, 20, 0, Budget(1000, minutes=5, batch=2), "test")
-    assert len(steps) == -(-300 // counted) - 1
+    assert Walk(steps=10_000).run(minutes=5).step == -(-300 // counted) - 1
 
 
-def test_a_loss_that_is_no_number_is_an_error():
-    network = nn.Linear(1, 1)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_is_an_error(monkeypatch, value):
+    monkeypatch.setattr(Walk, "advance", lambda self, progress: {"loss": value, "other": 1.0})
 
-    with pytest.raises(ValueError, match="test: the loss is nan at step 0; use a smaller learning rate"):
-        train(network, lambda rows, generator: network.weight.sum() * torch.nan, 20, 0, Budget(1), "test")
+    message = rf"some: walk: training diverged at step 0 \(loss={value}, other=1\); lower some.rate=0.1"
+    with pytest.raises(ValueError, match=message):
+        Walk().run()
 
 
-def test_streams_differ():
-    draws = {tuple(torch.rand(2, generator=stream(*key)).tolist()) for key in ((0,), (1,), (0, 1), (0, 1, 1), (1, 1))}
+def test_numbers_of_another_version_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint"
+    monkeypatch.setattr(Walk, "numbers", lambda self: {})
+    Walk(steps=2).run(checkpoint=path)
 
-    assert len(draws) == 5
+    with pytest.raises(ValueError, match=f"^{path}: not a checkpoint of this training .*'rate'.*delete it"):
+        Walk().run(checkpoint=path)

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 
@@ -6,7 +7,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from cgm.generators import KDE, GaussianMixture, TrueMixture
+from cgm.data.features import Identity
+from cgm.generators import KDE, MMDGAN, GaussianMixture, TrueMixture
 
 X = torch.randn(50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -18,7 +20,7 @@ def path(tmp_path):
 
 
 def rewrite(path, tensors=None, **changes):
-    """Replaces tensors, and entries of the metadata, of a saved file; an entry that becomes None goes."""
+    """Replace tensors, and entries of the metadata, of a saved file; entries that become None are deleted."""
 
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() | changes
@@ -55,7 +57,7 @@ def test_layout_in_memory_does_not_matter(generator, tmp_path):
 
 
 def test_rewriting_a_file_as_it_is_changes_nothing(path):
-    """So that the refusals below are due to what they change."""
+    """So the refusals below are due to the changes."""
 
     rewrite(path)
 
@@ -67,14 +69,14 @@ def test_rewriting_a_file_as_it_is_changes_nothing(path):
     [
         ({"points": torch.zeros(3)}, r"points has shape \(3,\) where \(N, d\) is expected"),
         ({"points": torch.zeros(3, 2, 1)}, r"points has shape \(3, 2, 1\) where \(N, d\) is expected"),
-        ({"points": torch.tensor([[0.0], [float("nan")]])}, "points holds something else than finite"),
-        ({"points": torch.tensor([[0.0], [float("inf")]])}, "points holds something else than finite"),
-        ({"points": torch.tensor([[0], [1]])}, "points holds something else than finite"),
+        ({"points": torch.tensor([[0.0], [float("nan")]])}, "points contains values other than finite"),
+        ({"points": torch.tensor([[0.0], [float("inf")]])}, "points contains values other than finite"),
+        ({"points": torch.tensor([[0], [1]])}, "points contains values other than finite"),
         ({"points": torch.ones(3, 2)}, "all 3 are equal"),
         ({"points": torch.ones(1, 2)}, "has 1 points"),
         ({"points": torch.ones(3, 0)}, r"expected shape \(N, d\)"),
-        ({"other": torch.zeros(3, 2)}, r"holds tensors \['other'\] where \['points'\] are expected"),
-        ({"points": X, "more": X.clone()}, r"holds tensors \['more', 'points'\] where"),
+        ({"other": torch.zeros(3, 2)}, r"has tensors \['other'\] where \['points'\] are expected"),
+        ({"points": X, "more": X.clone()}, r"has tensors \['more', 'points'\] where"),
     ],
 )
 def test_bad_tensors(path, tensors, message):
@@ -93,11 +95,11 @@ def test_shapes_that_do_not_fit_together(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": "pt"}, "not a file that cgm has saved"),
-        ({"format": None}, "not a file that cgm has saved"),
-        ({"settings": None}, "not a file that cgm has saved"),
-        ({"format": None, "class": None, "settings": None}, "not a file that cgm has saved"),
-        ({"class": "GaussianMixture"}, "saved by GaussianMixture, it can't be loaded as KDE"),
+        ({"format": "pt"}, "not a file saved by cgm"),
+        ({"format": None}, "not a file saved by cgm"),
+        ({"settings": None}, "not a file saved by cgm"),
+        ({"format": None, "class": None, "settings": None}, "not a file saved by cgm"),
+        ({"class": "GaussianMixture"}, "saved by GaussianMixture, cannot be loaded as KDE"),
         (
             {"settings": '{"bandwidth": 0.5}'},
             r'saved with the settings \{"bandwidth": 0.5\}, but here they are',
@@ -111,7 +113,7 @@ def test_bad_metadata(path, changes, message):
 
 
 def test_other_generator_or_settings(path):
-    refused(GaussianMixture(), path, "saved by KDE, it can't be loaded as GaussianMixture")
+    refused(GaussianMixture(), path, "saved by KDE, cannot be loaded as GaussianMixture")
     refused(KDE(0.5), path, "use the same settings, or fit again")
 
     KDE(1).fit(X, seed=0).save(path)
@@ -121,11 +123,11 @@ def test_other_generator_or_settings(path):
 @pytest.mark.parametrize("length", [0, 4, 8, 60, -1])
 def test_truncated(path, length):
     path.write_bytes(path.read_bytes()[:length])
-    refused(KDE(), path, "not a file that cgm has saved, or a damaged one")
+    refused(KDE(), path, "not a file saved by cgm, or a damaged one")
 
 
 def test_no_file(tmp_path):
-    refused(KDE(), tmp_path, "not a file that cgm has saved")
+    refused(KDE(), tmp_path, "not a file saved by cgm")
     with pytest.raises(FileNotFoundError, match="kde: there is no such file"):
         KDE().load(tmp_path / "kde")
 
@@ -158,3 +160,54 @@ def test_not_fitted(tmp_path):
     for call in (lambda: KDE().sample(1, seed=0), lambda: KDE().save(tmp_path / "kde")):
         with pytest.raises(ValueError, match="KDE is not fitted; call fit or load first"):
             call()
+
+
+SIZED = [TrueMixture(), Identity(), MMDGAN(pretrained=False, channels=2, latent=3, steps=1, batch_size=4)]
+IMAGES = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("fitted", SIZED, ids=lambda fitted: type(fitted).__name__)
+def test_sizes_are_kept_as_text(fitted, tmp_path):
+    fitted.fit(X if isinstance(fitted, TrueMixture) else IMAGES, seed=0).save(tmp_path / "file")
+    with safe_open(tmp_path / "file", framework="pt") as file:
+        assert json.loads(file.metadata()["sizes"]) == fitted.sizes
+        assert all(file.get_tensor(name).numel() > 0 for name in file.keys())  # noqa: SIM118
+    before, sizes = fitted.fingerprint(), fitted.sizes
+    fitted.state, fitted.sizes = None, {}
+
+    assert fitted.load(tmp_path / "file").sizes == sizes
+    assert fitted.fingerprint() == before
+    fitted.sizes = {**sizes, "width": 9}
+    assert fitted.fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ('{"dtype": "float99"}', "size dtype=float99: expected the name of a floating-point dtype"),
+        ('{"dtype": "int64"}', "size dtype=int64: expected the name of a floating-point dtype"),
+        ('{"dtype": "save"}', "size dtype=save: expected the name of a floating-point dtype"),
+        ('{"dtype": 7}', "size dtype=7: expected the name of a floating-point dtype"),
+        ('{"dtype": "float32", "more": 1}', r"has the sizes .* where \['dtype'\] are expected"),
+        ("{}", r"has the sizes \{\} where \['dtype'\] are expected"),
+        ("[]", r"has the sizes \[\] where \['dtype'\] are expected"),
+        ("{", "Expecting property name"),
+        (None, r"has the sizes \{\} where \['dtype'\] are expected"),
+    ],
+)
+def test_bad_sizes(sizes, message, tmp_path):
+    path = tmp_path / "mixture"
+    generator = TrueMixture().fit(X, seed=0)
+    generator.save(path)
+    rewrite(path, sizes=sizes)
+
+    refused(TrueMixture(), path, message)
+
+
+@pytest.mark.parametrize("width", ["0", "-3", "1.5", "true", '"two"', "null", "[2]"])
+def test_sizes_are_positive_integers(width, tmp_path):
+    path = tmp_path / "features"
+    Identity().fit(X, seed=0).save(path)
+    rewrite(path, sizes=f'{{"width": {width}}}')
+
+    refused(Identity(), path, "size width=.*: expected an integer >= 1")
