@@ -54,9 +54,10 @@ def loads(text: str) -> list[MetricRow]:
     """
 
     try:
-        head, *rows = csv.reader(io.StringIO(text, newline=""))
+        table = list(csv.reader(io.StringIO(text, newline="")))
     except csv.Error as error:
         raise ValueError(str(error)) from error
-    if head != COLUMNS:
-        raise ValueError(f"columns {', '.join(head)}, expected {', '.join(COLUMNS)}")
-    return [from_cells(row) for row in rows]
+    columns = table[0] if table else []
+    if columns != COLUMNS:
+        raise ValueError(f"has the columns {', '.join(columns) or '(none)'}, expected {', '.join(COLUMNS)}")
+    return [from_cells(row) for row in table[1:]]

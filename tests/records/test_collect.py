@@ -1,7 +1,7 @@
-"""Tests the table of runs on folders made by hand."""
+"""Tests of the table of runs, on folders made by hand."""
 
-import copy
 import csv
+import dataclasses
 import json
 import math
 import os
@@ -12,45 +12,42 @@ from pathlib import Path
 
 import pytest
 
-from cgm.records.collect import canonical, check_number, collect, flatten, headline, main, number
+from cgm.evaluation.entries import Accuracy
+from cgm.records.collect import collect, main
+from cgm.records.result import Result, SchemeResult
+from tests.records.results import SETTINGS, alpha_correlation, beta_correlation, make_result
 
-ROOT = Path(__file__).resolve().parents[2]
 METRICS = "party,beta,metric,value\n0,1,size,10\n0,1,increasing,\n1,1,size,20\n"
 
 
-def result(seed: int = 0, scheme: str = "RewardScheme", epsilon: float = 0.001) -> dict:
-    """What a run of some settings may give; v* is 0.5 + seed / 100."""
+def result(seed: int = 0, scheme: str = "ShapleyFair", epsilon: float = 0.001, **changes) -> Result:
+    """Return a result of some settings; v* is 0.5 + seed / 100."""
 
-    settings = {
-        "class": "Experiment",
-        "dataset": {"class": "Digits", "test_share": 0.2},
-        "scheme": {"class": scheme, "epsilon": epsilon, "rho": None},
-        "sampling": {"class": "WeightedSampling", "betas": [1.0, "inf"]},
-        "seed": seed,
-        "figures": False,
-    }
-    return {
+    settings = SETTINGS | {"seed": seed, "scheme": {"class": scheme, "epsilon": epsilon, "rho": None}}
+    numbers = {
         "t": 100,
-        "kernel": {"name": "squared_exponential", "lengthscale": 0.25},
-        "scheme": {"v_star": 0.5 + seed / 100, "rho": 0.75, "spread": 0.125},
-        "correlations": {"size": {"mean": 0.9}, "accuracy": {"mean": None}},
-        "beta_correlations": {"size": {"mean": -0.8}},
+        "scheme": SchemeResult(scheme, [0.5] * 3, 0.125, {"v_star": 0.5 + seed / 100, "rho": 0.75}),
+        "correlations": {"size": alpha_correlation(0.9), "accuracy": alpha_correlation(None)},
+        "beta_correlations": {"size": beta_correlation(-0.8)},
         "downstream": [
-            {"party": 0, "accuracy": 0.75, "accuracy_before": 0.5},
-            {"party": 1, "accuracy": 0.5, "accuracy_before": 0.5},
-            {"party": 2, "accuracy": None, "accuracy_before": None},
+            Accuracy(0, 1.0, 0.75, 0.5, None),
+            Accuracy(1, 1.0, 0.5, 0.5, None),
+            Accuracy(2, 1.0, None, None, "why"),
         ],
-        "seconds": {"data": 1.0, "sampling": 0.5},
-        "warnings": ["beware"],
         "settings": settings,
     }
+    return make_result(**(numbers | changes))
 
 
-def write(folder: Path, content: dict | str, metrics: str | None = METRICS) -> None:
-    """Writes a run's folder."""
+def with_settings(result: Result, **settings) -> Result:
+    return dataclasses.replace(result, settings=result.settings | settings)
+
+
+def write(folder: Path, content: Result | str, metrics: str | None = METRICS) -> None:
+    """Write the folder of a run."""
 
     folder.mkdir(parents=True)
-    text = content if isinstance(content, str) else json.dumps(content)
+    text = content if isinstance(content, str) else content.dumps()
     (folder / "result.json").write_text(text, encoding="utf-8")
     if metrics is not None:
         (folder / "metrics.csv").write_text(metrics, encoding="utf-8")
@@ -117,18 +114,16 @@ def test_the_summary_has_means_and_standard_errors_over_seeds(runs):
     for line, scheme in zip(lines, ("Fair", "Stable"), strict=True):
         assert line.startswith(f"| {scheme} | 3 | {cell} | 0.75 ± 0 | ")
     assert table.summary(["v_star", "t"])[1] == ["Fair", "3", cell, "100 ± 0"]
-    assert cell in table.brief()
+    assert cell in table.console_summary()
 
 
-def test_a_mean_tells_of_how_many_it_is(tmp_path):
+def test_a_mean_of_some_runs_has_their_number(tmp_path):
     for seed, mean in enumerate((0.5, 0.7, None)):
-        content = result(seed)
-        content["correlations"]["accuracy"]["mean"] = mean
-        write(tmp_path / f"run{seed}", content)
+        write(tmp_path / f"run{seed}", result(seed, correlations={"accuracy": alpha_correlation(mean)}))
     table = collect(tmp_path)
     assert table.summary(["correlation_accuracy"])[1] == ["3", "0.6 ± 0.1 (2 of 3)"]
     one = tmp_path / "one"
-    write(one / "run", result())
+    write(one / "run", result(correlations={"accuracy": alpha_correlation(None)}))
     assert collect(one).summary(["v_star", "correlation_accuracy"]) == [
         ["runs", "v_star", "correlation_accuracy"],
         ["1", "0.5", ""],
@@ -141,7 +136,7 @@ def test_the_same_runs_give_the_same_bytes(runs, tmp_path_factory):
     for path in sorted(runs.glob("*-*"), reverse=True):
         content = json.loads((path / "result.json").read_text())
         content["seconds"]["data"] = 7.0
-        write(other / path.name, dict(reversed(content.items())))
+        write(other / path.name, json.dumps(dict(reversed(content.items()))))
     collect(other)
     collect(other)  # its own files are not taken for a run's
     for name in ("metrics.csv", "summary.md"):
@@ -155,8 +150,7 @@ def test_the_same_runs_give_the_same_bytes(runs, tmp_path_factory):
 def test_a_run_that_is_there_twice_is_one_sample(tmp_path):
     for folder, seeds in (("one", (0, 1)), ("other", (0, 1, 2))):
         for seed in seeds:
-            content = result(seed)
-            content["settings"]["figures"] = folder == "one"  # of which no number depends
+            content = with_settings(result(seed), figures=folder == "one")  # no number depends on it
             write(tmp_path / folder / f"seed{seed}", content)
     table = collect(tmp_path)
     assert len(table.runs) == 5
@@ -172,28 +166,33 @@ def test_an_option_that_follows_from_its_class_is_no_column(tmp_path):
         {"class": "Mixture", "components": 4, "iterations": 9},
     ]
     for k, kind in enumerate(kinds):
-        content = result()
-        content["settings"]["generator"] = kind
-        write(tmp_path / f"run{k}", content)
+        write(tmp_path / f"run{k}", with_settings(result(), generator=kind))
     assert collect(tmp_path).varying == ["generator", "generator.components"]
 
 
+def changed(**sections) -> str:
+    return json.dumps({key: value for key, value in (result().to_json() | sections).items() if value != "drop"})
+
+
+DAMAGED = "result.json is damaged or not that of a run: "
 BROKEN = {
-    "empty": ("", METRICS, "result.json is damaged or no run's"),
-    "cut": (json.dumps(result())[:-20], METRICS, "result.json is damaged or no run's"),
-    "a list": ("[1]", METRICS, "result.json is damaged or no run's"),
-    "not text": ("\udcff", METRICS, "result.json is damaged or no run's"),
-    "no scheme": (json.dumps({k: v for k, v in result().items() if k != "scheme"}), METRICS, "KeyError: 'scheme'"),
-    "no number": (json.dumps(result() | {"t": "many"}), METRICS, "t is no number"),
-    "no settings": (json.dumps(result() | {"settings": None}), METRICS, "no settings"),
-    "no metrics": (result(), None, "metrics.csv is lost or damaged"),
-    "other metrics": (result(), "a,b\n1,2\n", "metrics.csv is lost or damaged"),
-    "cut metrics": (result(), METRICS + "1,1,si", "metrics.csv is lost or damaged"),
-    "bad metrics": (result(), METRICS + "1,1,size,many\n", "metrics.csv is lost or damaged"),
+    "empty": ("", METRICS, DAMAGED + "Expecting value: line 1 column 1"),
+    "cut": (result().dumps()[:-20], METRICS, DAMAGED),
+    "a list": ("[1]", METRICS, DAMAGED + "not a result of cgm"),
+    "not text": ("", METRICS, DAMAGED + "'utf-8' codec can't decode"),
+    "nested": ("[" * 100_000, METRICS, DAMAGED),
+    "no scheme": (changed(scheme="drop"), METRICS, DAMAGED + "Object missing required field `scheme`"),
+    "no number": (changed(t="many"), METRICS, DAMAGED + "Expected `int`, got `str` - at `$.t`"),
+    "no settings": (changed(settings=None), METRICS, DAMAGED + "Expected `object`, got `null` - at `$.settings`"),
+    "old schema": (changed(schema=1), METRICS, DAMAGED + "schema 1, but this version of cgm reads schema 2"),
+    "no metrics": (result(), None, "no metrics.csv, although there is a result.json"),
+    "other metrics": (result(), "a,b\n1,2\n", "metrics.csv is damaged: has the columns a, b, expected party, beta"),
+    "cut metrics": (result(), METRICS + "1,1,si", "metrics.csv is damaged: a row has 3 cells, expected 4: 1, 1, si"),
+    "bad metrics": (result(), METRICS + "1,1,size,many\n", "metrics.csv is damaged: could not convert string to float"),
 }
 
 
-def test_what_is_broken_is_skipped_and_named(runs):
+def test_what_is_broken_is_skipped_and_reported(runs):
     for name, (content, metrics, _) in BROKEN.items():
         if name == "not text":
             write(runs / name, "", metrics)
@@ -230,7 +229,7 @@ def test_a_run_may_be_complete_and_have_failed_later(runs):
 
 def test_nothing_to_collect(tmp_path):
     table = collect(tmp_path)
-    assert (table.runs, table.failed, table.brief()) == ([], {}, "")
+    assert (table.runs, table.failed, table.console_summary()) == ([], {}, "")
     assert rows(tmp_path / "runs.csv") == []
 
 
@@ -244,18 +243,16 @@ def test_folders_within_folders(tmp_path):
 
 
 def test_a_run_itself_is_not_overwritten(runs):
-    with pytest.raises(ValueError, match=r"is the folder of one run; expected a folder that holds such folders"):
+    with pytest.raises(ValueError, match=r"is the folder of one run; expected a folder that contains such folders"):
         collect(runs / "Fair-2")
     assert (runs / "Fair-2" / "metrics.csv").read_text() == METRICS
     with pytest.raises(NotADirectoryError, match="there is no such folder"):
         collect(runs / "no such")
 
 
-def test_what_a_class_does_not_show_is_told_by_the_configuration(tmp_path):
+def test_settings_of_a_class_that_is_not_a_dataclass_come_from_the_configuration(tmp_path):
     for shift in (0.0, 1.0):
-        content = result(seed=1)
-        content["settings"]["generator"] = "MyGenerator"  # no dataclass
-        write(tmp_path / f"run{shift}", content)
+        write(tmp_path / f"run{shift}", with_settings(result(seed=1), generator="MyGenerator"))
         given = {"_target_": "cgm.Experiment", "seed": 1, "generator": {"_target_": "my.MyGenerator", "shift": shift}}
         given["dataset"] = {"_target_": "cgm.data.Digits", "test_share": 0.2}
         (tmp_path / f"run{shift}" / "configuration.json").write_text(json.dumps(given))
@@ -266,63 +263,13 @@ def test_what_a_class_does_not_show_is_told_by_the_configuration(tmp_path):
 
 def test_hundreds_of_runs(tmp_path):
     for k in range(300):
-        content = result(k % 10, epsilon=k // 10)
-        write(tmp_path / f"run{k}", content)
+        write(tmp_path / f"run{k}", result(k % 10, epsilon=k // 10))
         (tmp_path / f"run{k}" / "rewards.npz").write_bytes(b"never read")
     table = collect(tmp_path)
     assert table.varying == ["scheme.epsilon", "seed"]
     assert len(table.runs) == 300
     assert [float(row[0]) for row in table.summary([])[1:]] == list(range(30))
-    assert "... and 10 more rows" in table.brief()
-
-
-def test_headline_numbers_by_name_and_by_path():
-    whole = result(seed=3)
-    assert number(whole, "v_star") == number(whole, "scheme.v_star") == 0.53
-    assert number(whole, "seconds") == 1.5
-    assert number(whole, "seconds.data") == 1.0
-    assert number(whole, "correlation_size") == number(whole, "correlations.size.mean") == 0.9
-    assert math.isnan(number(whole, "correlations.accuracy.mean"))
-    with pytest.raises(ValueError, match=r"objective=scheme\.v: no 'v' in scheme; there are rho, spread, v_star$"):
-        number(whole, "scheme.v")
-    with pytest.raises(ValueError, match=r"no 'x' in scheme\.rho; that is no section"):
-        number(whole, "scheme.rho.x")
-    with pytest.raises(ValueError, match="is no number, but dict"):
-        number(whole, "correlations.size")
-    without = copy.deepcopy(whole) | {"downstream": []}
-    del without["scheme"]["spread"]  # as in old records
-    assert headline(without)["spread"] is None
-    assert headline(without)["accuracy_gain"] is None
-    assert math.isnan(number(without, "accuracy_gain"))
-
-
-def test_names_of_numbers_are_checked_before_a_run():
-    for path in (*headline(result()), "scheme.v_star", "correlations.size.spearman.mean", "incentives.R1.slack"):
-        check_number(path)
-    for path in ("", "v", "scheme", "correlation_", "settings.seed", "schema.v_star"):
-        with pytest.raises(ValueError, match=rf"objective={path}: expected a column of runs\.csv \(v_star, "):
-            check_number(path)
-
-
-def test_settings_are_named_as_on_the_command_line():
-    settings = result()["settings"]
-    assert flatten(settings) == {
-        "dataset": "Digits",
-        "dataset.test_share": 0.2,
-        "scheme": "RewardScheme",
-        "scheme.epsilon": 0.001,
-        "scheme.rho": None,
-        "sampling": "WeightedSampling",
-        "sampling.betas": [1.0, "inf"],
-        "seed": 0,
-        "figures": False,
-    }
-
-
-def test_canonical():
-    assert canonical({"b": 1.0, "a": [2.5, True, None, "x"]}) == '{"a": [2.5, true, null, "x"], "b": 1}'
-    assert canonical(1e300) == "1e+300"
-    assert canonical(math.inf) == "Infinity"
+    assert "... and 10 more rows" in table.console_summary()
 
 
 def test_the_command_line(runs, capsys):
@@ -331,18 +278,52 @@ def test_the_command_line(runs, capsys):
     assert "Fair" in out
     assert out.endswith(f"{runs}/: runs.csv, metrics.csv, summary.md\n")
     for arguments, message in (
-        ([], "usage: python -m cgm.collect FOLDER"),
-        (["--help"], "usage: python -m cgm.collect FOLDER"),
-        ([str(runs / "no such")], "cgm.collect: error: .*there is no such folder"),
+        ([], r"usage: python -m cgm\.records\.collect FOLDER"),
+        (["--help"], r"usage: python -m cgm\.records\.collect FOLDER"),
+        ([str(runs / "no such")], r"cgm\.records\.collect: error: .*there is no such folder"),
     ):
         with pytest.raises(SystemExit, match=message):
             main(arguments)
 
 
+def test_a_run_that_failed_later_keeps_both_reasons_apart(runs):
+    (runs / "Fair-2" / "error.json").write_text('{"message": "seed=-1: no"}')
+    (runs / "Fair-2" / "metrics.csv").unlink()
+    (runs / "Fair-9" / "error.json").write_text('{"message": "seed=-1: no"}')
+    (runs / "Fair-9" / "result.json").unlink()
+    assert collect(runs).failed == {
+        "Fair-2": "no metrics.csv, although there is a result.json",
+        "Fair-9": "seed=-1: no",
+    }
+
+
+def test_runs_of_schemes_with_and_without_v_star(tmp_path):
+    write(tmp_path / "paper", result())
+    write(
+        tmp_path / "mine",
+        dataclasses.replace(
+            with_settings(result(), scheme={"class": "Mine"}), scheme=SchemeResult("mine", [0.5] * 3, 0.0, {})
+        ),
+    )
+    table = collect(tmp_path)
+    assert table.failed == {}
+    assert table.summary(["v_star", "rho"])[1:] == [["Mine", "1", "", ""], ["ShapleyFair", "1", "0.5", "0.75"]]
+
+
 def test_neither_torch_nor_hydra_is_imported(runs):
-    code = "import sys, cgm.collect as c; c.main(sys.argv[1:]); print({'torch', 'hydra', 'pandas'} & set(sys.modules))"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    code = (
+        "import sys, cgm.records.collect as c; c.main(sys.argv[1:]); "
+        "print({'torch', 'hydra', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-c", code, str(runs)]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("set()\n")
+
+
+def test_it_is_a_module_to_run(runs):
+    command = [sys.executable, "-m", "cgm.records.collect", str(runs)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env={**os.environ, "PYTHONUTF8": "1"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"{runs}/: runs.csv, metrics.csv, summary.md\n")

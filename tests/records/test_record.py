@@ -1,22 +1,23 @@
+"""Tests of records: what is saved is loaded, and damaged files are refused without running code in them."""
+
 import csv
+import dataclasses
 import io
-import json
 import os
 import pickle
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 
-import cgm.records.record
-from cgm.records.plain import plain, snake, versions
-from cgm.records.record import Record, rewards_of
-from cgm.rewards.sampling import Chain
+from cgm.evaluation.entries import MetricRow
+from cgm.records import record as module
+from cgm.records.record import Record
+from cgm.records.result import IncentiveResult, SchemeResult
 from cgm.utils.files import write_whole
+from tests.records.results import make_result
 
 INF = float("inf")
 BETAS = (0.0, 0.12345678901234566, 2.0, INF)
@@ -27,21 +28,10 @@ FILES = ["metrics.csv", "result.json", "rewards.npz"]
 def make_record(parties: int = 2) -> Record:
     rng = np.random.default_rng(0)
     keys = [(i, beta) for i in range(parties) for beta in BETAS]
-    alpha, own = rng.uniform(size=(2, parties)).tolist()
-    result = {
-        "name": "créancé ∪ β",
-        "n_parties": parties,
-        "shapley": {"alpha": alpha},
-        "values": {"party": own, "lower": own, "upper": [x + 1 for x in own]},
-        "scheme": {"rewards": [x + 0.5 for x in own], "v_star": 1 / 3, "rho": 0.25, "spread": 0.125},
-        "incentives": {f"R{k}": {"holds": True, "slack": 0.1 * k} for k in range(1, 7)},
-        "sampling": [{"party": i, "beta": plain(beta), "size": 7, "reached": True} for i, beta in keys],
-        "missing": [{"party": 0, "beta": 0.0, "metric": "accuracy", "reason": "one class"}],
-    }
-    metrics = [(i, beta, "value", float(rng.normal())) for i, beta in keys]
-    metrics += [(0, 0.0, "accuracy", None), (0, 0.0, "size", 7)]
+    metrics = [MetricRow(i, beta, "value", float(rng.normal())) for i, beta in keys]
+    metrics += [MetricRow(0, 0.0, "accuracy", None), MetricRow(0, 0.0, "size", 7)]
     rewards = {key: torch.from_numpy(rng.permutation(30)[: 5 * k]) for k, key in enumerate(keys)}
-    return Record(result, metrics, rewards, torch.from_numpy(rng.normal(size=(30, 3))))
+    return Record(make_result(parties, BETAS), metrics, rewards, torch.from_numpy(rng.normal(size=(30, 3))))
 
 
 def same(a: Record, b: Record) -> bool:
@@ -83,10 +73,9 @@ def test_files_are_what_other_programs_read(tmp_path):
     assert "créancé ∪ β" in text
 
 
-@pytest.mark.parametrize("value", [float("nan"), INF])
-def test_what_is_no_json_is_not_written(tmp_path, value):
+def test_nan_is_not_written(tmp_path):
     record = make_record()
-    record.result["values"]["grand"] = value
+    record.result.values.party[0] = float("nan")
     with pytest.raises(ValueError, match="JSON"):
         record.save(tmp_path)
     assert not (tmp_path / "result.json").exists()
@@ -101,11 +90,11 @@ def test_a_save_that_breaks_off_leaves_no_complete_run(tmp_path, monkeypatch, br
             raise KeyboardInterrupt
         write_whole(path, data)
 
-    monkeypatch.setattr(cgm.record, "write_whole", write)
+    monkeypatch.setattr(module, "write_whole", write)
     with pytest.raises(KeyboardInterrupt):
         make_record().save(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["metrics.csv", "rewards.npz"]
-    with pytest.raises(FileNotFoundError, match=r"no result\.json, so there is no complete run"):
+    with pytest.raises(FileNotFoundError, match=r"no result\.json: the run is not finished, or was interrupted"):
         Record.load(tmp_path)
 
     monkeypatch.undo()
@@ -115,7 +104,7 @@ def test_a_save_that_breaks_off_leaves_no_complete_run(tmp_path, monkeypatch, br
 
 def test_result_is_written_last(tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr(cgm.record, "write_whole", lambda path, data: written.append(path.name))
+    monkeypatch.setattr(module, "write_whole", lambda path, data: written.append(path.name))
     make_record().save(tmp_path)
     assert sorted(written) == FILES
     assert written[-1] == "result.json"
@@ -127,7 +116,7 @@ def test_missing_folders_and_files_are_named(tmp_path):
     for name in FILES:
         make_record().save(tmp_path)
         (tmp_path / name).unlink()
-        with pytest.raises(FileNotFoundError, match=name):
+        with pytest.raises(FileNotFoundError, match=rf"{re.escape(str(tmp_path))}: no {name}"):
             Record.load(tmp_path)
 
 
@@ -143,10 +132,11 @@ def test_damaged_files_are_refused_and_nothing_in_them_is_run(tmp_path):
     run, marker = tmp_path / "run", tmp_path / "marker"
     make_record().save(run)
     whole = {name: (run / name).read_bytes() for name in FILES}
-    objects, no_pool, foreign = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    objects, no_pool, foreign, odd_beta = (io.BytesIO() for _ in range(4))
     np.savez(objects, pool=np.array([Touch(marker)], dtype=object))
     np.savez(no_pool, party_0_beta_1=np.arange(3))
     np.savez(foreign, pool=np.zeros((2, 2)), something_else=np.arange(3))
+    np.savez(odd_beta, pool=np.zeros((2, 2)), party_0_beta_x=np.arange(3))
     damaged = [
         *((name, data[: len(data) // 2]) for name, data in whole.items() if name != "metrics.csv"),
         *((name, b"") for name in FILES),
@@ -158,112 +148,59 @@ def test_damaged_files_are_refused_and_nothing_in_them_is_run(tmp_path):
         ("rewards.npz", objects.getvalue()),
         ("rewards.npz", no_pool.getvalue()),
         ("rewards.npz", foreign.getvalue()),
+        ("rewards.npz", odd_beta.getvalue()),
     ]
     for name, data in damaged:
         (run / name).write_bytes(data)
-        with pytest.raises(ValueError, match="a file of this run is damaged"):
+        with pytest.raises(ValueError, match=rf"^{re.escape(str(run))}: {name} is damaged"):
             Record.load(run)
         assert not marker.exists()
         (run / name).write_bytes(whole[name])
     assert same(Record.load(run), make_record())
 
 
-def test_table_says_what_the_record_holds():
+def test_the_error_of_a_damaged_file_has_the_key(tmp_path):
+    make_record().save(tmp_path)
+    text = (tmp_path / "result.json").read_text(encoding="utf-8")
+    (tmp_path / "result.json").write_text(text.replace('"v_star"', '"spread"'), encoding="utf-8")
+    assert Record.load(tmp_path).result.scheme.number("v_star") is None
+    (tmp_path / "result.json").write_text(text.replace('"spread"', '"width"'), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"result\.json is damaged .*field `spread` - at `\$\.scheme`"):
+        Record.load(tmp_path)
+
+
+def test_table_shows_the_record():
     record = make_record()
+    result = record.result
     lines = record.table().splitlines()
     assert re.split(r"  +", lines[0]) == ["party", "α", "v(D_i)", "v_min", "r_i", "v(D_i∪G)", *COUNTS]
-    for i, line in enumerate(lines[1:3]):
-        own = record.result["values"]["party"][i]
-        numbers = (record.result["shapley"]["alpha"][i], own, own, own + 0.5, own + 1)
-        assert line.split() == [str(i + 1), *(f"{x:.4f}" for x in numbers), "7", "7", "7", "7"]
-    assert len({len(line) for line in lines[:3]}) == 1  # columns stand below one another
-    assert lines[3] == "v* = 0.333333, ρ = 0.2500, spread of rewards max r - min r = 0.1250"
+    values, sizes = result.values, {(chain.party, chain.beta): str(chain.size) for chain in result.sampling}
+    columns = result.contributions.alpha, values.party, values.lower, result.scheme.rewards, values.upper
+    for i, (line, numbers) in enumerate(zip(lines[1:3], zip(*columns, strict=True), strict=True)):
+        assert line.split() == [str(i + 1), *(f"{x:.4f}" for x in numbers), *(sizes[i, beta] for beta in BETAS)]
+    assert len({len(line) for line in lines[:3]}) == 1  # columns are aligned
+    v_star, spread = result.scheme.number("v_star"), result.scheme.spread
+    assert lines[3] == f"v* = {v_star:.6f}, ρ = 0.1000, spread of rewards max r - min r = {spread:.4f}"
     assert lines[4] == "incentives (slack): " + ", ".join(f"R{k} held (0.{k})" for k in range(1, 7))
     assert len(lines) == 5
 
 
-def test_table_marks_what_was_not_reached_held_or_told():
+def test_table_marks_what_was_not_reached_held_or_known():
     record = make_record()
-    record.result["sampling"][1]["reached"] = False
-    record.result["incentives"]["R4"] = {"holds": False, "slack": -0.5}
-    record.result["incentives"]["R6"] = {"holds": None, "slack": None}
+    sampling, incentives = record.result.sampling, record.result.incentives
+    sampling[1] = dataclasses.replace(sampling[1], reached=False)
+    incentives["R4"] = IncentiveResult(False, -0.5, "")
+    incentives["R6"] = IncentiveResult(None, None, "")
     lines = record.table().splitlines()
-    assert lines[1].split()[-4:] == ["7", "7*", "7", "7"]
+    sizes = [str(chain.size) for chain in sampling[:4]]
+    assert lines[1].split()[-4:] == [sizes[0], f"{sizes[1]}*", *sizes[2:]]
     assert lines[3] == "* stopped before v(D_i ∪ G_i) reached r_i"
-    assert "R3 held (0.3), R4 NOT held (-0.5), R5 held (0.5), R6 not told" in lines[-1]
+    assert "R3 held (0.3), R4 NOT held (-0.5), R5 held (0.5), R6 unknown" in lines[-1]
 
 
-class Pair(NamedTuple):
-    a: float
-    b: object
-
-
-@dataclass
-class Settings:
-    path: Path
-    betas: tuple[float, ...]
-    inner: object = None
-    cache: int = field(default=3, init=False)
-
-
-def test_plain():
-    x = {
-        "tensor": torch.tensor([[1.5, INF], [-INF, 2.0]], dtype=torch.float64),
-        "whole": torch.tensor([True, False]),
-        "array": np.arange(3, dtype=np.int32),
-        "number": np.float64(0.1),
-        "pair": Pair(1.0, (np.int64(2), None)),
-        "settings": Settings(Path("a") / "b", (1.0, INF), Settings(Path("c"), ())),
-        3: "text",
-        "object": object(),
-        "none": None,
-    }
-    assert plain(x) == {
-        "tensor": [[1.5, "inf"], ["-inf", 2.0]],
-        "whole": [True, False],
-        "array": [0, 1, 2],
-        "number": 0.1,
-        "pair": {"a": 1.0, "b": [2, None]},
-        "settings": {
-            "class": "Settings",
-            "path": str(Path("a") / "b"),
-            "betas": [1.0, "inf"],
-            "inner": {"class": "Settings", "path": "c", "betas": [], "inner": None},
-        },
-        "3": "text",
-        "object": "object",
-        "none": None,
-    }
-    assert json.loads(json.dumps(plain(x), allow_nan=False)) == plain(x)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("SquaredExponential", "squared_exponential"),
-        ("KDE", "kde"),
-        ("PCA", "pca"),
-        ("MyGAN", "my_gan"),
-        ("Sum(SquaredExponential, Laplacian)", "sum(squared_exponential, laplacian)"),
-    ],
-)
-def test_snake(name, expected):
-    assert snake(name) == expected
-
-
-def test_versions_are_those_that_run():
-    found = versions()
-    assert found["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert found["numpy"] == np.__version__
-    assert found["cgm"] == cgm.__version__
-    assert int(found["numerics"]) >= 1
-    assert {"python", "scipy", "scikit-learn", "umap-learn"} <= set(found)
-
-
-def test_rewards_of():
-    chains = [
-        Chain(i, beta, 1.0, torch.arange(i), torch.zeros(i), 0.0, True, 0.0, 0.0) for i in range(2) for beta in BETAS
-    ]
-    assert {key: len(rows) for key, rows in rewards_of(chains).items()} == {
-        (i, beta): i for i in range(2) for beta in BETAS
-    }
+@pytest.mark.parametrize("details", [{}, {"v_star": None, "rho": None}, {"levels": [1, 2]}])
+def test_table_of_a_scheme_without_v_star_and_rho(details):
+    record = make_record()
+    scheme = SchemeResult("mine", record.result.scheme.rewards, 0.125, details)
+    record = dataclasses.replace(record, result=dataclasses.replace(record.result, scheme=scheme))
+    assert record.table().splitlines()[3] == "spread of rewards max r - min r = 0.1250"

@@ -1,0 +1,127 @@
+"""Results of runs that never took place, for the tests of records."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from cgm.evaluation.entries import Accuracy, AlphaCorrelation, BetaCorrelation, MeanOverBetas, MeanOverParties, Missing
+from cgm.records.result import (
+    SCHEMA,
+    ChainResult,
+    ContributionsResult,
+    IncentiveResult,
+    KernelResult,
+    Memory,
+    Result,
+    SchemeResult,
+    Values,
+)
+from cgm.rewards.sampling import Chain
+
+SETTINGS = {
+    "class": "Experiment",
+    "dataset": {"class": "Digits", "test_share": 0.2},
+    "scheme": {"class": "ShapleyFair", "epsilon": 0.001, "rho": None},
+    "sampling": {"class": "WeightedSampling", "betas": [1.0, "inf"]},
+    "seed": 0,
+    "figures": False,
+}
+
+
+def alpha_correlation(
+    mean: float | None, sem: float | None = 0.1, by_beta: Sequence[float | None] = (), reasons: Sequence[str] = ()
+) -> AlphaCorrelation:
+    numbers: dict[str, Any] = {"mean": mean, "sem": sem, "n": len(by_beta), "reasons": list(reasons)}
+    return AlphaCorrelation(**numbers, by_beta=list(by_beta), spearman=MeanOverBetas(**numbers, by_beta=list(by_beta)))
+
+
+def beta_correlation(mean: float | None, by_party: Sequence[float | None] = ()) -> BetaCorrelation:
+    numbers: dict[str, Any] = {"mean": mean, "sem": None, "n": len(by_party), "reasons": []}
+    spearman = MeanOverParties(**numbers, by_party=list(by_party))
+    return BetaCorrelation(**numbers, by_party=list(by_party), spearman=spearman)
+
+
+def make_result(n: int = 3, betas: Sequence[float] = (1.0, 8.0), length: int = 40, **changes: Any) -> Result:
+    """Make up a result of n parties, whose numbers are all different; `changes` replace its sections."""
+
+    rng = np.random.default_rng(n)
+    alpha, own = rng.uniform(0.3, 1.0, n), rng.uniform(0.01, 0.06, n)
+    rewards = 0.5 * alpha**0.1
+    keys = [(i, beta) for i in range(n) for beta in betas]
+    chains = [
+        ChainResult(
+            party=i,
+            beta=beta,
+            size=int(rng.integers(length // 2, length)),
+            target=float(rewards[i]),
+            start=float(own[i]),
+            value=float(rewards[i] + 1e-4 * rng.random()),
+            reached=True,
+            increasing=0.76,
+        )
+        for i, beta in keys
+    ]
+    sections: dict[str, Any] = {
+        "schema": SCHEMA,
+        "dataset": "digits",
+        "split": "equal_disjoint",
+        "generator": "kde",
+        "features": "pca",
+        "labeller": "knn",
+        "seed": 0,
+        "n_parties": n,
+        "classes": ["créancé ∪ β", "inf"],
+        "points_per_party": [60] * n,
+        "dimensions": 2,
+        "t": 60 * n + 12345,
+        "synthetic_size": 12345,
+        "kernel": KernelResult("squared_exponential", 0.25, 1e-9, 0.99, [[1, 4]], [[2, 3]]),
+        "values": Values(own.tolist(), 0.45, (own + 0.1).tolist(), (rewards + rng.uniform(0.0, 0.05, n)).tolist()),
+        "contributions": ContributionsResult(
+            "shapley", (alpha / 2).tolist(), alpha.tolist(), [0.0] * n, "exact", {"permutations": 7}
+        ),
+        "scheme": SchemeResult(
+            "shapley_fair", rewards.tolist(), float(np.ptp(rewards)), {"v_star": float(rewards.max()), "rho": 0.1}
+        ),
+        "incentives": {f"R{k}": IncentiveResult(True, 0.1 * k, "smallest r_i") for k in range(1, 7)},
+        "sampling": chains,
+        "correlations": {
+            "neg_mmd2_unbiased": alpha_correlation(0.99, 0.01, [0.99] * len(betas)),
+            "size": alpha_correlation(-0.7, 0.05, [-0.7] * len(betas)),
+            "my_metric": alpha_correlation(0.2, 0.3, [0.2] * len(betas)),
+        },
+        "beta_correlations": {"size": beta_correlation(-0.8, [-0.8] * n)},
+        "downstream": [Accuracy(i, beta, 0.75, 0.5, None) for i, beta in keys],
+        "missing": [Missing(0, float(betas[0]), "increasing", "no point was accepted")],
+        "warnings": ["beware"],
+        "settings": SETTINGS,
+        "seconds": {"data": 1.0, "sampling": 0.5},
+        "memory": Memory(512.5),
+        "versions": {"cgm": "0", "numerics": "2"},
+    }
+    return Result(**(sections | changes))
+
+
+def make_chains(result: Result) -> list[Chain]:
+    """Make up chains that fit a result."""
+
+    rng, chains = np.random.default_rng(0), []
+    for entry in result.sampling:
+        values = np.sort(rng.uniform(entry.start, entry.target, entry.size))
+        values[-1] = entry.value
+        chains.append(
+            Chain(
+                party=entry.party,
+                beta=entry.beta,
+                target=entry.target,
+                indices=torch.arange(entry.size),
+                values=torch.from_numpy(values),
+                start=entry.start,
+                reached=entry.reached,
+                mmd2_biased=0.01,
+                mmd2_unbiased=0.02,
+            )
+        )
+    return chains

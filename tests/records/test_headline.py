@@ -1,0 +1,87 @@
+"""Tests of the headline numbers of a run, and of the number that a search optimises."""
+
+import dataclasses
+import math
+
+import pytest
+
+from cgm.evaluation.entries import Accuracy
+from cgm.records.headline import HEADLINE, check_objective, headline, objective_value
+from cgm.records.result import SchemeResult
+from tests.records.results import alpha_correlation, make_result
+
+RESULT = make_result(
+    t=100,
+    scheme=SchemeResult("shapley_fair", [0.5] * 3, 0.125, {"v_star": 0.53, "rho": 0.75}),
+    correlations={"size": alpha_correlation(0.9), "accuracy": alpha_correlation(None)},
+    downstream=[
+        Accuracy(0, 1.0, 0.75, 0.5, None),
+        Accuracy(1, 1.0, 0.5, 0.5, None),
+        Accuracy(2, 1.0, 0.25, None, "why"),
+        Accuracy(3, 1.0, None, None, "why"),
+    ],
+)
+
+
+def test_headline():
+    assert headline(RESULT) == {
+        "v_star": 0.53,
+        "rho": 0.75,
+        "spread": 0.125,
+        "t": 100,
+        "lengthscale": 0.25,
+        "correlation_size": 0.9,
+        "correlation_accuracy": None,
+        "beta_correlation_size": -0.8,
+        "accuracy": 0.5,
+        "accuracy_gain": 0.125,
+        "seconds": 1.5,
+        "warnings": 1,
+    }
+    assert {name for name in headline(RESULT) if "correlation" not in name} == set(HEADLINE)
+
+
+def test_headline_of_a_scheme_without_v_star_and_rho_and_of_no_accuracies():
+    scheme = SchemeResult("mine", [0.5] * 3, 0.0, {"rho": "none"})
+    numbers = headline(dataclasses.replace(RESULT, scheme=scheme, downstream=[]))
+    assert [numbers[name] for name in ("v_star", "rho", "accuracy", "accuracy_gain")] == [None] * 4
+    assert math.isnan(objective_value(dataclasses.replace(RESULT, scheme=scheme), "v_star"))
+
+
+def test_objectives_by_name_and_by_path():
+    assert objective_value(RESULT, "v_star") == objective_value(RESULT, "scheme.v_star") == 0.53
+    assert objective_value(RESULT, "seconds") == 1.5
+    assert objective_value(RESULT, "seconds.data") == 1.0
+    assert objective_value(RESULT, "correlation_size") == objective_value(RESULT, "correlations.size.mean") == 0.9
+    assert objective_value(RESULT, "incentives.R2.slack") == 0.2
+    assert math.isnan(objective_value(RESULT, "correlations.accuracy.mean"))
+    assert math.isnan(objective_value(dataclasses.replace(RESULT, downstream=[]), "accuracy_gain"))
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ("scheme.v", r"objective=scheme\.v: no 'v' in scheme; there are name, rewards, rho, spread, v_star$"),
+        ("scheme.rho.x", r"no 'x' in scheme\.rho; that is not a section"),
+        ("nothing", "objective=nothing: no 'nothing' in result.json; there are beta_correlations, "),
+        ("correlations.size", "is not a number, but dict"),
+        ("kernel.name", "is not a number, but str"),
+        ("incentives.R1.holds", "is not a number, but bool"),
+    ],
+)
+def test_what_is_not_a_number_of_the_run_is_refused(objective, message):
+    with pytest.raises(ValueError, match=message):
+        objective_value(RESULT, objective)
+
+
+def test_objectives_are_checked_before_a_run():
+    for objective in (
+        *headline(RESULT),
+        "scheme.v_star",
+        "correlations.size.spearman.mean",
+        "incentives.R1.slack",
+    ):
+        check_objective(objective)
+    for objective in ("", "v", "scheme", "correlation_", "settings.seed", "schema.v_star"):
+        with pytest.raises(ValueError, match=rf"objective={objective}: expected a column of runs\.csv \(v_star, "):
+            check_objective(objective)

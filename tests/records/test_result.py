@@ -1,0 +1,198 @@
+"""Tests of the layout of result.json: what is written is read back, and nothing else is accepted."""
+
+import copy
+import dataclasses
+import inspect
+import json
+import math
+import re
+
+import pytest
+
+from cgm.evaluation import entries
+from cgm.records import result as module
+from cgm.records.result import SCHEMA, Result, SchemeResult
+from tests.records.results import alpha_correlation, make_result
+
+INF = math.inf
+KEYS = {
+    "schema",
+    "dataset",
+    "split",
+    "generator",
+    "features",
+    "labeller",
+    "seed",
+    "n_parties",
+    "classes",
+    "points_per_party",
+    "dimensions",
+    "t",
+    "synthetic_size",
+    "kernel",
+    "values",
+    "contributions",
+    "scheme",
+    "incentives",
+    "sampling",
+    "correlations",
+    "beta_correlations",
+    "downstream",
+    "missing",
+    "warnings",
+    "settings",
+    "seconds",
+    "memory",
+    "versions",
+}
+DATACLASSES = [
+    kind
+    for part in (module, entries)
+    for kind in vars(part).values()
+    if inspect.isclass(kind) and dataclasses.is_dataclass(kind) and kind.__module__ == part.__name__
+]
+
+
+def test_every_key_is_written_and_read_back():
+    result = make_result(betas=(0.0, 0.12345678901234566, INF))
+    assert Result.loads(result.dumps()) == result
+    content = json.loads(result.dumps())
+    assert set(content) == KEYS
+    assert content["schema"] == SCHEMA
+    assert content["scheme"] == {
+        "name": "shapley_fair",
+        "rewards": result.scheme.rewards,
+        "spread": result.scheme.spread,
+        "v_star": result.scheme.details["v_star"],
+        "rho": 0.1,
+    }
+    assert content["contributions"]["details"] == {"permutations": 7}
+    assert set(content["sampling"][0]) == {
+        "party",
+        "beta",
+        "size",
+        "target",
+        "start",
+        "value",
+        "reached",
+        "increasing",
+    }
+    correlation = {"mean", "sem", "n", "by_beta", "reasons"}
+    assert set(content["correlations"]["size"]) == correlation | {"spearman"}
+    assert set(content["correlations"]["size"]["spearman"]) == correlation
+    assert set(content["beta_correlations"]["size"]) == {"mean", "sem", "n", "by_party", "reasons", "spearman"}
+    assert "créancé ∪ β" in result.dumps()  # not escaped
+
+
+@pytest.mark.parametrize("kind", DATACLASSES, ids=lambda kind: kind.__name__)
+def test_every_key_is_documented(kind):
+    documented = "".join(inspect.getdoc(base) or "" for base in kind.__mro__ if dataclasses.is_dataclass(base))
+    for field in dataclasses.fields(kind):
+        assert re.search(rf"^\s*(\w+, )*{field.name}(, \w+)*: ", documented, re.M), field.name
+
+
+def test_infinity_is_read_back_where_numbers_are_declared():
+    result = make_result(2, [INF])
+    values = dataclasses.replace(result.values, lower=[-INF, 0.0])
+    settings = {"betas": ["inf"], "name": "inf"}
+    result = dataclasses.replace(
+        result,
+        values=values,
+        classes=["inf", "-inf"],
+        settings=settings,
+        correlations={"size": alpha_correlation(INF, None, [None])},
+    )
+    content = json.loads(result.dumps())
+    assert content["sampling"][0]["beta"] == content["downstream"][0]["beta"] == "inf"
+    assert content["values"]["lower"] == ["-inf", 0.0]
+    back = Result.loads(result.dumps())
+    assert back == result
+    assert back.sampling[1].beta == back.missing[0].beta == INF
+    assert back.values.lower == [-INF, 0.0]
+    assert back.correlations["size"].mean == INF
+    assert back.classes == ["inf", "-inf"]
+    assert back.settings == settings
+
+
+def test_nan_is_not_written():
+    result = make_result()
+    result.values.party[0] = math.nan
+    with pytest.raises(ValueError, match="JSON"):
+        result.dumps()
+
+
+def test_a_scheme_may_report_anything():
+    result = make_result(scheme=SchemeResult("mine", [0.5] * 3, 0.0, {"levels": [1, [2]], "why": None, "fair": True}))
+    back = Result.loads(result.dumps())
+    assert back == result
+    assert [back.scheme.number(name) for name in ("v_star", "rho", "levels", "why", "fair")] == [None] * 5
+    bare = make_result(scheme=SchemeResult("mine", [0.5] * 3, 0.0, {}))
+    assert Result.loads(bare.dumps()) == bare
+    assert make_result().scheme.number("rho") == 0.1
+
+
+def test_details_have_names_of_their_own():
+    with pytest.raises(ValueError, match=r"scheme\.details: name, rewards are keys of every scheme"):
+        SchemeResult("mine", [0.5], 0.0, {"rewards": [1.0], "name": "x", "rho": 1.0})
+
+
+def test_keys_of_later_versions_are_ignored():
+    content = make_result().to_json()
+    content["more"] = content["values"]["more"] = {"x": 1}
+    assert Result.from_json(content) == make_result()
+
+
+@pytest.mark.parametrize("content", [[], 1, None, "x", {}, {"name": "x"}])
+def test_what_is_not_a_result_is_refused(content):
+    with pytest.raises(ValueError, match="not a result of cgm, or one of a version before schemas were numbered"):
+        Result.from_json(content)
+
+
+@pytest.mark.parametrize("schema", [SCHEMA - 1, SCHEMA + 1, "2", None])
+def test_a_foreign_schema_is_refused(schema):
+    with pytest.raises(ValueError, match=rf"schema {schema}, but this version of cgm reads schema {SCHEMA}"):
+        Result.from_json(make_result().to_json() | {"schema": schema})
+
+
+MISSING = object()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["t"], MISSING, "Object missing required field `t`"),
+        (["scheme"], MISSING, "Object missing required field `scheme`"),
+        (["scheme", "rewards"], MISSING, r"missing required field `rewards` - at `\$\.scheme`"),
+        (["sampling", 1, "value"], MISSING, r"missing required field `value` - at `\$\.sampling\[1\]`"),
+        (["correlations", "size", "spearman", "n"], MISSING, r"field `n` - at `\$\.correlations\[\.\.\.\]\.spearman`"),
+        (["t"], "many", r"Expected `int`, got `str` - at `\$\.t`"),
+        (["t"], 2.5, r"Expected `int`, got `float` - at `\$\.t`"),
+        (["t"], True, r"Expected `int`, got `bool` - at `\$\.t`"),
+        (["scheme"], None, r"Expected `object`, got `null` - at `\$\.scheme`"),
+        (["scheme", "spread"], "wide", r"Expected `float`, got `str` - at `\$\.scheme\.spread`"),
+        (["values", "lower", 1], "low", r"Expected `float`, got `str` - at `\$\.values\.lower\[1\]`"),
+        (["values", "grand"], None, r"Expected `float`, got `null` - at `\$\.values\.grand`"),
+        (["sampling", 0, "reached"], 1, r"Expected `bool`, got `int` - at `\$\.sampling\[0\]\.reached`"),
+        (["sampling", 0, "size"], "inf", r"Expected `int`, got `str` - at `\$\.sampling\[0\]\.size`"),
+        (["settings"], None, r"Expected `object`, got `null` - at `\$\.settings`"),
+        (["downstream", 2, "accuracy"], [], r"got `array` - at `\$\.downstream\[2\]\.accuracy`"),
+    ],
+)
+def test_a_missing_key_or_a_wrong_type_is_refused_with_its_path(path, value, message):
+    content = copy.deepcopy(make_result().to_json())
+    *parents, key = path
+    section = content
+    for parent in parents:
+        section = section[parent]
+    if value is MISSING:
+        del section[key]
+    else:
+        section[key] = value
+    with pytest.raises(ValueError, match=message):
+        Result.from_json(content)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"schema": 2', "\x00"])
+def test_text_that_is_not_json_is_refused(text):
+    with pytest.raises(ValueError, match=r"line 1 column \d"):
+        Result.loads(text)
