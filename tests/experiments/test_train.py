@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from cgm.utils.models import pretrained
+from experiments.generators import train
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ["generator.steps=2", "generator.channels=2", "features.epochs=1", "features.width=2"]
+TINY += ["classifier.epochs=1", "classifier.width=2", "classifier.minutes=null"]
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(ROOT / "experiments" / "generators"), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+def test_datasets_have_their_own_settings():
+    mnist, cifar10, digits = (composed(f"dataset={dataset}") for dataset in ("mnist", "cifar10", "digits"))
+    assert (mnist.classifier.width, cifar10.classifier.width, digits.classifier.width) == (12, 16, 16)
+    assert (mnist.classifier.mirror, cifar10.classifier.mirror, digits.classifier.mirror) == (False, True, False)
+    assert (mnist.generator.minutes, cifar10.generator.minutes, digits.generator.minutes) == (80, 115, None)
+    for config in (mnist, cifar10, digits):
+        assert config.generator.pretrained is config.features.pretrained is config.install is False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "what", "figures"),
+    [
+        (train.train_generator, "mmd_gan", set()),
+        (train.train_features, "autoencoder", {"test_mean_squared_error", "max_change_of_a_code_by_half_precision"}),
+        (train.train_classifier, "classifier", {"test_accuracy", "test_labels_changed_by_half_precision"}),
+    ],
+)
+def test_weights_are_written_with_their_settings(program, what, figures, tmp_path):
+    config = composed("dataset=digits", f"folder={tmp_path}", *TINY)
+    dataset = instantiate(config.dataset).load(None, 0)
+
+    weights = pretrained.read(program(config, dataset))
+
+    assert weights.path == tmp_path / f"digits_{what}.safetensors"
+    assert weights.info["image"] == [1, 8, 8]
+    assert figures <= weights.info.get("figures", {}).keys()
+    assert {"seed", "images", "steps", "torch"} <= weights.info["training"].keys()
+    assert weights.info["settings"].get("checkpoint") is None
+    assert str(tmp_path) not in weights.path.with_suffix(".json").read_text()
+
+
+def test_the_default_folder_of_the_weights():
+    config = composed("dataset=digits")
+    assert train.target(config) == Path("outputs/training")
+    config.install = True
+    assert train.target(config) is None
