@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from cgm.utils.memory import MARK, peak_memory, reset_peak
 from experiments.paper import plan, published, report, run
+from experiments.paper.records import read_records
 from experiments.settings import compose_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,6 +140,14 @@ def test_the_report_names_what_is_missing(folder):
         "- CIFAR-10, equal disjoint: no complete run",
     ):
         assert f"\n{line}" in text
+
+
+@pytest.mark.skipif(not (ROOT / "outputs" / "paper").is_dir(), reason="records come with the repository only")
+def test_the_records_of_the_repository_can_be_read():
+    folders = [ROOT / "outputs" / "paper" / "runs", *(ROOT / "outputs" / "paper" / "choices").iterdir()]
+    for records in map(read_records, folders):
+        assert records.groups
+        assert not records.broken
 
 
 def test_a_report_of_nothing(tmp_path):
