@@ -5,12 +5,9 @@ import functools
 import inspect
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep
 from hydra.errors import ConfigCompositionException, InstantiationException, MissingConfigException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -19,7 +16,6 @@ import cgm
 from cgm.cli.settings import CONF
 from cgm.records.plain import plain
 
-ROOT = Path(__file__).resolve().parents[2]
 PRIMARY = OmegaConf.load(CONF / "config.yaml")
 GROUPS = [next(iter(d)) for d in PRIMARY.defaults if isinstance(d, DictConfig) and "optional" not in str(d)]
 OPTIONS = sorted(f"{group}/{path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml"))
@@ -269,30 +265,3 @@ def test_settings_without_a_default_are_required():
             setting = stated.split("=")[0]
             with pytest.raises(Exception, match=rf"Missing mandatory value: {re.escape(setting)}"):
                 instantiate(composed(f"{group}={name}"), _convert_="all")
-
-
-def test_the_commands_of_the_pages_are_understood():
-    """Except those with a class or a folder of the user's own."""
-
-    commands = []
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
-        lines = re.findall(r"^ *(cgm(?: .*)?)$", page.read_text(encoding="utf-8"), re.M)
-        commands += [shlex.split(line, comments=True)[1:] for line in lines]
-    assert len(commands) >= 4
-    for overrides in commands:
-        if "_target_=my" in str(overrides) or {"--help", "--config-dir"} & set(overrides):
-            continue
-        sweep = "-m" in overrides
-        parsed = OverridesParser.create().parse_overrides([o for o in overrides if o != "-m"])
-        assert any(override.is_sweep_override() for override in parsed) == sweep
-        firsts = []
-        for override in parsed:
-            if override.key_or_group in ("logger", *PROGRAM):
-                continue
-            line, value = override.input_line, override.value()
-            if override.is_sweep_override():
-                is_interval = isinstance(value, IntervalSweep)
-                first = value.start if is_interval else next(override.sweep_string_iterator())
-                line = f"{override.key_or_group}={first}"
-            firsts.append(line)
-        assert isinstance(instantiate(composed(*firsts), _convert_="all"), cgm.Experiment)

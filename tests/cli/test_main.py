@@ -27,8 +27,6 @@ else:
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["experiment=debug", "figures=false", "synthetic_size=300", "split.points_per_party=60", "split.n_parties=3"]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^<!-- test -->\n```python\n(.*?)^```$", README, re.M | re.S)
 OWN = """
 from cgm.generators import KDE
 
@@ -111,6 +109,7 @@ def no_runs(monkeypatch):
         yield
 
 
+@pytest.mark.slow
 def test_every_combination_of_a_sweep_is_run_and_ends_in_one_table(cgm):
     out = sweep(cgm, "seed=1,2", "split.points_per_party=50,60")
     (folder,) = Path("outputs/multirun").iterdir()
@@ -141,6 +140,7 @@ def test_every_combination_of_a_sweep_is_run_and_ends_in_one_table(cgm):
     assert out.endswith(f"{folder.resolve()}: runs.csv, metrics.csv, summary.md\n")
 
 
+@pytest.mark.slow
 def test_the_same_sweep_again_skips_what_is_complete(cgm, monkeypatch):
     sweep(cgm, "seed=1,2", "scheme.epsilon=0.002")
     (folder,) = Path("outputs/multirun").iterdir()
@@ -344,7 +344,7 @@ def test_a_sweep_that_is_killed_resumes_to_the_same_table(cgm, tmp_path):
         ("split=shares", r"Missing mandatory value: split\.matrix$"),
         ("generator._target_=no_such_module.MyGenerator", r"no_such_module.* \(in generator\)"),
         ("generator._target_=cgm.generators.NoSuch", r"NoSuch"),
-        ("generator=true_mixture dataset=digits", r"generator=true_mixture is .* of dataset=credit_ratings"),
+        ("generator=true_mixture dataset=digits features=pca", r"generator=true_mixture is .* of dataset=credit_ratings"),
     ],
 )  # fmt: skip
 def test_an_invalid_setting_is_refused_in_one_line(cgm, arguments, message):
@@ -462,18 +462,6 @@ def test_a_new_target_is_not_called_with_the_options_of_the_old_one(overrides, l
     assert OmegaConf.is_struct(config)
 
 
-def test_readme_has_examples_to_run():
-    assert EXAMPLES
-    assert len(EXAMPLES) == README.count("<!-- test -->")
-
-
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_an_example_of_the_readme_runs(number, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    exec(compile(EXAMPLES[number], f"README.md, example {number + 1}", "exec"), {"__name__": "__main__"})
-    assert capsys.readouterr().out.strip()
-
-
 def begin(*args: str, folder: Path, **environment: str) -> subprocess.Popen:
     """Start Python in a new process, in a folder."""
 
@@ -496,6 +484,7 @@ def start(*args: str, folder: Path, **environment: str) -> subprocess.CompletedP
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+@pytest.mark.slow
 def test_from_another_folder(tmp_path, own):
     arguments = [*SMALL, "sampling.betas=[8]", f"generator._target_={own}", "+generator.shift=0.01"]
     done = start("-m", "cgm", *arguments, folder=tmp_path)
