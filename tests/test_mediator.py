@@ -95,6 +95,45 @@ def test_sizes_of_the_pool_grow_up_to_the_limit():
     assert mediator(synthetic_size=10, max_growth=1)._sizes() == [10]
 
 
+@pytest.mark.parametrize(
+    ("growth", "max_growth", "sizes"),
+    [(2.0, 8.0, [10, 20, 40, 80]), (3.0, 8.0, [10, 30]), (1.5, 3.0, [10, 15, 22]), (2.0, 1.0, [10])],
+)
+def test_sizes_of_the_pool(growth, max_growth, sizes):
+    assert mediator(synthetic_size=10, growth=growth, max_growth=max_growth)._sizes() == sizes
+
+
+class Factor(float):
+    """A number that may be multiplied a thousand times, so that an endless loop ends."""
+
+    left = 1000
+
+    def __rmul__(self, other):
+        self.left -= 1
+        assert self.left > 0, "an endless loop"
+        return other * float(self)
+
+
+@pytest.mark.parametrize("first", [1, 10, 1000])
+def test_sizes_of_the_pool_grow_by_any_factor(first):
+    sizes = mediator(synthetic_size=first, growth=Factor(1.01), max_growth=1.2)._sizes()
+    assert sizes[0] == first
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] <= 1.2 * first
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "interval"),
+    [
+        *(("growth", x, r"\(1, inf\)") for x in (1, 0.5, -2, float("nan"), float("inf"))),
+        *(("max_growth", x, r"\[1, inf\)") for x in (0.99, 0, float("nan"), float("inf"))),
+    ],
+)
+def test_growth_out_of_range(setting, value, interval):
+    with pytest.raises(ValueError, match=rf"^{setting}={value}: expected a number in {interval}$"):
+        mediator(**{setting: value})
+
+
 @dataclass(frozen=True)
 class ByValue(Contribution):
     """Contributions that are the values of the parties' own data."""
