@@ -1,10 +1,12 @@
-"""Looks at figures, for the tests of all that draw."""
+"""What tests of figures share."""
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 
 def whole(figure: Figure) -> bool:
-    """Says whether all that is drawn lies inside the figure."""
+    """Return whether everything that is drawn is inside the figure."""
 
     figure.draw_without_rendering()
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
@@ -13,4 +15,13 @@ def whole(figure: Figure) -> bool:
 
 
 def legend(figure: Figure) -> list[str]:
+    """Return the texts of the legend."""
+
     return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def line(axes: Axes, label: str) -> np.ndarray:
+    """Return the y of the line with a label."""
+
+    (found,) = [artist for artist in axes.lines if artist.get_label() == label]
+    return np.asarray(found.get_ydata())

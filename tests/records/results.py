@@ -1,6 +1,7 @@
 """Results of runs that never took place, for the tests of records."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,13 @@ from cgm.records.result import (
 )
 from cgm.rewards.sampling import Chain
 
+INF = float("inf")
+RUNS = [  # numbers of parties and betas
+    (1, [1.0]),
+    (3, [INF, 0.0, 1.0]),
+    (5, [1.0, 2.0, 4.0, 8.0]),
+    (50, [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, INF]),
+]
 SETTINGS = {
     "class": "Experiment",
     "dataset": {"class": "Digits", "test_share": 0.2},
@@ -125,3 +133,12 @@ def make_chains(result: Result) -> list[Chain]:
             )
         )
     return chains
+
+
+def change_chains(result: Result, **columns: Sequence[Any]) -> Result:
+    """Replace a field of each chain."""
+
+    chains = list(result.sampling)
+    for name, column in columns.items():
+        chains = [replace(chain, **{name: value}) for chain, value in zip(chains, column, strict=True)]
+    return replace(result, sampling=chains)

@@ -227,7 +227,7 @@ def _pictures(
         if len(y) and not (np.issubdtype(y.dtype, np.integer) and y.min() >= 0 and y.max() < sizes[beta]):
             raise ValueError(
                 f"{name}: rows of type {y.dtype} run from {y.min()} to {y.max()}, expected integers from 0 to "
-                f"{sizes[beta] - 1}, because there are {sizes[beta]} rewards"
+                f"{sizes[beta] - 1}"
             )
         if x.dtype == np.uint8:
             x = x / np.float32(255)

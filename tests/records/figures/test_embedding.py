@@ -1,4 +1,4 @@
-"""Tests the figure of rewards in the plane: all points are drawn where they belong, thumbnails too."""
+"""Tests of the figure of rewards in the plane: points and thumbnails are at their places."""
 
 import os
 import random
@@ -11,14 +11,14 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
-from cgm.records.figures import embedding
+from cgm.records.figures import embedding, plane
 from tests.figures import legend, whole
 
 INF = float("inf")
 
 
 def blobs(width: int, sizes: tuple[int, int] = (60, 40)) -> tuple:
-    """Makes up own points of class 0 and, for two betas, rewards of classes 1 and 2, all far apart."""
+    """Make up own points of class 0 and, for two betas, rewards of classes 1 and 2, all far apart."""
 
     rng = np.random.default_rng(width)
     centers = 10.0 * np.eye(max(width, 3))[:3, :width]
@@ -32,7 +32,7 @@ def blobs(width: int, sizes: tuple[int, int] = (60, 40)) -> tuple:
 
 
 def offsets(axes, color: str) -> np.ndarray:
-    """Returns the points of that colour."""
+    """Return the points of a colour."""
 
     (found,) = [c for c in axes.collections if to_hex(c.get_facecolor()[0]).upper() == color]
     return np.asarray(found.get_offsets())
@@ -79,6 +79,23 @@ def test_embedding_marks_each_class_at_its_own_cluster():
             assert ("zero", "one", "two")[nearest] == text.get_text()
 
 
+@pytest.mark.parametrize("width", [2, 5])
+def test_rewards_without_labels_are_drawn_and_only_own_classes_are_named(width, monkeypatch):
+    monkeypatch.setattr(plane, "embed", project)
+    own, own_labels, rewards = blobs(width)
+    unlabelled = {beta: (x, None) for beta, (x, _) in rewards.items()}
+    figure = embedding.reward_embedding(own, own_labels, unlabelled, ("zero", "one", "two"), own[:7])
+
+    for axes, beta in zip(figure.axes, (1.0, 8.0), strict=True):
+        np.testing.assert_array_equal(offsets(axes, embedding.OWN), own[:, :2])
+        np.testing.assert_array_equal(offsets(axes, embedding.REWARD), rewards[beta][0][:, :2])
+        (text,) = axes.texts
+        assert text.get_text() == "zero"
+        assert np.linalg.norm(own[:, :2] - text.get_position(), axis=1).min() < 1
+    assert legend(figure) == ["own points (50)", "rewards", "reference dataset $T$ (7)"]
+    assert whole(figure)
+
+
 def test_embedding_marks_do_not_overlap():
     rng = np.random.default_rng(0)
     names = [f"{low} < Amount <= {low + 10}" for low in range(0, 50, 10)]
@@ -106,13 +123,13 @@ def test_embedding_has_a_panel_for_each_beta(k):
 
 
 def project(x, seed):
-    """Stands in for UMAP, which takes seconds."""
+    """Replace UMAP, which takes seconds."""
 
     return x[:, :2].copy(), "UMAP"
 
 
 def test_embedding_draws_a_common_subset(monkeypatch):
-    monkeypatch.setattr(embedding, "_embed", project)
+    monkeypatch.setattr(plane, "embed", project)
     rng = np.random.default_rng(0)
     pool = rng.normal(size=(12_000, 3))
     own = rng.normal(size=(2_500, 3))
@@ -126,14 +143,14 @@ def test_embedding_draws_a_common_subset(monkeypatch):
         own, np.zeros(2_500, int), rewards, ("a", "b"), rng.normal(size=(5_000, 3)), seed=1
     )
 
-    many, few, least = ({tuple(x) for x in offsets(axes, embedding.REWARD)} for axes in figure.axes)
+    many, few, fewest = ({tuple(x) for x in offsets(axes, embedding.REWARD)} for axes in figure.axes)
     rest = {tuple(x) for x in offsets(figure.axes[0], embedding.BACKGROUND)}
     mine = {tuple(x) for x in offsets(figure.axes[0], embedding.OWN)}
     assert few == many & {tuple(x) for x in pool[:4_000, :2]}
-    assert 30 <= len(least) <= 40
-    assert least <= few <= many
+    assert 30 <= len(fewest) <= 40
+    assert fewest <= few <= many
     assert len(rest) == 1_000
-    assert len(many | mine | rest) == embedding.EMBEDDED
+    assert len(many | mine | rest) == plane.MAX_POINTS
     assert len(few) / len(many) == pytest.approx(1 / 3, rel=0.15)
     assert abs(np.mean(list(many), axis=0)).max() < 0.15  # drawn at random, not from one end
     assert mine <= {tuple(x) for x in own[:, :2]}
@@ -145,7 +162,7 @@ def test_embedding_draws_a_common_subset(monkeypatch):
 
 
 def test_embedding_draws_everything_that_is_not_too_much(monkeypatch):
-    monkeypatch.setattr(embedding, "_embed", project)
+    monkeypatch.setattr(plane, "embed", project)
     own, own_labels, rewards = blobs(5)
     figure = embedding.reward_embedding(own, own_labels, rewards, ("a", "b", "c"), own)
 
@@ -179,7 +196,7 @@ def test_embedding_of_few_points_keeps_their_distances():
 
 
 def thumbnails(axes) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Returns the middle and the half size of each thumbnail, and the colours in which it is drawn."""
+    """Return the middle and the half size of each thumbnail, and the colours in which it is drawn."""
 
     found = []
     for image in axes.images:
@@ -271,8 +288,8 @@ def test_thumbnails_leave_the_names_of_classes_free():
 
 
 def test_thumbnails_are_of_drawn_points_alone(monkeypatch):
-    monkeypatch.setattr(embedding, "_embed", project)
-    monkeypatch.setattr(embedding, "EMBEDDED", 90)
+    monkeypatch.setattr(plane, "embed", project)
+    monkeypatch.setattr(plane, "MAX_POINTS", 90)
     rng = np.random.default_rng(0)
     own, x = rng.normal(size=(20, 3)), rng.normal(size=(400, 3))
     rows, pixels = rng.permutation(400), rng.random((400, 3, 2, 2))
@@ -324,28 +341,31 @@ def test_embedding_by_umap():
     [
         ({"rewards": {}}, "rewards={}: expected the rewards for at least one beta"),
         ({"own": np.zeros((3, 2, 2))}, r"own: expected points of shape \(N, d\), got \(3, 2, 2\)"),
-        ({"own": np.full((3, 2), np.nan)}, "own: holds NaN or infinity"),
-        ({"own": np.zeros((0, 2)), "own_labels": []}, "own: holds no points"),
+        ({"own": np.full((3, 2), np.nan)}, "own: has NaN or infinity"),
+        ({"own": np.zeros((0, 2)), "own_labels": []}, "own: has no points"),
         ({"own_labels": [0, 0]}, "own: 3 points but 2 labels"),
         ({"own_labels": [0, 0, 2]}, "own: labels run from 0 to 2, but the 2 classes are numbered from 0"),
         ({"own_labels": [0, 0, -1]}, "own: labels run from -1 to 0"),
         ({"rewards": {4.0: (np.zeros((1, 3)), [0])}}, r"rewards\[4\.0\]: expected points of shape \(N, 2\)"),
         ({"rewards": {4.0: (np.zeros((1, 2)), [])}}, r"rewards\[4\.0\]: 1 points but 0 labels"),
-        ({"images": {2.0: ([0], np.zeros((1, 1, 2, 2)))}}, r"images: holds beta=2\.0, expected a beta of .*\[1\.0\]"),
+        ({"images": {2.0: ([0], np.zeros((1, 1, 2, 2)))}}, r"images: has beta=2\.0, expected a beta of .*\[1\.0\]"),
         ({"images": {1.0: ([0], np.zeros((1, 2, 2)))}}, r"images\[1\.0\]: expected images of .* got \(1, 2, 2\)"),
         ({"images": {1.0: ([0], np.zeros((1, 2, 2, 3)))}}, r"with C 1 or 3, got \(1, 2, 2, 3\)"),
         ({"images": {1.0: ([0], np.zeros((1, 1, 0, 3)))}}, r"got \(1, 1, 0, 3\)"),
         ({"images": {1.0: ([0, 0], np.zeros((1, 1, 2, 2)))}}, r"1 images but rows of shape \(2,\), expected \(1,\)"),
         ({"images": {1.0: ([[0]], np.zeros((1, 1, 2, 2)))}}, r"1 images but rows of shape \(1, 1\)"),
-        ({"images": {1.0: ([1], np.zeros((1, 1, 2, 2)))}}, "run from 1 to 1, expected whole numbers from 0 to 0"),
-        ({"images": {1.0: ([-1], np.zeros((1, 1, 2, 2)))}}, "run from -1 to -1, expected whole numbers"),
+        (
+            {"images": {1.0: ([1], np.zeros((1, 1, 2, 2)))}},
+            "run from 1 to 1, expected integers from 0 to 0$",
+        ),
+        ({"images": {1.0: ([-1], np.zeros((1, 1, 2, 2)))}}, "run from -1 to -1, expected integers"),
         ({"images": {1.0: ([0.0], np.zeros((1, 1, 2, 2)))}}, r"rows of type float64 run from 0\.0"),
         ({"images": {1.0: ([0], np.full((1, 1, 2, 2), 2.0))}}, r"pixels run from 2 to 2, expected \[0, 1\] or uint8"),
         ({"images": {1.0: ([0], np.full((1, 1, 2, 2), np.nan))}}, "pixels run from nan to nan"),
         ({"background": np.zeros((1, 3))}, r"background: expected points of shape \(N, 2\)"),
     ],
 )
-def test_embedding_refuses_what_does_not_fit(changes, message):
+def test_what_does_not_fit_is_refused(changes, message):
     good = {
         "own": np.zeros((3, 2)),
         "own_labels": [0, 0, 1],
@@ -359,7 +379,7 @@ def test_embedding_refuses_what_does_not_fit(changes, message):
 
 def test_needs_no_display_and_imports_no_pyplot_or_umap():
     code = (
-        "import sys; from cgm import embedding; "
+        "import sys; from cgm.records.figures import embedding; "
         "embedding.reward_embedding([[0.0, 1.0]], [0], {1: ([[1.0, 0.0]], [0])}, ['a']).get_tightbbox(); "
         "print([name for name in ('matplotlib.pyplot', 'umap', 'numba') if name in sys.modules])"
     )

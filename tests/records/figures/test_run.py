@@ -1,0 +1,48 @@
+"""Tests of all figures of a run."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cgm.generators.pool import Pool
+from cgm.mediator import Mediator, Settlement
+from cgm.records.figures import run
+from cgm.records.figures.run import draw_run
+from cgm.rewards.sampling import WeightedSampling
+from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from tests.records.results import make_result
+
+BETAS = (1.0, 8.0)
+NAMES = ["correlations", "reward_sizes", "reward_values", "rewards_of_party_2", "value_curves"]
+
+
+@pytest.fixture(scope="module")
+def settlement() -> Settlement:
+    generator = torch.Generator().manual_seed(0)
+    parties = [torch.randn(20, 2, generator=generator, dtype=torch.float64) + shift for shift in (0.0, 1.0, 2.0)]
+    sampling = WeightedSampling(BETAS)
+    return Mediator(kernel=SquaredExponential(1.0), sampling=sampling, synthetic_size=200).settle(parties, seed=0)
+
+
+@pytest.mark.parametrize("labels", [torch.arange(200) % 2, None], ids=["labels", "no labels"])
+def test_figures_of_a_run(settlement, tmp_path, labels):
+    classes = [torch.arange(20) % 2] * 3
+    draw_run(tmp_path, make_result(3, BETAS), settlement, classes, labels, party=1, seed=0)
+    expected = [f"{name}.{kind}" for name in NAMES for kind in ("pdf", "png")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == expected
+
+
+def test_the_images_of_rewards_that_are_kept_are_drawn(settlement, tmp_path, monkeypatch):
+    images, drawn = torch.rand(50, 1, 4, 4), {}
+    monkeypatch.setattr(run, "reward_embedding", lambda *args, **kwargs: drawn.update(kwargs))
+    monkeypatch.setattr(run, "save", lambda *args: None)
+    pool = Pool(settlement.pool.points, images, None)
+    with_images = replace(settlement, pool=pool)
+    draw_run(tmp_path, make_result(3, BETAS), with_images, [torch.arange(20) % 2] * 3, None, party=1, seed=0)
+    for chain in settlement.chains:
+        if chain.party == 1:
+            rows, pixels = drawn["images"][chain.beta]
+            kept = [k for k, row in enumerate(chain.indices.tolist()) if row < 50]
+            assert rows.tolist() == kept
+            assert torch.equal(pixels, images[chain.indices[kept]])
