@@ -22,7 +22,7 @@ class Contributions:
         alpha: The normalised contributions $\alpha_i = \phi_i / \max_j \phi_j$.
         stderr: The standard errors of $\phi_i$; zero if the method is exact.
         method: The name of the method that computed them.
-        details: Further results of the method, by name: numbers, strings, lists or `None`.
+        details: Further results of the method, by name; values that JSON can represent.
         warnings: Messages for the user, such as a tolerance that was not reached.
     """
 

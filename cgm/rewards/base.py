@@ -25,7 +25,7 @@ class Rewards:
         values: The reward values $r_i$, of shape $(n)$, float64.
         lower: The lower bounds $v_i^{\min}$, of shape $(n)$.
         upper: The upper bounds $v_i^{\max} = v(D_i \cup G)$, of shape $(n)$.
-        details: Further results of the scheme, by name, such as `v_star` and `rho`: numbers, strings, lists or `None`.
+        details: Further results of the scheme, by name, such as `v_star` and `rho`; values that JSON can represent.
         warnings: Messages for the user, such as a party that was left out.
     """
 
