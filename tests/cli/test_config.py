@@ -17,7 +17,7 @@ from cgm.cli.settings import CONF
 from cgm.records.plain import plain
 
 PRIMARY = OmegaConf.load(CONF / "config.yaml")
-GROUPS = [next(iter(d)) for d in PRIMARY.defaults if isinstance(d, DictConfig) and "optional" not in str(d)]
+GROUPS = [next(iter(d)) for d in PRIMARY.defaults if isinstance(d, DictConfig) and not re.search("optional|override", str(d))]
 OPTIONS = sorted(f"{group}/{path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml"))
 HYDRA = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in (CONF / "hydra").rglob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -97,7 +97,7 @@ def test_each_setting_has_a_comment(option):
         first = [line for line in first[: first.index("hydra:")] if line != "defaults:"]
         first = [line for line in first if "_target_" not in line]
     else:
-        first = [line for line in first if not line.startswith("  ")]
+        first = [line for line in first if not line.startswith("  ") and line != "defaults:"]
     for line in first:
         assert re.search(r"\S\s+# \S", line), line
 

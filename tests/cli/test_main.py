@@ -183,7 +183,6 @@ def test_a_folder_with_another_run_is_run_again(cgm, monkeypatch, tmp_path):
             None,
             text[:-100],
             altered(versions={"numerics": "0"}),
-            altered(versions={"cgm": "0.0.1"}),
             altered(settings={"seed": 1}),
         ],
         "metrics.csv": [None],
