@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import gaussian_kde, kstest, norm
+from scipy.stats import gaussian_kde, kstest, multivariate_normal, norm
 from sklearn.datasets import load_digits
 
-from cgm.generators import KDE
+from cgm.generators import KDE, check_generator
+from cgm.generators.kde import leave_one_out
 
 N, DRAWS = 40, 100_000
 
@@ -131,3 +132,72 @@ def test_bad_points(x, message):
 def test_bad_size(n):
     with pytest.raises(ValueError, match=r"KDE.sample: n=.* points asked for \(synthetic_size\); use 1 or more"):
         KDE().fit(torch.eye(2), seed=0).sample(n, seed=0)
+
+
+def test_adaptive_widths_are_shares_of_distances_to_distinct_neighbours():
+    x = points(2)
+    x = torch.cat([x, x[:7]])  # copies are no neighbours of each other
+    z = (x / x.std(0)).numpy()
+    k = 4
+    fitted = KDE("adaptive", neighbours=k, share=0.3).fit(x, seed=0)
+    distances = np.linalg.norm(z[:, None] - z[None, :N], axis=2)  # to the distinct points
+    expected = 0.3 * np.sort(distances, axis=1)[:, k]  # column 0 is the point itself or its copy
+    np.testing.assert_allclose(fitted.state["widths"].numpy(), expected, rtol=1e-12)
+
+    sample = fitted.sample(DRAWS, seed=1).numpy()
+    for j in range(2):
+        grid = np.linspace(sample[:, j].min(), sample[:, j].max(), 2000)
+        widths = expected * x.std(0).numpy()[j]
+        cdf = norm.cdf((grid[:, None] - x[:, j].numpy()) / widths).mean(1)
+        assert kstest(sample[:, j], lambda a, grid=grid, cdf=cdf: np.interp(a, grid, cdf)).pvalue > 0.01
+
+
+def test_adaptive_widths_with_few_distinct_points():
+    fitted = KDE("adaptive", neighbours=5).fit(torch.tensor([[0.0], [0.0], [2.0]]), seed=0)
+    assert torch.equal(fitted.state["widths"], torch.full((3,), 0.5 * 3**0.5, dtype=torch.float64))
+
+
+def test_leave_one_out_likelihood_is_that_of_scipy():
+    x = points(3).numpy()
+    z = (x - x.mean(0)) / x.std(0)
+    h = np.array([0.2, 0.7])
+    found = leave_one_out(z, h, seed=0)
+    for k in range(2):
+        for i in (0, 11, 39):
+            others = np.delete(z, i, axis=0)
+            density = multivariate_normal(cov=h[k] ** 2 * np.eye(3)).pdf(z[i] - others).mean()
+            assert found[k, i] == pytest.approx(np.log(density), rel=1e-10)
+    assert leave_one_out(z, h, seed=0, max_points=10).shape == (2, 10)
+
+
+def test_cross_validation_finds_the_width_of_clusters_despite_outliers():
+    rng = np.random.default_rng(0)
+    centres = rng.uniform(-50, 50, size=(40, 2))
+    x = centres[rng.integers(40, size=2000)] + rng.normal(size=(2000, 2))
+    x[:10] = 1000 * rng.normal(size=(10, 2))  # without these, about 0.3 units of 30 are best; they inflate the units
+    x = torch.from_numpy(x)
+    fitted = KDE("cv").fit(x, seed=0)
+    width = float(fitted.state["widths"][0]) * x.std(0).mean()
+    assert (fitted.state["widths"] == fitted.state["widths"][0]).all()
+    assert 0.3 < width < 3.0
+    scott = float(KDE("scott").fit(x, seed=0).state["widths"][0]) * x.std(0).mean()
+    assert scott > 15
+    assert torch.equal(KDE("cv").fit(x, seed=0).state["widths"], fitted.state["widths"])
+
+
+@pytest.mark.parametrize("bandwidth", ["cv", "adaptive"])
+def test_other_rules_keep_the_contract(bandwidth):
+    check_generator(KDE(bandwidth), points(2))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"neighbours": 0}, "generator.neighbours=0: expected an integer >= 1"),
+        ({"share": 0}, r"generator.share=0: expected a number in \(0, inf\)"),
+        ({"bandwidth": "best"}, "generator.bandwidth=best: .* or one of scott, silverman, cv, adaptive"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        KDE(**settings)
