@@ -29,7 +29,7 @@ ALL = [
 
 @dataclass(eq=False)
 class Bootstrap(Generator):
-    """Keeps to the contract; the classes below break it in one way each."""
+    """A generator that follows all rules; each class below breaks one."""
 
     jitter: float = 0.1
     shapes: ClassVar = {"points": ("N", "d")}
@@ -54,7 +54,7 @@ class Images(Bootstrap):
 
 
 @pytest.mark.parametrize("generator", [*ALL, Bootstrap()], ids=repr)
-def test_keeps_to_the_contract(generator):
+def test_follows_the_rules(generator):
     before = random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state()  # noqa: NPY002
 
     assert check_generator(generator) is None
@@ -67,11 +67,11 @@ def test_keeps_to_the_contract(generator):
 
 @pytest.mark.parametrize("generator", [KDE(), GaussianMixture(components=2)], ids=repr)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_keeps_to_the_contract_on_digits(generator, dtype):
+def test_follows_the_rules_on_digits(generator, dtype):
     check_generator(generator, torch.tensor(load_digits().data[:200], dtype=dtype))
 
 
-def test_keeps_to_the_contract_on_images():
+def test_follows_the_rules_on_images():
     images = torch.rand(20, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 
     check_generator(Images(), images)
@@ -82,13 +82,13 @@ def test_keeps_to_the_contract_on_images():
 
 
 @pytest.mark.parametrize("x", [torch.zeros(3), torch.full((9, 2), float("nan")), torch.zeros(1, 2)])
-def test_refuses_points_that_are_unfit_for_checking(x):
+def test_unsuitable_points_are_refused(x):
     with pytest.raises(ValueError, match=r"^x: "):
         check_generator(KDE(), x)
 
 
-def test_refuses_a_fitted_generator():
-    with pytest.raises(ValueError, match="fitted already"):
+def test_a_fitted_generator_is_refused():
+    with pytest.raises(ValueError, match="already fitted"):
         check_generator(KDE().fit(torch.eye(2), seed=0))
 
 
@@ -113,7 +113,7 @@ class OtherSpace(Bootstrap):
     space = "pixels"
 
 
-@breaks("sample before fit raises a ValueError. Found: it goes through")
+@breaks("sample before fit raises a ValueError. Found: no error is raised")
 class SamplesUnfitted(Bootstrap):
     def sample(self, n, seed):
         return torch.zeros(n, 2) if self.state is None else super().sample(n, seed)
@@ -190,21 +190,21 @@ class CantFit(Bootstrap):
         raise KeyError("no")
 
 
-@breaks("fit leaves the global random state alone. Found: it changes that of torch")
+@breaks("fit does not change the global random state. Found: it changes that of torch")
 class SeedsTorch(Bootstrap):
     def fit(self, x, seed):
         torch.manual_seed(seed + 7)
         return super().fit(x, seed)
 
 
-@breaks("fit leaves the global random state alone. Found: it changes that of numpy")
+@breaks("fit does not change the global random state. Found: it changes that of numpy")
 class DrawsFromNumpy(Bootstrap):
     def fit(self, x, seed):
         np.random.rand()  # noqa: NPY002
         return super().fit(x, seed)
 
 
-@breaks("fit leaves the global random state alone. Found: it changes that of random")
+@breaks("fit does not change the global random state. Found: it changes that of random")
 class DrawsFromRandom(Bootstrap):
     def fit(self, x, seed):
         random.random()
@@ -225,15 +225,15 @@ class ChangesX(Bootstrap):
         return self
 
 
-@breaks("fit does not hold on to x")
-class HoldsOnToX(Bootstrap):
+@breaks("fit does not keep x without a copy")
+class KeepsX(Bootstrap):
     def fit(self, x, seed):
         super().fit(x, seed)
         self.state = {"points": x}
         return self
 
 
-@breaks("sample leaves the global random state alone. Found: it changes that of torch")
+@breaks("sample does not change the global random state. Found: it changes that of torch")
 class SamplesGlobally(Bootstrap):
     def draw(self, points, n, seed):
         torch.randn(1)
@@ -296,7 +296,7 @@ class GivesOutItsCache(Bootstrap):
         return self.cache[key]
 
 
-@breaks("another seed gives another sample, unless the generator declares itself fixed")
+@breaks("another seed gives another sample, unless the generator is declared as fixed")
 class IgnoresTheSeed(Bootstrap):
     def draw(self, points, n, seed):
         return super().draw(points, n, seed=3)
@@ -334,7 +334,7 @@ class StartsWarm(Bootstrap):
         return self
 
 
-@breaks("save writes the one file that it is told. Found: told to write generator.saved, it leaves")
+@breaks("save writes exactly the given file. Found: asked to write generator.saved, it leaves")
 class AddsSuffix(Bootstrap):
     def save(self, path):
         super().save(f"{path}.npz")
@@ -343,7 +343,7 @@ class AddsSuffix(Bootstrap):
         return super().load(f"{path}.npz")
 
 
-@breaks("save writes the one file that it is told")
+@breaks("save writes exactly the given file")
 class LeavesAnother(Bootstrap):
     def save(self, path):
         super().save(path)
@@ -364,7 +364,7 @@ class Rounds(Bootstrap):
         return self
 
 
-@breaks("load runs no code that a file holds. Found: it ran that of a pickle")
+@breaks("load executes no code from a file. Found: it executed that of a pickle")
 class Pickles(Bootstrap):
     def save(self, path):
         Path(path).write_bytes(pickle.dumps(self.fitted()))
@@ -378,7 +378,7 @@ class Pickles(Bootstrap):
         return self
 
 
-@breaks("load runs no code that a file holds. Found: it ran that of a pickle of torch")
+@breaks("load executes no code from a file. Found: it executed that of a pickle of torch")
 class PicklesWithTorch(Bootstrap):
     def save(self, path):
         torch.save(self.fitted(), path)
@@ -390,7 +390,7 @@ class PicklesWithTorch(Bootstrap):
         return self
 
 
-@breaks("load of a text raises a ValueError. Found: it goes through")
+@breaks("load of a text raises a ValueError. Found: no error is raised")
 class TakesText(Bootstrap):
     def load(self, path):
         return self if Path(path).read_bytes().startswith(b"This") else super().load(path)

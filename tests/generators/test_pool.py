@@ -21,7 +21,7 @@ def fitted() -> tuple:
 
 def test_images_are_reduced_labelled_and_kept(fitted, monkeypatch) -> None:
     gan, features, classifier = fitted
-    monkeypatch.setattr("cgm.pool.SHOWN", 7)
+    monkeypatch.setattr("cgm.generators.pool.MAX_IMAGES", 7)
     pool = draw_pool(gan, features, 20, 5, width=3, classifier=classifier)
     x = gan.sample(20, 5)
 
@@ -43,7 +43,7 @@ def test_points_are_taken_as_they_are(tmp_path) -> None:
 def test_a_pool_is_drawn_once(fitted, tmp_path, monkeypatch, caplog) -> None:
     gan, features, classifier = fitted
     first = draw_pool(gan, features, 20, 5, 3, classifier, tmp_path)
-    monkeypatch.setattr(MMDGAN, "sample", lambda *_: pytest.fail("drawn anew"))
+    monkeypatch.setattr(MMDGAN, "sample", lambda *_: pytest.fail("drawn again"))
     with caplog.at_level(logging.INFO, "cgm"):
         again = draw_pool(gan, features, 20, 5, 3, classifier, tmp_path)
     assert all(torch.equal(getattr(first, name), getattr(again, name)) for name in ("points", "images", "labels"))

@@ -46,10 +46,10 @@ def test_points_of_other_dimensions():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mixture_seed": -1}, "generator.mixture_seed=-1: use a whole number"),
-        ({"mixture_seed": 2**32}, "generator.mixture_seed=4294967296: use a whole number"),
-        ({"mixture_seed": 0.5}, "generator.mixture_seed=0.5: use a whole number"),
-        ({"reference": "yes"}, "generator.reference='yes': use true or false"),
+        ({"mixture_seed": -1}, "generator.mixture_seed=-1: expected an integer from 0 to 4294967295"),
+        ({"mixture_seed": 2**32}, "generator.mixture_seed=4294967296: expected an integer from 0 to 4294967295"),
+        ({"mixture_seed": 0.5}, "generator.mixture_seed=0.5: expected an integer"),
+        ({"reference": "yes"}, "generator.reference=yes: expected true or false"),
         (
             {"mixture_seed": 3, "reference": True},
             "generator.mixture_seed=3: the reference has mixture_seed=2",

@@ -1,0 +1,83 @@
+import re
+
+import pytest
+import torch
+
+from cgm.generators import MMDGAN, check_generator
+from tests.generators.mmd_gan.bars import bars, tiny
+
+
+@pytest.mark.parametrize("normalisation", ["none", "spectral"])
+def test_follows_the_rules(normalisation):
+    check_generator(tiny(normalisation=normalisation), bars())
+
+
+def test_the_dtype_of_the_images_does_not_matter():
+    x = bars()
+    a, b = tiny().fit(x, seed=0).sample(9, seed=1), tiny().fit(x.double(), seed=0).sample(9, seed=1)
+
+    assert b.dtype == torch.float64
+    assert torch.equal(a.double(), b)
+
+
+def test_another_seed_trains_another_generator():
+    x = bars()
+
+    assert not torch.equal(tiny().fit(x, seed=0).sample(2, seed=0), tiny().fit(x, seed=1).sample(2, seed=0))
+
+
+def test_the_sizes_of_the_network_come_from_the_file(tmp_path):
+    gan = tiny().fit(bars(), seed=0)
+    gan.save(tmp_path / "gan")
+    other = MMDGAN(channels=4, latent=7).load(tmp_path / "gan")
+
+    assert gan.sizes == {"image": [1, 8, 8], "dtype": "float32", "latent": 5, "channels": 3}
+    assert torch.equal(other.sample(3, seed=0), gan.sample(3, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"channels": 0}, "generator.channels=0: expected an integer >= 1"),
+        ({"latent": 1.5}, "generator.latent=1.5: expected an integer >= 1"),
+        ({"steps": 0}, "generator.steps=0: expected an integer >= 1 or null"),
+        ({"batch_size": 1}, "generator.batch_size=1: expected an integer >= 2"),
+        ({"critic_steps": 0}, "generator.critic_steps=0"),
+        ({"evaluate_every": 0}, "generator.evaluate_every=0"),
+        ({"patience": 0}, "generator.patience=0"),
+        ({"learning_rate": 0}, "generator.learning_rate=0: expected a number in (0, inf)"),
+        ({"learning_rate": "high"}, "generator.learning_rate=high: expected a number in (0, inf)"),
+        ({"minutes": -1}, "generator.minutes=-1: expected a number in (0, inf) or null"),
+        ({"ema": 0.5}, "generator.ema=0.5: expected a number in [1, inf)"),
+        ({"gradient_penalty": float("nan")}, "generator.gradient_penalty=nan: expected a number in [0, inf)"),
+        ({"feature_penalty": -1}, "generator.feature_penalty=-1: expected a number in [0, inf)"),
+        ({"normalisation": "batch"}, "generator.normalisation=batch: expected one of none, spectral"),
+        ({"pretrained": None}, "generator.pretrained=None: expected true, false, auto, or the path of a .safetensors"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        MMDGAN(**settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes", "message"),
+    [
+        ({"layers.0.bias": torch.zeros(3)}, {}, r"layers.0.bias has shape \(3,\) where \([0-9]+\) is expected"),
+        ({"weights": torch.zeros(3)}, {}, r"has tensors \[.*'weights'\] where \[.*\] are expected"),
+        ({}, {"channels": 4}, "layers.0.weight has shape .* is expected"),
+        ({}, {"channels": 10**7}, "is expected"),  # a petabyte, if it were allocated
+        ({}, {"channels": 2**31, "latent": 2**62}, "a network of impossible sizes"),
+        ({}, {"latent": 0}, "size latent=0: expected an integer >= 1"),
+        ({}, {"image": [1, 8]}, r"size image=\[1, 8\]: expected a shape \(C, H, W\)"),
+        ({}, {"image": [1, 0, 8]}, "size image=0: expected an integer >= 1"),
+    ],
+)
+def test_states_that_no_training_leaves(changes, sizes, message, tmp_path):
+    gan = tiny().fit(bars(), seed=0)
+    gan.state |= changes
+    gan.sizes = {**gan.sizes, **sizes}
+    gan.save(tmp_path / "gan")
+
+    with pytest.raises(ValueError, match=f"^{tmp_path / 'gan'}: .*{message}"):
+        tiny().load(tmp_path / "gan")

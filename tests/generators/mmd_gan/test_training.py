@@ -1,0 +1,162 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from cgm.generators.mmd_gan import training as module
+from cgm.generators.mmd_gan.training import CHECKPOINT, GANTraining
+from cgm.utils.models.training import Progress
+from cgm.utils.tensors import digest
+from tests.generators.mmd_gan.bars import bars, tiny, training_of
+
+
+def content(path):
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def test_learns():
+    x = bars()
+    kid = {}
+
+    for steps in (1, 40):
+        gan = tiny(channels=8, latent=8, steps=steps, batch_size=16, learning_rate=2e-3, ema=10, evaluate_every=500)
+        training = training_of(gan, x)
+        training.run()
+        kid[steps] = training.report["kid"]
+        assert training.report["steps"] == steps
+
+    assert kid[40] < 0.2 * kid[1]
+
+
+def test_divergence_is_an_error():
+    message = r"MMD-GAN: training diverged at step \d+ \(mmd2=.*, penalty=.*\); lower generator.learning_rate=1e\+38"
+    with pytest.raises(ValueError, match=message):
+        tiny(learning_rate=1e38, steps=50).fit(bars(), seed=0)
+
+
+def test_learning_rate_is_halved_when_training_has_stalled():
+    training = training_of(tiny(patience=2), bars())
+    rates = []
+    for kid in (1.0, 0.9, 0.8, 0.8, 0.8, 0.8, 0.8, 0.1, 0.1):
+        training.adapt(torch.full((10,), kid))
+        rates.append(training.optimizers["critic"].param_groups[0]["lr"])
+
+    # 0.8 twice: still below 0.9; three times: not; then it starts again, with two more to come
+    assert rates == [5e-4] * 4 + [2.5e-4] * 2 + [1.25e-4] * 3
+    assert training.optimizers["generator"].param_groups[0]["lr"] == 1.25e-4
+
+
+def test_stops_at_the_time_limit(tmp_path):
+    gan = tiny(steps=100_000, minutes=0.01, checkpoint=str(tmp_path)).fit(bars(), seed=0)
+    progress = json.loads(content(tmp_path / CHECKPOINT)[1]["progress"])
+
+    assert 0.6 <= progress["seconds"] < 10
+    assert 0 < progress["step"] < 100_000
+    assert gan.sample(1, seed=0).shape == (1, 1, 8, 8)
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("normalisation", ["none", "spectral"])
+@pytest.mark.usefixtures("one_thread")
+def test_resumed_training_is_the_same_as_an_uninterrupted_one(normalisation, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "stalled", lambda before, now: True)
+    x, folders = bars(), [str(tmp_path / "whole"), str(tmp_path / "parts")]
+
+    whole = tiny(normalisation=normalisation, steps=7, checkpoint=folders[0]).fit(x, seed=5)
+    for steps in (1, 3, 4, 7):  # before, after and at an evaluation, at which the learning rate changes
+        parts = tiny(normalisation=normalisation, steps=steps, checkpoint=folders[1]).fit(x, seed=5)
+
+    assert all(torch.equal(parts.state[name], weights) for name, weights in whole.state.items())
+    assert parts.report["kid"] == whole.report["kid"]
+    (a, metadata), (b, other) = (content(Path(folder) / CHECKPOINT) for folder in folders)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    progress, others = json.loads(metadata["progress"]), json.loads(other["progress"])
+    assert {**progress, "seconds": 0} == {**others, "seconds": 0}
+    assert progress["step"] == 7
+    assert progress["numbers"]["learning_rate"] == 5e-4 / 4  # halved at the evaluations after the first one
+    assert {"samples-000002.png", "samples-000007.png"} <= {file.name for file in Path(folders[0]).iterdir()}
+
+
+def test_the_history_of_kids_is_restored():
+    training, other = (training_of(tiny(patience=3), bars()) for _ in range(2))
+    for kid in (0.123456789, 0.9):
+        training.adapt(torch.tensor([kid, 2 * kid]))
+    training.learning_rate = 1e-4
+    other.load_numbers(json.loads(json.dumps(training.numbers())))
+
+    assert all(torch.equal(*pair) for pair in zip(training.history, other.history, strict=True))
+    assert other.optimizers["critic"].param_groups[0]["lr"] == other.learning_rate == 1e-4
+
+
+def test_a_finished_training_is_not_repeated(tmp_path, monkeypatch):
+    first = tiny(checkpoint=str(tmp_path)).fit(bars(), seed=0)
+    monkeypatch.setattr(GANTraining, "advance", None)
+
+    again = tiny(checkpoint=str(tmp_path)).fit(bars(), seed=0)
+    assert torch.equal(again.sample(3, seed=0), first.sample(3, seed=0))
+    assert again.report["kid"] == first.report["kid"]
+
+
+def test_measuring_changes_nothing():
+    training = training_of(tiny(), bars())
+    before = {name: x.clone() for name, x in training._tensors().items()}
+    training.measure(Progress(2))
+
+    assert all(torch.equal(before[name], x) for name, x in training._tensors().items())
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    tiny(checkpoint=str(tmp_path)).fit(bars(), seed=0)
+    return tmp_path / CHECKPOINT
+
+
+@pytest.mark.parametrize(
+    ("sign", "changes", "message"),
+    [
+        (False, {"critic.layers.0.bias": torch.ones(3)}, "wrong checksum"),
+        (True, {"critic.layers.0.bias": torch.ones(4)}, "or not finite: critic.layers.0.bias"),
+        (True, {"critic.layers.0.bias": torch.ones(3, dtype=torch.float64)}, "critic.layers.0.bias"),
+        (True, {"optimizer.critic.0.exp_avg": None, "other": torch.ones(1)}, "optimizer.critic.0.exp_avg, other"),
+        (True, {"random.codes": torch.ones(5000, dtype=torch.uint8)}, "random.codes"),
+        (True, {"average.layers.0.weight": torch.full((24, 5), torch.nan)}, "average.layers.0.weight"),
+    ],
+)
+def test_altered_checkpoints_are_refused(checkpoint, sign, changes, message):
+    tensors, metadata = content(checkpoint)
+    gan = tiny(steps=2, checkpoint=str(checkpoint.parent))
+    save_file(tensors, checkpoint, metadata)
+    gan.fit(bars(), seed=0)  # rewriting alone is harmless
+    tensors = {name: x for name, x in {**tensors, **changes}.items() if x is not None}
+    if sign:
+        metadata["sha256"] = digest(tensors, metadata["identity"] + metadata["progress"])
+    save_file(tensors, checkpoint, metadata)
+
+    with pytest.raises(ValueError, match=f"^{re.escape(str(checkpoint))}: .*{re.escape(message)}"):
+        gan.fit(bars(), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "seed", "n", "message"),
+    [
+        ({"latent": 6}, 0, 40, "latent=5, here 6"),
+        ({}, 1, 40, "seed=0, here 1"),
+        ({}, 0, 39, "images='.*', here '"),
+    ],
+)
+def test_checkpoints_of_another_training_are_refused(checkpoint, settings, seed, n, message):
+    with pytest.raises(ValueError, match=rf"of another training \({message}.*use another generator.checkpoint"):
+        tiny(**settings, checkpoint=str(checkpoint.parent)).fit(bars()[:n], seed=seed)
