@@ -93,55 +93,40 @@ Evaluation, for experiments (Sec. 6):
 - `NoTask`: no downstream task.
 """
 
-from cgm.contributions.base import Contribution, Contributions
-from cgm.contributions.shapley import Shapley, shapley_exact, shapley_values
-from cgm.data.datasets.base import Dataset, DatasetLoader
-from cgm.data.datasets.credit_card import CreditCard
-from cgm.data.datasets.credit_ratings import CreditRatings
-from cgm.data.datasets.digits import Digits
-from cgm.data.datasets.images import CIFAR10, MNIST, ImageArrays
-from cgm.data.features.autoencoder import Autoencoder
-from cgm.data.features.automatic import Automatic
-from cgm.data.features.base import Features
-from cgm.data.features.identity import Identity
-from cgm.data.features.pca import PCA
-from cgm.data.features.umap import UMAP
-from cgm.data.splits.base import Split
-from cgm.data.splits.dirichlet import Dirichlet
-from cgm.data.splits.equal_disjoint import EqualDisjoint
-from cgm.data.splits.shares import Shares
-from cgm.data.splits.unequal import Unequal
-from cgm.evaluation.labellers.auto import AutoLabeller
-from cgm.evaluation.labellers.base import Labeller
-from cgm.evaluation.labellers.cnn import CNN
-from cgm.evaluation.labellers.knn import KNN
-from cgm.evaluation.labellers.none import NoLabeller
-from cgm.evaluation.tasks.base import Task
-from cgm.evaluation.tasks.none import NoTask
-from cgm.evaluation.tasks.svm import SVM
+from cgm.contributions import Contribution, Contributions, Shapley, shapley_exact, shapley_values
+from cgm.data.datasets import CIFAR10, MNIST, CreditCard, CreditRatings, Dataset, DatasetLoader, Digits, ImageArrays
+from cgm.data.features import PCA, UMAP, Autoencoder, Automatic, Features, Identity
+from cgm.data.splits import Dirichlet, EqualDisjoint, Shares, Split, Unequal
+from cgm.evaluation.labellers import CNN, KNN, AutoLabeller, Labeller, NoLabeller
+from cgm.evaluation.tasks import SVM, NoTask, Task
 from cgm.experiment import Experiment
-from cgm.generators.base import Generator
-from cgm.generators.check import check_generator
-from cgm.generators.gaussian_mixture import GaussianMixture
-from cgm.generators.kde import KDE
-from cgm.generators.mmd_gan.generator import MMDGAN
-from cgm.generators.true_mixture import TrueMixture
+from cgm.generators import KDE, MMDGAN, GaussianMixture, Generator, TrueMixture, check_generator
 from cgm.mediator import Mediator, Settlement
 from cgm.records.record import Record
 from cgm.records.result import Result
-from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
-from cgm.rewards.incentives import Incentive, check_incentives
-from cgm.rewards.sampling import Chain, WeightedSampling, sample_rewards
-from cgm.rewards.shapley_fair import FairRewards, ShapleyFair, solve_scheme
-from cgm.valuation.game import Game, TableGame
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.kernels.sum import Sum
-from cgm.valuation.lengthscale import LengthscaleSearch, fit_lengthscale, resolve_lengthscale
+from cgm.rewards import (
+    Chain,
+    FairRewards,
+    Incentive,
+    InfeasibleScheme,
+    Rewards,
+    Scheme,
+    ShapleyFair,
+    WeightedSampling,
+    check_incentives,
+    sample_rewards,
+    solve_scheme,
+)
+from cgm.valuation import (
+    Game,
+    LengthscaleSearch,
+    TableGame,
+    Valuation,
+    fit_lengthscale,
+    resolve_lengthscale,
+)
+from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 from cgm.valuation.mmd import block_sums, mmd2_biased, mmd2_unbiased
-from cgm.valuation.valuation import Valuation
 
 __all__ = [
     "CIFAR10",

@@ -4,7 +4,6 @@ import html
 import re
 
 from docutils import nodes
-from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -86,7 +85,7 @@ def mathml(text: str, display: bool) -> str:
         text = rf"\begin{{aligned}} {text} \end{{aligned}}"
     try:
         return tex2mathml(text, as_block=display)
-    except (MathError, SyntaxError, AttributeError) as error:
+    except (ValueError, SyntaxError, AttributeError) as error:
         log.warning("mathematics: %s: %s", text, error)
         return html.escape(text)
 

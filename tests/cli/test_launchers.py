@@ -34,6 +34,7 @@ def rows(folder: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(r"ignore:\s*'hydra/launcher/:UserWarning")  # see cgm/cli/sweep.py
 @pytest.mark.parametrize(
     "launcher",
     [

@@ -343,7 +343,7 @@ def test_a_sweep_that_is_killed_resumes_to_the_same_table(cgm, tmp_path):
         ("split=shares", r"Missing mandatory value: split\.matrix$"),
         ("generator._target_=no_such_module.MyGenerator", r"no_such_module.* \(in generator\)"),
         ("generator._target_=cgm.generators.NoSuch", r"NoSuch"),
-        ("generator=true_mixture dataset=digits features=pca", r"generator=true_mixture is .* of dataset=credit_ratings"),
+        ("generator=true_mixture dataset=digits features=pca", r"generator=true_mixture is .* dataset=credit_ratings"),
     ],
 )  # fmt: skip
 def test_an_invalid_setting_is_refused_in_one_line(cgm, arguments, message):
