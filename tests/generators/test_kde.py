@@ -112,7 +112,8 @@ def test_any_seed_from_zero():
 @pytest.mark.parametrize("bandwidth", ["Scott", 0, -1.0, float("nan"), float("inf"), True, None, [0.1]])
 def test_bad_bandwidth(bandwidth):
     with pytest.raises(
-        ValueError, match=r"generator.bandwidth=.*: expected a number in \(0, inf\), or one of scott, silverman, cv, adaptive"
+        ValueError,
+        match=r"generator.bandwidth=.*: expected a number in \(0, inf\), or one of scott, silverman, cv, adaptive",
     ):
         KDE(bandwidth)
 

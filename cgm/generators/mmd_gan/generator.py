@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from cgm.generators.mmd_gan.losses import MMDLoss
+from cgm.generators.mmd_gan.losses import GANLoss, MMDLoss, RepulsiveLoss
 from cgm.generators.mmd_gan.networks import GeneratorNetwork
 from cgm.generators.mmd_gan.settings import GANSettings
 from cgm.generators.mmd_gan.training import CHECKPOINT, GANTraining, uniform_codes
@@ -38,11 +38,15 @@ class MMDGAN(GANSettings, NetworkGenerator[GeneratorNetwork]):
         minutes: The time limit of a training. `None`: no limit.
         checkpoint: A folder for checkpoints and grids of samples. If it contains a checkpoint of the same training,
             the training is resumed. `None`: no checkpoints.
-        channels, latent, steps, critic_steps, batch_size, learning_rate, ema, normalisation: See `GANSettings`.
+        channels, latent, steps, loss, critic_steps, batch_size, mirror, arithmetic: See `GANSettings`.
+        learning_rate, critic_learning_rate, momentum, schedule, ema, normalisation, gain: See `GANSettings`.
         gradient_penalty, feature_penalty, evaluate_every, patience: See `GANSettings`.
 
+    With `loss="repulsive"`, both are trained by another loss of the same kind, see `RepulsiveLoss`.
+
     References:
-        Demystifying MMD GANs (Bińkowski et al., 2018).
+        | Demystifying MMD GANs (Bińkowski et al., 2018)
+        | Improving MMD-GAN Training with Repulsive Loss Function (Wang, Sun & Halgamuge, 2019)
 
     Example:
         >>> images = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -65,12 +69,16 @@ class MMDGAN(GANSettings, NetworkGenerator[GeneratorNetwork]):
 
         return GeneratorNetwork((channels, height, width), sizes["channels"], sizes["latent"], batch_norm=False)
 
+    def make_loss(self) -> GANLoss:
+        """Return the loss of a training."""
+
+        return RepulsiveLoss() if self.loss == "repulsive" else MMDLoss(self.gradient_penalty, self.feature_penalty)
+
     def train(self, x: Tensor, seed: int) -> tuple[GeneratorNetwork, dict[str, float]]:
         """Train the two networks, and return the one that generates images."""
 
         folder = None if self.checkpoint is None else Path(self.checkpoint)
-        loss = MMDLoss(self.gradient_penalty, self.feature_penalty)
-        training = GANTraining(self, loss, x, seed, folder)
+        training = GANTraining(self, self.make_loss(), x, seed, folder)
         training.run(self.minutes, None if folder is None else folder / CHECKPOINT)
 
         return training.network(), training.report

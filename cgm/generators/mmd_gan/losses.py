@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from cgm.generators.kid import mmd2
+from cgm.valuation.kernels.base import squared_distances
 from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
+from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.kernels.sum import Sum
 
 RATIONAL = Sum([RationalQuadratic(alpha=alpha) for alpha in (0.1, 1.0, 10.0)])
@@ -21,15 +23,21 @@ Critic = Callable[[Tensor], Tensor]
 class GANLoss(ABC):
     """Base class of the losses of a critic, which maps images to features, and a generator."""
 
+    needs_between: bool = False
+    """Whether `critic` needs points between real and generated images."""
+
     @abstractmethod
-    def critic(self, critic: Critic, real: Tensor, fake: Tensor, between: Tensor) -> tuple[Tensor, Tensor]:
+    def critic(
+        self, critic: Critic, real: Tensor, fake: Tensor, between: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Compute the gain that the critic is trained to increase, and the penalty that is subtracted from it.
 
         Arguments:
             critic: The critic.
             real: Real images, of shape (N, C, H, W).
             fake: Generated images, of shape (N, C, H, W).
-            between: Random points on the lines between them, of shape (N, C, H, W), for penalties.
+            between: Random points on the lines between them, of shape (N, C, H, W), for penalties; `None` if the loss
+                needs none.
         """
 
     @abstractmethod
@@ -57,9 +65,13 @@ class MMDLoss(GANLoss):
     gradient_penalty: float = 1.0
     feature_penalty: float = 1.0
 
-    def critic(self, critic: Critic, real: Tensor, fake: Tensor, between: Tensor) -> tuple[Tensor, Tensor]:
+    needs_between = True
+
+    def critic(self, critic: Critic, real: Tensor, fake: Tensor, between: Tensor | None) -> tuple[Tensor, Tensor]:
         r"""Compute $\text{MMD}_u^2$ and the penalty, see `GANLoss.critic`."""
 
+        if between is None:
+            raise ValueError("MMDLoss: the gradient penalty needs points between real and generated images")
         h_real, h_fake = critic(torch.cat([real, fake])).chunk(2)
         size = (h_real.square().mean() + h_fake.square().mean()) / 2
         slope = gradient_penalty(critic, between, h_real, h_fake)
@@ -70,6 +82,54 @@ class MMDLoss(GANLoss):
         r"""Compute $\text{MMD}_u^2$, see `GANLoss.generator`."""
 
         return mmd2(critic_kernel, fake, real)
+
+
+@dataclass(frozen=True)
+class RepulsiveLoss(GANLoss):
+    r"""The repulsive loss with a bounded Gaussian kernel.
+
+    With the critic's features $h$, real images $x$, generated images $y$ and $k(a, b) = \exp(-\|a - b\|^2 / 2)$, the
+    critic is trained to increase
+
+    .. math:: \mathbb{E} \, k^{\max}(h(y), h(y')) - \mathbb{E} \, k^{\min}(h(x), h(x'))
+
+    over pairs of different images: it attracts generated images to each other and repels real images from each other,
+    so that it has to tell them apart in detail. In $k^{\max}$ a squared distance counts as at most `upper`, in
+    $k^{\min}$ as at least `lower`: pairs that are far or close enough have no gradient. The generator is trained to
+    decrease $\text{MMD}_u^2$ with $k$. There is no penalty; the critic must be bounded by its normalisation.
+
+    Arguments:
+        lower: The squared distance below which two real images do not repel each other.
+        upper: The squared distance above which two generated images are not attracted.
+
+    References:
+        Improving MMD-GAN Training with Repulsive Loss Function (Wang, Sun & Halgamuge, 2019), Sec. 3 and 4.
+    """
+
+    lower: float = 0.25
+    upper: float = 4.0
+
+    def critic(
+        self, critic: Critic, real: Tensor, fake: Tensor, between: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the gain of the critic, see `GANLoss.critic`; the penalty is zero."""
+
+        x, y = critic(torch.cat([real, fake])).chunk(2)
+        attraction = off_diagonal_mean((-squared_distances(y, y).clamp(max=self.upper) / 2).exp())
+        repulsion = off_diagonal_mean((-squared_distances(x, x).clamp(min=self.lower) / 2).exp())
+
+        return attraction - repulsion, torch.zeros(())
+
+    def generator(self, fake: Tensor, real: Tensor) -> Tensor:
+        r"""Compute $\text{MMD}_u^2$, see `GANLoss.generator`."""
+
+        return mmd2(SquaredExponential(), fake, real)
+
+
+def off_diagonal_mean(k: Tensor) -> Tensor:
+    """Return the mean of the elements of a square matrix that are not on its diagonal."""
+
+    return (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1))
 
 
 def critic_kernel(x: Tensor, y: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import leaky_relu, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
-from cgm.utils.models.feature_network import META, FeatureNetwork, image_sizes
+from cgm.utils.models.feature_network import LEAK, META, FeatureNetwork, image_sizes
 
 
 class GeneratorNetwork(nn.Module):
@@ -121,11 +121,14 @@ class CriticNetwork(FeatureNetwork):
         channels: The number of channels of the first layer; each later one has twice as many.
         outputs: The number of features.
         spectral: Whether each layer is divided by its largest singular value (Miyato et al., 2018).
+        gain: The factor of the output of each layer, before its activation.
     """
 
-    def __init__(self, image: tuple[int, int, int], channels: int, outputs: int, spectral: bool = False) -> None:
+    def __init__(
+        self, image: tuple[int, int, int], channels: int, outputs: int, spectral: bool = False, gain: float = 1.0
+    ) -> None:
         super().__init__(image, channels, outputs)
-        self.spectral = spectral
+        self.spectral, self.gain = spectral, gain
 
     def initialise(self, random: torch.Generator) -> CriticNetwork:
         """Draw the weights, and return the network itself."""
@@ -138,3 +141,12 @@ class CriticNetwork(FeatureNetwork):
                     spectral_norm(layer)
 
         return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images of shape (N, C, H, W) to features of shape (N, outputs)."""
+
+        if self.gain == 1:
+            return super().forward(x)
+        for layer in self.layers[:-1]:
+            x = leaky_relu(self.gain * layer(x), LEAK)
+        return self.gain * self.layers[-1](x.flatten(1))

@@ -55,15 +55,25 @@ class GANTraining(Training):
         self.generator = GeneratorNetwork(image, settings.channels, settings.latent).initialise(random[INITIAL])
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         spectral = settings.normalisation == "spectral"
-        self.critic = CriticNetwork(image, settings.channels, CRITIC_FEATURES, spectral).initialise(random[INITIAL])
+        self.critic = CriticNetwork(image, settings.channels, CRITIC_FEATURES, spectral, settings.gain)
+        self.critic.initialise(random[INITIAL])
+        self.half = settings.arithmetic == "bfloat16"
+        if self.half:  # the memory layout for which the convolutions are fast
+            self.generator.to(memory_format=torch.channels_last)
+            self.critic.to(memory_format=torch.channels_last)
 
         self.kid = RandomNetworkKID(x, random[EVALUATION])
         self.codes = uniform_codes(RandomNetworkKID.max_images, settings.latent, random[EVALUATION])
-        self.learning_rate = settings.learning_rate
-        self.history: list[Tensor] = []  # KID by block, at each evaluation since the learning rate was last halved
+        self.factor = 1.0  # of the learning rates
+        self.history: list[Tensor] = []  # KID by block, at each evaluation since the learning rates were last halved
         self.evaluated: dict[str, float] = {}  # the last evaluation: step and KID
 
         networks = {"generator": self.generator, "critic": self.critic}
+        self.rates = {
+            "generator": settings.learning_rate,
+            "critic": settings.critic_learning_rate or settings.learning_rate,
+        }
+        betas = (settings.momentum[0], settings.momentum[1])
         super().__init__(
             group="generator",
             label="generator: MMD-GAN",
@@ -71,7 +81,7 @@ class GANTraining(Training):
             remedy=f"lower generator.learning_rate={settings.learning_rate:g}",
             networks={**networks, "average": self.average},
             optimizers={
-                name: torch.optim.Adam(network.parameters(), settings.learning_rate, betas=(0.5, 0.9))
+                name: torch.optim.Adam(network.parameters(), self.rates[name], betas=betas)
                 for name, network in networks.items()
             },
             streams={"batches": random[BATCHES], "codes": random[CODES]},
@@ -79,9 +89,11 @@ class GANTraining(Training):
         )
 
     def identity(self) -> dict[str, Any]:
-        """Return all that the course of the training depends on, except for the step at which it ends."""
+        """Return all that the course of the training depends on; not the last step, unless the learning rates do."""
 
-        names = [field.name for field in fields(GANSettings) if field.name != "steps"]
+        # with a linear schedule, the end of a training decides its learning rates
+        free = () if self.settings.schedule == "linear" else ("steps",)
+        names = [field.name for field in fields(GANSettings) if field.name not in free]
         settings = {name: getattr(self.settings, name) for name in names}
 
         return settings | {"training": "MMDGAN", "seed": self.seed, "images": digest({"x": self.x})}
@@ -89,6 +101,9 @@ class GANTraining(Training):
     def advance(self, progress: Progress) -> dict[str, float]:
         """Take one step of the generator, after those of the critic."""
 
+        if self.settings.schedule == "linear":
+            self.factor = min(1.0, 2 * (1 - progress.share))
+            self._set_learning_rates()
         losses: dict[str, float] = {}
         for _ in range(self.settings.critic_steps):
             losses = self.critic_step()
@@ -108,22 +123,24 @@ class GANTraining(Training):
 
         real = self._real()
         with torch.no_grad():
-            fake = self.generator(self._codes())
-        share = torch.rand(len(real), 1, 1, 1, generator=self.streams["batches"])
-        between = share * real + (1 - share) * fake
+            fake = self._fake()
+        between = None
+        if self.loss.needs_between:
+            share = torch.rand(len(real), 1, 1, 1, generator=self.streams["batches"])
+            between = share * real + (1 - share) * fake
 
-        gain, penalty = self.loss.critic(self.critic, real, fake, between)
+        gain, penalty = self.loss.critic(self._features, real, fake, between)
         self.descend("critic", penalty - gain)
 
-        return {"mmd2": float(gain.detach()), "penalty": float(penalty.detach())}
+        return {"gain": float(gain.detach()), "penalty": float(penalty.detach())}
 
     def generator_step(self) -> None:
         """Take one step of the generator."""
 
         with torch.no_grad():
-            real = self.critic(self._real())
+            real = self._features(self._real())
         self.critic.requires_grad_(False)
-        fake = self.critic(self.generator(self._codes()))
+        fake = self._features(self._fake())
         self.descend("generator", self.loss.generator(fake, real))
         self.critic.requires_grad_(True)
 
@@ -142,9 +159,11 @@ class GANTraining(Training):
         return self.average.folded(self.codes)
 
     def evaluate(self, progress: Progress) -> None:
-        """Measure the KID, and adapt the learning rate."""
+        """Measure the KID, and adapt the learning rates."""
 
-        self.adapt(self.measure(progress))
+        kid = self.measure(progress)
+        if self.settings.schedule == "kid":
+            self.adapt(kid)
 
     def finish(self, progress: Progress) -> None:
         """Report the KID of the last step."""
@@ -161,7 +180,13 @@ class GANTraining(Training):
         kid = self.kid(images[: self.kid.size])
         self.evaluated = {"step": progress.step, "kid": float(kid.mean())}
         self.check_finite(progress, {"kid": self.evaluated["kid"]})
-        log.info("%s: %s, KID %.4g, learning rate %.3g", self.label, progress, kid.mean(), self.learning_rate)
+        log.info(
+            "%s: %s, KID %.4g, learning rate %.3g",
+            self.label,
+            progress,
+            kid.mean(),
+            self.factor * self.rates["generator"],
+        )
 
         if self.folder is not None:
             file = io.BytesIO()
@@ -171,38 +196,57 @@ class GANTraining(Training):
         return kid
 
     def adapt(self, kid: Tensor) -> None:
-        """Halve the learning rate if the KID has not fallen within `patience` evaluations."""
+        """Halve the learning rates if the KID has not fallen within `patience` evaluations."""
 
         self.history.append(kid)
         patience = self.settings.patience
         if len(self.history) > patience:
             if stalled(self.history[-1 - patience], kid):
-                self.learning_rate /= 2
+                self.factor /= 2
                 self.history = [kid]
             else:
                 del self.history[0]
-        self._set_learning_rate()
+        self._set_learning_rates()
 
     def numbers(self) -> dict[str, Any]:
-        """Return the learning rate and the KIDs since it was last halved."""
+        """Return the factor of the learning rates and the KIDs since it was last halved."""
 
-        return {"learning_rate": self.learning_rate, "kids": [kid.tolist() for kid in self.history]}
+        return {"factor": self.factor, "kids": [kid.tolist() for kid in self.history]}
 
     def load_numbers(self, numbers: Mapping[str, Any]) -> None:
         """Restore what `numbers` returned."""
 
-        self.learning_rate = float(numbers["learning_rate"])
+        self.factor = float(numbers["factor"])
         self.history = [torch.tensor(kid) for kid in numbers["kids"]]
-        self._set_learning_rate()
+        self._set_learning_rates()
 
-    def _set_learning_rate(self) -> None:
-        for optimizer in self.optimizers.values():
+    def _set_learning_rates(self) -> None:
+        for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate
+                group["lr"] = self.factor * self.rates[name]
 
     def _real(self) -> Tensor:
+        """Draw a batch of real images."""
+
         rows = torch.randint(len(self.x), (self.settings.batch_size,), generator=self.streams["batches"])
-        return self.x[rows]
+        x = self.x[rows]
+        if self.settings.mirror:
+            half = torch.rand(len(x), 1, 1, 1, generator=self.streams["batches"]) < 0.5
+            x = torch.where(half, x.flip(3), x)
+        return x.contiguous(memory_format=torch.channels_last) if self.half else x
+
+    def _fake(self) -> Tensor:
+        """Generate a batch of images."""
+
+        codes = self._codes()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            return self.generator(codes).float()
+
+    def _features(self, x: Tensor) -> Tensor:
+        """Return the critic's features of images, float32."""
+
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            return self.critic(x).float()
 
     def _codes(self) -> Tensor:
         return uniform_codes(self.settings.batch_size, self.settings.latent, self.streams["codes"])

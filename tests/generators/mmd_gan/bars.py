@@ -3,7 +3,6 @@
 import torch
 
 from cgm.generators import MMDGAN
-from cgm.generators.mmd_gan.losses import MMDLoss
 from cgm.generators.mmd_gan.training import GANTraining
 
 TINY = {
@@ -37,4 +36,4 @@ def tiny(**settings):
 def training_of(gan, x, seed=0, folder=None):
     """The training of an MMD-GAN on images x."""
 
-    return GANTraining(gan, MMDLoss(gan.gradient_penalty, gan.feature_penalty), x, seed, folder)
+    return GANTraining(gan, gan.make_loss(), x, seed, folder)

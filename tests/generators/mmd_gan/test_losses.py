@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from cgm.generators.kid import mmd2
-from cgm.generators.mmd_gan.losses import RATIONAL, MMDLoss, critic_kernel, gradient_penalty
+from cgm.generators.mmd_gan.losses import RATIONAL, MMDLoss, RepulsiveLoss, critic_kernel, gradient_penalty
 from cgm.generators.mmd_gan.networks import CriticNetwork
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.mmd import mmd2_unbiased
 from tests.generators.mmd_gan.bars import bars, random
 
@@ -95,3 +96,27 @@ def test_objective_of_the_critic_and_its_gradient():
         assert (values[0] - values[1]) / 2e-5 == pytest.approx(float(layer.weight.grad[place]), rel=1e-4, abs=1e-7)
         with torch.no_grad():
             layer.weight[place] += 1e-5
+
+
+def test_repulsive_loss_written_down():
+    x, y = (2.0 * torch.randn(7, 3, generator=random(seed)).double() for seed in (0, 1))
+    gain, penalty = RepulsiveLoss().critic(lambda images: images, x, y)
+
+    def mean(points, bound):
+        pairs = [(p, q) for i, p in enumerate(points) for j, q in enumerate(points) if i != j]
+        return np.mean([np.exp(-bound(float(((p - q) ** 2).sum())) / 2) for p, q in pairs])
+
+    expected = mean(y, lambda q: min(q, 4.0)) - mean(x, lambda q: max(q, 0.25))
+    assert float(gain) == pytest.approx(expected, abs=1e-12)
+    assert penalty == 0
+    assert mean(y, lambda q: min(q, 4.0)) != pytest.approx(mean(y, lambda q: q))  # some pairs are at their bound
+    loss = float(RepulsiveLoss().generator(y, x))
+    assert loss == pytest.approx(mmd2_unbiased(SquaredExponential(1.0), y, x), abs=1e-12)
+
+
+def test_the_gain_multiplies_each_layer_of_the_critic():
+    image = bars(2).double()
+    plain, scaled = (CriticNetwork((1, 8, 8), 2, 3, gain=gain).initialise(random()).double() for gain in (1.0, 3.0))
+    for layer in (*plain.layers, *scaled.layers):
+        torch.nn.init.zeros_(layer.bias)
+    torch.testing.assert_close(scaled(image), 3.0 ** len(plain.layers) * plain(image))

@@ -2,6 +2,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -33,8 +34,49 @@ def test_learns():
     assert kid[40] < 0.2 * kid[1]
 
 
+def test_learns_by_the_repulsive_loss():
+    x = bars()
+    kid = {}
+    for steps in (1, 150):
+        settings = {**REPULSIVE, "mirror": False, "learning_rate": 2e-3, "critic_learning_rate": 5e-4}
+        gan = tiny(**settings, channels=8, latent=8, steps=steps, batch_size=16, ema=10, evaluate_every=500)
+        training = training_of(gan, x)
+        training.run()
+        kid[steps] = training.report["kid"]
+
+    assert kid[150] < 0.3 * kid[1]
+
+
+def test_a_linear_schedule_falls_to_zero_in_the_second_half():
+    training = training_of(tiny(**REPULSIVE, schedule="linear", learning_rate=1e-2, steps=8), bars())
+    rates = []
+    for step in range(8):
+        training.advance(Progress(8, step, share=step / 8))
+        rates.append([training.optimizers[name].param_groups[0]["lr"] for name in ("generator", "critic")])
+
+    factors = [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    np.testing.assert_allclose(rates, np.outer(factors, [1e-2, 1e-3]))
+    training.evaluate(Progress(8, 8))
+    assert training.factor == 0.25  # the KID does not change it
+
+
+def test_a_linear_schedule_is_resumed_with_the_same_steps_only(tmp_path):
+    settings = {**REPULSIVE, "schedule": "linear", "checkpoint": str(tmp_path)}
+    tiny(**settings, steps=2).fit(bars(), seed=0)
+    with pytest.raises(ValueError, match=r"a checkpoint of another training .*steps=2, here 3"):
+        tiny(**settings, steps=3).fit(bars(), seed=0)
+
+
+def test_images_are_mirrored_at_random():
+    x = torch.arange(8.0).repeat(4, 1, 8, 1) / 8  # brighter to the right
+    training = training_of(tiny(mirror=True, batch_size=100), x)
+    first = training._real()[:, 0, 0, 0]
+    assert set(first.tolist()) == {0.0, 7 / 8}
+    assert 30 < int((first == 0).sum()) < 70
+
+
 def test_divergence_is_an_error():
-    message = r"MMD-GAN: training diverged at step \d+ \(mmd2=.*, penalty=.*\); lower generator.learning_rate=1e\+38"
+    message = r"MMD-GAN: training diverged at step \d+ \(gain=.*, penalty=.*\); lower generator.learning_rate=1e\+38"
     with pytest.raises(ValueError, match=message):
         tiny(learning_rate=1e38, steps=50).fit(bars(), seed=0)
 
@@ -68,15 +110,30 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("normalisation", ["none", "spectral"])
+REPULSIVE = {
+    "loss": "repulsive",
+    "normalisation": "spectral",
+    "gain": 1.8,
+    "critic_steps": 1,
+    "mirror": True,
+    "critic_learning_rate": 1e-3,
+    "momentum": (0.5, 0.999),
+}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"normalisation": "spectral"}, REPULSIVE, {**REPULSIVE, "arithmetic": "bfloat16"}],
+    ids=["paper", "spectral", "repulsive", "bfloat16"],
+)
 @pytest.mark.usefixtures("one_thread")
-def test_resumed_training_is_the_same_as_an_uninterrupted_one(normalisation, tmp_path, monkeypatch):
+def test_resumed_training_is_the_same_as_an_uninterrupted_one(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "stalled", lambda before, now: True)
     x, folders = bars(), [str(tmp_path / "whole"), str(tmp_path / "parts")]
 
-    whole = tiny(normalisation=normalisation, steps=7, checkpoint=folders[0]).fit(x, seed=5)
+    whole = tiny(**settings, steps=7, checkpoint=folders[0]).fit(x, seed=5)
     for steps in (1, 3, 4, 7):  # before, after and at an evaluation, at which the learning rate changes
-        parts = tiny(normalisation=normalisation, steps=steps, checkpoint=folders[1]).fit(x, seed=5)
+        parts = tiny(**settings, steps=steps, checkpoint=folders[1]).fit(x, seed=5)
 
     assert all(torch.equal(parts.state[name], weights) for name, weights in whole.state.items())
     assert parts.report["kid"] == whole.report["kid"]
@@ -86,7 +143,7 @@ def test_resumed_training_is_the_same_as_an_uninterrupted_one(normalisation, tmp
     progress, others = json.loads(metadata["progress"]), json.loads(other["progress"])
     assert {**progress, "seconds": 0} == {**others, "seconds": 0}
     assert progress["step"] == 7
-    assert progress["numbers"]["learning_rate"] == 5e-4 / 4  # halved at the evaluations after the first one
+    assert progress["numbers"]["factor"] == 1 / 4  # halved at the evaluations after the first one
     assert {"samples-000002.png", "samples-000007.png"} <= {file.name for file in Path(folders[0]).iterdir()}
 
 
@@ -94,11 +151,12 @@ def test_the_history_of_kids_is_restored():
     training, other = (training_of(tiny(patience=3), bars()) for _ in range(2))
     for kid in (0.123456789, 0.9):
         training.adapt(torch.tensor([kid, 2 * kid]))
-    training.learning_rate = 1e-4
+    training.factor = 0.2
     other.load_numbers(json.loads(json.dumps(training.numbers())))
 
     assert all(torch.equal(*pair) for pair in zip(training.history, other.history, strict=True))
-    assert other.optimizers["critic"].param_groups[0]["lr"] == other.learning_rate == 1e-4
+    assert other.factor == 0.2
+    assert other.optimizers["critic"].param_groups[0]["lr"] == pytest.approx(1e-4)
 
 
 def test_a_finished_training_is_not_repeated(tmp_path, monkeypatch):
