@@ -29,6 +29,7 @@ BATCH = 500  # images that are generated at a time
 MIN_SIDE = 4  # pixels
 MAX_KID = 1.0  # pretrained weights with a larger KID belong to other images; for half of the classes it is 0.2 to 0.6
 TRIED = 2000  # images on which half precision is tried
+CHECKPOINT = "checkpoint.safetensors"
 
 G = TypeVar("G", bound="NetworkGenerator")
 
@@ -103,6 +104,12 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
     @abstractmethod
     def draw(self, network: Network, n: int, random: torch.Generator) -> Tensor:
         """Draw n images, of shape (n, C, H, W), with pixels from 0 to 1, from the network."""
+
+    @property
+    def checkpoint_file(self) -> str | None:
+        """The file in the folder `checkpoint` that `train` writes checkpoints to; `None` without a folder."""
+
+        return None if self.checkpoint is None else str(Path(self.checkpoint) / CHECKPOINT)
 
     def fit(self: G, x: Tensor, seed: int) -> G:
         """Train on images of shape (N, C, H, W) in [0, 1], or load pretrained weights."""

@@ -42,7 +42,8 @@ class Mean(NetworkGenerator[nn.Sequential]):
             z = torch.randn(len(rows), self.rank, generator=stream)
             return nn.functional.binary_cross_entropy_with_logits(model(z), x[rows])
 
-        report = descend(model, loss, {"images": x}, seed, Budget(self.epochs), "generator", "generator: mean")
+        budget = Budget(self.epochs, self.minutes, checkpoint=self.checkpoint_file)
+        report = descend(model, loss, {"images": x}, seed, budget, "generator", "generator: mean")
         return model, report
 
     def draw(self, network, n, random):
@@ -57,6 +58,17 @@ def test_a_generator_of_a_few_lines_follows_the_rules():
     assert fitted.state["0.weight"].dtype == torch.float16
     assert fitted.report["steps"] == 2
     assert "the mean image" in Mean.__doc__.lower()
+
+
+def test_a_training_is_resumed_from_the_folder_of_checkpoints(tmp_path):
+    settings = {"pretrained": False, "checkpoint": str(tmp_path / "folder")}
+    first = Mean(**settings).fit(bars(), seed=0)
+
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == [network.CHECKPOINT]
+    assert torch.equal(Mean(**settings).fit(bars(), seed=0).sample(3, seed=0), first.sample(3, seed=0))
+    with pytest.raises(ValueError, match=r"another training \(seed=0, here 1\); use another generator.checkpoint"):
+        Mean(**settings).fit(bars(), seed=1)
+    assert Mean().checkpoint_file is None
 
 
 def test_a_class_without_a_method_is_abstract():

@@ -1,11 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from scipy.stats import chisquare, kstest, norm
 
 from cgm.data.datasets.credit_ratings import mixture, reference_pool
 from cgm.generators import TrueMixture
 
+CONF = Path(__file__).parents[2] / "conf" / "generator" / "true_mixture.yaml"
 X = torch.rand(10, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
@@ -59,3 +64,11 @@ def test_points_of_other_dimensions():
 def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         TrueMixture(**settings)
+
+
+@pytest.mark.parametrize(("seed", "reference"), [(5, False), (2, True)])
+def test_the_configuration_follows_the_dataset(seed, reference):
+    dataset = {"mixture_seed": seed, "reference": reference}
+    config = OmegaConf.create({"generator": OmegaConf.load(CONF), "dataset": dataset})
+
+    assert repr(instantiate(config.generator)) == repr(TrueMixture(mixture_seed=seed, reference=reference))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from cgm.generators.mmd_gan.losses import GANLoss, MMDLoss, RepulsiveLoss
 from cgm.generators.mmd_gan.networks import GeneratorNetwork
 from cgm.generators.mmd_gan.settings import GANSettings
-from cgm.generators.mmd_gan.training import CHECKPOINT, GANTraining, uniform_codes
+from cgm.generators.mmd_gan.training import GANTraining, uniform_codes
 from cgm.generators.network import NetworkGenerator
 
 
@@ -77,9 +76,8 @@ class MMDGAN(GANSettings, NetworkGenerator[GeneratorNetwork]):
     def train(self, x: Tensor, seed: int) -> tuple[GeneratorNetwork, dict[str, float]]:
         """Train the two networks, and return the one that generates images."""
 
-        folder = None if self.checkpoint is None else Path(self.checkpoint)
-        training = GANTraining(self, self.make_loss(), x, seed, folder)
-        training.run(self.minutes, None if folder is None else folder / CHECKPOINT)
+        training = GANTraining(self, self.make_loss(), x, seed, self.checkpoint)
+        training.run(self.minutes, self.checkpoint_file)
 
         return training.network(), training.report
 

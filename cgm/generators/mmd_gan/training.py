@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 CRITIC_FEATURES = 16
 STREAMS = INITIAL, BATCHES, CODES, EVALUATION = range(4)
-CHECKPOINT = "checkpoint.safetensors"
 
 
 class GANTraining(Training):

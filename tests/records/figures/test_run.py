@@ -11,6 +11,7 @@ from cgm.records.figures import run
 from cgm.records.figures.run import draw_run
 from cgm.rewards.sampling import WeightedSampling
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from tests.figures import whole
 from tests.records.results import make_result
 
 BETAS = (1.0, 8.0)
@@ -26,11 +27,12 @@ def settlement() -> Settlement:
 
 
 @pytest.mark.parametrize("labels", [torch.arange(200) % 2, None], ids=["labels", "no labels"])
-def test_figures_of_a_run(settlement, tmp_path, labels):
-    classes = [torch.arange(20) % 2] * 3
-    draw_run(tmp_path, make_result(3, BETAS), settlement, classes, labels, party=1, seed=0)
-    expected = [f"{name}.{kind}" for name in NAMES for kind in ("pdf", "png")]
-    assert sorted(path.name for path in tmp_path.iterdir()) == expected
+def test_figures_of_a_run(settlement, tmp_path, monkeypatch, labels):
+    saved = {}
+    monkeypatch.setattr(run, "save", lambda figure, folder, name: saved.update({(folder, name): figure}))
+    draw_run(tmp_path, make_result(3, BETAS), settlement, [torch.arange(20) % 2] * 3, labels, party=1, seed=0)
+    assert sorted(saved) == [(tmp_path, name) for name in NAMES]
+    assert all(whole(figure) for figure in saved.values())
 
 
 def test_the_images_of_rewards_that_are_kept_are_drawn(settlement, tmp_path, monkeypatch):

@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from cgm.data.features import UMAP
+
+POINTS = torch.randn(60, 5, generator=torch.Generator().manual_seed(0)) @ torch.diag(torch.arange(1.0, 6.0))
+
+
+def test_keeps_its_places_and_puts_new_points_among_their_neighbours():
+    generator = torch.Generator().manual_seed(0)
+    groups = torch.randn(3, 40, 6, generator=generator) + 30 * torch.eye(3, 6)[:, None]  # (3, 40, 6)
+    x, new = groups[:, :30].flatten(0, 1), groups[:, 30:].flatten(0, 1)
+
+    features = UMAP(components=2, n_neighbors=5).fit(x, seed=0)
+    places, found = features.transform(x), features.transform(new)
+
+    assert torch.equal(places, features.state["places"])
+    distances = torch.cdist(new.double(), x.double())  # (30, 90)
+    for i in range(len(new)):
+        nearest = distances[i].argsort()[:5]
+        weights = 1 / distances[i, nearest]
+        torch.testing.assert_close(found[i], weights @ places[nearest] / weights.sum(), rtol=1e-4, atol=1e-4)
+    # Groups far apart stay apart
+    within = places.reshape(3, 30, 2)
+    centres = within.mean(1)
+    assert torch.pdist(centres).min() > (within - centres[:, None]).norm(dim=2).mean() * 3
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (POINTS[:16], "features.n_neighbors=15, features.components=8: need at least 17 points, got 16"),
+        (torch.ones(30, 4), "all 30 are equal"),
+    ],
+)
+def test_bad_points(x, message):
+    with pytest.raises(ValueError, match=message):
+        UMAP().fit(x, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"components": 0}, "features.components=0: expected an integer >= 1"),
+        ({"n_neighbors": 1}, "features.n_neighbors=1: expected an integer >= 2"),
+        ({"min_dist": -1}, r"features.min_dist=-1: expected a number in \[0, 1\]"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        UMAP(**settings)
+
+
+def test_files_with_other_places_are_refused(tmp_path):
+    features = UMAP(components=2, n_neighbors=5).fit(POINTS, seed=0)
+    features.state["places"] = features.state["places"][:, :1].clone()
+    features.save(tmp_path / "features")
+
+    with pytest.raises(ValueError, match="60 places in 1 dimensions where 2 dimensions and at least 5 places"):
+        UMAP(components=2, n_neighbors=5).load(tmp_path / "features")
