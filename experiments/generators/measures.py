@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from cgm.generators.kid import kid
 from torch import Tensor
 
 from cgm.evaluation.metrics import Gaussian, neg_wasserstein2
+from cgm.generators.kid import kid
 from cgm.utils.progress import progress
 
 TILE = 2000  # candidates whose distances are computed at once
