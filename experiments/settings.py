@@ -1,14 +1,15 @@
 """Settings of the programs, and the configuration of cgm."""
 
 from collections.abc import Callable, Collection, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any, cast
 
-import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from cgm.cli.main import launch
 from cgm.cli.settings import CONF
 
 HERE = Path(__file__).parent
@@ -17,14 +18,18 @@ OmegaConf.register_new_resolver("experiments.searchpath", lambda: [f"file://{HER
 
 
 def program(settings: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Turn a function of a configuration into a command line program, see `hydra.main`.
+    """Turn a function of a configuration into a command line program.
 
     Arguments:
         settings: The YAML file of the program's settings, relative to this folder.
     """
 
     path = HERE / settings
-    return hydra.main(version_base="1.3", config_path=str(path.parent), config_name=path.stem)
+
+    def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
+        return wraps(task)(lambda: launch(task, path.parent, path.stem, f"experiments.{path.parent.name}"))
+
+    return decorate
 
 
 def compose_run(overrides: Sequence[str]) -> DictConfig:

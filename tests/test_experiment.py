@@ -736,7 +736,7 @@ def test_a_run_that_breaks_off_leaves_no_result(tmp_path, monkeypatch, complete,
             with pytest.raises(error, match="in the middle"):
                 make(figures=station.endswith("draw_run"), synthetic_size=200).run(folder)
         assert not (folder / "result.json").exists()
-        with pytest.raises(FileNotFoundError, match="no result.json: the run is not finished"):
+        with pytest.raises(FileNotFoundError, match=r"no result\.json: the run is not finished"):
             Record.load(folder)
 
 

@@ -100,7 +100,7 @@ class Progress:
         self.folder = Path(folder) / ".progress"
 
     def start(self, jobs: int | None) -> None:
-        """Start to record states, and delete those of an earlier sweep.
+        """Start recording states, and delete those of an earlier sweep.
 
         Arguments:
             jobs: The number of jobs, `None` if it is unknown.
@@ -110,7 +110,7 @@ class Progress:
         write_whole(self.folder / "sweep.json", json.dumps({"jobs": jobs, "begin": time.time()}).encode())
 
     def end(self) -> None:
-        """Stop to record states, and delete them."""
+        """Stop recording states, and delete them."""
 
         shutil.rmtree(self.folder, ignore_errors=True)
 
