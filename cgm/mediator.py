@@ -16,7 +16,7 @@ from cgm.data.features.automatic import Automatic
 from cgm.data.features.base import Features, transform_parts
 from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
-from cgm.generators.pool import Pool, draw_pool
+from cgm.generators.pool import Pool, draw_pool, embed_pool
 from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.incentives import Incentive, check_incentives
 from cgm.rewards.sampling import Chain, WeightedSampling
@@ -155,18 +155,30 @@ class Mediator:
         clock, warnings = Clock(), []
 
         # Sec. 2: the parties' data in the features, and the generator fitted to all of it
-        with clock("features"):
-            features, x = self._reduce(parties, seed)
+        features, cache = self._choose_features(parties), self.cache or None
+        x = list(parties)
+        if not features.joint:
+            with clock("features"):
+                features.fit(torch.cat(x), stream_seed(seed, FIT_FEATURES))
+                x = transform_parts(features, x, cache)
+                check_parties(x, x[0])
         with clock("generator"):
-            pooled = torch.cat(x if self.generator.space == "features" else list(parties))
+            pooled = torch.cat(x).flatten(1) if self.generator.space == "features" else torch.cat(list(parties))
             self.generator.fit(pooled, stream_seed(seed, FIT_GENERATOR))
+        raw = x if features.joint else []
+        joint_images = features.joint and self.generator.space == "data"
+        width = x[0].shape[1] if joint_images else x[0].flatten(1).shape[1]
         del parties, pooled  # up to a gigabyte of images, which is not needed any more
 
         sizes = self._sizes()
         for size in sizes:
             with clock("pool"):
-                pool_seed, cache = stream_seed(seed, SAMPLE_POOL), self.cache or None
-                pool = draw_pool(self.generator, features, size, pool_seed, x[0].shape[1], classifier, cache)
+                first = None if features.joint else features
+                pool = draw_pool(self.generator, first, size, stream_seed(seed, SAMPLE_POOL), width, classifier, cache)
+            if features.joint:  # the pool takes part in the fit: another pool, another fit
+                with clock("features"):
+                    x, pool = embed_pool(features, raw, pool, stream_seed(seed, FIT_FEATURES), cache)
+                    check_parties(x, pool.points)
             # Sec. 3 and 5: the values of all coalitions
             game = self._value(x, pool, clock)
             # Sec. 4: the contributions
@@ -182,7 +194,8 @@ class Mediator:
                     raise InfeasibleScheme(
                         f"{error} (tried up to synthetic_size={size}, max_growth={self.max_growth:g})"
                     ) from error
-                warnings.append(f"{error}; G grows from {size} points")
+                again = ", and the features are fitted again" if features.joint else ""
+                warnings.append(f"{error}; G grows from {size} points{again}")
                 log.warning(warnings[-1])
         incentives = check_incentives(rewards, contributions, game)
 
@@ -212,8 +225,8 @@ class Mediator:
             pool, features, game, contributions, rewards, incentives, chains, warnings, dict(clock.seconds)
         )
 
-    def _reduce(self, parties: Sequence[Tensor], seed: int) -> tuple[Features, list[Tensor]]:
-        """Fit the features to the pooled data, and return them with the parties' points in them."""
+    def _choose_features(self, parties: Sequence[Tensor]) -> Features:
+        """Check the parties' data, and return the features for it, not fitted."""
 
         if not parties:
             raise ValueError("parties: there are none; at least one is needed")
@@ -224,12 +237,8 @@ class Mediator:
                     f"party {i + 1}: points of shape {tuple(x.shape[1:])}, but those of party 1 have shape "
                     f"{tuple(parties[0].shape[1:])}"
                 )
-        features = self.features.choose(parties[0]) if isinstance(self.features, Automatic) else self.features
-        features.fit(torch.cat(list(parties)), stream_seed(seed, FIT_FEATURES))
-        points = transform_parts(features, parties, self.cache or None)
-        check_parties(points, points[0])
 
-        return features, points
+        return self.features.choose(parties[0]) if isinstance(self.features, Automatic) else self.features
 
     def _sizes(self) -> list[int]:
         """List the sizes of G to try, one after the other."""

@@ -8,8 +8,8 @@ import torch
 from cgm import Experiment, Mediator, Record
 from cgm.contributions import Contribution, Contributions, Shapley
 from cgm.data import Digits, EqualDisjoint
-from cgm.data.features import PCA
-from cgm.generators import KDE
+from cgm.data.features import PCA, UMAP
+from cgm.generators import KDE, Generator
 from cgm.rewards import InfeasibleScheme, Rewards, Scheme, ShapleyFair, WeightedSampling
 from cgm.valuation.kernels import SquaredExponential
 
@@ -63,6 +63,52 @@ def test_images_are_valued_in_features():
     assert [x.shape for x in settlement.parties] == [(50, 3), (70, 3)]
     torch.testing.assert_close(settlement.features.transform(images[0]), settlement.parties[0])
     assert settlement.pool.points.shape[1] == 3
+
+
+class Resampled(Generator):
+    """Draws images near those that it is fitted to."""
+
+    space = "data"
+
+    def fit(self, x, seed):
+        self.state = {"x": x.clone()}
+        return self
+
+    def sample(self, n, seed):
+        random = torch.Generator().manual_seed(seed)
+        x = self.state["x"][torch.randint(len(self.state["x"]), (n,), generator=random)]
+        return x + 0.05 * torch.rand(x.shape, generator=random)
+
+
+@pytest.mark.parametrize("generator", [KDE(0.1), Resampled()], ids=["points", "images"])
+def test_features_may_be_fitted_to_parties_and_pool_together(generator, tmp_path, caplog):
+    data = Digits().load(None, 0)
+    images = [data.x[:50], data.x[50:120]]
+    features = UMAP(components=3, n_neighbors=5, pca=20)
+    settings = {"generator": generator, "synthetic_size": 150, "scheme": ShapleyFair(stable=False)}
+    settlement = mediator(features=features, **settings).settle(images, seed=0)
+    places = settlement.features.state["places"]
+    assert len(places) == 120 + len(settlement.pool.points)
+    assert torch.equal(torch.cat([*settlement.parties, settlement.pool.points]), places)
+    torch.testing.assert_close(settlement.features.transform(images[0]), places[:50], rtol=1e-3, atol=1e-3)
+
+    cached = mediator(features=UMAP(components=3, n_neighbors=5, pca=20), cache=str(tmp_path), **settings)
+    for read in (False, True):
+        caplog.clear()
+        with caplog.at_level("INFO", logger="cgm"):
+            again = cached.settle(images, seed=0)
+        assert any("umap read from" in message for message in caplog.messages) == read
+        assert torch.equal(again.game.points, settlement.game.points)
+        torch.testing.assert_close(again.features.transform(images[1]), places[50:120], rtol=1e-3, atol=1e-3)
+
+
+def test_features_of_parties_and_pool_are_fitted_again_when_the_pool_grows():
+    data = Digits().load(None, 0)
+    features = UMAP(components=2, n_neighbors=5)
+    settings = {"features": features, "scheme": Halves(min_t=200), "synthetic_size": 60}
+    settlement = mediator(**settings).settle([data.x[:50], data.x[50:120]], seed=0)
+    assert "G grows from 60 points, and the features are fitted again" in settlement.warnings[0]
+    assert len(settlement.features.state["places"]) == 120 + 120
 
 
 @pytest.mark.parametrize(
@@ -147,9 +193,10 @@ class Halves(Scheme):
     """Rewards half way between the values without and with G; has neither v* nor ρ."""
 
     refuse: bool = False
+    min_t: int = 0
 
     def solve(self, contributions, game, upper):
-        if self.refuse:
+        if self.refuse or game.t < self.min_t:
             raise InfeasibleScheme("never")
         own = game.party_values
         return Rewards((own + upper) / 2, own, upper, {"share": 0.5})

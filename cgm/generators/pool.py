@@ -2,7 +2,8 @@ r"""The synthetic pool $G$."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -35,7 +36,7 @@ class Pool:
 
 def draw_pool(
     generator: Generator,
-    features: Features,
+    features: Features | None,
     size: int,
     seed: int,
     width: int,
@@ -46,7 +47,8 @@ def draw_pool(
 
     Arguments:
         generator: The generator, fitted.
-        features: The features of what it draws, if that is images. Fitted.
+        features: The features of what it draws, if that is images. Fitted. `None`: the points of the pool are what it
+            draws, as it is.
         size: $|G|$.
         seed: The seed of the sample.
         width: The expected dimension $d$ of the points.
@@ -60,11 +62,11 @@ def draw_pool(
 
     def draw() -> dict[str, Tensor]:
         sample = generator.sample(size, seed)
-        points = sample if generator.space == "features" else features.transform(sample)
+        points = sample if generator.space == "features" or features is None else features.transform(sample)
         check_points(points, "generator: synthetic pool", width=width, min=size)
         if len(points) > size:
             raise ValueError(f"generator: sample({size}, seed) returned {len(points)} points instead of {size}")
-        pool = {"points": points.double()}
+        pool = {"points": points if features is None else points.double()}
         if generator.space == "data" and sample.dim() == 4:
             first = sample[:MAX_IMAGES].split(1000)
             pool["images"] = torch.cat([(255 * part.clamp(0, 1)).round().to(torch.uint8) for part in first])
@@ -72,10 +74,33 @@ def draw_pool(
             pool["labels"] = classifier.predict(sample)
         return pool
 
-    prints = {"generator": generator.fingerprint(), "features": features.fingerprint()}
+    prints = {"generator": generator.fingerprint(), "features": features.fingerprint() if features else "none"}
     if generator.space == "features" or None in prints.values():
         cache = None  # points are drawn fast; without a fingerprint there is no key
     prints["classifier"] = None if classifier is None else classifier.fingerprint()
     pool = cached(cache, "pool", prints | {"size": size, "seed": seed}, draw)
 
     return Pool(pool["points"], pool.get("images", torch.empty(0, 1, 1, 1, dtype=torch.uint8)), pool.get("labels"))
+
+
+def embed_pool(
+    features: Features, parties: Sequence[Tensor], pool: Pool, seed: int, cache: str | Path | None = None
+) -> tuple[list[Tensor], Pool]:
+    r"""Fit features to the reference dataset $T$, parties and pool together.
+
+    Arguments:
+        features: The features. They are fitted.
+        parties: The parties' points, each of shape $(N_i, D)$ or $(N_i, C, H, W)$.
+        pool: The pool as it was drawn, without features.
+        seed: The seed of the fit.
+        cache: A folder in which the fit is kept. `None`: it is not kept.
+
+    Returns:
+        The parties' points in the features, and the pool with its points in them.
+    """
+
+    shape = parties[0].shape[1:]
+    t = torch.cat([*parties, pool.points.reshape(-1, *shape).to(parties[0].dtype)])
+    *x, g = features.fit_transform(t, seed, cache).split([*map(len, parties), len(pool.points)])
+
+    return x, replace(pool, points=g)

@@ -33,7 +33,10 @@ MORE_SEEDS = {"credit_ratings": 5, "credit_card": 5}
 BASE = "base"  # the folder of the runs that the choices are compared with
 CHOICES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {  # alternatives and their overrides; datasets
     "features": ({"pca": "features=pca", "umap": "features=umap"}, IMAGES),
-    "bandwidth": ({"0.1": "generator.bandwidth=0.1", "0.5": "generator.bandwidth=0.5"}, ("credit_card",)),
+    "bandwidth": (
+        {name: f"generator.bandwidth={name}" for name in ("scott", "cv", "0.05")},
+        ("credit_card",),
+    ),
     "scheme": ({"fair": "scheme=fair"}, tuple(DATASETS)),
     "labeller": ({"knn": "labeller=knn"}, IMAGES),
     "test": ({"others": "downstream.test=others"}, tuple(DATASETS)),

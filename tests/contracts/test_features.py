@@ -17,7 +17,7 @@ FILES = configurations("features")
 SMALL = {
     "Autoencoder": {"components": 3, "width": 2, "pretrained": False, "epochs": 2, "batch": 10},
     "PCA": {"components": 3},
-    "UMAP": {"components": 3, "n_neighbors": 5},
+    "UMAP": {"components": 3, "n_neighbors": 5, "pca": 20},
 }
 """Settings with which a class is tested, where the defaults are too large."""
 

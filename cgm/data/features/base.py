@@ -36,6 +36,23 @@ class Features(Fitted, ABC):
             ValueError: If nothing has been fitted yet, or x has another width than the fitted points.
         """
 
+    @property
+    def joint(self) -> bool:
+        """Whether the map is fitted to the parties' points and the pool together."""
+
+        return False
+
+    def fit_transform(self, x: Tensor, seed: int, cache: str | Path | None = None) -> Tensor:
+        r"""Fit the map to x, and return its features, of shape $(N, d)$, float64.
+
+        Arguments:
+            x: Points of shape $(N, D)$ or images of shape $(N, C, H, W)$.
+            seed: The seed.
+            cache: A folder in which fits that take long are kept. `None`: they are not kept.
+        """
+
+        return self.fit(x, seed).transform(x)
+
 
 def check_distinct(x: Tensor, name: str) -> None:
     """Raise a ValueError if all points are equal."""

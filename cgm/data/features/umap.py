@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
 from torch import Tensor
 
 from cgm.data.features.base import Features, check_distinct, flatten_points
-from cgm.utils.checks import check_integer, check_number
+from cgm.utils.cache import cached
+from cgm.utils.checks import check_choice, check_integer, check_number, check_points
+from cgm.utils.models.classifier import Classifier
+from cgm.utils.models.fitted import Shape
 from cgm.utils.models.networks import in_batches
 from cgm.utils.seeds import random_state
+from cgm.utils.tensors import digest
+
+FIT_TO = ("parties", "all")
+OF = ("pixels", "classifier")
+PART = 5000  # points that are processed at a time
 
 
 @dataclass(eq=False)
 class UMAP(Features):
     r"""Uniform Manifold Approximation and Projection of points or images.
 
-    umap-learn computes the positions of the points of the fit. Any other point is mapped to the mean of the positions
-    of its nearest points of the fit, weighted by the inverse of their distances, so that its position depends on
-    no other new point. (umap-learn itself maps all new points together by a stochastic descent.) Cost: $N^2 D$ for
-    the fit, $N M D$ for $M$ new points.
+    umap-learn computes the positions of the points of the fit, from their exact nearest neighbours. Any other point is
+    mapped to the mean of the positions of its nearest points of the fit, weighted by the inverse of their distances, so
+    that its position depends on no other new point. (umap-learn itself maps all new points together by a stochastic
+    descent.) Cost: $N^2 D$ for the fit, $N M D$ for $M$ new points.
+
+    With `fit_to="all"`, $N = |T|$: the pool takes part in the fit, as in the experiments of the paper, and so the size
+    of the pool changes the features of all points.
 
     Arguments:
         components: The number $d$ of dimensions.
         n_neighbors: The number of nearest points that determine the position of a point.
         min_dist: The approximate minimum distance between positions.
+        pca: The number of principal components in which neighbours are searched, if the points have more dimensions.
+            `None`: all dimensions.
+        of: What is embedded: `"pixels"` (or the points themselves), or the features of the `"classifier"` that comes
+            with cgm for such images. The latter was trained with labels.
+        fit_to: `"parties"`: the map is fitted to the parties' points, and applied to the pool. `"all"`: it is fitted to
+            the reference dataset $T$, parties and pool together.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -40,27 +59,57 @@ class UMAP(Features):
     components: int = 8
     n_neighbors: int = 15
     min_dist: float = 0.1
+    pca: int | None = 100
+    of: str = "pixels"
+    fit_to: str = "all"
 
-    shapes: ClassVar = {"points": ("N", "D"), "places": ("N", "d")}
+    size_names: ClassVar[tuple[str, ...]] = ("width",)
 
     def __post_init__(self) -> None:
         check_integer("features.components", self.components, min=1)
         check_integer("features.n_neighbors", self.n_neighbors, min=2)
         check_number("features.min_dist", self.min_dist, min=0, max=1)
+        check_integer("features.pca", self.pca, min=1, optional=True)
+        check_choice("features.of", self.of, OF)
+        check_choice("features.fit_to", self.fit_to, FIT_TO)
+
+    @property
+    def joint(self) -> bool:
+        """Whether the map is fitted to the parties' points and the pool together."""
+
+        return self.fit_to == "all"
+
+    def shapes_for(self, sizes: Mapping[str, Any]) -> Mapping[str, Shape]:
+        """Return the shapes of the tensors in `state` for a width D of the points that are embedded."""
+
+        width = sizes["width"]
+        if self.pca is None or width <= self.pca:
+            return {"points": ("N", width), "places": ("N", "d")}
+        return {
+            "points": ("N", self.pca),
+            "places": ("N", "d"),
+            "mean": (width,),
+            "directions": (width, self.pca),
+        }
 
     def fit(self, x: Tensor, seed: int) -> UMAP:
         """Compute the positions of x."""
 
         from umap import UMAP as Embedding  # the import takes seconds
 
-        points = flatten_points(x, "points to fit features to", min=2).float()
+        check_points(x, "points to fit features to", min=2)
         needed = max(self.n_neighbors, self.components) + 2
-        if len(points) < needed:
+        if len(x) < needed:
             raise ValueError(
                 f"features.n_neighbors={self.n_neighbors}, features.components={self.components}: need at least "
-                f"{needed} points, got {len(points)}"
+                f"{needed} points, got {len(x)}"
             )
-        check_distinct(points, "points to fit features to")
+        check_distinct(x, "points to fit features to")
+        points = self._embedded(x, "points to fit features to")
+        width, projection = points.shape[1], {}
+        if self.pca is not None and width > self.pca:
+            projection = principal_components(points, self.pca)
+            points = project(points, **projection)
 
         # Exact neighbours: the search of umap-learn is slow for few points, and random for many
         distances, neighbours = NearestNeighbors(n_neighbors=self.n_neighbors).fit(points).kneighbors(points)
@@ -76,9 +125,24 @@ class UMAP(Features):
                 precomputed_knn=(neighbours, distances),
             ).fit_transform(points.numpy())
         torch.set_num_threads(threads)  # numba, which umap-learn uses, sets them to the number of cores
-        self.state = {"points": points, "places": torch.from_numpy(places).double().contiguous()}
+        self.sizes = {"width": width}
+        self.state = {"points": points, "places": torch.from_numpy(places).double().contiguous(), **projection}
 
         return self
+
+    def fit_transform(self, x: Tensor, seed: int, cache: str | Path | None = None) -> Tensor:
+        """Compute the positions of x and return them, of shape (N, d); `transform` would search their neighbours again.
+
+        For the arguments, see `Features.fit_transform`.
+        """
+
+        key = {"settings": self._metadata()["settings"], "seed": seed}
+        if cache is not None:
+            key["points"] = digest({"x": x})
+        state = cached(cache, "umap", key, lambda: self.fit(x, seed).fitted())
+        self.state, self.sizes = state, {"width": len(state["mean"]) if "mean" in state else state["points"].shape[1]}
+
+        return state["places"].clone()
 
     def check_state(self, state: dict[str, Tensor]) -> None:
         """Check the number of dimensions and of points."""
@@ -93,8 +157,39 @@ class UMAP(Features):
     def transform(self, x: Tensor) -> Tensor:
         """Map x to the mean position of its neighbours."""
 
-        points, places = self.fitted()["points"], self.fitted()["places"]
-        x = flatten_points(x, "points to transform", width=points.shape[1]).float()
-        mean = KNeighborsRegressor(self.n_neighbors, weights="distance").fit(points, places)
+        state = self.fitted()
+        x = self._embedded(x, "points to transform", width=self.sizes["width"])
+        if "mean" in state:
+            x = project(x, state["mean"], state["directions"])
+        mean = KNeighborsRegressor(self.n_neighbors, weights="distance").fit(state["points"], state["places"])
 
         return in_batches(lambda part: torch.from_numpy(mean.predict(part.numpy())), x, "features")
+
+    def _embedded(self, x: Tensor, name: str, width: int | None = None) -> Tensor:
+        """Return what is embedded of x, of shape (N, D), float32, contiguous."""
+
+        if self.of == "classifier":
+            if not isinstance(x, Tensor) or x.dim() != 4:
+                raise ValueError(f"{name}: features.of=classifier needs images of shape (N, C, H, W)")
+            x = Classifier.shipped(shape=x.shape[1:]).features(x.float())
+        parts = x.split(PART) if isinstance(x, Tensor) and len(x) else (x,)
+        return torch.cat([flatten_points(part, name, width=width).float() for part in parts])
+
+
+def principal_components(x: Tensor, k: int) -> dict[str, Tensor]:
+    """Compute the mean of points x of shape (N, D), and their k directions of largest variance, of shape (D, k)."""
+
+    mean = x.mean(0)
+    covariance = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
+    for part in x.split(PART):
+        centred = part - mean
+        covariance += (centred.T @ centred).double()
+    directions = torch.linalg.eigh(covariance)[1][:, -k:].flip(1).float().contiguous()
+
+    return {"mean": mean, "directions": directions}
+
+
+def project(x: Tensor, mean: Tensor, directions: Tensor) -> Tensor:
+    """Project points x of shape (N, D) onto directions of shape (D, k)."""
+
+    return torch.cat([(part - mean) @ directions for part in x.split(PART)])

@@ -27,9 +27,7 @@ class GANLoss(ABC):
     """Whether `critic` needs points between real and generated images."""
 
     @abstractmethod
-    def critic(
-        self, critic: Critic, real: Tensor, fake: Tensor, between: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def critic(self, critic: Critic, real: Tensor, fake: Tensor, between: Tensor | None) -> tuple[Tensor, Tensor]:
         """Compute the gain that the critic is trained to increase, and the penalty that is subtracted from it.
 
         Arguments:

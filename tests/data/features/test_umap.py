@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from cgm.data.features import UMAP
+from cgm.utils.models.classifier import Classifier
 
 POINTS = torch.randn(60, 5, generator=torch.Generator().manual_seed(0)) @ torch.diag(torch.arange(1.0, 6.0))
 
@@ -43,6 +44,9 @@ def test_bad_points(x, message):
     [
         ({"components": 0}, "features.components=0: expected an integer >= 1"),
         ({"n_neighbors": 1}, "features.n_neighbors=1: expected an integer >= 2"),
+        ({"pca": 0}, "features.pca=0: expected an integer >= 1 or null"),
+        ({"of": "words"}, "features.of=words: expected one of pixels, classifier"),
+        ({"fit_to": "some"}, "features.fit_to=some: expected one of parties, all"),
         ({"min_dist": -1}, r"features.min_dist=-1: expected a number in \[0, 1\]"),
     ],
 )
@@ -58,3 +62,35 @@ def test_files_with_other_places_are_refused(tmp_path):
 
     with pytest.raises(ValueError, match="60 places in 1 dimensions where 2 dimensions and at least 5 places"):
         UMAP(components=2, n_neighbors=5).load(tmp_path / "features")
+
+
+def test_neighbours_are_those_in_the_principal_components():
+    x = POINTS.double() @ torch.randn(5, 12, generator=torch.Generator().manual_seed(1)).double()  # of rank 5
+    whole = UMAP(components=2, n_neighbors=5, pca=None).fit(x, seed=0)
+    reduced = UMAP(components=2, n_neighbors=5, pca=5).fit(x, seed=0)
+    assert reduced.state["points"].shape == (60, 5)
+    distances = [torch.pdist(f.state["points"].double()) for f in (whole, reduced)]
+    torch.testing.assert_close(*distances, rtol=1e-4, atol=1e-4)
+    centred = x - x.mean(0)
+    variances = torch.linalg.svdvals(centred)[:5] ** 2
+    torch.testing.assert_close(reduced.state["points"].double().square().sum(0), variances, rtol=1e-4, atol=1e-4)
+    new = x[:3] + 0.01
+    torch.testing.assert_close(reduced.transform(new).shape, torch.Size([3, 2]))
+
+
+def test_positions_of_a_fit_are_returned_without_a_search(monkeypatch):
+    features = UMAP(components=2, n_neighbors=5)
+    monkeypatch.setattr(UMAP, "transform", lambda self, x: pytest.fail("searched"))
+    places = features.fit_transform(POINTS, seed=0)
+    assert torch.equal(places, features.state["places"])
+
+
+def test_features_of_a_classifier_are_embedded():
+    images = torch.rand(40, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    features = UMAP(components=2, n_neighbors=5, of="classifier", pca=None).fit(images, seed=0)
+    expected = Classifier.shipped(dataset="mnist").features(images)
+    torch.testing.assert_close(features.state["points"], expected)
+    with pytest.raises(ValueError, match=r"features.of=classifier needs images of shape \(N, C, H, W\)"):
+        features.transform(POINTS)
+    with pytest.raises(ValueError, match="no trained classifier"):
+        features.transform(torch.rand(3, 1, 9, 9))
