@@ -32,11 +32,8 @@ MORE_SEEDS = {"credit_ratings": 5, "credit_card": 5}
 
 BASE = "base"  # the folder of the runs that the choices are compared with
 CHOICES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {  # alternatives and their overrides; datasets
-    "features": ({"pca": "features=pca", "umap": "features=umap"}, IMAGES),
-    "bandwidth": (
-        {name: f"generator.bandwidth={name}" for name in ("scott", "cv", "0.05")},
-        ("credit_card",),
-    ),
+    "features": ({"pca": "features=pca", "umap": "features=umap features.fit_to=parties features.pca=null"}, IMAGES),
+    "bandwidth": ({"0.1": "generator.bandwidth=0.1", "0.5": "generator.bandwidth=0.5"}, ("credit_card",)),
     "scheme": ({"fair": "scheme=fair"}, tuple(DATASETS)),
     "labeller": ({"knn": "labeller=knn"}, IMAGES),
     "test": ({"others": "downstream.test=others"}, tuple(DATASETS)),
@@ -106,7 +103,7 @@ def plan_jobs(
         variants |= {f"{name}-{value}": (override, known) for value, override in alternatives.items()}
     for variant, (override, known) in variants.items():
         for dataset in [dataset for dataset in datasets if dataset in known]:
-            settings = (*CHOICE_SIZES[size], *([override] if override else []), *more)
+            settings = (*CHOICE_SIZES[size], *override.split(), *more)
             for seed in range(seeds or CHOICE_SEEDS[size]):
                 jobs += [_job(f"choices/{variant}", dataset, split, seed, settings) for split in splits]
     return jobs
