@@ -20,7 +20,7 @@ from cgm.utils.files import write_whole
 
 TABLES = ("runs.csv", "metrics.csv", "summary.md")
 NO_EFFECT = ("figures", "embedding_party", "cache")  # settings that do not change any number of a run
-CONSOLE_COLUMNS = ("v_star", "rho", "correlation_neg_mmd2_unbiased", "accuracy_gain")
+CONSOLE_COLUMNS = ("v_star", "rho", "spread", "correlation_neg_mmd2_unbiased", "accuracy_gain")
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,18 @@ class Table:
     varying: list[str]
     failed: dict[str, str]
 
+    @property
+    def numbers(self) -> list[str]:
+        """The names of the headline numbers that at least one run has."""
+
+        names = union(run.numbers for run in self.runs)
+        return [name for name in names if any(run.numbers.get(name) is not None for run in self.runs)]
+
     def write(self, folder: str | Path) -> None:
         """Write `runs.csv`, `metrics.csv` and `summary.md`; the same runs give the same bytes except for `seconds`."""
 
         folder = Path(folder)
-        numbers = union(run.numbers for run in self.runs)
+        numbers = self.numbers
         columns = ["run", *self.varying]
         runs, metrics = [], []
         for run in self.runs:
@@ -89,7 +96,7 @@ class Table:
     def markdown(self) -> str:
         """Return means ± standard errors over seeds for each combination of the other settings, and what failed."""
 
-        numbers = [name for name in union(run.numbers for run in self.runs) if name != "seconds"]
+        numbers = [name for name in self.numbers if name != "seconds"]
         runs = f"{len(self.runs)} run" + ("" if len(self.runs) == 1 else "s")
         lines = [f"# {runs}, {len(self.failed)} failed, cut off or damaged", ""]
         if self.runs:
@@ -107,8 +114,7 @@ class Table:
 
         lines = []
         if self.runs:
-            known = union(run.numbers for run in self.runs)
-            rows = self.summary([name for name in CONSOLE_COLUMNS if name in known])
+            rows = self.summary([name for name in CONSOLE_COLUMNS if name in self.numbers])
             lines += aligned_lines(rows)[: max_rows + 1]
             if len(rows) > max_rows + 1:
                 lines.append(f"... and {len(rows) - max_rows - 1} more rows")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ REWARDS = "rewards.npz"
 class Record:
     r"""The record of a run.
 
-    Parties are numbered from 0, here and in the files.
+    Parties are numbered from 0, here and in the files. `rewards` and `pool` of a record that was loaded are read from
+    `rewards.npz` when one of them is first used.
 
     Attributes:
         result: The content of `result.json`.
@@ -38,8 +39,18 @@ class Record:
 
     result: Result
     metrics: list[MetricRow]
-    rewards: dict[tuple[int, float], Tensor]
-    pool: Tensor
+    rewards: dict[tuple[int, float], Tensor] = field(repr=False)  # large, and perhaps not read yet
+    pool: Tensor = field(repr=False)
+
+    if not TYPE_CHECKING:  # a type checker would accept any attribute
+
+        def __getattr__(self, name):  # only called for an attribute that is not set
+            folder = vars(self).get("_folder")
+            if folder is None or name not in ("rewards", "pool"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            pool, rewards = _read_rewards(folder / REWARDS)
+            vars(self).update(pool=pool, rewards=rewards)
+            return vars(self)[name]
 
     def save(self, folder: str | Path) -> None:
         """Write `metrics.csv`, `rewards.npz` and finally `result.json` to a folder.
@@ -52,20 +63,23 @@ class Record:
         """
 
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / RESULT).unlink(missing_ok=True)
-        write_whole(folder / METRICS, metrics_table.dumps(self.metrics).encode())
         arrays: dict[str, Any] = {
             f"party_{party}_beta_{beta!r}": rows.numpy() for (party, beta), rows in self.rewards.items()
         }
         content = io.BytesIO()
         np.savez_compressed(content, pool=self.pool.cpu().numpy(), **arrays)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RESULT).unlink(missing_ok=True)
+        write_whole(folder / METRICS, metrics_table.dumps(self.metrics).encode())
         write_whole(folder / REWARDS, content.getvalue())
         write_whole(folder / RESULT, self.result.dumps().encode())
 
     @classmethod
     def load(cls, folder: str | Path) -> Record:
         """Read a run from its folder. No code in the files is run.
+
+        `rewards.npz` is read when `rewards` or `pool` is first used, with the same errors as below: a record without
+        this file has its result and its metrics.
 
         Raises:
             FileNotFoundError: If the run is not complete.
@@ -75,13 +89,14 @@ class Record:
         folder = Path(folder)
         try:
             result, metrics = read_run(folder)
-            pool, rewards = _read_rewards(folder / REWARDS)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{folder}: {error}") from error
         except ValueError as error:
             raise ValueError(f"{folder}: {error}") from error
 
-        return cls(result, metrics, rewards, pool)
+        record = cls.__new__(cls)
+        vars(record).update(result=result, metrics=metrics, _folder=folder.absolute())
+        return record
 
     def table(self) -> str:
         """Return the headline numbers as a short table: a row for each party, then the scheme and the incentives."""
@@ -120,7 +135,7 @@ def _read_rewards(path: Path) -> tuple[Tensor, dict[tuple[int, float], Tensor]]:
     """Read the pool and, for each (party, beta), the rows of it that are a reward."""
 
     if not path.is_file():
-        raise FileNotFoundError(f"no {path.name}, although there is a {RESULT}")
+        raise FileNotFoundError(f"{path.parent}: no {path.name}, although there is a {RESULT}")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: torch.from_numpy(file[name]) for name in file.files}
@@ -131,8 +146,8 @@ def _read_rewards(path: Path) -> tuple[Tensor, dict[tuple[int, float], Tensor]]:
                 raise ValueError(f"{name} is neither the pool nor a reward")
             rewards[int(match[1]), float(match[2])] = rows
     except KeyError as error:
-        raise ValueError(f"{path.name} is damaged: no array {error}") from error
+        raise ValueError(f"{path.parent}: {path.name} is damaged: no array {error}") from error
     except Exception as error:  # numpy, zipfile and zlib raise errors of many kinds
-        raise ValueError(f"{path.name} is damaged: {error}") from error
+        raise ValueError(f"{path.parent}: {path.name} is damaged: {error}") from error
 
     return pool, rewards

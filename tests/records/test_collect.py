@@ -84,7 +84,6 @@ def test_runs_are_rows(runs):
         "t": "100",
         "lengthscale": "0.25",
         "correlation_size": "0.9",
-        "correlation_accuracy": "",
         "beta_correlation_size": "-0.8",
         "accuracy": "0.625",
         "accuracy_gain": "0.125",
@@ -115,6 +114,14 @@ def test_the_summary_has_means_and_standard_errors_over_seeds(runs):
         assert line.startswith(f"| {scheme} | 3 | {cell} | 0.75 ± 0 | ")
     assert table.summary(["v_star", "t"])[1] == ["Fair", "3", cell, "100 ± 0"]
     assert cell in table.console_summary()
+    assert table.console_summary().splitlines()[0].split() == [
+        "scheme",
+        "runs",
+        "v_star",
+        "rho",
+        "spread",
+        "accuracy_gain",
+    ]
 
 
 def test_a_mean_of_some_runs_has_their_number(tmp_path):
@@ -308,6 +315,24 @@ def test_runs_of_schemes_with_and_without_v_star(tmp_path):
     table = collect(tmp_path)
     assert table.failed == {}
     assert table.summary(["v_star", "rho"])[1:] == [["Mine", "1", "", ""], ["ShapleyFair", "1", "0.5", "0.75"]]
+    assert [(row["v_star"], row["rho"]) for row in rows(tmp_path / "runs.csv")] == [("", ""), ("0.5", "0.75")]
+
+
+def test_a_number_that_no_run_has_is_no_column(tmp_path):
+    for seed, gain in enumerate((None, 0.5)):
+        scheme = SchemeResult("mine", [0.5] * 3, 0.25, {"rho": None})
+        downstream = [Accuracy(0, 1.0, 0.75, gain, None if gain else "why")]
+        write(tmp_path / f"run{seed}", dataclasses.replace(result(seed, downstream=downstream), scheme=scheme))
+    table = collect(tmp_path)
+    columns = ["spread", "t", "lengthscale", "correlation_size", "beta_correlation_size", "accuracy", "accuracy_gain"]
+    assert table.numbers == [*columns, "seconds", "warnings"]
+    assert list(rows(tmp_path / "runs.csv")[0]) == ["run", "seed", *table.numbers]
+    assert f"| {' | '.join(['runs', *columns, 'warnings'])} |\n" in (tmp_path / "summary.md").read_text(
+        encoding="utf-8"
+    )
+    head, row = table.console_summary().splitlines()
+    assert head.split() == ["runs", "spread", "accuracy_gain"]
+    assert row.split() == ["2", "0.25", "±", "0", "0.25", "(1", "of", "2)"]
 
 
 def test_neither_torch_nor_hydra_is_imported(runs):

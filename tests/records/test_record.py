@@ -117,7 +117,44 @@ def test_missing_folders_and_files_are_named(tmp_path):
         make_record().save(tmp_path)
         (tmp_path / name).unlink()
         with pytest.raises(FileNotFoundError, match=rf"{re.escape(str(tmp_path))}: no {name}"):
-            Record.load(tmp_path)
+            _ = Record.load(tmp_path).rewards
+
+
+def test_a_record_without_rewards_is_loaded_until_they_are_used(tmp_path, monkeypatch):
+    record = make_record()
+    record.save(tmp_path)
+    content = (tmp_path / "rewards.npz").read_bytes()
+    (tmp_path / "rewards.npz").unlink()
+    monkeypatch.chdir(tmp_path)
+    loaded = Record.load(".")
+    monkeypatch.chdir("/")
+    assert loaded.result == record.result
+    assert loaded.metrics == record.metrics
+    assert loaded.table() == record.table()
+    assert "v_star" in repr(loaded)
+    for name in ("rewards", "pool"):
+        with pytest.raises(FileNotFoundError, match=r"no rewards\.npz, although there is a result\.json"):
+            getattr(loaded, name)
+    with pytest.raises(FileNotFoundError):
+        loaded.save(tmp_path)
+    assert (tmp_path / "result.json").exists()  # the run is still complete
+    with pytest.raises(AttributeError, match="'Record' object has no attribute 'reward'"):
+        _ = loaded.reward
+
+    (tmp_path / "rewards.npz").write_bytes(content)
+    unread = pickle.loads(pickle.dumps(loaded))
+    assert same(dataclasses.replace(loaded), record)
+    assert loaded.pool is loaded.pool  # is read once
+    (tmp_path / "rewards.npz").unlink()
+    assert same(loaded, record)
+    with pytest.raises(FileNotFoundError):
+        _ = unread.pool
+
+
+def test_a_loaded_record_can_be_saved_to_its_own_folder(tmp_path):
+    make_record().save(tmp_path)
+    Record.load(tmp_path).save(tmp_path)
+    assert same(Record.load(tmp_path), make_record())
 
 
 class Touch:
@@ -153,7 +190,7 @@ def test_damaged_files_are_refused_and_nothing_in_them_is_run(tmp_path):
     for name, data in damaged:
         (run / name).write_bytes(data)
         with pytest.raises(ValueError, match=rf"^{re.escape(str(run))}: {name} is damaged"):
-            Record.load(run)
+            _ = Record.load(run).pool
         assert not marker.exists()
         (run / name).write_bytes(whole[name])
     assert same(Record.load(run), make_record())
