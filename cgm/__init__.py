@@ -26,3 +26,9 @@ def __getattr__(name: str) -> Any:
     if name in MODULES:
         return getattr(import_module(MODULES[name]), name)
     raise AttributeError(f"module 'cgm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that are not imported yet."""
+
+    return sorted(__all__)

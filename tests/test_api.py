@@ -26,5 +26,6 @@ def test_a_public_name_is_there_and_documented(name):
 def test_the_names_at_the_top_are_public():
     for name in set(cgm.__all__) - {"__version__"}:
         assert getattr(cgm, name) is getattr(cgm.api, name)
+    assert dir(cgm) == sorted(cgm.__all__)
     with pytest.raises(AttributeError, match="module 'cgm' has no attribute 'no_such'"):
         _ = cgm.no_such

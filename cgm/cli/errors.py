@@ -21,6 +21,8 @@ def explain(error: BaseException) -> str:
 
     if isinstance(error, OverrideParseException):
         details = [line for line in error.message.splitlines() if not line.startswith(("Error parsing", "See http"))]
+        if any(line.startswith("missing EQUAL") for line in details):
+            return f"{error.override}: expected name=value"
         return f"{error.override}: invalid syntax ({'; '.join(details)})"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
@@ -32,6 +34,10 @@ def explain(error: BaseException) -> str:
     key = re.search(r"^\s*full_key: (\S+)$", str(error), re.M)
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
+    missing = re.match(r"Error loading '((\S+)\.(\w+))':\s+ModuleNotFoundError\(.No module named '\1'", str(error))
+    if missing:  # Hydra imports a name that a module does not have as a submodule, and explains only that
+        path, module, name = missing.groups()
+        return f"{key[1] + '.' if key else ''}_target_={path}: no class {name} was found in {module}"
     text = " ".join(re.sub(r"^\s*(full_key: |object_type=).*$", "", str(error), flags=re.M).split())
     return text if key is None or key[1] in text else f"{text} (in {key[1]})"
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.jobs import run
 from cgm.cli.settings import CONF
+from cgm.utils.version import __version__
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # an environment variable; 1: errors are raised with their traceback
 
@@ -21,6 +22,9 @@ FULL_ERROR = "HYDRA_FULL_ERROR"  # an environment variable; 1: errors are raised
 def main() -> None:
     """Run the command line."""
 
+    if "--version" in sys.argv[1:]:  # Hydra would print its own version
+        print(f"cgm {__version__}")
+        return
     launch(run, CONF, "config")
 
 

@@ -61,7 +61,7 @@ def cdist_sums(x: Tensor, lengthscale: float) -> Tensor:
 
 
 def exponentials(count: int) -> None:
-    """Compute powers of two in float32, in place and in the cache, on every core: the least that kernel sums need.
+    """Compute powers of two in float32, in place and in the cache, on every core: a lower bound for kernel sums.
 
     Arguments:
         count: The number of powers.

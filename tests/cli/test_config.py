@@ -17,8 +17,8 @@ from cgm.cli.settings import CONF
 from cgm.records.plain import plain
 
 PRIMARY = OmegaConf.load(CONF / "config.yaml")
-DEFAULTS = [next(iter(default)) for default in PRIMARY.defaults if isinstance(default, DictConfig)]
-GROUPS = [group for group in DEFAULTS if not group.startswith(("optional ", "override "))]
+DEFAULTS = [next(iter(default.items())) for default in PRIMARY.defaults if isinstance(default, DictConfig)]
+GROUPS = [group for group, choice in DEFAULTS if choice is not None and not group.startswith("override ")]
 OPTIONS = sorted(f"{group}/{path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml"))
 HYDRA = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in (CONF / "hydra").rglob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

@@ -342,7 +342,7 @@ def test_a_sweep_that_is_killed_resumes_to_the_same_table(cgm, tmp_path):
         ("objective=corelations.size.mean", r"objective=corelations\.size\.mean: expected .*scheme, kernel, corr"),
         ("split=shares", r"Missing mandatory value: split\.matrix$"),
         ("generator._target_=no_such_module.MyGenerator", r"no_such_module.* \(in generator\)"),
-        ("generator._target_=cgm.generators.NoSuch", r"NoSuch"),
+        ("generator._target_=cgm.generators.NoSuch", r"generator\._target_=\S+: no class NoSuch was found in cgm\.g"),
         ("generator=true_mixture dataset=digits features=pca", r"generator=true_mixture is .* dataset=credit_ratings"),
     ],
 )  # fmt: skip
@@ -364,6 +364,25 @@ def test_too_many_points_per_party(cgm):
     assert re.search(r"at most split\.points_per_party=\d+ would fit$", line), line
 
 
+@pytest.mark.parametrize("argument", ["experiment=no_such", "experiment=debug,no_such"])
+def test_an_unknown_experiment_is_refused(cgm, argument):
+    with pytest.raises(
+        SystemExit, match=r"^cgm: error: experiment=no_such: expected one of debug, debug_mnist, paper_"
+    ):
+        cgm(*(["-m"] if "," in argument else []), argument, "hydra.run.dir=run", "hydra.sweep.dir=sweep")
+    assert not list(Path().rglob("result.json"))
+
+
+def test_a_class_that_is_not_in_its_module_is_refused(cgm, own):
+    target = own.replace("MyGenerator", "Nope")
+    line = refused(cgm, f"generator._target_={target}")
+    assert line.endswith(f"generator._target_={target}: no class Nope was found in {target.partition('.')[0]}")
+
+
+def test_the_version_is_that_of_cgm(cgm):
+    assert cgm("--version") == f"cgm {__version__}\n"
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
@@ -371,7 +390,8 @@ def test_too_many_points_per_party(cgm):
         ("kernel.no_such=1", "kernel.no_such: unknown setting; --help lists all settings"),
         ("no_such.setting=1", "no_such.setting: unknown setting; --help lists all settings"),
         ("kernel=no_such", "kernel=no_such: expected one of laplacian, rational_quadratic, squared_exponential, sum"),
-        ("seed", "seed: invalid syntax (missing EQUAL at '<EOF>')"),
+        ("hparams_search=no_such", "hparams_search=no_such: expected one of kernel_and_split"),
+        ("seed", "seed: expected name=value"),
         ("sampling.betas=[1", "sampling.betas=[1: invalid syntax (no viable alternative at input '[1')"),
     ],
 )
@@ -387,7 +407,12 @@ def test_an_own_file_with_an_unknown_option_is_refused(cgm):
     assert re.search(r"unexpected keyword argument 'bandwith' \(in generator\)", line)
     Path("mine/generator/wide.yaml").write_text("_target_: cgm.generators.KDE\nbandwidth: 2.0\n")
     cgm("--config-dir", "mine", "generator=wide", *SMALL, "hydra.run.dir=run", "sampling.betas=[8]")
-    assert Record.load("run").result.settings["generator"] == {"class": "KDE", "bandwidth": 2.0}
+    assert Record.load("run").result.settings["generator"] == {
+        "class": "KDE",
+        "bandwidth": 2.0,
+        "neighbours": 5,
+        "share": 0.5,
+    }
 
 
 def test_errors_have_a_traceback_on_request(cgm, monkeypatch):

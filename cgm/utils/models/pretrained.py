@@ -1,4 +1,4 @@
-"""Pretrained weights that come with cgm, each file with a description and a checksum beside it."""
+"""Pretrained weights that come with cgm, each file with a description and a checksum next to it."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ class Weights:
     Attributes:
         dataset: The name of the dataset on which they were trained.
         path: The file, for `load` of the class that was trained.
-        info: The content of the JSON beside it: checksum, shape of the images, settings, figures.
+        info: The content of the JSON next to it: checksum, shape of the images, settings, figures.
     """
 
     dataset: str
@@ -58,7 +58,7 @@ def choose(value: bool | str, what: str, shape: Sequence[int]) -> Weights | None
 
     Raises:
         ValueError: If the value is `True` and there are no weights, or if the file is damaged.
-        FileNotFoundError: If there is no description beside the file.
+        FileNotFoundError: If there is no description next to the file.
     """
 
     if isinstance(value, str) and value != "auto":
@@ -100,7 +100,7 @@ def read(path: str | Path) -> Weights:
     """Read the description of a file of weights, and compare the checksums. Nothing in the files is executed.
 
     Arguments:
-        path: The file of weights, with a JSON of the same name beside it, as written by `keep`.
+        path: The file of weights, with a JSON of the same name next to it, as written by `keep`.
 
     Raises:
         FileNotFoundError: If there is no such JSON.
@@ -111,7 +111,7 @@ def read(path: str | Path) -> Weights:
     notes = path.with_suffix(".json")
     if not notes.is_file():
         raise FileNotFoundError(
-            f"pretrained={path}: there is no {notes.name} beside it; the program that trains weights writes both"
+            f"pretrained={path}: there is no {notes.name} next to it; the program that trains weights writes both"
         )
     info = _describe(notes)
     found = _checksum(path) if path.is_file() else "of no file"
@@ -142,7 +142,7 @@ def get(what: str, shape: Sequence[int] | None = None, dataset: str | None = Non
 def keep(
     fitted: Fitted, what: str, dataset: str, shape: Sequence[int], info: dict[str, Any], folder: Path | None = None
 ) -> Path:
-    r"""Write a trained object, with a description and a checksum beside it.
+    r"""Write a trained object, with a description and a checksum next to it.
 
     Arguments:
         fitted: The trained object.

@@ -51,7 +51,7 @@ def test_damaged_or_missing_weights_are_refused(folder):
     with pytest.raises(ValueError, match=f"^{path}: missing, damaged or replaced"):
         pretrained.read(path)
     path.with_suffix(".json").unlink()
-    with pytest.raises(FileNotFoundError, match=f"^pretrained={path}: there is no mine_thing.json beside it"):
+    with pytest.raises(FileNotFoundError, match=f"^pretrained={path}: there is no mine_thing.json next to it"):
         pretrained.read(path)
 
 
