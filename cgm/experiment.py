@@ -26,7 +26,7 @@ from cgm.records import result as records
 from cgm.records.figures.run import draw_run
 from cgm.records.plain import plain, snake, versions
 from cgm.records.record import Record
-from cgm.utils.checks import check_integer
+from cgm.utils.checks import check_bool, check_instance, check_integer
 from cgm.utils.clock import Clock
 from cgm.utils.memory import peak_memory, reset_peak
 from cgm.utils.seeds import stream_seed
@@ -89,6 +89,14 @@ class Experiment(Mediator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not callable(getattr(self.dataset, "load", None)):
+            raise ValueError(f"dataset: expected an object with a method load, got {type(self.dataset).__name__}")
+        check_instance("split", self.split, Split)
+        check_instance("labeller", self.labeller, Labeller)
+        check_instance("downstream", self.downstream, Task)
+        if self.data_dir is not None:
+            check_instance("data_dir", self.data_dir, str)
+        check_bool("figures", self.figures)
         check_integer("seed", self.seed, min=0)
         check_integer("embedding_party", self.embedding_party, min=1)
 
@@ -108,9 +116,7 @@ class Experiment(Mediator):
 
         folder = Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "result.json").unlink(
-            missing_ok=True
-        )  # that of an earlier run: from here on, the folder is incomplete
+        (folder / "result.json").unlink(missing_ok=True)  # of an earlier run: its other files are about to change
         clock = Clock()
         reset_peak()
 

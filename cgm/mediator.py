@@ -2,6 +2,7 @@ r"""From the parties' data to their rewards: Sections 2 to 4.2 of the paper, in 
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.incentives import Incentive, check_incentives
 from cgm.rewards.sampling import Chain, WeightedSampling
 from cgm.rewards.shapley_fair import ShapleyFair
-from cgm.utils.checks import check_integer, check_number, check_parties, check_points
+from cgm.utils.checks import check_instance, check_integer, check_number, check_parties, check_values
 from cgm.utils.clock import Clock
 from cgm.utils.device import resolve_device
 from cgm.utils.models.classifier import Classifier
@@ -129,6 +130,13 @@ class Mediator:
     cache: str | Literal[False] = False
 
     def __post_init__(self) -> None:
+        check_instance("generator", self.generator, Generator)
+        check_instance("features", self.features, Features, Automatic)
+        check_instance("kernel", self.kernel, Kernel)
+        check_instance("contribution", self.contribution, Contribution)
+        check_instance("scheme", self.scheme, Scheme)
+        check_instance("sampling", self.sampling, WeightedSampling)
+        check_instance("kernel_search", self.kernel_search, LengthscaleSearch)
         check_precision(self.precision)
         check_integer("synthetic_size", self.synthetic_size, min=1)
         check_number("growth", self.growth, min=1, open_min=True)
@@ -184,10 +192,14 @@ class Mediator:
             # Sec. 4: the contributions
             with clock("contributions"):
                 contributions = self.contribution.compute(game, stream_seed(seed, CONTRIBUTIONS))
+            check_instance("contribution: the result of compute", contributions, Contributions)
+            check_values("contribution: phi", contributions.phi, game.n)
             # Sec. 4.1: the reward values; G grows while there are none
             try:
                 with clock("scheme"):
                     rewards = self.scheme.solve(contributions, game, game.with_synthetic)
+                check_instance("scheme: the result of solve", rewards, Rewards)
+                check_values("scheme: reward values", rewards.values, game.n)
                 break
             except InfeasibleScheme as error:
                 if size == sizes[-1]:
@@ -228,17 +240,10 @@ class Mediator:
     def _choose_features(self, parties: Sequence[Tensor]) -> Features:
         """Check the parties' data, and return the features for it, not fitted."""
 
-        if not parties:
-            raise ValueError("parties: there are none; at least one is needed")
-        for i, x in enumerate(parties):
-            check_points(x, f"party {i + 1}", min=2)
-            if x.shape[1:] != parties[0].shape[1:]:
-                raise ValueError(
-                    f"party {i + 1}: points of shape {tuple(x.shape[1:])}, but those of party 1 have shape "
-                    f"{tuple(parties[0].shape[1:])}"
-                )
+        check_parties(parties)
+        features = self.features.choose(parties[0]) if isinstance(self.features, Automatic) else self.features
 
-        return self.features.choose(parties[0]) if isinstance(self.features, Automatic) else self.features
+        return copy.copy(features)  # the settlement keeps its own fit
 
     def _sizes(self) -> list[int]:
         """List the sizes of G to try, one after the other."""

@@ -119,10 +119,15 @@ def test_features_of_parties_and_pool_are_fitted_again_when_the_pool_grows():
         ([torch.randn(3, 2), torch.tensor([[0.0, float("nan")], [1.0, 1.0]])], "party 2: row 0 .*NaN"),
         (
             [torch.randn(3, 2), torch.randn(3, 3)],
-            r"party 2: points of shape \(3,\), but those of party 1 have shape \(2,\)",
+            "party 2: has 3 columns where 2 are expected",
         ),
         ([torch.randn(3, 2), torch.randn(0, 2)], "party 2: has 0 points"),
         ([[1.0, 2.0], torch.randn(3, 2)], "party 1: expected a torch tensor"),
+        (torch.randn(3, 4, 2), r"parties: expected a list of tensors.*shape \(3, 4, 2\); use list\(x\)"),
+        (
+            [torch.rand(3, 1, 4, 4), torch.rand(3, 1, 4, 5)],
+            r"party 2: has points of shape \(1, 4, 5\) where \(1, 4, 4\)",
+        ),
     ],
 )
 def test_data_that_cannot_be_valued_is_refused(data, message):
@@ -244,3 +249,102 @@ def test_the_seed_reaches_sampled_contributions():
     phi = [mediator(contribution=method).settle(data, seed=seed).contributions.phi for seed in (0, 0, 1)]
     assert torch.equal(phi[0], phi[1])
     assert not torch.equal(phi[0], phi[2])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"generator": "kde"}, "generator: expected a Generator, got str"),
+        ({"features": 8}, "features: expected a Features or Automatic, got int"),
+        ({"kernel": "rbf"}, "kernel: expected a Kernel, got str"),
+        ({"contribution": Shapley}, "contribution: expected a Contribution, got the class Shapley itself"),
+        ({"scheme": None}, "scheme: expected a Scheme, got NoneType"),
+        ({"scheme": Shapley()}, "scheme: expected a Scheme, got Shapley"),
+        ({"sampling": [1, 2]}, "sampling: expected a WeightedSampling, got list"),
+        ({"kernel_search": 3}, "kernel_search: expected a LengthscaleSearch, got int"),
+    ],
+)
+def test_parts_of_a_wrong_kind_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        mediator(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dataset": "digits"}, "dataset: expected an object with a method load, got str"),
+        ({"split": "unequal"}, "split: expected a Split, got str"),
+        ({"data_dir": 3}, "data_dir: expected a str, got int"),
+        ({"figures": "maybe"}, "figures=maybe: expected true or false"),
+    ],
+)
+def test_parts_of_an_experiment_of_a_wrong_kind_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Experiment(**settings)
+
+
+@dataclass(frozen=True)
+class Faulty(Scheme):
+    """Returns what it is given."""
+
+    change: object
+
+    def solve(self, contributions, game, upper):
+        return self.change(game.party_values, upper)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda own, upper: Rewards(own[:2], own[:2], upper[:2]),
+            r"scheme: reward values: has shape \(2,\) where \(3,\)",
+        ),
+        (lambda own, upper: Rewards(own, own[:2], upper), r"scheme: lower bounds: has shape \(2,\) where \(3,\)"),
+        (lambda own, upper: Rewards(own / 0, own, upper), "scheme: reward values: expected finite numbers"),
+        (lambda own, upper: Rewards("all", own, upper), "scheme: reward values: expected numbers, got str"),
+        (lambda own, upper: Rewards(own, own, upper, {"a": [1, float("nan")]}), r"scheme: details.a\[1\]=nan"),
+        (
+            lambda own, upper: Rewards(own, own, upper, {"a": own}),
+            "scheme: details.a: expected a number, .* got Tensor",
+        ),
+        (lambda own, upper: Rewards(own, own, upper, {"v_star": "a"}), "scheme: details.v_star=a: expected a number"),
+        (lambda own, upper: own, "scheme: the result of solve: expected a Rewards, got Tensor"),
+    ],
+)
+def test_faulty_results_of_schemes_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        mediator(scheme=Faulty(change)).settle(parties())
+
+
+def test_rewards_may_be_lists():
+    rewards = Rewards([1, 2.5], [0, 0], [3, 3])
+    assert rewards.values.dtype == torch.float64
+    assert rewards.spread == 1.5
+
+
+@pytest.mark.parametrize(
+    ("phi", "stderr", "message"),
+    [
+        ([1.0, 2.0], None, r"contribution: phi: has shape \(2,\) where \(3,\) is expected"),
+        ([1.0, float("nan"), 2.0], None, "contribution: phi: expected finite numbers"),
+        ([1.0, 2.0, 3.0], [0.0], r"contribution: stderr: has shape \(1,\) where \(3,\) is expected"),
+    ],
+)
+def test_faulty_contributions_are_refused(phi, stderr, message):
+    @dataclass(frozen=True)
+    class Own(Contribution):
+        def compute(self, game, seed):
+            return Contributions.of(phi, "own", stderr)
+
+    with pytest.raises(ValueError, match=message):
+        mediator(contribution=Own()).settle(parties())
+
+
+def test_settlements_of_one_mediator_do_not_share_their_fit():
+    one = mediator(features=PCA(1))
+    first = one.settle(parties())
+    before = first.features.transform(parties()[0])
+    second = one.settle([x @ torch.tensor([[0.0, 1.0], [1.0, 0.3]]).double() for x in parties()])
+    assert torch.equal(first.features.transform(parties()[0]), before)
+    assert not torch.equal(second.features.transform(parties()[0]), before)

@@ -3,13 +3,14 @@ r"""The interface of contributions: shares of the parties in the value of the gr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from cgm.utils.checks import check_details, check_values
 from cgm.valuation.game import Game
 
 
@@ -36,9 +37,9 @@ class Contributions:
     @classmethod
     def of(
         cls,
-        phi: Tensor,
+        phi: Tensor | Sequence[float],
         method: str,
-        stderr: Tensor | None = None,
+        stderr: Tensor | Sequence[float] | None = None,
         details: Mapping[str, Any] | None = None,
         warnings: tuple[str, ...] = (),
     ) -> Contributions:
@@ -52,16 +53,15 @@ class Contributions:
             ValueError: If a contribution is not finite, or if none is positive, so that there is nothing to share.
         """
 
-        phi = phi.detach().cpu().double()
-        if phi.dim() != 1 or len(phi) == 0 or not torch.isfinite(phi).all():
-            raise ValueError(f"contribution: expected n finite numbers, got {phi.tolist()}")
+        phi = check_values("contribution: phi", phi)
         if phi.max() <= 0:
             raise ValueError(
                 f"no party has a positive contribution (the largest is {float(phi.max()):.3g}), so there is nothing to "
                 "share; a larger kernel.lengthscale makes values positive"
             )
 
-        stderr = torch.zeros_like(phi) if stderr is None else stderr
+        stderr = torch.zeros_like(phi) if stderr is None else check_values("contribution: stderr", stderr, len(phi))
+        check_details("contribution: details", details or {})
         return cls(phi, phi / phi.max(), stderr, method, details or {}, warnings)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cgm.data.datasets.credit_ratings import mixture, reference_pool
 from cgm.generators.base import Generator
-from cgm.utils.checks import check_integer
+from cgm.utils.checks import check_bool, check_integer
 from cgm.utils.models.fitted import dtype_name
 
 REFERENCE_SEED = 2
@@ -44,8 +44,7 @@ class TrueMixture(Generator):
 
     def __post_init__(self) -> None:
         check_integer("generator.mixture_seed", self.mixture_seed, min=0, max=2**32 - 1)
-        if not isinstance(self.reference, bool):
-            raise ValueError(f"generator.reference={self.reference}: expected true or false")
+        check_bool("generator.reference", self.reference)
         if self.reference and self.mixture_seed != REFERENCE_SEED:
             raise ValueError(
                 f"generator.mixture_seed={self.mixture_seed}: the reference has mixture_seed={REFERENCE_SEED}; "

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from cgm.contributions.base import Contributions
+from cgm.utils.checks import check_details, check_number, check_values
 from cgm.valuation.game import Game
 
 
@@ -27,6 +28,9 @@ class Rewards:
         upper: The upper bounds $v_i^{\max} = v(D_i \cup G)$, of shape $(n)$.
         details: Further results of the scheme, by name, such as `v_star` and `rho`; values that JSON can represent.
         warnings: Messages for the user, such as a party that was left out.
+
+    Raises:
+        ValueError: If the values or bounds are not finite or differ in number, or if the details are not as described.
     """
 
     values: Tensor
@@ -34,6 +38,16 @@ class Rewards:
     upper: Tensor
     details: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        values = check_values("scheme: reward values", self.values)
+        object.__setattr__(self, "values", values)
+        for name in ("lower", "upper"):
+            bounds = check_values(f"scheme: {name} bounds", getattr(self, name), len(values))
+            object.__setattr__(self, name, bounds)
+        check_details("scheme: details", self.details)
+        for name in ("v_star", "rho"):
+            check_number(f"scheme: details.{name}", self.details.get(name), optional=True)
 
     @property
     def spread(self) -> float:

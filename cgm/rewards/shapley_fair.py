@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cgm.contributions.base import Contributions
 from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
-from cgm.utils.checks import check_number
+from cgm.utils.checks import check_bool, check_number
 from cgm.valuation.game import Game
 
 TOLERANCE = 1e-9  # the rounding error that conditions may have, as a share of v*
@@ -50,8 +50,7 @@ class ShapleyFair(Scheme):
     rho: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.stable, bool):
-            raise ValueError(f"scheme.stable={self.stable}: expected true or false")
+        check_bool("scheme.stable", self.stable)
         check_number("scheme.epsilon", self.epsilon, min=0)
         check_number("scheme.rho", self.rho, min=0, max=1, optional=True)
 

@@ -1,7 +1,7 @@
 """Checks of points, labels and settings, with errors that name the setting, its value and the remedy."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
 from typing import cast
 
@@ -40,27 +40,37 @@ def check_points(x: Tensor, name: str, width: int | None = None, min: int = 1) -
     return x
 
 
-def check_parties(parties: Sequence[Tensor], synthetic: Tensor) -> None:
-    r"""Check that parties and pool can be valued.
+def check_parties(parties: Sequence[Tensor], synthetic: Tensor | None = None) -> None:
+    r"""Check that parties, and a pool, can be valued.
 
     Arguments:
-        parties: The parties' points $D_1, \dots, D_n$, each of shape $(N_i, d)$.
-        synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
+        parties: The parties' points $D_1, \dots, D_n$, each of shape $(N_i, d)$ or, for images, $(N_i, C, H, W)$.
+        synthetic: The synthetic pool $G$, of shape $(|G|, d)$. Not checked, if `None`.
 
     Raises:
-        ValueError: If there is no party, if a set of points is empty, not finite, or of another width, or if a
+        ValueError: If there is no party, if a set of points is empty, not finite, or of another shape, or if a
             party has fewer than two points or only copies of a single one.
     """
 
+    if isinstance(parties, Tensor):
+        raise ValueError(
+            f"parties: expected a list of tensors, one for each party, got one tensor of shape {tuple(parties.shape)}; "
+            "use list(x) if its first dimension is that of the parties"
+        )
     if not parties:
         raise ValueError("parties: there are none; at least one is needed")
 
-    width = check_points(parties[0], "party 1", min=2).shape[1]
+    shape = check_points(parties[0], "party 1", min=2).shape[1:]
     for i, x in enumerate(parties):
-        check_points(x, f"party {i + 1}", width=width, min=2)
+        check_points(x, f"party {i + 1}", width=shape[0], min=2)
+        if x.shape[1:] != shape:
+            raise ValueError(
+                f"party {i + 1}: has points of shape {tuple(x.shape[1:])} where {tuple(shape)} is expected"
+            )
         if bool((x == x[0]).all()):
             raise ValueError(f"party {i + 1}: all its {len(x)} points are equal; such data cannot be valued")
-    check_points(synthetic, "synthetic pool (synthetic_size)", width=width)
+    if synthetic is not None:
+        check_points(synthetic, "synthetic pool (synthetic_size)", width=shape[0])
 
 
 def check_labels(y: Tensor, name: str, n_classes: int | None = None) -> Tensor:
@@ -172,3 +182,70 @@ def check_choice(setting: str, value: object, choices: Collection[str]) -> None:
 
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{setting}={value}: expected one of {', '.join(choices)}")
+
+
+def check_bool(setting: str, value: object) -> None:
+    """Check that a setting is true or false.
+
+    Raises:
+        ValueError: If it is not.
+    """
+
+    if not isinstance(value, bool):
+        raise ValueError(f"{setting}={value}: expected true or false")
+
+
+def check_instance(setting: str, value: object, *kinds: type) -> None:
+    """Check that a setting is an object of some classes.
+
+    Raises:
+        ValueError: If it is not.
+    """
+
+    if not isinstance(value, kinds):
+        found = f"the class {value.__name__} itself" if isinstance(value, type) else type(value).__name__
+        raise ValueError(f"{setting}: expected a {' or '.join(kind.__name__ for kind in kinds)}, got {found}")
+
+
+def check_values(name: str, values: object, n: int | None = None) -> Tensor:
+    """Check that values are finite numbers, one for each party, and return them as a float64 tensor of shape (n).
+
+    Arguments:
+        name: The name of the values, for the error.
+        values: A tensor, an array or a list.
+        n: The expected number of values. Any number from 1, if `None`.
+
+    Raises:
+        ValueError: If they are not.
+    """
+
+    try:
+        x = torch.as_tensor(values).detach().cpu().double()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name}: expected numbers, got {type(values).__name__} ({error})") from error
+    if x.dim() != 1 or len(x) == 0 or (n is not None and len(x) != n):
+        wanted = "(n,)" if n is None else f"({n},)"
+        raise ValueError(f"{name}: has shape {tuple(x.shape)} where {wanted} is expected")
+    if not torch.isfinite(x).all():
+        raise ValueError(f"{name}: expected finite numbers, got {x.tolist()}")
+
+    return x
+
+
+def check_details(name: str, details: object) -> None:
+    """Check that details can be written to JSON: finite numbers, strings, booleans, `None`, lists and dictionaries.
+
+    Raises:
+        ValueError: If they cannot; the message names the key.
+    """
+
+    if isinstance(details, Mapping):
+        for key, value in details.items():
+            check_details(f"{name}.{key}", value)
+    elif isinstance(details, list | tuple):
+        for i, value in enumerate(details):
+            check_details(f"{name}[{i}]", value)
+    elif isinstance(details, float) and not math.isfinite(details):
+        raise ValueError(f"{name}={details}: expected a finite number")
+    elif not (details is None or isinstance(details, bool | int | float | str)):
+        raise ValueError(f"{name}: expected a number, string, list or dictionary, got {type(details).__name__}")

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from cgm.utils.checks import check_choice, check_integer, check_labels, check_number, check_parties, check_points
+from cgm.utils.checks import (
+    check_choice,
+    check_details,
+    check_integer,
+    check_labels,
+    check_number,
+    check_parties,
+    check_points,
+    check_values,
+)
 
 X = torch.arange(12, dtype=torch.float64).reshape(4, 3)
 
@@ -160,3 +169,22 @@ def test_bad_parties(case: str) -> None:
     check_parties([X, X[:2]], X[:1])
     with pytest.raises(ValueError, match="^" + re.escape(match)):
         check_parties(parties, pool)
+
+
+def test_details_are_what_json_can_represent():
+    check_details("x", {"a": [1, 2.5, None, True, "text", {"b": ()}]})
+    for value, message in ((math.inf, r"x\.a\[0\]=inf"), (torch.ones(1), r"x\.a\[0\]: expected .* got Tensor")):
+        with pytest.raises(ValueError, match=message):
+            check_details("x", {"a": [value]})
+
+
+def test_values_are_converted():
+    assert torch.equal(check_values("x", [1, 2]), torch.tensor([1.0, 2.0], dtype=torch.float64))
+    for values, message in (
+        ([], r"x: has shape \(0,\) where \(n,\)"),
+        ([[1.0]], "x: has shape"),
+        ([1, math.nan], "x: expected finite numbers"),
+        ("text", "x: expected numbers, got str"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_values("x", values)
