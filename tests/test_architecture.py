@@ -63,13 +63,13 @@ def station(module: str) -> str | None:
 
 @functools.cache
 def re_exports() -> frozenset[str]:
-    """List the packages whose `__init__.py` imports names and defines no function or class but `__getattr__`."""
+    """List the packages whose `__init__.py` imports names and defines no function or class but `__getattr__` and `__dir__`."""
 
     own = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     packages = {module for module, path in MODULES.items() if path.name == "__init__.py" and imports(module)}
     bodies = {module: ast.parse(MODULES[module].read_text(encoding="utf-8")).body for module in packages}
     names = {module: {node.name for node in body if isinstance(node, own)} for module, body in bodies.items()}
-    return frozenset(module for module in packages if names[module] <= {"__getattr__"})
+    return frozenset(module for module in packages if names[module] <= {"__getattr__", "__dir__"})
 
 
 def find_circle(graph: dict[str, frozenset[str]]) -> list[str]:

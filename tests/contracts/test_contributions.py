@@ -125,7 +125,7 @@ def test_contributions_are_values(contribution: Contribution) -> None:
 def test_contributions_that_are_not_finite_numbers(phi: torch.Tensor) -> None:
     """Every contribution is normalised by `Contributions.of`."""
 
-    with pytest.raises(ValueError, match="contribution: phi: (expected finite numbers|has shape)"):
+    with pytest.raises(ValueError, match=r"contribution: phi: (expected finite numbers|has shape)"):
         Contributions.of(phi, "own")
 
 

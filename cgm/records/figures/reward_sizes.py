@@ -37,6 +37,6 @@ def reward_sizes(result: Result) -> Figure:
     axes.set_ylim(bottom=0, top=None if len(positive) else 1)
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_ylabel(rf"rewards $|G_i|$ (of $|G|$ = {result.synthetic_size:,})")
-    finish(figure, "Number of synthetic points that each party gets", missing)
+    finish(figure, "Number of synthetic points by party", missing)
 
     return figure
