@@ -63,7 +63,7 @@ def station(module: str) -> str | None:
 
 @functools.cache
 def re_exports() -> frozenset[str]:
-    """List the packages whose `__init__.py` imports names and defines no function or class but `__getattr__` and `__dir__`."""
+    """List the packages whose `__init__.py` imports names and defines nothing but `__getattr__` and `__dir__`."""
 
     own = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     packages = {module for module, path in MODULES.items() if path.name == "__init__.py" and imports(module)}
