@@ -75,12 +75,14 @@ def test_rewriting_a_file_as_it_is_changes_nothing(path):
         ({"points": torch.ones(3, 2)}, "all 3 are equal"),
         ({"points": torch.ones(1, 2)}, "has 1 points"),
         ({"points": torch.ones(3, 0)}, r"expected shape \(N, d\)"),
-        ({"other": torch.zeros(3, 2)}, r"has tensors \['other'\] where \['points'\] are expected"),
-        ({"points": X, "more": X.clone()}, r"has tensors \['more', 'points'\] where"),
+        ({"other": torch.zeros(3, 2)}, r"has tensors \['other', 'widths'\] where \['points', 'widths'\] are"),
+        ({"points": X, "more": X.clone()}, r"has tensors \['more', 'points', 'widths'\] where"),
+        ({"points": X, "widths": torch.ones(49)}, r"widths has shape \(49,\) where \(N\) is expected"),
+        ({"points": X, "widths": torch.zeros(50)}, "widths must be positive"),
     ],
 )
 def test_bad_tensors(path, tensors, message):
-    rewrite(path, tensors)
+    rewrite(path, {"widths": torch.ones(len(next(iter(tensors.values())))), **tensors})
     refused(KDE(), path, message)
 
 
