@@ -162,6 +162,10 @@ class Mediator:
         check_integer("seed", seed, min=0)
         clock, warnings = Clock(), []
 
+        def warn(message: str) -> None:
+            warnings.append(message)
+            log.warning(message)
+
         # Sec. 2: the parties' data in the features, and the generator fitted to all of it
         features, cache = self._choose_features(parties), self.cache or None
         x = list(parties)
@@ -169,7 +173,7 @@ class Mediator:
             with clock("features"):
                 features.fit(torch.cat(x), stream_seed(seed, FIT_FEATURES))
                 x = transform_parts(features, x, cache)
-                check_parties(x, x[0])
+                check_parties(x)
         with clock("generator"):
             pooled = torch.cat(x).flatten(1) if self.generator.space == "features" else torch.cat(list(parties))
             self.generator.fit(pooled, stream_seed(seed, FIT_GENERATOR))
@@ -207,13 +211,11 @@ class Mediator:
                         f"{error} (tried up to synthetic_size={size}, max_growth={self.max_growth:g})"
                     ) from error
                 again = ", and the features are fitted again" if features.joint else ""
-                warnings.append(f"{error}; G grows from {size} points{again}")
-                log.warning(warnings[-1])
+                warn(f"{error}; G grows from {size} points{again}")
         incentives = check_incentives(rewards, contributions, game)
 
-        more = [*contributions.warnings, *rewards.warnings]
-        for warning in more:
-            log.warning(warning)
+        for message in (*contributions.warnings, *rewards.warnings):
+            warn(message)
         numbers = {name: value for name, value in rewards.details.items() if isinstance(value, float)}
         log.info(
             "α = %s%s",
@@ -226,13 +228,11 @@ class Mediator:
             chains = self.sampling.draw(game, rewards.values, seed)
         for chain in chains:
             if not chain.reached:
-                more.append(
+                warn(
                     f"party {chain.party + 1}, β={chain.beta:g}: stopped at v = {chain.value:.6g} after "
                     f"{len(chain.indices)} points, before it reached r_i = {chain.target:.6g}"
                 )
-                log.warning(more[-1])
 
-        warnings += more
         return Settlement(
             pool, features, game, contributions, rewards, incentives, chains, warnings, dict(clock.seconds)
         )

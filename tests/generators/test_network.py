@@ -15,7 +15,7 @@ from cgm.generators import MMDGAN, NetworkGenerator, check_generator, network
 from cgm.generators.mmd_gan.networks import GeneratorNetwork
 from cgm.generators.mmd_gan.training import GANTraining
 from cgm.utils.models import pretrained as weights
-from cgm.utils.models.descent import Budget, descend
+from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.streams import seeded
 from tests.generators.mmd_gan.bars import bars, random, tiny
 
@@ -43,7 +43,7 @@ class Mean(NetworkGenerator[nn.Sequential]):
             return nn.functional.binary_cross_entropy_with_logits(model(z), x[rows])
 
         budget = Budget(self.epochs, self.minutes, checkpoint=self.checkpoint_file)
-        report = descend(model, loss, {"images": x}, seed, budget, "generator", "generator: mean")
+        report = Descent(model, loss, {"images": x}, seed, budget, "generator", "generator: mean").train()
         return model, report
 
     def draw(self, network, n, random):

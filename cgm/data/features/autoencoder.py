@@ -15,7 +15,7 @@ from cgm.data.features.base import Features, check_distinct
 from cgm.utils.checks import check_integer, check_points
 from cgm.utils.models import pretrained
 from cgm.utils.models.autoencoder_network import AutoencoderNetwork
-from cgm.utils.models.descent import Budget, descend
+from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.fitted_network import FittedNetwork
 from cgm.utils.models.networks import check_images, in_batches, recalibrate_batch_norm, weights_of
 from cgm.utils.models.pretrained import Weights
@@ -111,7 +111,7 @@ class Autoencoder(FittedNetwork[AutoencoderNetwork], Features):
 
         settings = {"components": self.components, "width": self.width}
         label = "features: autoencoder"
-        self.report = descend(network, loss, {"images": x}, seed, self._budget(), "features", label, settings)
+        self.report = Descent(network, loss, {"images": x}, seed, self._budget(), "features", label, settings).train()
         random = stream(seed, RECALIBRATION)
         recalibrate_batch_norm(network, lambda images: network.decode(network.encode(images)), x, random)
         rank = network.whiten(in_batches(network.encode, x, "features").double())

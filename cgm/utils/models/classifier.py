@@ -14,7 +14,7 @@ from torch.nn import functional
 from cgm.utils.checks import check_integer, check_labels, check_points
 from cgm.utils.models import pretrained
 from cgm.utils.models.classifier_network import ClassifierNetwork
-from cgm.utils.models.descent import Budget, descend
+from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.fitted_network import FittedNetwork
 from cgm.utils.models.networks import check_images, in_batches, recalibrate_batch_norm, weights_of
 from cgm.utils.models.pretrained import Weights
@@ -137,7 +137,7 @@ class Classifier(FittedNetwork[ClassifierNetwork]):
 
         settings = {name: getattr(self, name) for name in ("classes", "width", "mirror", "shift")}
         data = {"images": x, "classes": y}
-        self.report = descend(network, loss, data, seed, self._budget(), "classifier", "classifier", settings)
+        self.report = Descent(network, loss, data, seed, self._budget(), "classifier", "classifier", settings).train()
         recalibrate_batch_norm(network, network, x, stream(seed, RECALIBRATION))
         self.sizes = {"colours": x.shape[1]}
         self.state = weights_of(network)

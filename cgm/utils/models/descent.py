@@ -116,6 +116,17 @@ class Descent(Training):
 
         return {"loss": float(loss.detach())}
 
+    def train(self) -> dict[str, float]:
+        """Train within the budget, and return steps and seconds.
+
+        Raises:
+            ValueError: If the loss is not finite, or the checkpoint is damaged or belongs to another training.
+        """
+
+        self.run(self.budget.minutes, self.budget.checkpoint)
+
+        return self.report
+
 
 def learning_rate_factor(share: float) -> float:
     """Return the learning rate, as a share of the largest one, when a share of the training is done.
@@ -129,25 +140,3 @@ def learning_rate_factor(share: float) -> float:
         return 0.1 + 0.9 * share / 0.2
 
     return (1 + cos(pi * (share - 0.2) / 0.8)) / 2
-
-
-def descend(
-    network: nn.Module,
-    loss: Callable[[Tensor, torch.Generator], Tensor],
-    data: Mapping[str, Tensor],
-    seed: int,
-    budget: Budget,
-    group: str,
-    label: str,
-    settings: Mapping[str, Any] | None = None,
-) -> dict[str, float]:
-    """Train a network by AdamW, and return steps and seconds. For the arguments, see `Descent`.
-
-    Raises:
-        ValueError: If the loss is not finite, or the checkpoint is damaged or belongs to another training.
-    """
-
-    training = Descent(network, loss, data, seed, budget, group, label, settings)
-    training.run(budget.minutes, budget.checkpoint)
-
-    return training.report

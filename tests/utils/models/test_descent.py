@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from cgm.utils.models import training
-from cgm.utils.models.descent import Budget, descend
+from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.streams import seeded
 
 X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
@@ -32,7 +32,7 @@ def fit(budget: Budget, seed: int = 0, stop: int | None = None, n: int = 40, set
         noise = torch.randn(len(rows), 3, generator=generator) / 10
         return functional.mse_loss(network(X[rows] + noise)[:, 0], Y[rows])
 
-    descend(network, loss, {"x": X[:n]}, seed, budget, "some", "test", settings)
+    Descent(network, loss, {"x": X[:n]}, seed, budget, "some", "test", settings).train()
     return network
 
 
@@ -59,7 +59,7 @@ def test_each_epoch_uses_each_row_once():
         seen.append(rows)
         return network.weight.sum()
 
-    report = descend(network, loss, {"x": X[:20]}, 0, Budget(3, batch=5), "some", "test")
+    report = Descent(network, loss, {"x": X[:20]}, 0, Budget(3, batch=5), "some", "test").train()
     epochs = torch.stack(seen).reshape(3, 20)
     assert report["steps"] == 12
     assert (epochs.sort(1).values == torch.arange(20)).all()
@@ -77,7 +77,7 @@ def test_learning_rate_rises_and_falls(monkeypatch):
 
     monkeypatch.setattr(torch.optim.AdamW, "step", noted)
     budget = Budget(10, batch=2, rate=3.0)
-    descend(network, lambda rows, generator: network.weight.sum(), {"x": X[:20]}, 0, budget, "some", "test")
+    Descent(network, lambda rows, generator: network.weight.sum(), {"x": X[:20]}, 0, budget, "some", "test").train()
 
     assert len(rates) == 100
     assert rates[0] == pytest.approx(0.3)
@@ -125,7 +125,7 @@ def test_a_loss_that_is_not_finite_names_the_learning_rate():
     network = nn.Linear(1, 1)
 
     with pytest.raises(ValueError, match=r"test: training diverged at step 0 \(loss=nan\); lower some.rate=0.001"):
-        descend(network, lambda *_: network.weight.sum() * torch.nan, {"x": X}, 0, Budget(1), "some", "test")
+        Descent(network, lambda *_: network.weight.sum() * torch.nan, {"x": X}, 0, Budget(1), "some", "test").train()
 
 
 @pytest.mark.parametrize(
