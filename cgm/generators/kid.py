@@ -35,7 +35,13 @@ def cubic_kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def kid(x: Tensor, y: Tensor, block: int, drop_last: bool = True) -> Tensor:
+def kid(
+    x: Tensor,
+    y: Tensor,
+    block: int,
+    drop_last: bool = True,
+    kernel: Callable[[Tensor, Tensor], Tensor] = cubic_kernel,
+) -> Tensor:
     r"""Compute the kernel inception distance of two sets of features, block by block.
 
     This is $\text{MMD}_u^2$ with the kernel $(x \cdot x' / d + 1)^3$.
@@ -46,6 +52,7 @@ def kid(x: Tensor, y: Tensor, block: int, drop_last: bool = True) -> Tensor:
         block: The number of points of either set in a block, at least 2.
         drop_last: Whether to leave out points that do not fill a block. If not, they form a smaller last block,
             provided that there are at least two in either set.
+        kernel: Another kernel, as a function that returns the matrix of its values.
 
     Returns:
         The distance of each pair of blocks, of shape $(B)$. Their mean estimates the distance of the two
@@ -68,7 +75,7 @@ def kid(x: Tensor, y: Tensor, block: int, drop_last: bool = True) -> Tensor:
     if block < 2 or not pairs:
         raise ValueError(f"kid: no block of {block} points of {len(x)} and {len(y)}")
 
-    return torch.stack([mmd2(cubic_kernel, *pair) for pair in pairs])
+    return torch.stack([mmd2(kernel, *pair) for pair in pairs])
 
 
 class RandomNetworkKID:

@@ -1,16 +1,18 @@
-"""Evaluation of a generator of images: likeness to real images, classes, privacy.
+"""Evaluation of the generators of a dataset: likeness to real points or images, classes, privacy.
 
     python -m experiments.generators dataset=mnist
     python -m experiments.generators dataset=cifar10 folder=outputs/cifar10_generator
+    python -m experiments.generators dataset=credit_card generator=kde generator.bandwidth=adaptive
 
-Writes result.json, README.md (tables) and figures. The generator is fitted to the training images of the dataset, which
-means that the weights that come with cgm are loaded. Distances are taken in the features of the network that labels
-images (`cgm.utils.models.classifier`): they compare generators of the same images, but not with published figures.
+Writes result.json, README.md (tables) and, for images, figures. The generator and its peers are fitted to the training
+points of the dataset; for images, the weights that come with cgm are loaded. Images are compared in the features of the
+network that labels images (`cgm.utils.models.classifier`): such distances compare generators of the same images, but
+not with published figures.
 """
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +28,23 @@ from cgm.cli.settings import drop_other_options
 from cgm.data.datasets.base import Dataset
 from cgm.evaluation.metrics import fit_gaussian
 from cgm.generators.base import Generator
+from cgm.generators.gaussian_mixture import GaussianMixture
 from cgm.generators.kde import KDE
+from cgm.generators.true_mixture import TrueMixture
 from cgm.records.plain import plain, versions
 from cgm.utils.checks import check_integer, check_number
 from cgm.utils.files import write_whole
-from cgm.utils.models import pretrained
-from cgm.utils.models.classifier import Classifier
 from cgm.utils.models.networks import check_images
 from cgm.utils.progress import progress
-from experiments.generators.measures import class_shares, closeness, frechet, kernel_distance, nearest
+from experiments.generators.judges import Judge, judge_of
+from experiments.generators.measures import (
+    class_shares,
+    closeness,
+    frechet,
+    kernel_distance,
+    nearest,
+    precision_and_recall,
+)
 from experiments.generators.report import COLUMNS, GENERATOR, TEST, TRAINING, class_rows, paired_rows, png, tables
 from experiments.settings import program
 
@@ -56,9 +66,10 @@ def main(config: DictConfig) -> None:
             samples=config.samples,
             kid_block=config.kid_block,
             confidence=config.confidence,
+            neighbour=config.neighbour,
             privacy_samples=config.privacy_samples,
-            bandwidths=config.bandwidths,
-            classifier=Classifier.of(pretrained.read(config.classifier)) if config.classifier else None,
+            peers=peers(dataset, config),
+            judge=judge_of(dataset, config.classifier),
             seed=config.seed,
         )
     except (ValueError, OSError, InstantiationException) as error:
@@ -74,75 +85,81 @@ def evaluate(
     samples: int = 10_000,
     kid_block: int = 1000,
     confidence: float = 0.9,
+    neighbour: int = 3,
     privacy_samples: int = 1000,
-    bandwidths: Sequence[str | float] = ("scott", 0.1),
-    classifier: Classifier | None = None,
+    peers: Mapping[str, Generator] | None = None,
+    judge: Judge | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    r"""Fit a generator to the training images of a dataset, measure it, and write numbers and figures to a folder.
+    r"""Fit generators to the training points of a dataset, measure them, and write numbers and figures to a folder.
 
     Arguments:
-        generator: A generator whose space is `"data"`.
-        dataset: The images.
+        generator: The generator whose samples are drawn in figures: for images, one whose space is `"data"`.
+        dataset: The points or images.
         folder: The folder of the files.
-        samples: The number of images in each set; if there are fewer test images, the number of these.
-        kid_block: The number of images in a block of the KID.
-        confidence: The probability of a class above which the classifier is confident.
-        privacy_samples: The number of samples whose nearest real images are searched.
-        bandwidths: The bandwidths of the baselines, KDEs of pixels.
-        classifier: The network that labels images; `None` for the one that comes with cgm for the dataset.
+        samples: The number of points in each set; if there are fewer test points, the number of these.
+        kid_block: The number of points in a block of the KID.
+        confidence: The probability of a class above which the label is confident.
+        neighbour: The rank of the neighbour that sets the radii of precision and recall.
+        privacy_samples: The number of samples whose nearest real points are searched.
+        peers: Other generators, by name, which are fitted to flattened images.
+        judge: Features and labels; `None` for those that come with cgm for the dataset.
         seed: The seed of everything random.
 
     Returns:
         The content of result.json.
 
     Raises:
-        ValueError: If a setting is out of range, there is no classifier, or the generator makes no images.
+        ValueError: If a setting is out of range, nothing labels the images, or the generator makes no images.
     """
 
-    if generator.space != "data":
+    images = dataset.x.dim() == 4
+    if images and generator.space != "data":
         raise ValueError(f"generator: {type(generator).__name__} makes no images; use generator=mmd_gan or one like it")
-    classifier = classifier or _classifier(dataset)
+    judge = judge or judge_of(dataset)
     check_integer("samples", samples, min=COLUMNS)
     most = min(len(dataset.x), len(dataset.x_test))
     samples = min(samples, most)
     check_integer("kid_block", kid_block, min=2, max=samples // 2)
+    check_integer("neighbour", neighbour, min=1, max=samples - 1)
     check_integer("privacy_samples", privacy_samples, min=COLUMNS, max=samples)
     check_integer("seed", seed, min=0)
     check_number("confidence", confidence, min=0, max=1, open_min=True, open_max=True)
-    baselines = {f"KDE, h = {h}": KDE(h) for h in bandwidths}
     random = torch.Generator().manual_seed(seed)
 
-    def some(n: int, images: Tensor) -> Tensor:
-        return images[torch.randperm(len(images), generator=random)[:n]]
+    def some(n: int, x: Tensor) -> Tensor:
+        return x[torch.randperm(len(x), generator=random)[:n]]
 
     drawn = generator.fit(dataset.x, seed).sample(samples, seed)
-    check_images(drawn, "samples of the generator", tuple(dataset.x.shape[1:]), min=samples)
+    if images:
+        check_images(drawn, "samples of the generator", tuple(dataset.x.shape[1:]), min=samples)
     sets = {GENERATOR: some(samples, drawn), TRAINING: some(samples, dataset.x), TEST: some(samples, dataset.x_test)}
-    for name, kde in baselines.items():
-        pixels = kde.fit(dataset.x.flatten(1), seed).sample(samples, seed)
-        sets[name] = pixels.clamp(0, 1).reshape(samples, *dataset.x.shape[1:])
-        kde.state = None  # frees a copy of all training images
+    for name, peer in (peers or {}).items():
+        points = peer.fit(dataset.x.flatten(1), seed).sample(samples, seed)
+        sets[name] = points.clamp(0, 1).reshape(samples, *dataset.x.shape[1:]) if images else points
+        peer.state = None  # a KDE keeps a copy of all training points
 
     with progress(len(sets), "features") as bar:
         features, probabilities = {}, {}
-        for name, images in sets.items():
-            features[name] = classifier.features(images)
-            probabilities[name] = classifier.probabilities_of(features[name])
+        for name, x in sets.items():
+            features[name] = judge.features(x)
+            probabilities[name] = judge.probabilities(features[name])
             bar.update()
     fits = {name: fit_gaussian(x) for name, x in features.items()}
     train_candidates, test_candidates = some(most, dataset.x), some(most, dataset.x_test)  # equally many
 
     measured: dict[str, dict[str, Any]] = {}
-    for name, images in sets.items():
-        few = images[:privacy_samples]
+    for name, x in sets.items():
+        few = x[:privacy_samples]
         found: dict[str, Any] = {"classes": class_shares(probabilities[name], confidence)}
         if name != TEST:
-            mean, stderr = kernel_distance(features[name], features[TEST], kid_block)
+            mean, stderr = kernel_distance(features[name], features[TEST], kid_block, judge.kernel)
+            precision, recall = precision_and_recall(features[name], features[TEST], neighbour)
             found |= {"frechet": frechet(fits[name], fits[TEST]), "kid": {"mean": mean, "stderr": stderr}}
+            found |= {"precision": precision, "recall": recall}
         if name != TRAINING:
             to_training, rows = nearest(few, dataset.x)
-            found["to_nearest_training_image"] = {"min": to_training.min(), "median": to_training.median()}
+            found["to_nearest_training_point"] = {"min": to_training.min(), "median": to_training.median()}
         if name not in (TRAINING, TEST):
             found["privacy"] = closeness(nearest(few, train_candidates)[0], nearest(few, test_candidates)[0])
             found["nearer_to_training"] = (to_training < nearest(few, dataset.x_test)[0]).double().mean()
@@ -154,12 +171,15 @@ def evaluate(
         {
             "dataset": dataset.name,
             "classes": dataset.classes,
-            "training_images": len(dataset.x),
-            "test_images": len(dataset.x_test),
+            "kind": "images" if images else "points",
+            "training_points": len(dataset.x),
+            "test_points": len(dataset.x_test),
             "generator": {"class": type(generator).__name__, "settings": generator},
             "samples": samples,
             "kid_block": kid_block,
             "confidence": confidence,
+            "neighbour": neighbour,
+            "judge": {"features": judge.space, "labels": judge.label, "distance": judge.distance},
             "privacy_samples": privacy_samples,
             "candidates": most,
             "seed": seed,
@@ -167,28 +187,37 @@ def evaluate(
             "versions": versions(),
         }
     )
-    images, labels = sets[GENERATOR], probabilities[GENERATOR].argmax(1)
-    figures = {
-        "samples": images[: COLUMNS**2],
-        "classes": class_rows(images, labels, len(dataset.classes)),
-        "nearest": paired_rows(images, neighbours),
-    }
-    for name, images in figures.items():
-        write_whole(Path(folder) / f"{name}.png", png(images))
+    if images:
+        labels = probabilities[GENERATOR].argmax(1)
+        figures = {
+            "samples": sets[GENERATOR][: COLUMNS**2],
+            "classes": class_rows(sets[GENERATOR], labels, len(dataset.classes)),
+            "nearest": paired_rows(sets[GENERATOR], neighbours),
+        }
+        for name, x in figures.items():
+            write_whole(Path(folder) / f"{name}.png", png(x))
     write_whole(Path(folder) / "README.md", tables(result).encode())
     write_whole(Path(folder) / "result.json", (json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
 
     return result
 
 
-def _classifier(dataset: Dataset) -> Classifier:
-    """Load the classifier that comes with cgm for a dataset."""
+def peers(dataset: Dataset, config: DictConfig) -> dict[str, Generator]:
+    """Return the generators that the one of the configuration is compared with.
 
-    weights = pretrained.find("classifier", tuple(dataset.x.shape[1:]), dataset.name)
-    if weights is None:
-        raise ValueError(
-            f"dataset={dataset.name}: distances are taken in the features of a network that labels images; one comes "
-            "with cgm for mnist and cifar10 only. Train one by python -m experiments.generators.train what=classifier, "
-            "and name its weights by classifier=PATH"
-        )
-    return Classifier.of(weights)
+    For images, these are KDEs of pixels; for points, further Gaussian mixtures and, for the credit ratings, the
+    distribution that they are drawn from.
+
+    Arguments:
+        dataset: The dataset.
+        config: The configuration, with `bandwidths` and `mixtures`.
+    """
+
+    if dataset.x.dim() == 4:
+        return {f"KDE of pixels, h = {h}": KDE(h) for h in config.bandwidths.images}
+    found: dict[str, Generator] = {f"KDE, h = {h}": KDE(h) for h in config.bandwidths.points}
+    found |= {f"Gaussian mixture, {k} components": GaussianMixture(k) for k in config.mixtures}
+    if dataset.name == "credit_ratings":
+        found["true distribution"] = TrueMixture(config.dataset.mixture_seed)
+
+    return found

@@ -1,6 +1,7 @@
 """Measures of synthetic images: likeness to real ones, classes, privacy."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cgm.evaluation.metrics import Gaussian, neg_wasserstein2
-from cgm.generators.kid import kid
+from cgm.generators.kid import cubic_kernel, kid
 from cgm.utils.progress import progress
 
 TILE = 2000  # candidates whose distances are computed at once
@@ -20,13 +21,16 @@ def frechet(s: Gaussian, t: Gaussian) -> float:
     return 0.0 - neg_wasserstein2(s, t)
 
 
-def kernel_distance(s: Tensor, t: Tensor, block: int) -> tuple[float, float]:
+def kernel_distance(
+    s: Tensor, t: Tensor, block: int, kernel: Callable[[Tensor, Tensor], Tensor] = cubic_kernel
+) -> tuple[float, float]:
     r"""Compute the kernel inception distance, see `cgm.generators.kid.kid`.
 
     Arguments:
         s: Features of shape $(N, d)$, in random order.
         t: Features to compare with, of shape $(M, d)$, in random order.
         block: The number of points of either set in a block; points that fill no block are left out.
+        kernel: Another kernel.
 
     Returns:
         The mean over blocks, and its standard error.
@@ -41,9 +45,38 @@ def kernel_distance(s: Tensor, t: Tensor, block: int) -> tuple[float, float]:
     n = min(len(s), len(t))
     if n < 2 * block:
         raise ValueError(f"kid_block={block}: a standard error needs two blocks, but there are {n} images in total")
-    values = kid(s.double(), t.double(), block=block).numpy()
+    values = kid(s.double(), t.double(), block=block, kernel=kernel).numpy()
 
     return float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
+
+
+def precision_and_recall(generated: Tensor, real: Tensor, k: int) -> tuple[float, float]:
+    r"""Compute precision and recall of generated points.
+
+    The support of a set is taken as the union of balls around its points, each of which reaches to the $k$-th nearest
+    other point of the set. The precision is the share of generated points in the support of the real ones; the recall
+    is the share of real points in the support of the generated ones.
+
+    Arguments:
+        generated: Features of shape $(N, d)$.
+        real: Features of shape $(M, d)$.
+        k: The rank of the neighbour.
+
+    References:
+        Improved Precision and Recall Metric for Assessing Generative Models (Kynkäänniemi et al., 2019), Eq. 1 and 2.
+    """
+
+    return _share_within(generated, real, k), _share_within(real, generated, k)
+
+
+def _share_within(x: Tensor, support: Tensor, k: int) -> float:
+    """Return the share of points x in the support of a set."""
+
+    x, support = x.double(), support.double()
+    radii = torch.cat([torch.cdist(part, support).kthvalue(k + 1).values for part in support.split(TILE)])
+    inside = torch.cat([(torch.cdist(part, support) <= radii).any(1) for part in x.split(TILE)])
+
+    return float(inside.double().mean())
 
 
 def class_shares(probabilities: Tensor, confidence: float) -> dict[str, Any]:

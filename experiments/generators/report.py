@@ -1,4 +1,4 @@
-"""Tables and figures of the evaluation of a generator."""
+"""Tables and figures of the evaluation of generators."""
 
 import io
 import math
@@ -12,7 +12,8 @@ from torchvision.utils import make_grid, save_image
 
 from cgm.records.tables import markdown_table
 
-GENERATOR, TRAINING, TEST = "generator", "training images", "test images"
+GENERATOR, TRAINING, TEST = "generator", "training", "test"  # names of sets
+NONE = "–"
 COLUMNS = 10  # images in a row of a figure
 
 
@@ -49,60 +50,90 @@ def png(images: Tensor) -> bytes:
 def tables(result: Mapping[str, Any]) -> str:
     """Write the numbers of a result as Markdown."""
 
-    sets, n, few = result["sets"], result["samples"], result["privacy_samples"]
-    training, test = result["training_images"], result["test_images"]
-    share = training / (training + test)  # of samples that are closer to a training image, if nothing is copied
-
-    quality = []
-    for name, found in sets.items():
-        kid = "–" if name == TEST else f"{found['kid']['mean']:.4f} ± {found['kid']['stderr']:.4f}"
-        distance = "–" if name == TEST else f"{found['frechet']:.4g}"
-        classes = found["classes"]
-        quality.append([name, distance, kid, f"{classes['confident']:.1%}", f"{classes['min']:.1%}"])
-    confidence = f"network is confident (p > {result['confidence']:g})"
-
-    shares = [
-        [label, *(f"{found['classes']['shares'][c]:.1%}" for found in sets.values())]
-        for c, label in enumerate(result["classes"])
+    things = result["kind"]
+    parts = [
+        f"# {result['generator']['class']} and others, {things} of {result['dataset']}\n",
+        f"{result['samples']:,} {things} of each set; seed {result['seed']}. Written by `python -m "
+        "experiments.generators`.\n",
+        *_likeness(result),
+        *_classes(result),
+        *_privacy(result),
     ]
-
-    privacy = []
-    for name, found in sets.items():
-        if name == TRAINING:
-            continue
-        row = ["–"] * 3
-        if "privacy" in found:
-            low, median, high = found["privacy"]["quartiles"]
-            row = [f"{median:.3f} ({low:.3f} to {high:.3f})"]
-            row += [f"{share:.1%}" for share in (found["privacy"]["below_1"], found["nearer_to_training"])]
-        distance = found["to_nearest_training_image"]
-        privacy.append([name, *row, f"{distance['median']:.3f}", f"{distance['min']:.3f}"])
-    columns = ["d_train / d_test", "share below 1", "nearest of all is a training image"]
-
-    return "\n".join(
-        [
-            f"# {result['generator']['class']}, images of {result['dataset']}\n",
-            f"{n:,} images of each set; seed {result['seed']}. Written by `python -m experiments.generators`.\n",
-            "## Likeness to test images\n",
-            "Squared Fréchet distance and KID (mean ± standard error over blocks) to the test images, in the features "
-            "of the network that labels images. Training images give the values to aim for; a KDE of pixels with "
-            "bandwidth h is the baseline.\n",
-            markdown_table(["", "Fréchet", "KID", confidence, "smallest class"], quality),
-            "\n## Classes, by the network\n",
-            markdown_table(["", *sets], shares),
-            "\n## Privacy\n",
-            f"Distances d in pixel space, of {few:,} images of each set. The ratio (median, quartiles) and the share "
-            f"of ratios below 1 are about the nearest of {result['candidates']:,} training images and the nearest of "
-            f"as many test images. If nothing is copied, that share is 50.0% ± {math.sqrt(0.25 / few):.1%} by chance, "
-            f"provided that training and test images are alike. Among all {training:,} training and {test:,} test "
-            f"images, the nearest is then a training image for {share:.1%} ± "
-            f"{math.sqrt(share * (1 - share) / few):.1%}: this detects copies better, since it includes all "
-            "originals.\n",
-            markdown_table(["", *columns, "d_train, all: median", "smallest"], privacy),
+    if things == "images":
+        parts += [
             "\n## Figures\n",
             "Random samples:\n\n![Random samples](samples.png)\n",
             f"One row per class ({', '.join(result['classes'])}), by the network:\n\n"
             "![Samples by class](classes.png)\n",
             "Random samples, each above the nearest training image:\n\n![Nearest training images](nearest.png)\n",
         ]
-    )
+    return "\n".join(parts)
+
+
+def _likeness(result: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for name, found in result["sets"].items():
+        cells = [NONE] * 4
+        if name != TEST:
+            kid = f"{found['kid']['mean']:.5f} ± {found['kid']['stderr']:.5f}"
+            cells = [f"{found['frechet']:.4g}", kid, f"{found['precision']:.1%}", f"{found['recall']:.1%}"]
+        classes = found["classes"]
+        rows.append([_name(name, result), *cells, f"{classes['confident']:.1%}", f"{classes['min']:.1%}"])
+    distance = result["judge"]["distance"]
+    head = ["", "Fréchet", distance, "precision", "recall", f"label is confident (p > {result['confidence']:g})"]
+    test = _name(TEST, result)
+    return [
+        f"## Likeness to {test}\n",
+        f"Squared Fréchet distance, {distance} (mean ± standard error over blocks), precision and recall "
+        f"({result['neighbour']} neighbours) with respect to the {test}, in {result['judge']['features']}. The "
+        f"{_name(TRAINING, result)} give the values to aim for. Labels are by the {result['judge']['labels']}.\n",
+        markdown_table([*head, "smallest class"], rows),
+    ]
+
+
+def _classes(result: Mapping[str, Any]) -> list[str]:
+    sets = result["sets"]
+    rows = [
+        [label, *(f"{found['classes']['shares'][c]:.1%}" for found in sets.values())]
+        for c, label in enumerate(result["classes"])
+    ]
+    head = ["", *(_name(name, result) for name in sets)]
+    return [f"\n## Classes, by the {result['judge']['labels']}\n", markdown_table(head, rows)]
+
+
+def _privacy(result: Mapping[str, Any]) -> list[str]:
+    things, few = result["kind"], result["privacy_samples"]
+    training, test = result["training_points"], result["test_points"]
+    share = training / (training + test)  # of samples that are closer to a training point, if nothing is copied
+    rows = []
+    for name, found in result["sets"].items():
+        if name == TRAINING:
+            continue
+        cells = [NONE] * 3
+        if "privacy" in found:
+            low, median, high = found["privacy"]["quartiles"]
+            cells = [f"{median:.3f} ({low:.3f} to {high:.3f})"]
+            cells += [f"{x:.1%}" for x in (found["privacy"]["below_1"], found["nearer_to_training"])]
+        distance = found["to_nearest_training_point"]
+        rows.append([_name(name, result), *cells, f"{distance['median']:.3f}", f"{distance['min']:.3f}"])
+    kind = things[:-1]
+    head = ["", "d_train / d_test", "share below 1", f"nearest of all is a training {kind}", "d_train, all: median"]
+    return [
+        "\n## Privacy\n",
+        f"Distances d in {'pixel space' if things == 'images' else 'the space of the columns'}, of {few:,} {things} of "
+        f"each set. The ratio (median, quartiles) and the share of ratios below 1 are about the nearest of "
+        f"{result['candidates']:,} training {things} and the nearest of as many test {things}. If nothing is copied, "
+        f"that share is 50.0% ± {math.sqrt(0.25 / few):.1%} by chance, provided that training and test {things} are "
+        f"alike. Among all {training:,} training and {test:,} test {things}, the nearest is then a training {kind} "
+        f"for {share:.1%} ± {math.sqrt(share * (1 - share) / few):.1%}: this detects copies better, since it includes "
+        "all originals.\n",
+        markdown_table([*head, "smallest"], rows),
+    ]
+
+
+def _name(name: str, result: Mapping[str, Any]) -> str:
+    """Return the name of a set in a table."""
+
+    if name in (TRAINING, TEST):
+        return f"{name} {result['kind']}"
+    return result["generator"]["class"] if name == GENERATOR else name

@@ -1,17 +1,19 @@
-"""Training of a generator, an autoencoder or a classifier on the training images of a dataset.
+"""Training of a generator, an autoencoder, an encoder or a classifier on the training images of a dataset.
 
     python -m experiments.generators.train dataset=mnist what=generator
-    python -m experiments.generators.train dataset=mnist what=features
+    python -m experiments.generators.train dataset=mnist what=autoencoder
+    python -m experiments.generators.train dataset=mnist what=encoder
     python -m experiments.generators.train dataset=mnist what=classifier
 
 The weights go to `folder`, from where `generator.pretrained=PATH` or `features.pretrained=PATH` loads them. With
 `install=true` they go into the package and replace those that come with cgm.
 
-A training ends when its minutes are over (`generator.minutes`, `features.minutes`, `classifier.minutes`). The same
+A training ends when its minutes are over (`generator.minutes`, `encoder.minutes` and so on). The same
 command resumes an interrupted training from its last checkpoint.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,14 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from sklearn.neighbors import KNeighborsClassifier
+from torch import Tensor
 from torch.nn import functional
 
 from cgm.data.datasets.base import Dataset
-from cgm.data.features.base import Features
+from cgm.data.features.autoencoder import Autoencoder
 from cgm.data.features.pca import PCA
 from cgm.utils.models import pretrained
+from cgm.utils.models.classifier import Classifier
 from cgm.utils.models.fitted import Fitted
 from experiments.settings import as_dict, program
 
@@ -34,7 +38,12 @@ from experiments.settings import as_dict, program
 def main(config: DictConfig) -> None:
     """Train what the configuration asks for, and print the path of the weights."""
 
-    trainings = {"generator": train_generator, "features": train_features, "classifier": train_classifier}
+    trainings = {
+        "generator": train_generator,
+        "autoencoder": train_autoencoder,
+        "encoder": train_encoder,
+        "classifier": train_classifier,
+    }
     try:
         if config.what not in trainings:
             raise ValueError(f"what={config.what}: expected one of {', '.join(trainings)}")
@@ -58,11 +67,11 @@ def train_generator(config: DictConfig, dataset: Dataset) -> Path:
     return pretrained.keep(model, "mmd_gan", dataset.name, dataset.x.shape[1:], info, target(config))
 
 
-def train_features(config: DictConfig, dataset: Dataset) -> Path:
+def train_autoencoder(config: DictConfig, dataset: Dataset) -> Path:
     """Train the autoencoder, and compare its code with the same number of principal components."""
 
     checkpoint = Path(config.folder) / f"{dataset.name}_autoencoder.checkpoint"
-    model = instantiate(config.features, pretrained=False, checkpoint=str(checkpoint))
+    model = instantiate(config.autoencoder, pretrained=False, checkpoint=str(checkpoint))
     model.fit(dataset.x, config.seed)
     code = model.transform(dataset.x_test)
     halve(model)
@@ -71,12 +80,43 @@ def train_features(config: DictConfig, dataset: Dataset) -> Path:
     figures = {
         "test_cross_entropy": float(functional.binary_cross_entropy(images, dataset.x_test)),
         "test_mean_squared_error": float(functional.mse_loss(images, dataset.x_test)),
-        "test_accuracy_of_10_neighbours": neighbour_accuracy(model, dataset),
-        "test_accuracy_of_10_neighbours_pca": neighbour_accuracy(pca, dataset),
+        "test_accuracy_of_10_neighbours": neighbour_accuracy(model.transform, dataset),
+        "test_accuracy_of_10_neighbours_pca": neighbour_accuracy(pca.transform, dataset),
         "max_change_of_a_code_by_half_precision": float((model.transform(dataset.x_test) - code).abs().max()),
     }
 
-    return keep(config, "features", "autoencoder", model, dataset, figures)
+    return keep(config, "autoencoder", model, dataset, figures)
+
+
+def train_encoder(config: DictConfig, dataset: Dataset) -> Path:
+    """Train the encoder, and compare its features with pixels and with those of the other networks of cgm."""
+
+    checkpoint = Path(config.folder) / f"{dataset.name}_encoder.checkpoint"
+    model = instantiate(config.encoder, pretrained=False, checkpoint=str(checkpoint))
+    model.fit(dataset.x, config.seed)
+    code = model.transform(dataset.x_test)
+    halve(model)
+    compared: dict[str, Callable[[Tensor], Tensor]] = {
+        "": model.features,
+        "_code": model.transform,
+        "_pixels": lambda x: x.flatten(1),
+    }
+    autoencoder, classifier = (pretrained.find(what, dataset.x.shape[1:]) for what in ("autoencoder", "classifier"))
+    if autoencoder is not None:
+        compared["_autoencoder"] = Autoencoder(pretrained=str(autoencoder.path)).fit(dataset.x, config.seed).transform
+    if classifier is not None:
+        compared["_classifier"] = Classifier.of(classifier).features
+    accuracies = {
+        f"test_accuracy_of_10_neighbours{name}": neighbour_accuracy(features, dataset)
+        for name, features in compared.items()
+    }
+    figures = {
+        **accuracies,
+        "variance_of_the_code": float(model.transform(dataset.x).var(0, correction=0).sum()),
+        "max_change_of_a_code_by_half_precision": float((model.transform(dataset.x_test) - code).abs().max()),
+    }
+
+    return keep(config, "encoder", model, dataset, figures)
 
 
 def train_classifier(config: DictConfig, dataset: Dataset) -> Path:
@@ -93,13 +133,13 @@ def train_classifier(config: DictConfig, dataset: Dataset) -> Path:
         "test_labels_changed_by_half_precision": int((after != before).sum()),
     }
 
-    return keep(config, "classifier", "classifier", model, dataset, figures)
+    return keep(config, "classifier", model, dataset, figures)
 
 
-def keep(config: DictConfig, group: str, name: str, model: Fitted, dataset: Dataset, figures: dict[str, float]) -> Path:
+def keep(config: DictConfig, name: str, model: Fitted, dataset: Dataset, figures: dict[str, float]) -> Path:
     """Write the weights with their settings and figures, and print the figures."""
 
-    settings = {k: v for k, v in as_dict(config[group]).items() if k not in ("checkpoint", "pretrained")}
+    settings = {k: v for k, v in as_dict(config[name]).items() if k not in ("checkpoint", "pretrained")}
     info = {"settings": settings, "training": training_of(config, model, dataset), "figures": figures}
     print(*(f"{figure}: {value:.6g}" for figure, value in figures.items()), sep="\n")
 
@@ -124,12 +164,12 @@ def halve(model: Fitted) -> None:
     model.state = {name: x.half() for name, x in model.fitted().items()}
 
 
-def neighbour_accuracy(features: Features, dataset: Dataset) -> float:
+def neighbour_accuracy(features: Callable[[Tensor], Tensor], dataset: Dataset) -> float:
     """Return the accuracy on test images of a vote of the 10 nearest training images, in some features."""
 
-    vote = KNeighborsClassifier(10).fit(features.transform(dataset.x), dataset.y)
+    vote = KNeighborsClassifier(10).fit(features(dataset.x).float(), dataset.y)
 
-    return float(vote.score(features.transform(dataset.x_test), dataset.y_test))
+    return float(vote.score(features(dataset.x_test).float(), dataset.y_test))
 
 
 if __name__ == "__main__":

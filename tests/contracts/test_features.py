@@ -16,12 +16,13 @@ FILES = configurations("features")
 
 SMALL = {
     "Autoencoder": {"components": 3, "width": 2, "pretrained": False, "epochs": 2, "batch": 10},
+    "Encoder": {"components": 3, "width": 2, "pretrained": False, "epochs": 2, "batch": 10},
     "PCA": {"components": 3},
     "UMAP": {"components": 3, "n_neighbors": 5, "pca": 20},
 }
 """Settings with which a class is tested, where the defaults are too large."""
 
-ONLY_IMAGES = {"Autoencoder"}
+ONLY_IMAGES = {"Autoencoder", "Encoder"}
 
 DATA = {
     "points": torch.randn(60, 5, generator=torch.Generator().manual_seed(0)) @ torch.diag(torch.arange(1.0, 6.0)),

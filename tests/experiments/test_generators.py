@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
-from cgm.data import MNIST, Dataset, Digits
+from cgm.data import MNIST, CreditRatings, Dataset, Digits
 from cgm.generators import KDE, MMDGAN, Generator
 from cgm.utils.models.classifier import Classifier
 from experiments.generators import measures, report
-from experiments.generators.evaluate import evaluate
+from experiments.generators.evaluate import evaluate, peers
+from experiments.generators.judges import NetworkJudge, judge_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,6 +61,20 @@ def test_kid_is_unbiased():
         measures.kernel_distance(normal(11, 2), normal(20, 2), 6)
 
 
+def test_precision_and_recall_equal_plain_loops(monkeypatch):
+    monkeypatch.setattr(measures, "TILE", 7)
+    generated, real = normal(20, 2), 1.5 * normal(30, 2, seed=1)
+
+    def share(x, support, k):
+        distances = [[math.dist(a, b) for b in support] for a in support]
+        radii = [sorted(row)[k] for row in distances]  # the first is that to the point itself
+        return sum(any(math.dist(a, b) <= r for b, r in zip(support, radii, strict=True)) for a in x) / len(x)
+
+    expected = share(generated.tolist(), real.tolist(), 3), share(real.tolist(), generated.tolist(), 3)
+    assert measures.precision_and_recall(generated, real, 3) == expected
+    assert 0 < expected[1] < expected[0]  # the generated points are less spread
+
+
 def test_class_shares():
     p = torch.tensor([[0.95, 0.03, 0.02], [0.2, 0.5, 0.3], [0.05, 0.92, 0.03], [0.0, 1.0, 0.0], [0.88, 0.12, 0.0]])
     assert measures.class_shares(p, 0.9) == {"shares": [0.4, 0.6, 0.0], "min": 0.0, "confident": pytest.approx(0.6)}
@@ -99,6 +115,8 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
     gan, digits = MMDGAN(pretrained=False, channels=2, steps=1), Digits().load(None, 0)
     with pytest.raises(ValueError, match=r"^dataset=digits: distances .* name its weights by classifier=PATH"):
         evaluate(gan, digits, tmp_path)
+    with pytest.raises(ValueError, match=r"^classifier=x.safetensors: dataset=credit_ratings has no images"):
+        judge_of(CreditRatings().load(None, 0), "x.safetensors")
     with pytest.raises(ValueError, match=r"^generator: KDE makes no images; use generator=mmd_gan"):
         evaluate(KDE(), digits, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -122,12 +140,10 @@ def test_any_generator_of_colour_images_is_measured(tmp_path):
     classifier = Classifier(classes=2, width=2, epochs=1, batch=20).fit(x, y, seed=0)
     dataset = Dataset("noise", x[:40], y[:40], x[40:], y[40:], ("even", "odd"))
 
-    result = evaluate(
-        Copies(), dataset, tmp_path, kid_block=5, privacy_samples=20, bandwidths=[], classifier=classifier
-    )
+    result = evaluate(Copies(), dataset, tmp_path, kid_block=5, privacy_samples=20, judge=NetworkJudge(classifier))
 
-    copies, test = result["sets"]["generator"], result["sets"]["test images"]
-    assert copies["to_nearest_training_image"] == {"min": 0, "median": 0}
+    copies, test = result["sets"]["generator"], result["sets"]["test"]
+    assert copies["to_nearest_training_point"] == {"min": 0, "median": 0}
     assert copies["nearer_to_training"] == 1
     assert copies["privacy"]["below_1"] > 0.2  # at least those whose original is among the 20 candidates
     assert test["classes"]["shares"] == measures.class_shares(classifier.probabilities(x[40:]), 0.9)["shares"]
@@ -145,21 +161,21 @@ def test_the_whole_program(data_dir, tmp_path):
     mnist = MNIST().load(str(data_dir), 0)
     few = replace(mnist, x=mnist.x[:400], y=mnist.y[:400], x_test=mnist.x_test[:120], y_test=mnist.y_test[:120])
 
-    result = evaluate(gan, few, tmp_path, samples=10_000, kid_block=30, privacy_samples=50, bandwidths=[1e-3])
+    result = evaluate(gan, few, tmp_path, samples=10_000, kid_block=30, privacy_samples=50, peers={"KDE": KDE(1e-3)})
 
     assert json.loads((tmp_path / "result.json").read_text()) == result
     assert result["samples"] == result["candidates"] == 120
     sets = result["sets"]
-    assert list(sets) == ["generator", "training images", "test images", "KDE, h = 0.001"]
-    assert sets["training images"]["frechet"] < sets["generator"]["frechet"]
-    assert sets["training images"]["kid"]["mean"] < sets["generator"]["kid"]["mean"]
+    assert list(sets) == ["generator", "training", "test", "KDE"]
+    assert sets["training"]["frechet"] < sets["generator"]["frechet"]
+    assert sets["training"]["kid"]["mean"] < sets["generator"]["kid"]["mean"]
     for found in sets.values():
         assert sum(found["classes"]["shares"]) == pytest.approx(1)
-    assert sets["test images"]["classes"]["confident"] > 0.9
+    assert sets["test"]["classes"]["confident"] > 0.9
 
-    copies = sets["KDE, h = 0.001"]
+    copies = sets["KDE"]
     assert copies["nearer_to_training"] == 1
-    assert copies["to_nearest_training_image"]["median"] < 0.1 < sets["test images"]["to_nearest_training_image"]["min"]
+    assert copies["to_nearest_training_point"]["median"] < 0.1 < sets["test"]["to_nearest_training_point"]["min"]
 
     text = (tmp_path / "README.md").read_text()
     for name in ("samples", "classes", "nearest"):
@@ -167,4 +183,33 @@ def test_the_whole_program(data_dir, tmp_path):
         with Image.open(tmp_path / f"{name}.png") as image:
             assert image.size == (10 * (3 * 28 + 3) + 3,) * 2
     columns = {line.count("|") for line in text.splitlines() if line.startswith("|")}
-    assert columns == {6, 7}  # no cell is missing
+    assert columns == {6, 7, 8}  # no cell is missing
+
+
+def test_generators_of_points_are_compared(tmp_path):
+    with initialize_config_dir(str(ROOT / "experiments" / "generators"), version_base="1.3"):
+        config = compose("evaluate", ["dataset=credit_ratings", "generator=kde", "mixtures=[5]"])
+    dataset = instantiate(config.dataset).load(None, 0)
+    x, y, x_test, y_test = (part[::5] for part in (dataset.x, dataset.y, dataset.x_test, dataset.y_test))
+    few = replace(dataset, x=x, y=y, x_test=x_test, y_test=y_test)
+
+    result = evaluate(
+        instantiate(config.generator), few, tmp_path, kid_block=50, privacy_samples=50, peers=peers(few, config)
+    )
+
+    sets = result["sets"]
+    names = [f"KDE, h = {h}" for h in ("scott", "cv", "adaptive")] + ["Gaussian mixture, 5 components"]
+    assert list(sets) == ["generator", "training", "test", *names, "true distribution"]
+    assert sets["generator"]["frechet"] == pytest.approx(
+        sets["KDE, h = scott"]["frechet"], rel=1e-6
+    )  # the default bandwidth
+    assert 0 < sets["true distribution"]["frechet"] < 0.1
+    assert abs(sets["true distribution"]["kid"]["mean"]) < 5 * sets["true distribution"]["kid"]["stderr"]
+    for name in (*names, "true distribution"):
+        assert sum(sets[name]["classes"]["shares"]) == pytest.approx(1)
+        assert 0.5 < sets[name]["precision"] <= 1
+        assert 0.5 < sets[name]["recall"] <= 1
+    text = (tmp_path / "README.md").read_text()
+    assert "## Likeness to test points" in text
+    assert "png" not in text
+    assert not list(tmp_path.glob("*.png"))

@@ -9,7 +9,8 @@ from cgm.utils.models import pretrained
 from experiments.generators import train
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = ["generator.steps=2", "generator.channels=2", "features.epochs=1", "features.width=2"]
+TINY = ["generator.steps=2", "generator.channels=2", "autoencoder.epochs=1", "autoencoder.width=2"]
+TINY += ["encoder.epochs=1", "encoder.width=2"]
 TINY += ["classifier.epochs=1", "classifier.width=2", "classifier.minutes=null"]
 
 
@@ -22,9 +23,15 @@ def test_datasets_have_their_own_settings():
     mnist, cifar10, digits = (composed(f"dataset={dataset}") for dataset in ("mnist", "cifar10", "digits"))
     assert (mnist.classifier.width, cifar10.classifier.width, digits.classifier.width) == (12, 16, 16)
     assert (mnist.classifier.mirror, cifar10.classifier.mirror, digits.classifier.mirror) == (False, True, False)
-    assert (mnist.generator.minutes, cifar10.generator.minutes, digits.generator.minutes) == (80, 115, None)
+    assert (mnist.generator.minutes, cifar10.generator.minutes, digits.generator.minutes) == (120, 240, None)
     for config in (mnist, cifar10, digits):
-        assert config.generator.pretrained is config.features.pretrained is config.install is False
+        assert (
+            config.generator.pretrained
+            is config.autoencoder.pretrained
+            is config.encoder.pretrained
+            is config.install
+            is False
+        )
 
 
 @pytest.mark.slow
@@ -32,7 +39,8 @@ def test_datasets_have_their_own_settings():
     ("program", "what", "figures"),
     [
         (train.train_generator, "mmd_gan", set()),
-        (train.train_features, "autoencoder", {"test_mean_squared_error", "max_change_of_a_code_by_half_precision"}),
+        (train.train_encoder, "encoder", {"test_accuracy_of_10_neighbours_pixels", "variance_of_the_code"}),
+        (train.train_autoencoder, "autoencoder", {"test_mean_squared_error", "max_change_of_a_code_by_half_precision"}),
         (train.train_classifier, "classifier", {"test_accuracy", "test_labels_changed_by_half_precision"}),
     ],
 )

@@ -3,8 +3,9 @@
 from .autoencoder import Autoencoder
 from .automatic import Automatic
 from .base import Features
+from .encoder import Encoder
 from .identity import Identity
 from .pca import PCA
 from .umap import UMAP
 
-__all__ = ["PCA", "UMAP", "Autoencoder", "Automatic", "Features", "Identity"]
+__all__ = ["PCA", "UMAP", "Autoencoder", "Automatic", "Encoder", "Features", "Identity"]

@@ -12,17 +12,21 @@ import torch
 from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
 from torch import Tensor
 
+from cgm.data.features.autoencoder import Autoencoder
 from cgm.data.features.base import Features, check_distinct, flatten_points
+from cgm.data.features.encoder import Encoder
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_choice, check_integer, check_number, check_points
+from cgm.utils.models import pretrained
 from cgm.utils.models.classifier import Classifier
 from cgm.utils.models.fitted import Shape
 from cgm.utils.models.networks import in_batches
+from cgm.utils.models.pretrained import Weights
 from cgm.utils.seeds import random_state
 from cgm.utils.tensors import digest
 
 FIT_TO = ("parties", "all")
-OF = ("pixels", "classifier")
+OF = ("pixels", "autoencoder", "classifier", "encoder")
 PART = 5000  # points that are processed at a time
 
 
@@ -44,8 +48,9 @@ class UMAP(Features):
         min_dist: The approximate minimum distance between positions.
         pca: The number of principal components in which neighbours are searched, if the points have more dimensions.
             `None`: all dimensions.
-        of: What is embedded: `"pixels"` (or the points themselves), or the features of the `"classifier"` that comes
-            with cgm for such images. The latter was trained with labels.
+        of: What is embedded: `"pixels"` (or the points themselves), the code of the `"autoencoder"`, the features of
+            the `"encoder"`, or those of the `"classifier"`, which is the only one trained with labels.
+        weights: The file of the weights of that network. `None`: those that come with cgm for images of this shape.
         fit_to: `"parties"`: the map is fitted to the parties' points, and applied to the pool. `"all"`: it is fitted to
             the reference dataset $T$, parties and pool together.
 
@@ -61,6 +66,7 @@ class UMAP(Features):
     min_dist: float = 0.1
     pca: int | None = 100
     of: str = "pixels"
+    weights: str | None = None
     fit_to: str = "all"
 
     size_names: ClassVar[tuple[str, ...]] = ("width",)
@@ -72,6 +78,10 @@ class UMAP(Features):
         check_integer("features.pca", self.pca, min=1, optional=True)
         check_choice("features.of", self.of, OF)
         check_choice("features.fit_to", self.fit_to, FIT_TO)
+        if self.weights is not None:
+            if self.of == "pixels":
+                raise ValueError(f"features.weights={self.weights}: features.of=pixels needs none")
+            pretrained.check_path("features.weights", self.weights)
 
     @property
     def joint(self) -> bool:
@@ -139,6 +149,8 @@ class UMAP(Features):
         key = {"settings": self._metadata()["settings"], "seed": seed}
         if cache is not None:
             key["points"] = digest({"x": x})
+        if self.of != "pixels" and x.dim() == 4:
+            key["weights"] = self._weights(x).info["sha256"]
         state = cached(cache, "umap", key, lambda: self.fit(x, seed).fitted())
         self.state, self.sizes = state, {"width": len(state["mean"]) if "mean" in state else state["points"].shape[1]}
 
@@ -168,12 +180,28 @@ class UMAP(Features):
     def _embedded(self, x: Tensor, name: str, width: int | None = None) -> Tensor:
         """Return what is embedded of x, of shape (N, D), float32, contiguous."""
 
-        if self.of == "classifier":
+        if self.of != "pixels":
             if not isinstance(x, Tensor) or x.dim() != 4:
-                raise ValueError(f"{name}: features.of=classifier needs images of shape (N, C, H, W)")
-            x = Classifier.shipped(shape=x.shape[1:]).features(x.float())
+                raise ValueError(f"{name}: features.of={self.of} needs images of shape (N, C, H, W)")
+            x = self._network_features(x.float())
         parts = x.split(PART) if isinstance(x, Tensor) and len(x) else (x,)
         return torch.cat([flatten_points(part, name, width=width).float() for part in parts])
+
+    def _network_features(self, x: Tensor) -> Tensor:
+        """Return the features of images x, of shape (N, C, H, W), in the network that `of` names."""
+
+        weights = self._weights(x)
+        if self.of == "classifier":
+            return Classifier.of(weights).features(x)
+        settings = {name: weights.info["settings"][name] for name in ("components", "width")}
+        if self.of == "autoencoder":
+            return Autoencoder(**settings).load(weights.path).transform(x)
+        return Encoder(**settings).load(weights.path).features(x)
+
+    def _weights(self, x: Tensor) -> Weights:
+        """Return the weights of the network that `of` names, for images like x."""
+
+        return pretrained.get(self.of, x.shape[1:]) if self.weights is None else pretrained.read(self.weights)
 
 
 def principal_components(x: Tensor, k: int) -> dict[str, Tensor]:

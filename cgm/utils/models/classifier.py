@@ -19,6 +19,7 @@ from cgm.utils.models.fitted_network import FittedNetwork
 from cgm.utils.models.networks import check_images, in_batches, recalibrate_batch_norm, weights_of
 from cgm.utils.models.pretrained import Weights
 from cgm.utils.models.streams import RECALIBRATION, seeded, stream
+from cgm.utils.models.views import mirror_some
 
 log = logging.getLogger(__name__)
 
@@ -193,8 +194,7 @@ def augment(x: Tensor, mirror: bool, shift: int, generator: torch.Generator) -> 
     n, _, height, width = x.shape
 
     if mirror:
-        flipped = torch.rand(n, generator=generator) < 0.5
-        x = torch.where(flipped[:, None, None, None], x.flip(3), x)
+        x = mirror_some(x, generator)
     if shift:
         down, right = torch.randint(0, 2 * shift + 1, (2, n, 1), generator=generator)
         rows = (down + torch.arange(height))[:, None, :, None]  # (N, 1, H, 1), of the padded image

@@ -40,10 +40,25 @@ def check_pretrained(setting: str, value: object) -> None:
         FileNotFoundError: If it is the path of a file that does not exist.
     """
 
-    if isinstance(value, bool) or value == "auto":
-        return
+    if not isinstance(value, bool) and value != "auto":
+        check_path(setting, value, "true, false, auto, or ")
+
+
+def check_path(setting: str, value: object, others: str = "") -> None:
+    """Check that a setting is the path of a file of weights.
+
+    Arguments:
+        setting: The name of the setting, for the error.
+        value: Its value.
+        others: What else is allowed, for the error.
+
+    Raises:
+        ValueError: If the value is anything else.
+        FileNotFoundError: If there is no such file.
+    """
+
     if not isinstance(value, str) or Path(value).suffix != ".safetensors":
-        raise ValueError(f"{setting}={value}: expected true, false, auto, or the path of a .safetensors file")
+        raise ValueError(f"{setting}={value}: expected {others}the path of a .safetensors file")
     if not Path(value).is_file():
         raise FileNotFoundError(f"{setting}={value}: there is no such file")
 

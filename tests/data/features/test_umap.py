@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from cgm.data.features import UMAP
+from cgm.data.features import UMAP, Autoencoder, Encoder
+from cgm.utils.models import pretrained
 from cgm.utils.models.classifier import Classifier
 
 POINTS = torch.randn(60, 5, generator=torch.Generator().manual_seed(0)) @ torch.diag(torch.arange(1.0, 6.0))
@@ -45,7 +46,9 @@ def test_bad_points(x, message):
         ({"components": 0}, "features.components=0: expected an integer >= 1"),
         ({"n_neighbors": 1}, "features.n_neighbors=1: expected an integer >= 2"),
         ({"pca": 0}, "features.pca=0: expected an integer >= 1 or null"),
-        ({"of": "words"}, "features.of=words: expected one of pixels, classifier"),
+        ({"of": "words"}, "features.of=words: expected one of pixels, autoencoder, classifier, encoder"),
+        ({"weights": "w.safetensors"}, "features.weights=w.safetensors: features.of=pixels needs none"),
+        ({"of": "encoder", "weights": "w"}, "features.weights=w: expected the path of a .safetensors file"),
         ({"fit_to": "some"}, "features.fit_to=some: expected one of parties, all"),
         ({"min_dist": -1}, r"features.min_dist=-1: expected a number in \[0, 1\]"),
     ],
@@ -85,12 +88,35 @@ def test_positions_of_a_fit_are_returned_without_a_search(monkeypatch):
     assert torch.equal(places, features.state["places"])
 
 
-def test_features_of_a_classifier_are_embedded():
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        ("autoencoder", lambda x: Autoencoder(pretrained=True).fit(x, seed=0).transform(x).float()),
+        ("classifier", lambda x: Classifier.shipped(dataset="mnist").features(x)),
+        ("encoder", lambda x: Encoder(pretrained=True).fit(x, seed=0).features(x)),
+    ],
+)
+def test_features_of_a_network_are_embedded(of, expected):
     images = torch.rand(40, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    features = UMAP(components=2, n_neighbors=5, of="classifier", pca=None).fit(images, seed=0)
-    expected = Classifier.shipped(dataset="mnist").features(images)
-    torch.testing.assert_close(features.state["points"], expected)
-    with pytest.raises(ValueError, match=r"features.of=classifier needs images of shape \(N, C, H, W\)"):
+    features = UMAP(components=2, n_neighbors=5, of=of, pca=None).fit(images, seed=0)
+    torch.testing.assert_close(features.state["points"], expected(images))
+    with pytest.raises(ValueError, match=rf"features.of={of} needs images of shape \(N, C, H, W\)"):
         features.transform(POINTS)
-    with pytest.raises(ValueError, match="no trained classifier"):
+    with pytest.raises(ValueError, match=f"no trained {of}"):
         features.transform(torch.rand(3, 1, 9, 9))
+
+
+def test_weights_of_ones_own_network(tmp_path):
+    images = torch.rand(40, 1, 9, 9, generator=torch.Generator().manual_seed(0))
+    encoder = Encoder(components=3, width=2, pretrained=False, epochs=1).fit(images, seed=0)
+    info = {"settings": {"components": 3, "width": 2}}
+    path = str(pretrained.keep(encoder, "encoder", "own", (1, 9, 9), info, tmp_path))
+
+    features = UMAP(components=2, n_neighbors=5, of="encoder", weights=path)
+    places = features.fit_transform(images, seed=0, cache=tmp_path / "cache")
+    torch.testing.assert_close(features.state["points"], encoder.features(images))
+
+    other = Encoder(components=3, width=2, pretrained=False, epochs=1).fit(images, seed=1)
+    pretrained.keep(other, "encoder", "own", (1, 9, 9), info, tmp_path)
+    changed = UMAP(components=2, n_neighbors=5, of="encoder", weights=path)
+    assert not torch.equal(changed.fit_transform(images, seed=0, cache=tmp_path / "cache"), places)
