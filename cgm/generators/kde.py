@@ -16,11 +16,12 @@ from torch import Tensor
 
 from cgm.generators.base import Generator
 from cgm.generators.units import Units
-from cgm.utils.checks import check_integer, check_number
+from cgm.utils.checks import check_integer, check_number, check_points
 from cgm.utils.seeds import random_state
 
 RULES = ("scott", "silverman", "cv", "adaptive")
 GRID = np.geomspace(0.01, 1.28, 15)  # bandwidths that bandwidth="cv" compares: factors of the square root of 2
+PART = 100  # points whose distances to all points of the fit are computed at once
 MAX_SCORED = 1000  # points whose likelihood is computed
 TRIMMED = 0.01  # share of the smallest likelihoods that is left out, since a few outliers would decide
 
@@ -123,6 +124,36 @@ class KDE(Generator):
 
         return torch.from_numpy(units.restored(z)).to(points.dtype)
 
+    def log_density(self, x: Tensor) -> Tensor:
+        r"""Compute the logarithm of the density.
+
+        .. math:: \log \hat p(x) = \log \frac{1}{N} \sum_{i=1}^N \prod_{j=1}^d (2 \pi h_i^2 s_j^2)^{-1 / 2}
+            \exp \left( -\frac{(x_j - x_{ij})^2}{2 h_i^2 s_j^2} \right)
+
+        Dimensions that are constant in the fit are left out. Cost: $N M d$.
+
+        Arguments:
+            x: Points of shape $(M, d)$.
+
+        Returns:
+            The logarithms, of shape $(M)$, float64.
+
+        Raises:
+            ValueError: If nothing has been fitted yet, or x has another width than the fitted points.
+        """
+
+        state = self.fitted()
+        points, widths = state["points"].double().numpy(), state["widths"].numpy()
+        units = Units.of(points)
+        z = units.reduced(points)
+        new = units.reduced(check_points(x, "points", width=points.shape[1]).double().numpy())
+        constants = z.shape[1] * np.log(math.sqrt(2 * math.pi) * widths)
+        constants += math.log(len(z)) + np.log(units.scale[units.varying]).sum()
+        parts = np.split(new, range(PART, len(new), PART))
+        logs = [logsumexp(-cdist(part, z, "sqeuclidean") / (2 * widths**2) - constants, axis=1) for part in parts]
+
+        return torch.from_numpy(np.concatenate(logs))
+
 
 def neighbour_distances(z: NDArray, k: int) -> NDArray:
     """Compute the distance of each point to its k-th nearest distinct point, or to the last one if there are fewer.
@@ -165,13 +196,13 @@ def leave_one_out(z: NDArray, widths: NDArray, seed: int, max_points: int = MAX_
     n, d = z.shape
     rows = np.arange(n) if n <= max_points else np.sort(random_state(seed).choice(n, max_points, replace=False))
     result = np.empty((len(widths), len(rows)))
-    for start in range(0, len(rows), 100):  # tiles of 100 x N distances
-        part = rows[start : start + 100]
+    for start in range(0, len(rows), PART):
+        part = rows[start : start + PART]
         squares = cdist(z[part], z, "sqeuclidean")
         squares[np.arange(len(part)), part] = math.inf
         for k, h in enumerate(widths):
             constant = math.log(n - 1) + d / 2 * math.log(2 * math.pi * h**2)
-            result[k, start : start + 100] = logsumexp(-squares / (2 * h**2), axis=1) - constant
+            result[k, start : start + PART] = logsumexp(-squares / (2 * h**2), axis=1) - constant
 
     return result
 

@@ -29,7 +29,7 @@ from cgm.data.datasets.base import Dataset
 from cgm.evaluation.metrics import fit_gaussian
 from cgm.generators.base import Generator
 from cgm.generators.gaussian_mixture import GaussianMixture
-from cgm.generators.kde import KDE
+from cgm.generators.kde import KDE, trimmed_mean
 from cgm.generators.true_mixture import TrueMixture
 from cgm.records.plain import plain, versions
 from cgm.utils.checks import check_integer, check_number
@@ -134,9 +134,11 @@ def evaluate(
     if images:
         check_images(drawn, "samples of the generator", tuple(dataset.x.shape[1:]), min=samples)
     sets = {GENERATOR: some(samples, drawn), TRAINING: some(samples, dataset.x), TEST: some(samples, dataset.x_test)}
+    likelihoods = {GENERATOR: log_likelihood(generator, dataset)}
     for name, peer in (peers or {}).items():
         points = peer.fit(dataset.x.flatten(1), seed).sample(samples, seed)
         sets[name] = points.clamp(0, 1).reshape(samples, *dataset.x.shape[1:]) if images else points
+        likelihoods[name] = log_likelihood(peer, dataset)
         peer.state = None  # a KDE keeps a copy of all training points
 
     with progress(len(sets), "features") as bar:
@@ -156,7 +158,7 @@ def evaluate(
             mean, stderr = kernel_distance(features[name], features[TEST], kid_block, judge.kernel)
             precision, recall = precision_and_recall(features[name], features[TEST], neighbour)
             found |= {"frechet": frechet(fits[name], fits[TEST]), "kid": {"mean": mean, "stderr": stderr}}
-            found |= {"precision": precision, "recall": recall}
+            found |= {"precision": precision, "recall": recall, "log_likelihood": likelihoods.get(name)}
         if name != TRAINING:
             to_training, rows = nearest(few, dataset.x)
             found["to_nearest_training_point"] = {"min": to_training.min(), "median": to_training.median()}
@@ -221,3 +223,22 @@ def peers(dataset: Dataset, config: DictConfig) -> dict[str, Generator]:
         found["true distribution"] = TrueMixture(config.dataset.mixture_seed)
 
     return found
+
+
+def log_likelihood(generator: Generator, dataset: Dataset) -> dict[str, float] | None:
+    """Compute the log-likelihood of test points, per point, of a kernel density estimate of points; otherwise `None`.
+
+    Arguments:
+        generator: The generator, fitted.
+        dataset: The dataset.
+
+    Returns:
+        The mean over all points (`mean`), and that without the smallest values (`trimmed`): with a small width, a few
+        outliers decide about the first.
+    """
+
+    if not isinstance(generator, KDE) or dataset.x.dim() != 2:
+        return None
+    values = generator.log_density(dataset.x_test).numpy()
+
+    return {"mean": float(values.mean()), "trimmed": trimmed_mean(values)}

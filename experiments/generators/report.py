@@ -14,6 +14,7 @@ from cgm.records.tables import markdown_table
 
 GENERATOR, TRAINING, TEST = "generator", "training", "test"  # names of sets
 NONE = "–"
+LIKELIHOODS = ("log-likelihood of a test point", "without the smallest 1 %")
 COLUMNS = 10  # images in a row of a figure
 
 
@@ -71,6 +72,7 @@ def tables(result: Mapping[str, Any]) -> str:
 
 
 def _likeness(result: Mapping[str, Any]) -> list[str]:
+    scored = any(found.get("log_likelihood") for found in result["sets"].values())
     rows = []
     for name, found in result["sets"].items():
         cells = [NONE] * 4
@@ -79,6 +81,10 @@ def _likeness(result: Mapping[str, Any]) -> list[str]:
             cells = [f"{found['frechet']:.4g}", kid, f"{found['precision']:.1%}", f"{found['recall']:.1%}"]
         classes = found["classes"]
         rows.append([_name(name, result), *cells, f"{classes['confident']:.1%}", f"{classes['min']:.1%}"])
+        if scored:
+            likelihood = found.get("log_likelihood")
+            texts = [NONE if likelihood is None else f"{likelihood[mean]:.3f}" for mean in ("mean", "trimmed")]
+            rows[-1] += [text.replace("-", "−") for text in texts]
     distance = result["judge"]["distance"]
     head = ["", "Fréchet", distance, "precision", "recall", f"label is confident (p > {result['confidence']:g})"]
     test = _name(TEST, result)
@@ -87,7 +93,7 @@ def _likeness(result: Mapping[str, Any]) -> list[str]:
         f"Squared Fréchet distance, {distance} (mean ± standard error over blocks), precision and recall "
         f"({result['neighbour']} neighbours) with respect to the {test}, in {result['judge']['features']}. The "
         f"{_name(TRAINING, result)} give the values to aim for. Labels are by the {result['judge']['labels']}.\n",
-        markdown_table([*head, "smallest class"], rows),
+        markdown_table([*head, "smallest class", *(LIKELIHOODS if scored else ())], rows),
     ]
 
 

@@ -209,6 +209,9 @@ def test_generators_of_points_are_compared(tmp_path):
         assert sum(sets[name]["classes"]["shares"]) == pytest.approx(1)
         assert 0.5 < sets[name]["precision"] <= 1
         assert 0.5 < sets[name]["recall"] <= 1
+        assert (sets[name]["log_likelihood"] is not None) == name.startswith("KDE")
+    kde = KDE("cv").fit(few.x, seed=0)
+    assert sets["KDE, h = cv"]["log_likelihood"]["mean"] == pytest.approx(float(kde.log_density(few.x_test).mean()))
     text = (tmp_path / "README.md").read_text()
     assert "## Likeness to test points" in text
     assert "png" not in text

@@ -204,3 +204,29 @@ def test_other_rules_keep_the_contract(bandwidth):
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         KDE(**settings)
+
+
+@pytest.mark.parametrize("bandwidth", [0.3, "scott", "adaptive"])
+def test_density_is_that_of_a_mixture_of_gaussians(bandwidth):
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 2, generator=random, dtype=torch.float64) * torch.tensor([1.0, 20.0])
+    new = torch.randn(250, 2, generator=random, dtype=torch.float64) * torch.tensor([1.0, 20.0])
+    kde = KDE(bandwidth).fit(x, seed=0)
+
+    variances = x.var(0).numpy()
+    densities = [
+        multivariate_normal(point, np.diag(variances * float(h) ** 2)).pdf(new.numpy())
+        for point, h in zip(x.numpy(), kde.state["widths"], strict=True)
+    ]
+    np.testing.assert_allclose(kde.log_density(new).numpy(), np.log(np.mean(densities, 0)), rtol=1e-9)
+
+
+def test_density_leaves_out_constant_dimensions():
+    x = torch.randn(30, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    constant = torch.cat([x, torch.full_like(x, 7.0)], 1)
+
+    torch.testing.assert_close(KDE(0.2).fit(constant, 0).log_density(constant), KDE(0.2).fit(x, 0).log_density(x))
+    with pytest.raises(ValueError, match="points: has 1 columns where 2 are expected"):
+        KDE(0.2).fit(constant, 0).log_density(x)
+    with pytest.raises(ValueError, match="is not fitted"):
+        KDE(0.2).log_density(x)
