@@ -31,15 +31,25 @@ SEEDS = {  # number of seeds for seeds=null; at full size, some datasets have mo
 MORE_SEEDS = {"credit_ratings": 5, "credit_card": 5}
 
 BASE = "base"  # the folder of the runs that the choices are compared with
-CHOICES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {  # alternatives and their overrides; datasets
-    "features": ({"pca": "features=pca", "umap": "features=umap features.fit_to=parties features.pca=null"}, IMAGES),
-    "bandwidth": ({"0.1": "generator.bandwidth=0.1", "0.5": "generator.bandwidth=0.5"}, ("credit_card",)),
-    "scheme": ({"fair": "scheme=fair"}, tuple(DATASETS)),
-    "labeller": ({"knn": "labeller=knn"}, IMAGES),
-    "test": ({"others": "downstream.test=others"}, tuple(DATASETS)),
+# choices, with the overrides of each alternative and the datasets whose default it is not
+CHOICES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
+    "features": {
+        "pca": ("features=pca", IMAGES),
+        "autoencoder": ("features=autoencoder", IMAGES),
+        "umap_of_pixels": ("features=umap", ("cifar10",)),
+        "umap_of_encoder": ("features=umap_encoder", ("mnist",)),
+        "umap_of_classifier": ("features=umap features.of=classifier", IMAGES),
+    },
+    "bandwidth": {
+        "scott": ("generator.bandwidth=scott", ("credit_card",)),
+        "cv": ("generator.bandwidth=cv", ("credit_card",)),
+    },
+    "scheme": {"fair": ("scheme=fair", tuple(DATASETS))},
+    "labeller": {"knn": ("labeller=knn", IMAGES)},
+    "test": {"others": ("downstream.test=others", tuple(DATASETS))},
 }
 CHOICE_SIZES: dict[str, tuple[str, ...]] = {  # 20 synthetic points for each point of a party, as in most of the paper
-    "full": ("synthetic_size=10000", "split.points_per_party=500", "figures=false"),
+    "full": ("synthetic_size=20000", "split.points_per_party=1000", "figures=false"),
     "small": ("synthetic_size=2000", "split.points_per_party=100", "figures=false"),
 }
 CHOICE_SEEDS = {"full": 3, "small": 1}
@@ -99,8 +109,8 @@ def plan_jobs(
 
     chosen = {name: choice for name, choice in CHOICES.items() if name in what}
     variants = {BASE: ("", tuple(DATASETS))} if chosen else {}
-    for name, (alternatives, known) in chosen.items():
-        variants |= {f"{name}-{value}": (override, known) for value, override in alternatives.items()}
+    for name, alternatives in chosen.items():
+        variants |= {f"{name}-{value}": alternative for value, alternative in alternatives.items()}
     for variant, (override, known) in variants.items():
         for dataset in [dataset for dataset in datasets if dataset in known]:
             settings = (*CHOICE_SIZES[size], *override.split(), *more)

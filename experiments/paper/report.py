@@ -3,18 +3,17 @@
 The same records give the same bytes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from cgm.records.figures import style
 from cgm.records.tables import markdown_table
 from cgm.utils.files import write_whole
-from experiments.paper import comparison, published, tables
+from experiments.paper import claims, comparison, published, quality, tables
 from experiments.paper.figures import draw_correlations
 from experiments.paper.plan import BASE
-from experiments.paper.published import Variable
-from experiments.paper.records import Groups, Records, all_results, correlation, read_records
-from experiments.paper.text import DATASETS, NONE, OF_THE_PAPER, SPLITS, distinct, names, signed
+from experiments.paper.records import Records, all_results, read_records
+from experiments.paper.text import DATASETS, OF_THE_PAPER, SPLITS, distinct, names
 
 FIG1 = "rewards_of_party_1.png"  # of a run
 SECTIONS = (
@@ -54,9 +53,12 @@ def write_report(folder: str | Path) -> Path:
 
     parts = [*_head(runs), *_missing(runs, choices)]
     if runs.groups:
-        parts += _summary(runs.groups)
+        parts += claims.claims(runs.groups)
         parts += _fig1(first) if first is not None else []
         parts += [part for section in SECTIONS for part in section(runs.groups)]
+    evaluated = quality.read_generators(folder)
+    parts += quality.generators(evaluated)
+    parts += quality.bandwidths(evaluated, choices)
     parts += comparison.choices(choices)
     parts += _more_figures(folder, runs)
     write_whole(folder / "README.md", ("\n\n".join(parts) + "\n").encode())
@@ -115,31 +117,6 @@ def _missing(runs: Records, choices: Mapping[str, Records]) -> list[str]:
         return []
     note = "The same command, given again, resumes what was interrupted; without `datasets` it runs all of them."
     return ["## What is missing", f"{note}\n\n" + "\n".join(lines)]
-
-
-def _summary(groups: Groups) -> list[str]:
-    """Count the settings in which the main claims of the paper hold."""
-
-    claims: tuple[tuple[str, Variable, str, Callable[[float], bool]], ...] = (
-        ("α with −MMD_u² is at least 0.9", "alpha", "neg_mmd2_unbiased", lambda x: x >= 0.9),
-        ("β with |G_i| is at most −0.8", "beta", "size", lambda x: x <= -0.8),
-        ("α with the accuracy of an SVM is positive", "alpha", "accuracy", lambda x: x > 0),
-    )
-    rows = []
-    for claim, variable, metric, holds in claims:
-        held, missed = 0, []
-        for setting, group in groups.items():
-            if setting[0] in OF_THE_PAPER and not (metric == "accuracy" and setting[0] == "credit_ratings"):
-                mean = correlation(group, variable, metric).mean
-                if mean is not None and holds(mean):
-                    held += 1
-                elif mean is not None:
-                    missed.append(f"{', '.join(names(setting))}: {signed(mean)}")
-        if held or missed:
-            rows.append([claim, f"{held} of {held + len(missed)} settings", "; ".join(missed) or NONE])
-    if not rows:
-        return []
-    return ["## Summary", markdown_table(["the correlation of", "holds in", "but not in"], rows)]
 
 
 def _fig1(run: str) -> list[str]:

@@ -21,19 +21,24 @@ def contributions(groups: Groups) -> list[str]:
         alphas = [result.contributions.alpha for result in group]
         by_party = list(zip(*alphas, strict=True))
         spread = [max(alpha) - min(alpha) for alpha in alphas]
-        columns = (*by_party, *([()] * (parties - len(by_party))), spread)
+        columns = (*by_party, *([()] * (parties - len(by_party))), spread, [r.kernel.lengthscale for r in group])
         rows.append([*names(setting), *(mean_over_seeds(column, 3) for column in columns)])
-        if setting == ("credit_ratings", "equal_disjoint"):
-            known = published.CONTRIBUTIONS
-            cells = [f"{alpha:.3f}" for alpha in known] + [NONE] * (parties - len(known))
-            rows.append(["", "published", *cells, f"{max(known) - min(known):.3f}"])
+        known, length = published.CONTRIBUTIONS.get(setting), published.LENGTHSCALES.get(setting)
+        if length is not None:
+            cells = [NONE] * (parties + 1)
+            if known is not None:
+                cells = [f"{alpha:.3f}" for alpha in known] + [NONE] * (parties - len(known))
+                cells += [f"{max(known) - min(known):.3f}"]
+            rows.append(["", "published", *cells, f"{length:.3f}"])
     return [
         "## Assessing contributions: α",
         "Normalised Shapley values, mean ± standard error over seeds. The paper says in words that α is very large for "
         "parties that have all classes (parties 1 and 2 of the unequal split), and more evenly spread for the equal "
-        "disjoint split; numbers are published for one setting only. The credit ratings are the points of the paper, "
+        "disjoint split; numbers are published for three settings. The credit ratings are the points of the paper, "
         "the same for every seed.",
-        markdown_table(["dataset", "split", *(f"party {i + 1}" for i in range(parties)), "max − min"], rows),
+        markdown_table(
+            ["dataset", "split", *(f"party {i + 1}" for i in range(parties)), "max − min", "length-scale"], rows
+        ),
     ]
 
 
@@ -87,9 +92,10 @@ def credit_ratings(groups: Groups) -> list[str]:
     """Compare credit ratings of the paper's own points, at full size, in all published digits."""
 
     points, size = published.SIZES["credit_ratings"]
+    setting = ("credit_ratings", "equal_disjoint")
     group = [
         result
-        for result in groups.get(("credit_ratings", "equal_disjoint"), [])
+        for result in groups.get(setting, [])
         if result.settings["dataset"].get("reference")
         and (result.points_per_party, result.synthetic_size) == ([points] * len(published.REWARDS), size)
     ]
@@ -97,11 +103,11 @@ def credit_ratings(groups: Groups) -> list[str]:
         return []
     first = group[0]
     numbers: list[tuple[str, float | None, float, int]] = [
-        ("length-scale", first.kernel.lengthscale, published.LENGTHSCALE, 10),
+        ("length-scale", first.kernel.lengthscale, published.LENGTHSCALES[setting], 10),
         ("v*", first.scheme.number("v_star"), published.V_STAR, 6),
         ("ρ", first.scheme.number("rho"), published.RHO, 4),
     ]
-    for i, (own, known) in enumerate(zip(first.contributions.alpha, published.CONTRIBUTIONS, strict=True)):
+    for i, (own, known) in enumerate(zip(first.contributions.alpha, published.CONTRIBUTIONS[setting], strict=True)):
         numbers.append((f"α, party {i + 1}", own, known, 8))
     for i, (own, known) in enumerate(zip(first.scheme.rewards, published.REWARDS, strict=True)):
         numbers.append((f"r, party {i + 1}", own, known, 4))

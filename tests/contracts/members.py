@@ -30,9 +30,11 @@ def classes(package: ModuleType, is_member: Callable[[type], bool]) -> dict[str,
 
 
 def configurations(group: str) -> dict[str, DictConfig]:
-    """Return the YAML files of a group, by name."""
+    """Return the YAML files of a group, by name; not those that change a few settings of another file."""
 
-    return {path.stem: OmegaConf.load(path) for path in sorted((CONF / group).glob("*.yaml"))}
+    files = {path.stem: OmegaConf.load(path) for path in sorted((CONF / group).glob("*.yaml"))}
+
+    return {name: config for name, config in files.items() if "defaults" not in config}
 
 
 def required(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:

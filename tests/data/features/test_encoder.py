@@ -172,7 +172,7 @@ def test_resumed_training_is_the_same_as_an_uninterrupted_one(tmp_path, monkeypa
         replace(features, temperature=0.5).fit(IMAGES, seed=0)
 
 
-@pytest.mark.parametrize(("loader", "least"), [(MNIST, 0.97), (CIFAR10, 0.5)])
+@pytest.mark.parametrize(("loader", "least"), [(MNIST, 0.95), (CIFAR10, 0.5)])
 def test_shipped_weights_tell_classes_apart(data_dir, loader, least):
     data = loader().load(data_dir, seed=0)
     features = Encoder(pretrained="auto").fit(data.x[:2000], seed=0)
