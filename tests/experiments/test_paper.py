@@ -229,13 +229,13 @@ def test_claims_of_the_paper_are_tested(folder, text):
     assert row[0] == f"credit ratings: {right} of 2 seeds"
     assert row[1] == ("held" if right == 2 else "not held")
 
-    means = {
-        split: fmean(r["beta_correlations"]["size"]["mean"] for r in runs if r["split"] == split)
-        for split in ("equal_disjoint", "unequal")
-    }
-    row = rows["β is highly negatively correlated with the number of synthetic points,"]
-    assert row[0] == " to ".join(f"{mean:+.3f}".replace("-", "−") for mean in sorted(means.values()))
-    held = sum(mean <= -0.8 for mean in means.values())
+    means = []
+    for split in ("equal_disjoint", "unequal"):
+        known = [r["correlations"]["neg_mmd2_unbiased"]["mean"] for r in runs if r["split"] == split]
+        means += [fmean(mean for mean in known if mean is not None)]
+    row = rows["Across all splits, datasets, and metrics, the negative of the metrics"]
+    assert row[0] == " to ".join(f"{mean:+.3f}".replace("-", "−") for mean in sorted(means))
+    held = sum(mean >= 0.9 for mean in means)
     assert row[1] == {2: "held", 1: "held in 1 of 2", 0: "not held"}[held]
 
     missed = [r for r in runs if not all(r["incentives"][f"R{k}"]["holds"] for k in range(1, 7))]
