@@ -77,7 +77,7 @@ def _likeness(result: Mapping[str, Any]) -> list[str]:
     for name, found in result["sets"].items():
         cells = [NONE] * 4
         if name != TEST:
-            kid = f"{found['kid']['mean']:.5f} ± {found['kid']['stderr']:.5f}"
+            kid = f"{found['kid']['mean']:.5f} ± {found['kid']['stderr']:.5f}".replace("-", "−")
             cells = [f"{found['frechet']:.4g}", kid, f"{found['precision']:.1%}", f"{found['recall']:.1%}"]
         classes = found["classes"]
         rows.append([_name(name, result), *cells, f"{classes['confident']:.1%}", f"{classes['min']:.1%}"])
