@@ -23,7 +23,7 @@ def test_datasets_have_their_own_settings():
     mnist, cifar10, digits = (composed(f"dataset={dataset}") for dataset in ("mnist", "cifar10", "digits"))
     assert (mnist.classifier.width, cifar10.classifier.width, digits.classifier.width) == (12, 16, 16)
     assert (mnist.classifier.mirror, cifar10.classifier.mirror, digits.classifier.mirror) == (False, True, False)
-    assert (mnist.generator.minutes, cifar10.generator.minutes, digits.generator.minutes) == (120, 135, None)
+    assert (mnist.generator.minutes, cifar10.generator.minutes, digits.generator.minutes) == (98, 135, None)
     for config in (mnist, cifar10, digits):
         assert (
             config.generator.pretrained
