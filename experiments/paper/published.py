@@ -168,8 +168,8 @@ REMARKS: dict[tuple[Variable, str, str, str], str] = {
 DEFAULTS = {
     "features": "for MNIST, UMAP of the pixels, fitted to parties and pool together, is most likely what the paper "
     "used: with it, α and length-scales come out near the published ones (above), which an autoencoder's code does not "
-    "give, nor a UMAP that is fitted to the parties alone. For CIFAR-10, UMAP of pixels gives length-scales and MMDs far "
-    "below the published ones, and UMAP of a deep network's features their order; which network is unknown. The "
+    "give, nor a UMAP that is fitted to the parties alone. For CIFAR-10, UMAP of pixels gives length-scales and MMDs "
+    "far below the published ones, and UMAP of a deep network's features their order; which network is unknown. The "
     "encoder is one that needs no labels, as the paper's framework is not given any",
     "bandwidth": "the rule with the largest likelihood of held-out rows (above)",
     "scheme": "the stable bounds are those of the paper's Proposition 3c: with them, no coalition gains by leaving",
