@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from cgm.data.datasets.base import Dataset
 from cgm.data.features.autoencoder import Autoencoder
+from cgm.data.features.base import Features
 from cgm.data.features.pca import PCA
 from cgm.utils.models import pretrained
 from cgm.utils.models.classifier import Classifier
@@ -73,8 +74,7 @@ def train_autoencoder(config: DictConfig, dataset: Dataset) -> Path:
     checkpoint = Path(config.folder) / f"{dataset.name}_autoencoder.checkpoint"
     model = instantiate(config.autoencoder, pretrained=False, checkpoint=str(checkpoint))
     model.fit(dataset.x, config.seed)
-    code = model.transform(dataset.x_test)
-    halve(model)
+    change = halve_features(model, dataset.x_test)
     images = model.decode(model.transform(dataset.x_test))
     pca = PCA(model.components).fit(dataset.x, config.seed)
     figures = {
@@ -82,7 +82,7 @@ def train_autoencoder(config: DictConfig, dataset: Dataset) -> Path:
         "test_mean_squared_error": float(functional.mse_loss(images, dataset.x_test)),
         "test_accuracy_of_10_neighbours": neighbour_accuracy(model.transform, dataset),
         "test_accuracy_of_10_neighbours_pca": neighbour_accuracy(pca.transform, dataset),
-        "max_change_of_a_code_by_half_precision": float((model.transform(dataset.x_test) - code).abs().max()),
+        "max_change_of_a_code_by_half_precision": change,
     }
 
     return keep(config, "autoencoder", model, dataset, figures)
@@ -94,8 +94,7 @@ def train_encoder(config: DictConfig, dataset: Dataset) -> Path:
     checkpoint = Path(config.folder) / f"{dataset.name}_encoder.checkpoint"
     model = instantiate(config.encoder, pretrained=False, checkpoint=str(checkpoint))
     model.fit(dataset.x, config.seed)
-    code = model.transform(dataset.x_test)
-    halve(model)
+    change = halve_features(model, dataset.x_test)
     compared: dict[str, Callable[[Tensor], Tensor]] = {
         "": model.features,
         "_code": model.transform,
@@ -113,7 +112,7 @@ def train_encoder(config: DictConfig, dataset: Dataset) -> Path:
     figures = {
         **accuracies,
         "variance_of_the_code": float(model.transform(dataset.x).var(0, correction=0).sum()),
-        "max_change_of_a_code_by_half_precision": float((model.transform(dataset.x_test) - code).abs().max()),
+        "max_change_of_a_code_by_half_precision": change,
     }
 
     return keep(config, "encoder", model, dataset, figures)
@@ -162,6 +161,15 @@ def halve(model: Fitted) -> None:
     """Convert the weights of a model to half precision."""
 
     model.state = {name: x.half() for name, x in model.fitted().items()}
+
+
+def halve_features(model: Features, images: Tensor) -> float:
+    """Convert the weights of features to half precision, and return the largest change of a feature of some images."""
+
+    before = model.transform(images)
+    halve(model)
+
+    return float((model.transform(images) - before).abs().max())
 
 
 def neighbour_accuracy(features: Callable[[Tensor], Tensor], dataset: Dataset) -> float:

@@ -10,7 +10,7 @@ from experiments.paper import published
 from experiments.paper.published import Setting, Variable
 from experiments.paper.records import Groups, correlation
 from experiments.paper.tables import INCENTIVES
-from experiments.paper.text import METRICS, OF_THE_PAPER, dataset_name, increasing_share, names, signed
+from experiments.paper.text import METRICS, OF_THE_PAPER, dataset_name, increasing, increasing_share, names, signed
 
 HIGH = 0.5  # a correlation from it counts as high
 
@@ -144,10 +144,9 @@ def accepted(groups: Groups) -> list[Check]:
 
     checks = []
     for setting, group in groups.items():
-        chains = [chain for result in group for chain in result.sampling if chain.increasing is not None]
-        points = sum(chain.size for chain in chains)
-        if points:
-            share = sum((chain.increasing or 0.0) * chain.size for chain in chains) / points
+        chains = [chain for result in group for chain in result.sampling]
+        share = increasing(chains)
+        if share is not None:
             near = abs(share - published.INCREASING) <= 0.1
             checks.append(Check(", ".join(names(setting)), near, increasing_share(chains)))
     return checks

@@ -72,11 +72,18 @@ def mean_over_seeds(values: Sequence[float], digits: int) -> str:
     return minus(f"{summary.mean:.{digits}f}") + (f" ± {error}" if error and float(error) else "")
 
 
+def increasing(chains: Sequence[ChainResult]) -> float | None:
+    """Return the share of the accepted points of some chains that raised v; `None` if there are none."""
+
+    counts = [(chain.increasing * chain.size, chain.size) for chain in chains if chain.increasing is not None]
+    return sum(up for up, _ in counts) / sum(size for _, size in counts) if counts else None
+
+
 def increasing_share(chains: Sequence[ChainResult]) -> str:
     """Write the share of the accepted points of some chains that raised v."""
 
-    counts = [(chain.increasing * chain.size, chain.size) for chain in chains if chain.increasing is not None]
-    return f"{sum(up for up, _ in counts) / sum(size for _, size in counts):.1%}" if counts else NONE
+    share = increasing(chains)
+    return NONE if share is None else f"{share:.1%}"
 
 
 def distinct(texts: Iterable[str]) -> str:

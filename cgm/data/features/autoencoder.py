@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cgm.data.features.base import Features, check_distinct
+from cgm.data.features.base import check_distinct
+from cgm.data.features.network import NetworkFeatures
 from cgm.utils.checks import check_integer, check_points
 from cgm.utils.models import pretrained
 from cgm.utils.models.autoencoder_network import AutoencoderNetwork
 from cgm.utils.models.descent import Budget, Descent
-from cgm.utils.models.fitted_network import FittedNetwork
 from cgm.utils.models.networks import check_images, in_batches, recalibrate_batch_norm, weights_of
 from cgm.utils.models.pretrained import Weights
 from cgm.utils.models.streams import RECALIBRATION, seeded, stream
@@ -28,7 +28,7 @@ MAX_RATIO = 2.0  # of the mean squared error on them to the one that the weights
 
 
 @dataclass(eq=False)
-class Autoencoder(FittedNetwork[AutoencoderNetwork], Features):
+class Autoencoder(NetworkFeatures[AutoencoderNetwork]):
     r"""The code of a convolutional autoencoder for images.
 
     Four convolutions of 5 × 5 pixels and stride 2, with `width`, 2, 4 and 8 times `width` channels, and a linear
@@ -72,6 +72,7 @@ class Autoencoder(FittedNetwork[AutoencoderNetwork], Features):
     rate: float = 4e-3
     checkpoint: str | None = None
 
+    kind: ClassVar[str] = "autoencoder"
     size_names: ClassVar[tuple[str, ...]] = ("image",)
     file_settings: ClassVar[tuple[str, ...] | None] = ("components", "width")
 
@@ -92,14 +93,8 @@ class Autoencoder(FittedNetwork[AutoencoderNetwork], Features):
         """Train the autoencoder on x of shape (N, C, H, W), or load pretrained weights."""
 
         x = check_images(x, "images to fit features to", min=2)
-
-        weights = self._weights(x.shape[1:])
-        if weights is not None:
-            self.load(weights.path)
-            if self.pretrained != "auto" or self._suits(weights, x):
-                log.info("features: an autoencoder trained on %s, %s", weights.dataset, weights.path)
-                return self
-            self.state = None
+        if self.load_pretrained(x):
+            return self
         check_distinct(x, "images to fit features to")
 
         sizes = {"image": list(x.shape[1:])}
@@ -143,21 +138,7 @@ class Autoencoder(FittedNetwork[AutoencoderNetwork], Features):
     def _budget(self) -> Budget:
         return Budget(self.epochs, self.minutes, self.batch, self.rate, checkpoint=self.checkpoint)
 
-    def _weights(self, shape: Sequence[int]) -> Weights | None:
-        """Return the pretrained weights for images of shape (C, H, W), if there are any and they are asked for."""
-
-        weights = pretrained.choose(self.pretrained, "autoencoder", shape)
-        settings = {"components": self.components, "width": self.width}
-        if (
-            self.pretrained == "auto"
-            and weights is not None
-            and not settings.items() <= weights.info["settings"].items()
-        ):
-            return None  # weights of other sizes
-
-        return weights
-
-    def _suits(self, weights: Weights, x: Tensor) -> bool:
+    def suits(self, weights: Weights, x: Tensor) -> bool:
         """Return whether the loaded weights reconstruct images about as well as their own test images."""
 
         some = x[:: max(1, len(x) // TRIED)]

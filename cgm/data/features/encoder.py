@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,20 +11,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cgm.data.features.base import Features, check_distinct
+from cgm.data.features.base import check_distinct
+from cgm.data.features.network import NetworkFeatures
 from cgm.utils.checks import check_bool, check_choice, check_integer, check_number, check_points
 from cgm.utils.models import pretrained
 from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.encoder_network import EncoderNetwork
-from cgm.utils.models.fitted_network import FittedNetwork
-from cgm.utils.models.networks import check_images, in_batches, recalibrate_batch_norm, weights_of
+from cgm.utils.models.networks import (
+    ARITHMETICS,
+    autocast,
+    check_images,
+    in_batches,
+    recalibrate_batch_norm,
+    weights_of,
+)
 from cgm.utils.models.pretrained import Weights
 from cgm.utils.models.streams import RECALIBRATION, seeded, stream
 from cgm.utils.models.views import crop, mirror_some, recolour
 
 log = logging.getLogger(__name__)
 
-ARITHMETICS = ("float32", "bfloat16")
 WEIGHT_DECAY = 1e-3
 PROJECTION = (256, 64)  # hidden and output units of the layers between features and loss, as wide as one core affords
 TRIED = 1000  # approximate number of images on which pretrained weights are tried
@@ -32,7 +38,7 @@ MAX_SHIFT = 0.25  # squared distance of the mean code from that of the training,
 
 
 @dataclass(eq=False)
-class Encoder(FittedNetwork[EncoderNetwork], Features):
+class Encoder(NetworkFeatures[EncoderNetwork]):
     r"""Principal components of the features of a network that is trained to recognise images by random changes of them.
 
     From each image of a batch, two random views are made: a part of the image, mirrored if `mirror`, and of changed
@@ -90,6 +96,7 @@ class Encoder(FittedNetwork[EncoderNetwork], Features):
     rate: float = 5e-3
     checkpoint: str | None = None
 
+    kind: ClassVar[str] = "encoder"
     size_names: ClassVar[tuple[str, ...]] = ("colours",)
     file_settings: ClassVar[tuple[str, ...] | None] = ("components", "width")
 
@@ -124,14 +131,8 @@ class Encoder(FittedNetwork[EncoderNetwork], Features):
         """Train the network on x of shape (N, C, H, W), or load pretrained weights."""
 
         x = check_images(x, "images to fit features to", min=2)
-
-        weights = self._weights(x.shape[1:])
-        if weights is not None:
-            self.load(weights.path)
-            if self.pretrained != "auto" or self._suits(weights, x):
-                log.info("features: an encoder trained on %s, %s", weights.dataset, weights.path)
-                return self
-            self.state = None
+        if self.load_pretrained(x):
+            return self
         check_distinct(x, "images to fit features to")
 
         sizes = {"colours": x.shape[1]}
@@ -149,7 +150,7 @@ class Encoder(FittedNetwork[EncoderNetwork], Features):
 
         def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
             views = torch.cat([self.view(x[rows], generator) for _ in range(2)])
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.arithmetic == "bfloat16"):
+            with autocast(self.arithmetic):
                 z = trained(views.contiguous(memory_format=torch.channels_last))
             first, second = z.float().chunk(2)
             return contrastive_loss(first, second, self.temperature)
@@ -202,21 +203,7 @@ class Encoder(FittedNetwork[EncoderNetwork], Features):
     def _budget(self) -> Budget:
         return Budget(self.epochs, self.minutes, self.batch, self.rate, WEIGHT_DECAY, self.checkpoint)
 
-    def _weights(self, shape: Sequence[int]) -> Weights | None:
-        """Return the pretrained weights for images of shape (C, H, W), if there are any and they are asked for."""
-
-        weights = pretrained.choose(self.pretrained, "encoder", shape)
-        settings = {"components": self.components, "width": self.width}
-        if (
-            self.pretrained == "auto"
-            and weights is not None
-            and not settings.items() <= weights.info["settings"].items()
-        ):
-            return None  # weights of other sizes
-
-        return weights
-
-    def _suits(self, weights: Weights, x: Tensor) -> bool:
+    def suits(self, weights: Weights, x: Tensor) -> bool:
         """Return whether the codes of images have about the same mean as those of the training."""
 
         z = self.transform(x[:: max(1, len(x) // TRIED)])

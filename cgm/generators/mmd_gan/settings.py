@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cgm.utils.checks import check_choice, check_integer, check_number
+from cgm.utils.models.networks import ARITHMETICS
 
 NORMALISATIONS = ("none", "spectral")
 LOSSES = ("paper", "repulsive")
 SCHEDULES = ("kid", "linear")
-ARITHMETICS = ("float32", "bfloat16")
 
 
 @dataclass(eq=False)

@@ -21,7 +21,9 @@ from cgm.generators.mmd_gan.losses import GANLoss
 from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork
 from cgm.generators.mmd_gan.settings import GANSettings
 from cgm.utils.files import write_whole
+from cgm.utils.models.networks import autocast
 from cgm.utils.models.training import Progress, Training
+from cgm.utils.models.views import mirror_some
 from cgm.utils.tensors import digest
 
 log = logging.getLogger(__name__)
@@ -230,21 +232,20 @@ class GANTraining(Training):
         rows = torch.randint(len(self.x), (self.settings.batch_size,), generator=self.streams["batches"])
         x = self.x[rows]
         if self.settings.mirror:
-            half = torch.rand(len(x), 1, 1, 1, generator=self.streams["batches"]) < 0.5
-            x = torch.where(half, x.flip(3), x)
+            x = mirror_some(x, self.streams["batches"])
         return x.contiguous(memory_format=torch.channels_last) if self.half else x
 
     def _fake(self) -> Tensor:
         """Generate a batch of images."""
 
         codes = self._codes()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+        with autocast(self.settings.arithmetic):
             return self.generator(codes).float()
 
     def _features(self, x: Tensor) -> Tensor:
         """Return the critic's features of images, float32."""
 
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+        with autocast(self.settings.arithmetic):
             return self.critic(x).float()
 
     def _codes(self) -> Tensor:

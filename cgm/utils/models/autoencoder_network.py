@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from cgm.utils.models.networks import convolution_block
+from cgm.utils.models.networks import convolution_block, principal_directions
 
 
 class AutoencoderNetwork(nn.Module):
@@ -62,9 +62,7 @@ class AutoencoderNetwork(nn.Module):
             The number of directions in which the codes vary. If it is below $d$, nothing is changed.
         """
 
-        mean = z.mean(0)
-        variances, directions = torch.linalg.eigh((z - mean).T @ (z - mean) / len(z))
-        rank = int((variances > variances[-1].clamp_min(1e-30) * 1e-6).sum())
+        mean, variances, directions, rank = principal_directions(z)
 
         if rank == len(variances):
             # The symmetric square root changes the code as little as possible

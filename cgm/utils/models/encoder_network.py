@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from cgm.utils.models.classifier_network import image_body
+from cgm.utils.models.networks import principal_directions
 
 
 class EncoderNetwork(nn.Module):
@@ -42,9 +43,8 @@ class EncoderNetwork(nn.Module):
             The number of directions in which the features vary. If it is below $d$, nothing is changed.
         """
 
-        mean, d = h.mean(0), self.code.out_features
-        variances, directions = torch.linalg.eigh((h - mean).T @ (h - mean) / len(h))
-        rank = int((variances > variances[-1].clamp_min(1e-30) * 1e-6).sum())
+        mean, _, directions, rank = principal_directions(h)
+        d = self.code.out_features
 
         if rank >= d:
             principal = directions[:, -d:].flip(1).T

@@ -9,10 +9,17 @@ from torch import Tensor, nn
 from cgm.utils.checks import check_points
 from cgm.utils.progress import progress
 
+ARITHMETICS = ("float32", "bfloat16")  # of convolutions and matrix products in a training
 BATCH = 500  # images that pass through a network at once
 MAX_RECALIBRATION = 10_000  # images from which batch norm's statistics are computed
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+def autocast(arithmetic: str) -> torch.autocast:
+    """Return a context in which convolutions and matrix products have one of `ARITHMETICS`."""
+
+    return torch.autocast("cpu", torch.bfloat16, enabled=arithmetic == "bfloat16")
 
 
 def check_images(x: Tensor, name: str, shape: Sequence[int] | None = None, min: int = 1) -> Tensor:
@@ -104,6 +111,23 @@ def recalibrate_batch_norm(
     for part in rows.chunk(-(-len(rows) // BATCH)):
         function(x[part])
     network.eval()
+
+
+def principal_directions(z: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
+    r"""Compute the principal directions of the outputs of a network.
+
+    Arguments:
+        z: The outputs, of shape $(N, d)$, float64.
+
+    Returns:
+        Their mean, of shape $(d)$; the variances in ascending order, of shape $(d)$; the directions, the columns of a
+        matrix of shape $(d, d)$; and the number of directions in which the outputs vary.
+    """
+
+    mean = z.mean(0)
+    variances, directions = torch.linalg.eigh((z - mean).T @ (z - mean) / len(z))
+
+    return mean, variances, directions, int((variances > variances[-1].clamp_min(1e-30) * 1e-6).sum())
 
 
 def convolution_block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
