@@ -8,7 +8,9 @@ import torch
 from hydra.utils import get_class, instantiate
 
 import cgm.data.features
+from cgm.data.features import Autoencoder, Encoder
 from cgm.data.features.base import Features, transform_parts
+from cgm.utils.threads import limited
 from tests.contracts.members import classes, configurations
 
 CLASSES = classes(cgm.data.features, lambda cls: issubclass(cls, Features) or hasattr(cls, "choose"))
@@ -158,3 +160,18 @@ def test_bad_points(make, x):
     with pytest.raises(ValueError, match="points to transform: has 7 columns where"):
         features.transform(torch.zeros(3, 7))
     assert torch.equal(features.transform(x), z)  # a refusal changes nothing
+
+
+@pytest.mark.parametrize("make", MEMBERS.values(), ids=MEMBERS)
+def test_the_number_of_threads_changes_nothing(make):
+    x = torch.rand(1200, 1, 20, 20, generator=torch.Generator().manual_seed(0))  # enough to share among threads
+    features = small(make(), x)
+    if isinstance(features, Autoencoder | Encoder):
+        features = replace(features, width=8, batch=100)
+
+    found = []
+    for threads in (1, 2):
+        with limited(threads):
+            found.append(features.fit(x, seed=0).transform(x))
+
+    assert torch.equal(*found)

@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from safetensors import safe_open
 
 import cgm.generators
-from cgm.generators import Generator, check_generator
+from cgm.generators import MMDGAN, Generator, check_generator
+from cgm.utils.threads import limited
 from tests.contracts.members import classes, configurations
 
 CLASSES = classes(cgm.generators, lambda cls: issubclass(cls, Generator))
@@ -121,3 +122,19 @@ def test_the_fit_determines_the_fingerprint(make):
 
     assert other.fit(x.clone(), seed=0).fingerprint() == first
     assert generator.fit(x.float() if x.dtype == torch.float64 else x.double(), seed=0).fingerprint() != first
+
+
+@every_generator
+def test_the_number_of_threads_changes_nothing(make):
+    generator, random = make(), torch.Generator().manual_seed(0)
+    x = torch.rand(1200, 1, 20, 20, generator=random)  # enough to share among threads
+    x = x if generator.space == "data" else torch.randn(1200, 2, generator=random, dtype=torch.float64)
+    if isinstance(generator, MMDGAN):
+        generator = replace(generator, channels=8, batch_size=64)
+
+    found = []
+    for threads in (1, 2):
+        with limited(threads):
+            found.append(generator.fit(x, seed=0).sample(1200, seed=1))
+
+    assert torch.equal(*found)

@@ -20,6 +20,7 @@ from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.networks import check_images, in_batches, recalibrate_batch_norm, weights_of
 from cgm.utils.models.pretrained import Weights
 from cgm.utils.models.streams import RECALIBRATION, seeded, stream
+from cgm.utils.threads import limited
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class Autoencoder(NetworkFeatures[AutoencoderNetwork]):
 
         return AutoencoderNetwork(self.components, self.width, (channels, height, width))
 
+    @limited(1)  # sums, and so the weights, depend on the number of threads
     def fit(self, x: Tensor, seed: int) -> Autoencoder:
         """Train the autoencoder on x of shape (N, C, H, W), or load pretrained weights."""
 

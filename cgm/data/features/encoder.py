@@ -28,6 +28,7 @@ from cgm.utils.models.networks import (
 from cgm.utils.models.pretrained import Weights
 from cgm.utils.models.streams import RECALIBRATION, seeded, stream
 from cgm.utils.models.views import crop, mirror_some, recolour
+from cgm.utils.threads import limited
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +128,7 @@ class Encoder(NetworkFeatures[EncoderNetwork]):
 
         return network
 
+    @limited(1)  # sums, and so the weights, depend on the number of threads
     def fit(self, x: Tensor, seed: int) -> Encoder:
         """Train the network on x of shape (N, C, H, W), or load pretrained weights."""
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from cgm.data.features.base import Features, check_distinct, flatten_points
 from cgm.utils.checks import check_integer
 from cgm.utils.seeds import random_state
+from cgm.utils.threads import limited
 
 
 @dataclass(eq=False)
@@ -41,6 +42,7 @@ class PCA(Features):
     def __post_init__(self) -> None:
         check_integer("features.components", self.components, min=1)
 
+    @limited(1)  # sums, and so the directions, depend on the number of threads
     def fit(self, x: Tensor, seed: int) -> PCA:
         """Compute the directions; the seed is used only by scikit-learn's randomised solver."""
 
@@ -73,6 +75,7 @@ class PCA(Features):
         if len(state["directions"]) != self.components:
             raise ValueError(f"{len(state['directions'])} directions where {self.components} are expected")
 
+    @limited(1)
     def transform(self, x: Tensor) -> Tensor:
         """Project x."""
 

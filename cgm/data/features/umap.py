@@ -24,6 +24,7 @@ from cgm.utils.models.networks import in_batches
 from cgm.utils.models.pretrained import Weights
 from cgm.utils.seeds import random_state
 from cgm.utils.tensors import digest
+from cgm.utils.threads import limited
 
 FIT_TO = ("parties", "all")
 OF = ("pixels", "autoencoder", "classifier", "encoder")
@@ -118,13 +119,13 @@ class UMAP(Features):
         points = self._embedded(x, "points to fit features to")
         width, projection = points.shape[1], {}
         if self.pca is not None and width > self.pca:
-            projection = principal_components(points, self.pca)
-            points = project(points, **projection)
+            with limited(1):  # sums, and so the components, depend on the number of threads
+                projection = principal_components(points, self.pca)
+                points = project(points, **projection)
 
         # Exact neighbours: the search of umap-learn is slow for few points, and random for many
         distances, neighbours = NearestNeighbors(n_neighbors=self.n_neighbors).fit(points).kneighbors(points)
-        threads = torch.get_num_threads()
-        with warnings.catch_warnings():
+        with limited(1), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="umap|sklearn")
             places = Embedding(
                 n_components=self.components,
@@ -134,7 +135,6 @@ class UMAP(Features):
                 n_jobs=1,
                 precomputed_knn=(neighbours, distances),
             ).fit_transform(points.numpy())
-        torch.set_num_threads(threads)  # numba, which umap-learn uses, sets them to the number of cores
         self.sizes = {"width": width}
         self.state = {"points": points, "places": torch.from_numpy(places).double().contiguous(), **projection}
 
@@ -172,7 +172,8 @@ class UMAP(Features):
         state = self.fitted()
         x = self._embedded(x, "points to transform", width=self.sizes["width"])
         if "mean" in state:
-            x = project(x, state["mean"], state["directions"])
+            with limited(1):
+                x = project(x, state["mean"], state["directions"])
         mean = KNeighborsRegressor(self.n_neighbors, weights="distance").fit(state["points"], state["places"])
 
         return in_batches(lambda part: torch.from_numpy(mean.predict(part.numpy())), x, "features")

@@ -20,6 +20,7 @@ from cgm.utils.models.networks import check_images, in_batches, recalibrate_batc
 from cgm.utils.models.pretrained import Weights
 from cgm.utils.models.streams import RECALIBRATION, seeded, stream
 from cgm.utils.models.views import mirror_some
+from cgm.utils.threads import limited
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +111,7 @@ class Classifier(FittedNetwork[ClassifierNetwork]):
 
         return network
 
+    @limited(1)  # sums, and so the weights, depend on the number of threads
     def fit(self, x: Tensor, y: Tensor, seed: int) -> Classifier:
         r"""Train the classifier, and return it.
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from cgm.utils.checks import check_points
 from cgm.utils.progress import progress
+from cgm.utils.threads import in_order, workers
 
 ARITHMETICS = ("float32", "bfloat16")  # of convolutions and matrix products in a training
 BATCH = 500  # images that pass through a network at once
@@ -47,9 +48,10 @@ def check_images(x: Tensor, name: str, shape: Sequence[int] | None = None, min: 
     return x.detach().cpu().float().contiguous()
 
 
-@torch.no_grad()
 def in_batches(function: Callable[[Tensor], Tensor], x: Tensor, label: str) -> Tensor:
     """Apply a function to x of shape (N, ...), some hundred entries at a time, to save memory.
+
+    Batches are processed in parallel, each by one thread, so that the results do not depend on the number of threads.
 
     Arguments:
         function: Maps a batch of shape (B, ...) to B rows.
@@ -57,10 +59,14 @@ def in_batches(function: Callable[[Tensor], Tensor], x: Tensor, label: str) -> T
         label: The label of the progress bar.
     """
 
+    def apply(part: Tensor) -> Tensor:
+        with torch.no_grad():  # the mode of a thread is its own
+            return function(part)
+
     parts = []
-    with progress(len(x), label) as bar:
-        for part in x.split(BATCH):
-            parts.append(function(part))
+    with workers() as threads, progress(len(x), label) as bar:
+        for part in in_order(threads, apply, ((part,) for part in x.split(BATCH)), ahead=4):
+            parts.append(part)
             bar.update(len(part))
 
     return torch.cat(parts)
