@@ -77,9 +77,18 @@ class Settlement:
             ValueError: If no such reward was drawn.
         """
 
+        return self.pool.points[self.chain(party, beta).indices]
+
+    def chain(self, party: int, beta: float) -> Chain:
+        r"""Return how the reward $G_i$ of a party (from 0) at an inverse temperature was drawn.
+
+        Raises:
+            ValueError: If no such reward was drawn.
+        """
+
         for chain in self.chains:
             if (chain.party, chain.beta) == (party, beta):
-                return self.pool.points[chain.indices]
+                return chain
         betas = ", ".join(f"{beta:g}" for beta in dict.fromkeys(chain.beta for chain in self.chains))
         raise ValueError(f"reward: party={party}, beta={beta:g}; there are parties 0 to {self.game.n - 1}, β {betas}")
 

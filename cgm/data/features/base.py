@@ -36,6 +36,18 @@ class Features(Fitted, ABC):
             ValueError: If nothing has been fitted yet, or x has another width than the fitted points.
         """
 
+    def nearest(self, z: Tensor) -> Tensor:
+        r"""Return the nearest features that real data can have, of shape $(N, d)$.
+
+        A generator of points may draw some that belong to no data, such as half a category. By default, all points are
+        possible.
+
+        Arguments:
+            z: Points of shape $(N, d)$.
+        """
+
+        return z
+
     @property
     def joint(self) -> bool:
         """Whether the map is fitted to the parties' points and the pool together."""

@@ -1,0 +1,236 @@
+"""Reading of tables: CSV and Parquet files, one for each party or one for all."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import logging
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+log = logging.getLogger(__name__)
+
+SEPARATORS = ",;\t|"
+CSV, PARQUET = (".csv", ".csv.gz"), (".parquet",)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a party's table came from, and in which format rewards are written.
+
+    Attributes:
+        name: The name of the file, without its folder; the name of the party if there is no file.
+        sha256: The SHA-256 of the file's bytes; empty if there is no file.
+        suffix: `".csv"`, `".csv.gz"` or `".parquet"`.
+        separator: The separator of the columns in a CSV file.
+        decimal: The decimal sign in a CSV file.
+    """
+
+    name: str
+    sha256: str = ""
+    suffix: str = ".csv"
+    separator: str = ","
+    decimal: str = "."
+
+
+def read_parties(
+    files: Sequence[str | Path],
+    party_column: str | None = None,
+    names: Sequence[str] | None = None,
+    encoding: str = "utf-8",
+) -> tuple[dict[str, pd.DataFrame], list[Source]]:
+    """Read the tables of the parties.
+
+    Arguments:
+        files: A file for each party, CSV (also compressed by gzip) or Parquet; or one file with `party_column`.
+        party_column: The column that names the party of a row, if there is one file for all parties.
+        names: The names of the parties. `None`: the names of the files, or the values of `party_column`.
+        encoding: The encoding of CSV files.
+
+    Returns:
+        The table of each party by its name, cells of CSV files as text, and where it came from.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If a file is damaged or empty, or names occur twice.
+    """
+
+    if not files:
+        raise ValueError("no files: give one for each party, or one file and party_column=NAME")
+    read = [read_table(path, encoding) for path in files]
+    if party_column is not None:
+        if len(files) > 1:
+            raise ValueError(f"party_column={party_column}: expected one file for all parties, got {len(files)}")
+        table, source = read[0]
+        if party_column not in table:
+            raise ValueError(f"party_column={party_column}: {source.name} has the columns {', '.join(table.columns)}")
+        owners = table[party_column].astype("string").str.strip()
+        if (owners.isna() | (owners == "")).any():
+            row = int((owners.isna() | (owners == "")).to_numpy().argmax())
+            raise ValueError(f"{source.name}, column {party_column}: empty in data row {row + 1}; name its party")
+        groups = table.drop(columns=party_column).groupby(owners.to_numpy(), sort=True)
+        found = {str(name): rows.reset_index(drop=True) for name, rows in groups}
+        tables, sources = list(found.values()), [source] * len(found)
+        given = list(found)
+    else:
+        if len(files) == 1:
+            raise ValueError(f"{files[0]}: one file; give one for each party, or say party_column=NAME")
+        tables, sources = [table for table, _ in read], [source for _, source in read]
+        given = [source.name.removesuffix(source.suffix) for source in sources]
+
+    if names is not None:
+        if len(names) != len(tables):
+            raise ValueError(f"names: {len(names)} names for {len(tables)} parties ({', '.join(given)})")
+        given = [str(name) for name in names]
+    twice = [name for name, count in Counter(given).items() if count > 1]
+    if twice:
+        raise ValueError(f"parties: the name {twice[0]} occurs more than once; names=[...] gives others")
+
+    return dict(zip(given, tables, strict=True)), sources
+
+
+def read_table(path: str | Path, encoding: str = "utf-8") -> tuple[pd.DataFrame, Source]:
+    """Read a table from a CSV file, whose cells stay text, or from a Parquet file.
+
+    Separators (comma, semicolon, tab, bar) and decimal commas are recognised.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is no such file, is damaged or empty, or has a column without a name or with one that
+            occurs twice.
+    """
+
+    path = Path(path)
+    suffix = next((end for end in (*CSV, *PARQUET) if path.name.lower().endswith(end)), None)
+    if path.is_dir():
+        raise ValueError(f"{path}: a folder; expected a file that ends in {', '.join((*CSV, *PARQUET))}")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: there is no such file") from None
+    if suffix is None:
+        raise ValueError(f"{path}: expected a file that ends in {', '.join((*CSV, *PARQUET))}")
+    sha256 = hashlib.sha256(content).hexdigest()
+
+    if suffix in PARQUET:
+        table = _parquet(path, content)
+        source = Source(path.name, sha256, suffix)
+    else:
+        table, separator = _csv(path, content, suffix, encoding)
+        commas = separator != "," and _replace_decimal_commas(table)
+        source = Source(path.name, sha256, suffix, separator, "," if commas else ".")
+        if separator != "," or commas:
+            name = {"\t": "tab"}.get(separator, separator)
+            log.info("%s: columns are separated by %s%s", path, name, ", numbers have decimal commas" * commas)
+    if len(table) == 0:
+        raise ValueError(f"{path}: has no rows")
+
+    return table, source
+
+
+def _csv(path: Path, content: bytes, suffix: str, encoding: str) -> tuple[pd.DataFrame, str]:
+    """Return the cells of a CSV file as text, and its separator."""
+
+    if suffix == ".csv.gz":
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"{path}: not a gzip file, or a truncated one ({error})") from error
+    try:
+        text = content.decode("utf-8-sig" if encoding.lower().replace("-", "") == "utf8" else encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{path}: line {line} is not {encoding} (byte {error.start}); save the file as UTF-8, or say "
+            "for example encoding=latin-1"
+        ) from error
+    except LookupError:
+        raise ValueError(f"encoding={encoding}: not an encoding, such as utf-8 or latin-1") from None
+    if "\x00" in text:
+        raise ValueError(f"{path}: holds zero bytes; it is not a CSV file, or has another encoding")
+    first = text.lstrip("\r\n").partition("\n")[0]
+    if not first.strip():
+        raise ValueError(f"{path}: the file is empty; expected a line with the names of the columns, then the rows")
+
+    separator = max(SEPARATORS, key=first.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        header = [cell.strip() for cell in next(row for row in rows if row)]
+        _check_names(path, header)
+        cells = []
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise ValueError(
+                    f"{path}: line {rows.line_num} has {len(row)} cells where {len(header)} are expected; is the file "
+                    "truncated, or a cell with a separator not in quotes?"
+                )
+            cells.append(row)
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {rows.line_num}: {error}") from error
+
+    return pd.DataFrame(cells, columns=header, dtype=object), separator
+
+
+def _parquet(path: Path, content: bytes) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(io.BytesIO(content))
+    except ImportError:
+        raise ValueError(f"{path}: Parquet files need the package pyarrow; run pip install 'cgm[parquet]'") from None
+    except Exception as error:  # of pyarrow, of many classes
+        raise ValueError(f"{path}: not a Parquet file, or a damaged one ({error})") from error
+    _check_names(path, [str(name) for name in table.columns])
+
+    return table
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    for number, name in enumerate(names):
+        if not name:
+            raise ValueError(f"{path}: column {number + 1} has no name in the first line")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"{path}: the column {twice[0]} occurs {names.count(twice[0])} times; rename one")
+
+
+def _replace_decimal_commas(table: pd.DataFrame) -> bool:
+    """Replace decimal commas in columns of numbers, and return whether there were any."""
+
+    changed = False
+    for name in table.columns:
+        cells = table[name].str.strip()
+        filled = cells[cells != ""]
+        numbers = filled.str.fullmatch(r"[+-]?\d*(,\d+)?([eE][+-]?\d+)?")
+        if len(filled) and filled.str.contains(",", regex=False).any() and numbers.all():
+            table[name] = cells.str.replace(",", ".", regex=False)
+            changed = True
+
+    return changed
+
+
+def tables_by_name(parties: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], list[Source]]:
+    """Check tables that are given as objects, and return them with their sources.
+
+    Raises:
+        ValueError: If there are none, or a table is not a DataFrame or has columns of the same name.
+    """
+
+    if not isinstance(parties, Mapping) or not parties:
+        raise ValueError("parties: expected a dictionary from names to tables, with at least one")
+    for name, table in parties.items():
+        if not isinstance(table, pd.DataFrame):
+            raise ValueError(f"party {name}: expected a pandas DataFrame, got {type(table).__name__}")
+        _check_names(Path(str(name)), [str(column) for column in table.columns])
+        if len(table) == 0:
+            raise ValueError(f"party {name}: its table has no rows")
+
+    tables = {str(name): table.rename(columns=str).reset_index(drop=True) for name, table in parties.items()}
+    return tables, [Source(name) for name in tables]
