@@ -9,14 +9,27 @@ if TYPE_CHECKING:
     from cgm.experiment import Experiment
     from cgm.mediator import Mediator, Settlement
     from cgm.records.record import Record
+    from cgm.table_settlement import TableMediator, TableSettlement, settle
 
-__all__ = ["Experiment", "Mediator", "Record", "Settlement", "__version__"]
+__all__ = [
+    "Experiment",
+    "Mediator",
+    "Record",
+    "Settlement",
+    "TableMediator",
+    "TableSettlement",
+    "__version__",
+    "settle",
+]
 
 MODULES = {
     "Experiment": "cgm.experiment",
     "Mediator": "cgm.mediator",
     "Record": "cgm.records.record",
     "Settlement": "cgm.mediator",
+    "TableMediator": "cgm.table_settlement",
+    "TableSettlement": "cgm.table_settlement",
+    "settle": "cgm.table_settlement",
 }
 
 

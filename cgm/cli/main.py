@@ -11,6 +11,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
+from cgm.cli import settle
 from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.jobs import run
 from cgm.cli.settings import CONF
@@ -24,6 +25,10 @@ def main() -> None:
 
     if "--version" in sys.argv[1:]:  # Hydra would print its own version
         print(f"cgm {__version__}")
+        return
+    if sys.argv[1:2] == ["settle"]:
+        sys.argv[1:] = settle.to_overrides(sys.argv[2:])
+        launch(settle.run, CONF, "settle")
         return
     launch(run, CONF, "config")
 

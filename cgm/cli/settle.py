@@ -1,0 +1,91 @@
+"""`cgm settle`: from the files of the parties to a folder of reports, certificates and rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from cgm.cli.errors import REFUSALS, explain
+
+OF_THE_COMMAND = ("files", "out", "party_column", "names", "encoding", "schema", "threads")
+
+
+def to_overrides(arguments: Sequence[str]) -> list[str]:
+    """Return Hydra's arguments for those of `cgm settle`: files are those that are neither settings nor options.
+
+    Example:
+        >>> to_overrides(["a.csv", "out=rewards", "b.csv"])
+        ['out=rewards', "files=['a.csv','b.csv']"]
+    """
+
+    others, files = [], []
+    value_follows = False
+    for argument in arguments:
+        if value_follows or argument.startswith(("-", "+", "~")) or "=" in argument:
+            others.append(argument)
+        else:
+            files.append(argument)
+        # options of Hydra with a value in the next argument
+        value_follows = argument in (
+            "--config-dir",
+            "-cd",
+            "--config-name",
+            "-cn",
+            "--config-path",
+            "-cp",
+            "--info",
+            "-i",
+        )
+    if files:
+        quoted = ",".join("'" + file.replace("\\", "\\\\").replace("'", "\\'") + "'" for file in files)
+        others.append(f"files=[{quoted}]")
+
+    return others
+
+
+def run(config: DictConfig) -> None:
+    """Settle the tables of a configuration, and write the results."""
+
+    try:
+        _run(config)
+    except REFUSALS as error:
+        raise SystemExit(f"cgm: error: {explain(error)}") from error
+
+
+def _run(config: DictConfig) -> None:
+    own = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(own, dict)
+    command = {name: own.pop(name) for name in OF_THE_COMMAND}
+    if command["out"] is None:
+        raise ValueError("out: the folder of the results is missing, say for example out=settlement")
+    if not command["files"]:
+        raise ValueError("no files: cgm settle a.csv b.csv out=FOLDER, or one file and party_column=NAME")
+
+    from cgm.records.settlement_folder import check_folder
+
+    check_folder(Path(command["out"]))
+    # imports torch: not at the top, so that --help is quick
+    mediator = hydra.utils.instantiate(OmegaConf.create(own), _convert_="all")
+
+    from cgm.data.tables import Schema, read_parties
+    from cgm.utils.checks import check_integer
+    from cgm.utils.threads import limited
+
+    check_integer("threads", command["threads"], min=1, optional=True)
+    schema = None
+    if command["schema"] is not None:
+        try:
+            text = Path(command["schema"]).read_text(encoding="utf-8")
+            schema = Schema.from_dict(yaml.safe_load(text))
+        except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
+            raise ValueError(f"schema={command['schema']}: not a schema ({error})") from error
+    read = {name: command[name] for name in ("files", "party_column", "names", "encoding")}
+    parties, sources = read_parties(**read)
+    with limited(command["threads"]):
+        settlement = mediator.settle_tables(parties, sources, schema)
+        settlement.write(command["out"])
+    print(f"\n{settlement.table()}\n{command['out']}")

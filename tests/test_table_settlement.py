@@ -1,0 +1,173 @@
+"""Settlements of tables, from end to end."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import cgm
+from cgm.data.tables import Schema
+from cgm.evaluation.labellers import NoLabeller
+from cgm.evaluation.privacy import NoAudit
+from cgm.generators import KDE, Copula, GaussianMixture
+from cgm.table_settlement import TableMediator
+from cgm.valuation import Valuation
+
+
+def hospital(seed, n=120, shift=0.0):
+    random = np.random.default_rng(seed)
+    age = random.integers(20, 90, n)
+    table = pd.DataFrame(
+        {
+            "age": age,
+            "bmi": (random.normal(25, 4, n) + shift).round(1),
+            "unit": random.choice(["a", "b", "c"], n, p=[0.5, 0.3, 0.2]),
+            "smoker": random.choice([True, False], n),
+            "country": "CH",
+            "ill": np.where(age + random.normal(0, 10, n) > 55, "yes", "no"),
+        }
+    )
+    table.loc[random.random(n) < 0.1, "bmi"] = np.nan
+    table["unit"] = table["unit"].astype(object)
+    table.loc[random.random(n) < 0.1, "unit"] = None
+    return table
+
+
+TABLES = {"north": hospital(0), "east": hospital(1, 150, 2.0), "west": hospital(2, 100, -3.0)}
+FAST = {"synthetic_size": 600, "sensitivity": False}
+
+
+@pytest.fixture(scope="module")
+def settlement():
+    return cgm.settle(TABLES, label_column="ill", synthetic_size=600)
+
+
+def test_rewards_are_tables_of_the_same_columns(settlement):
+    assert settlement.names == ("north", "east", "west")
+    columns = ["age", "bmi", "unit", "smoker", "country"]
+    for party in range(3):
+        table = settlement.reward_table(party, settlement.recommended[party])
+        assert list(table.columns) == columns
+        assert len(table) == len(settlement.chain(party, settlement.recommended[party]).indices)
+        assert list(settlement.tables[party].columns) == columns  # the label is not valued
+        assert table["age"].between(20, 90).all()
+        assert (table["bmi"].dropna().round(1) == table["bmi"].dropna()).all()
+        assert set(table["unit"].dropna()) <= {"a", "b", "c"}
+        assert (table["country"] == "CH").all()
+    with pytest.raises(ValueError, match="party=0, beta=3"):
+        settlement.reward_table(0, 3)
+
+
+def test_what_is_valued_is_what_is_handed_out(settlement):
+    codes = settlement.schema.to_codes(settlement.pool_table)
+    assert torch.equal(settlement.features.transform(codes), settlement.pool.points)
+
+    own = [settlement.features.transform(settlement.schema.to_codes(table)) for table in settlement.tables]
+    game = Valuation(settlement.game.kernel, own, settlement.pool.points)
+    assert torch.equal(game.party_values, settlement.game.party_values)
+    # the reward that is read from its table has the value that it was drawn for
+    party, beta = 1, settlement.recommended[1]
+    reward = settlement.features.transform(settlement.schema.to_codes(settlement.reward_table(party, beta)))
+    kernel, t = game.kernel, torch.cat([*own, settlement.pool.points])
+    s = torch.cat([own[party], reward])
+    value = 2 * kernel(s, t).mean() - kernel(s, s).mean()
+    assert float(value) == pytest.approx(settlement.chain(party, beta).value, abs=1e-9)
+
+
+def test_held_out_rows_are_seen_by_nobody(settlement):
+    for name, used, apart in zip(settlement.names, settlement.tables, settlement.held_out, strict=True):
+        n = len(TABLES[name])
+        assert len(apart) == round(0.1 * n)
+        assert len(used) == n - len(apart)
+    changed = {name: table.copy() for name, table in TABLES.items()}
+    mediator = TableMediator(label_column="ill", **FAST)
+    masks = mediator._used(changed)
+    for name, table in changed.items():
+        table.loc[~masks[name], "age"] = 50
+        table.loc[~masks[name], "bmi"] = 1000.0
+    other = mediator.settle_tables(changed)
+    assert other.contributions.alpha.tolist() == settlement.contributions.alpha.tolist()
+    pd.testing.assert_frame_equal(other.pool_table, settlement.pool_table)
+
+
+def test_the_seed_determines_everything(settlement):
+    again = cgm.settle(TABLES, label_column="ill", **FAST)
+    pd.testing.assert_frame_equal(again.pool_table, settlement.pool_table)
+    other = cgm.settle(TABLES, label_column="ill", seed=1, **FAST)
+    assert not other.pool_table.equals(settlement.pool_table)
+
+
+def test_the_recommended_reward_is_the_nearest_to_all_data(settlement):
+    for party in range(3):
+        own = [chain for chain in settlement.chains if chain.party == party and chain.reached]
+        best = min(own, key=lambda chain: chain.mmd2_unbiased)
+        assert settlement.recommended[party] == best.beta
+
+
+def test_sensitivity_audits_and_accuracies(settlement):
+    assert set(settlement.sensitivity) == {"length-scale × 0.5", "length-scale × 2", "another seed"}
+    assert all(len(alpha) == 3 and max(alpha) == pytest.approx(1) for alpha in settlement.sensitivity.values())
+    assert [(audit.party, audit.beta) for audit in settlement.audits] == [(c.party, c.beta) for c in settlement.chains]
+    assert all("rows are held out" in accuracy.reason for accuracy in settlement.accuracies)  # 37 are too few
+
+    more = cgm.settle(TABLES, label_column="ill", held_out=0.3, **FAST)
+    assert all(0.4 < accuracy.accuracy <= 1 for accuracy in more.accuracies)
+
+
+def test_the_printed_table(settlement):
+    lines = settlement.table().splitlines()
+    assert lines[0].split()[:4] == ["party", "rows", "v(D_i)", "α"]
+    assert [line.split()[0] for line in lines[1:4]] == ["north", "east", "west"]
+    assert all(line.count("<") == 1 for line in lines[1:4])
+
+
+@pytest.mark.parametrize("generator", [KDE(), GaussianMixture(components=3), Copula()], ids=lambda g: type(g).__name__)
+def test_generators(generator):
+    settlement = cgm.settle(TABLES, drop=["ill"], generator=generator, audit=NoAudit(), **FAST)
+    assert set(settlement.pool_table["unit"].dropna()) == {"a", "b", "c"}
+    assert len(settlement.pool_table) == settlement.game.sizes[-1]
+    assert generator.state is None  # the user's own object is not fitted
+
+
+def test_the_order_of_columns_does_not_matter_for_parties():
+    tables = {name: table[sorted(table.columns)] if name == "east" else table for name, table in TABLES.items()}
+    a, b = (cgm.settle(t, drop=["ill"], audit=NoAudit(), **FAST) for t in (TABLES, tables))
+    assert a.contributions.phi.tolist() == b.contributions.phi.tolist()
+
+
+def test_a_schema_of_ones_own(settlement):
+    values = settlement.schema.to_dict()
+    values["columns"]["age"] = {"kind": "categorical", "levels": [str(age) for age in range(20, 90)]}
+    schema = Schema.from_dict(values)
+    other = TableMediator(label_column="ill", audit=NoAudit(), **FAST).settle_tables(TABLES, schema=schema)
+    assert other.schema == schema
+    assert set(other.pool_table["age"]) <= {str(age) for age in range(20, 90)}
+
+
+def test_no_labeller_means_no_accuracies():
+    assert cgm.settle(TABLES, label_column="ill", labeller=NoLabeller(), held_out=0.3, **FAST).accuracies == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"label_column": "sick"}, "label_column=sick: north has the columns age, bmi, unit"),
+        ({"label_column": "country"}, "label_column=country: 1 different labels, at least two are needed"),
+        ({"drop": "age"}, r"drop=age: expected a list of columns, such as \[age\]"),
+        ({"drop": ["ages"]}, "drop=ages: there is no such column"),
+        ({"held_out": 0.9}, r"held_out=0.9: expected a number in \[0, 0.5\]"),
+        ({"numbers": "ranks"}, "numbers=ranks: expected one of standardise, quantiles"),
+        ({"rare": 0.7}, r"rare=0.7: expected a number in \[0, 0.5\]"),
+        ({"sensitivity": 1}, "sensitivity=1: expected true or false"),
+        ({"audit": None}, "audit: expected a Audit"),
+        ({"features": cgm.Mediator().features.choose(torch.zeros(3, 2))}, "features: tables have an encoding"),
+    ],
+)
+def test_wrong_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        cgm.settle(TABLES, **settings)
+
+
+def test_small_parties_are_refused():
+    with pytest.raises(ValueError, match="tiny: has 9 rows, at least 10 are needed"):
+        cgm.settle({"north": TABLES["north"], "tiny": TABLES["east"][:9]})
