@@ -24,8 +24,8 @@ class Attacked(NamedTuple):
     Attributes:
         parties: The data of each resulting party, of shape $(N_i, D)$ or $(N_i, C, H, W)$.
         labels: Its classes, each of shape $(N_i)$.
-        identities: The resulting parties, from 0, that are the attacker's. The first is in the attacker's own place, the
-            others come after all other parties, which keep their numbers.
+        identities: The resulting parties, from 0, that are the attacker's. The first is in the attacker's own place,
+            the others come after all other parties, which keep their numbers.
     """
 
     parties: list[Tensor]
@@ -93,9 +93,7 @@ class PartyAttack(Attack):
         )
 
     @abstractmethod
-    def hand_in(
-        self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator
-    ) -> list[Labelled]:
+    def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         r"""Return what the attacker hands in: labelled data for each of its identities, at least one.
 
         Arguments:

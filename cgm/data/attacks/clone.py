@@ -47,9 +47,7 @@ class Clone(PartyAttack):
         if self.source == self.party:
             raise ValueError(f"attack.source={self.source}: expected another party than attack.party={self.party}")
 
-    def hand_in(
-        self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator
-    ) -> list[Labelled]:
+    def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the copies, with or without the attacker's own rows.
 
         Raises:

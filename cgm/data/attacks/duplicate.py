@@ -34,9 +34,7 @@ class Duplicate(PartyAttack):
         super().__post_init__()
         check_integer("attack.copies", self.copies, min=2)
 
-    def hand_in(
-        self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator
-    ) -> list[Labelled]:
+    def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the rows `copies` times."""
 
         x, y = parties[self.party - 1]

@@ -19,8 +19,8 @@ class FreeRide(PartyAttack):
 
     Arguments:
         party: The party that attacks, from 1.
-        kind: `"subset"`: it hands in a share of its rows. `"public"`: as many rows as it has, all of them copies of a few
-            points that belong to no party.
+        kind: `"subset"`: it hands in a share of its rows. `"public"`: as many rows as it has, all of them copies of a
+            few points that belong to no party.
         share: The number of different rows, as a share of its own; at least two.
 
     Raises:
@@ -43,9 +43,7 @@ class FreeRide(PartyAttack):
         check_choice("attack.kind", self.kind, KINDS)
         check_number("attack.share", self.share, min=0, max=1, open_min=True)
 
-    def hand_in(
-        self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator
-    ) -> list[Labelled]:
+    def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the few rows, or the copies.
 
         Raises:

@@ -44,9 +44,7 @@ class Noise(PartyAttack):
         check_number("attack.share", self.share, min=0, max=1, open_min=True)
         check_choice("attack.kind", self.kind, KINDS)
 
-    def hand_in(
-        self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator
-    ) -> list[Labelled]:
+    def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the rows, a share of them replaced; the labels stay."""
 
         x, y = parties[self.party - 1]

@@ -41,9 +41,7 @@ class Poison(PartyAttack):
         check_number("attack.share", self.share, min=0, max=1, open_min=True)
         check_number("attack.shift", self.shift, min=0, open_min=True)
 
-    def hand_in(
-        self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator
-    ) -> list[Labelled]:
+    def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the rows, a share of them moved; the labels stay."""
 
         x, y = parties[self.party - 1]

@@ -40,9 +40,7 @@ class SplitParty(PartyAttack):
         super().__post_init__()
         check_integer("attack.identities", self.identities, min=2)
 
-    def hand_in(
-        self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator
-    ) -> list[Labelled]:
+    def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return a part of the rows for each identity.
 
         Raises:
