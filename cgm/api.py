@@ -4,7 +4,7 @@ From data to rewards:
 
 - `Mediator`: settles what the parties receive, from their points alone (Sections 2 to 4.2).
 - `Settlement`: the result of a mediator: pool, game, contributions, rewards, incentives, chains.
-- `Experiment`: a mediator with a dataset and a split before it and an evaluation after it (Sec. 6).
+- `Experiment`: a mediator with a dataset, a split and an attack before it and an evaluation after it (Sec. 6).
 - `Record`: the files of a run: result, metrics, rewards.
 - `Result`: the content of `result.json`, as attributes.
 
@@ -23,6 +23,19 @@ Datasets and splits, for experiments:
 - `Unequal`: some parties have all classes, the others only a part of them.
 - `Dirichlet`: shares of classes drawn from a Dirichlet distribution.
 - `Shares`: given shares of classes.
+
+Attacks, for experiments:
+
+- `Attack`: base class of attacks: what the parties hand in while one of them attacks.
+- `Attacked`: the data that the parties hand in, and which of them are the attacker.
+- `PartyAttack`: base class of attacks by one party.
+- `NoAttack`: all parties hand in their data.
+- `Duplicate`: a party hands in copies of its rows.
+- `SplitParty`: a party appears as several.
+- `Clone`: a party hands in another party's data.
+- `Noise`: a party replaces a share of its rows by noise.
+- `FreeRide`: a party hands in a few rows, or copies of public ones.
+- `Poison`: a party moves a share of its rows to a false cluster.
 
 Features, the dimensions in which data is valued:
 
@@ -94,6 +107,18 @@ Evaluation, for experiments (Sec. 6):
 """
 
 from cgm.contributions import Contribution, Contributions, Shapley, shapley_exact, shapley_values
+from cgm.data.attacks import (
+    Attack,
+    Attacked,
+    Clone,
+    Duplicate,
+    FreeRide,
+    NoAttack,
+    Noise,
+    PartyAttack,
+    Poison,
+    SplitParty,
+)
 from cgm.data.datasets import CIFAR10, MNIST, CreditCard, CreditRatings, Dataset, DatasetLoader, Digits, ImageArrays
 from cgm.data.features import PCA, UMAP, Autoencoder, Automatic, Features, Identity
 from cgm.data.splits import Dirichlet, EqualDisjoint, Shares, Split, Unequal
@@ -138,10 +163,13 @@ __all__ = [
     "PCA",
     "SVM",
     "UMAP",
+    "Attack",
+    "Attacked",
     "AutoLabeller",
     "Autoencoder",
     "Automatic",
     "Chain",
+    "Clone",
     "Contribution",
     "Contributions",
     "CreditCard",
@@ -150,10 +178,12 @@ __all__ = [
     "DatasetLoader",
     "Digits",
     "Dirichlet",
+    "Duplicate",
     "EqualDisjoint",
     "Experiment",
     "FairRewards",
     "Features",
+    "FreeRide",
     "Game",
     "GaussianMixture",
     "Generator",
@@ -166,8 +196,12 @@ __all__ = [
     "Laplacian",
     "LengthscaleSearch",
     "Mediator",
+    "NoAttack",
     "NoLabeller",
     "NoTask",
+    "Noise",
+    "PartyAttack",
+    "Poison",
     "RationalQuadratic",
     "Record",
     "Result",
@@ -178,6 +212,7 @@ __all__ = [
     "ShapleyFair",
     "Shares",
     "Split",
+    "SplitParty",
     "SquaredExponential",
     "Sum",
     "TableGame",

@@ -1,4 +1,4 @@
-r"""Experiments: dataset, split, mediator, evaluation, record."""
+r"""Experiments: dataset, split, attack, mediator, evaluation, record."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cgm.data.attacks.base import Attack, Attacked
+from cgm.data.attacks.none import NoAttack
 from cgm.data.datasets.base import DatasetLoader
 from cgm.data.datasets.credit_ratings import CreditRatings
 from cgm.data.features.base import transform_parts
 from cgm.data.splits.base import Split
 from cgm.data.splits.equal_disjoint import EqualDisjoint
 from cgm.evaluation.arrays import Labelled
+from cgm.evaluation.entries import AttackGains
 from cgm.evaluation.evaluate import Evaluation, evaluate
+from cgm.evaluation.gains import measure_gains
 from cgm.evaluation.labellers.auto import AutoLabeller
 from cgm.evaluation.labellers.base import Labeller
 from cgm.evaluation.labellers.knn import KNN
@@ -42,7 +46,7 @@ class Labels:
     Attributes:
         dataset: The name of the dataset.
         names: The names of the classes.
-        parties: The classes of the parties' points, each of shape $(N_i)$.
+        parties: The classes of the parties' honest points, each of shape $(N_i)$.
         test: Held-out points, of shape $(M, D)$ or $(M, C, H, W)$, and their classes.
         image: The shape $(C, H, W)$ of the images; `None` if the data is points.
     """
@@ -63,6 +67,7 @@ class Experiment(Mediator):
     Arguments:
         dataset: Loads labelled real points.
         split: Assigns them to the parties.
+        attack: What a party hands in instead of its data. The parties are then settled twice, honest and attacked.
         labeller: Labels synthetic points, for evaluation.
         downstream: The task by which rewards are evaluated.
         seed: The seed of everything random.
@@ -80,6 +85,7 @@ class Experiment(Mediator):
 
     dataset: DatasetLoader = field(default_factory=CreditRatings)
     split: Split = field(default_factory=EqualDisjoint)
+    attack: Attack = field(default_factory=NoAttack)
     labeller: Labeller = field(default_factory=AutoLabeller)
     downstream: Task = field(default_factory=SVM)
     seed: int = 0
@@ -92,6 +98,7 @@ class Experiment(Mediator):
         if not callable(getattr(self.dataset, "load", None)):
             raise ValueError(f"dataset: expected an object with a method load, got {type(self.dataset).__name__}")
         check_instance("split", self.split, Split)
+        check_instance("attack", self.attack, Attack)
         check_instance("labeller", self.labeller, Labeller)
         check_instance("downstream", self.downstream, Task)
         if self.data_dir is not None:
@@ -121,33 +128,53 @@ class Experiment(Mediator):
         reset_peak()
 
         with clock("data"):
-            parties, known = self._load()
+            parties, known, attacked = self._load()
             makes_images = self.generator.space == "data" and known.image is not None
             classifier = self.labeller.classifier(known.dataset, known.image if makes_images else None)
 
+        honest, classes = None, known.parties
+        if attacked is not None:
+            log.info("the parties are settled without the attack first")
+            with clock("honest"):
+                honest = self.settle(parties, self.seed, classifier)
+            parties, classes = attacked.parties, attacked.labels
+
         # handed over, not kept: the mediator frees them, up to a gigabyte of images, as soon as possible
-        settlement = self.settle([parties.pop(0) for _ in known.parties], self.seed, classifier)
+        features = None if honest is None else honest.features  # values are compared, in the same features
+        settlement = self.settle([parties.pop(0) for _ in classes], self.seed, classifier, features)
         clock.seconds |= settlement.seconds
 
         with clock("features"):
             (points,) = transform_parts(settlement.features, [known.test[0]], self.cache or None)
         with clock("labels"):
-            labels = settlement.pool.labels
-            if labels is None:
-                x, y = torch.cat(settlement.parties), torch.cat(known.parties)
-                labels = self.labeller.label(x, y, settlement.pool.points)
-        evaluation = evaluate(
-            settlement, known.parties, labels, len(known.names), self.downstream, (points, known.test[1]), clock
-        )
+            labels = self._label(settlement, honest or settlement, known)
+            labels_honest = None if honest is None else self._label(honest, honest, known)
+        test = points, known.test[1]
+        evaluation = evaluate(settlement, classes, labels, len(known.names), self.downstream, test, clock)
+        gains = None
+        if honest is not None and attacked is not None:
+            with clock("gains"):
+                gains = measure_gains(
+                    snake(type(self.attack).__name__),
+                    attacked.identities,
+                    honest,
+                    settlement,
+                    known.parties,
+                    (labels_honest, labels),
+                    self.downstream,
+                    test,
+                )
 
         labeller = "none" if labels is None else "cnn" if classifier is not None else "knn"
         if labeller == "knn" and not isinstance(self.labeller, KNN):
             labeller = snake(type(self.labeller).__name__)
-        result = self._result(settlement, evaluation, known, labeller)
+        result = self._result(settlement, evaluation, known, labeller, gains)
+        if honest is not None:
+            result.warnings.extend(f"without the attack: {message}" for message in honest.warnings)
         if self.figures:
             party, seed = self.embedding_party - 1, stream_seed(self.seed, EMBED)
             with clock("figures"):
-                draw_run(folder, result, settlement, known.parties, labels, party, seed)
+                draw_run(folder, result, settlement, classes, labels, party, seed)
         result = replace(result, seconds=clock.seconds, memory=records.Memory(peak_memory()))
         rewards = {(chain.party, chain.beta): chain.indices for chain in settlement.chains}
         record = Record(result, evaluation.metrics, rewards, settlement.pool.points)
@@ -155,8 +182,8 @@ class Experiment(Mediator):
 
         return record
 
-    def _load(self) -> tuple[list[Tensor], Labels]:
-        """Load the dataset and split it into the parties' points and what is known of them."""
+    def _load(self) -> tuple[list[Tensor], Labels, Attacked | None]:
+        """Load the dataset; return the parties' points, what is known of them, and what they hand in if one attacks."""
 
         dataset = self.dataset.load(self.data_dir, self.seed)
         log.info("dataset %s: %d points, %d held out", dataset.name, len(dataset.x), len(dataset.x_test))
@@ -171,9 +198,30 @@ class Experiment(Mediator):
             image=tuple(dataset.x.shape[1:]) if dataset.x.dim() == 4 else None,
         )
 
-        return [dataset.x[r] for r in rows], labels
+        parties = [dataset.x[r] for r in rows]
+        if isinstance(self.attack, NoAttack):
+            return parties, labels, None
+        public = torch.ones(len(dataset.y), dtype=torch.bool)
+        public[torch.cat(rows)] = False
+        attacked = self.attack.apply(parties, labels.parties, self.seed, (dataset.x[public], dataset.y[public]))
 
-    def _result(self, settlement: Settlement, evaluation: Evaluation, known: Labels, labeller: str) -> records.Result:
+        return parties, labels, attacked if attacked.identities else None
+
+    def _label(self, settlement: Settlement, honest: Settlement, known: Labels) -> Tensor | None:
+        """Return the classes of a settlement's pool; without a classifier, honest points vote on them."""
+
+        if settlement.pool.labels is not None:
+            return settlement.pool.labels
+        return self.labeller.label(torch.cat(honest.parties), torch.cat(known.parties), settlement.pool.points)
+
+    def _result(
+        self,
+        settlement: Settlement,
+        evaluation: Evaluation,
+        known: Labels,
+        labeller: str,
+        gains: AttackGains | None,
+    ) -> records.Result:
         """Collect what `result.json` holds."""
 
         game, contributions, rewards = settlement.game, settlement.contributions, settlement.rewards
@@ -243,4 +291,5 @@ class Experiment(Mediator):
             seconds={},
             memory=records.Memory(0.0),
             versions=versions(),
+            attack=gains,
         )

@@ -154,7 +154,13 @@ class Mediator:
             raise ValueError(f"cache={self.cache!r}: expected the path of a folder, or false")
         resolve_device(self.device)
 
-    def settle(self, parties: Sequence[Tensor], seed: int = 0, classifier: Classifier | None = None) -> Settlement:
+    def settle(
+        self,
+        parties: Sequence[Tensor],
+        seed: int = 0,
+        classifier: Classifier | None = None,
+        fitted: Features | None = None,
+    ) -> Settlement:
         r"""Compute the rewards of the parties.
 
         Arguments:
@@ -162,6 +168,8 @@ class Mediator:
             seed: The seed of everything random.
             classifier: Labels the images of $G$ while they are in memory, as `pool.labels`. For evaluation only: no
                 step of the settlement reads them.
+            fitted: Fitted features in place of the mediator's own, such as those of another settlement, whose values
+                can then be compared.
 
         Raises:
             ValueError: If the data cannot be valued, or if no party has a positive contribution.
@@ -176,11 +184,13 @@ class Mediator:
             log.warning(message)
 
         # Sec. 2: the parties' data in the features, and the generator fitted to all of it
-        features, cache = self._choose_features(parties), self.cache or None
+        check_parties(parties)
+        features, cache = self._choose_features(parties[0]) if fitted is None else fitted, self.cache or None
         x = list(parties)
         if not features.joint:
             with clock("features"):
-                features.fit(torch.cat(x), stream_seed(seed, FIT_FEATURES))
+                if fitted is None:
+                    features.fit(torch.cat(x), stream_seed(seed, FIT_FEATURES))
                 x = transform_parts(features, x, cache)
                 check_parties(x)
         with clock("generator"):
@@ -198,7 +208,8 @@ class Mediator:
                 pool = draw_pool(self.generator, first, size, stream_seed(seed, SAMPLE_POOL), width, classifier, cache)
             if features.joint:  # the pool takes part in the fit: another pool, another fit
                 with clock("features"):
-                    x, pool = embed_pool(features, raw, pool, stream_seed(seed, FIT_FEATURES), cache)
+                    fit_seed = stream_seed(seed, FIT_FEATURES) if fitted is None else None
+                    x, pool = embed_pool(features, raw, pool, fit_seed, cache)
                     check_parties(x, pool.points)
             # Sec. 3 and 5: the values of all coalitions
             game = self._value(x, pool, clock)
@@ -219,7 +230,7 @@ class Mediator:
                     raise InfeasibleScheme(
                         f"{error} (tried up to synthetic_size={size}, max_growth={self.max_growth:g})"
                     ) from error
-                again = ", and the features are fitted again" if features.joint else ""
+                again = ", and the features are fitted again" if features.joint and fitted is None else ""
                 warn(f"{error}; G grows from {size} points{again}")
         incentives = check_incentives(rewards, contributions, game)
 
@@ -246,11 +257,10 @@ class Mediator:
             pool, features, game, contributions, rewards, incentives, chains, warnings, dict(clock.seconds)
         )
 
-    def _choose_features(self, parties: Sequence[Tensor]) -> Features:
-        """Check the parties' data, and return the features for it, not fitted."""
+    def _choose_features(self, x: Tensor) -> Features:
+        """Return the features for data like x, not fitted."""
 
-        check_parties(parties)
-        features = self.features.choose(parties[0]) if isinstance(self.features, Automatic) else self.features
+        features = self.features.choose(x) if isinstance(self.features, Automatic) else self.features
 
         return copy.copy(features)  # the settlement keeps its own fit
 

@@ -20,6 +20,7 @@ from sklearn.svm import SVC
 import cgm.mediator
 from cgm import Experiment, Record
 from cgm.data import MNIST, CreditCard, CreditRatings, Dataset, Digits, EqualDisjoint, Shares, Unequal
+from cgm.data.attacks import Attack, Attacked, Clone, Duplicate, FreeRide, Noise, Poison, SplitParty
 from cgm.data.features.identity import Identity
 from cgm.data.features.pca import PCA
 from cgm.evaluation.labellers import KNN, AutoLabeller, NoLabeller
@@ -184,6 +185,7 @@ def test_record_holds_all_that_the_design_names(record):
         "seconds",
         "memory",
         "versions",
+        "attack",
     }
     assert set(r["kernel"]) == {"name", "lengthscale", "min", "max", "nonnegative", "monotone"}
     assert set(r["values"]) == {"party", "grand", "lower", "upper"}
@@ -841,3 +843,143 @@ def test_synthetic_images_are_labelled_by_a_classifier(tmp_path, data_dir, label
         y = torch.cat([data.y[experiment.split.assign(data.y, 10, 0, data.ordered)[i]], labels[rows]])
         p = torch.bincount(y, minlength=10) / len(y)
         assert shares[i, beta] == pytest.approx(-float((p**2).mean()), abs=1e-6)
+
+
+ATTACKS = [
+    Duplicate(party=2),
+    SplitParty(party=2, identities=3),
+    Clone(party=2, source=1),
+    Noise(party=2),
+    FreeRide(party=2),
+    FreeRide(party=2, kind="public"),
+    Poison(party=2),
+]
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory):
+    """An experiment without an attack, its record, and its plain computation."""
+
+    experiment = make(seed=3)
+    record = experiment.run(tmp_path_factory.mktemp("honest"))
+    return experiment, record, Plain(experiment, record)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=repr)
+def test_an_attack_is_compared_with_the_honest_run(tmp_path, honest, attack):
+    experiment, record, plain = honest
+    attacked = dataclasses.replace(experiment, attack=attack).run(tmp_path)
+    gains, before, after = attacked.result.attack, record.result, attacked.result
+    assert Record.load(tmp_path).result == after
+    assert (gains.party, gains.identities[0]) == (1, 1)
+    assert after.n_parties == 3 + len(gains.identities) - 1
+    assert {"honest", "gains"} <= set(after.seconds)
+    assert "attack" in attacked.table().splitlines()[-4]
+
+    for change, old, new in (
+        (gains.alpha, before.contributions.alpha, after.contributions.alpha),
+        (gains.reward, before.scheme.rewards, after.scheme.rewards),
+    ):
+        numbers = [new[a] for a in gains.identities]
+        assert change.honest == pytest.approx(old[1], abs=1e-12)
+        assert (change.total, change.max) == pytest.approx((sum(numbers), max(numbers)), abs=1e-12)
+
+    pool = attacked.pool.numpy()
+    labels = KNeighborsClassifier(5).fit(np.concatenate(plain.x), np.concatenate(plain.y)).predict(pool)
+    for entry in gains.by_beta:
+        rows = np.unique(np.concatenate([attacked.rewards[a, entry.beta] for a in gains.identities]))
+        assert (entry.size_honest, entry.size) == (len(record.rewards[1, entry.beta]), len(rows))
+        assert entry.value_honest == pytest.approx(plain.v(plain.rewarded(1, entry.beta)[0]), abs=1e-9)
+        x, y = np.concatenate([plain.x[1], pool[rows]]), np.concatenate([plain.y[1], labels[rows]])
+        assert entry.value == pytest.approx(plain.v(x), abs=1e-9)
+        for (points, classes), accuracy in (
+            (plain.rewarded(1, entry.beta), entry.accuracy_honest),
+            ((x, y), entry.accuracy),
+        ):
+            assert accuracy == pytest.approx(SVC().fit(points, classes).score(*plain.test), abs=1e-3)
+        for j, found in zip((0, 2), entry.others, strict=True):
+            reward = pool[attacked.rewards[j, entry.beta].numpy()]
+            change = plain.v(np.concatenate([plain.x[j], reward])) - plain.v(plain.rewarded(j, entry.beta)[0])
+            assert found == pytest.approx(change, abs=1e-9)
+
+
+def test_the_generator_sees_what_the_parties_hand_in(tmp_path):
+    spy = Spy()
+    experiment = make(generator=spy, attack=Poison(party=3, share=1.0))
+    experiment.run(tmp_path)
+    data = experiment.dataset.load(None, 0)
+    rows = experiment.split.assign(data.y, 5, 0)
+    x, y = [data.x[r] for r in rows], [data.y[r] for r in rows]
+    assert torch.equal(spy.x, torch.cat(experiment.attack.apply(x, y, 0).parties))
+    assert not torch.equal(spy.x, torch.cat(x))
+
+
+def test_an_attack_on_images_is_valued_in_the_features_of_the_honest_data(tmp_path):
+    settings = {"dataset": Digits(), "features": PCA(2), "kernel": SquaredExponential("fit"), "synthetic_size": 600}
+    settings |= {"scheme": ShapleyFair(stable=False), "figures": True}
+    honest = make(**settings).run(tmp_path / "honest")
+    attacked = make(**settings, attack=Noise(share=1.0)).run(tmp_path / "attacked")
+    gains = attacked.result.attack
+    assert gains.alpha.honest == pytest.approx(honest.result.contributions.alpha[0], abs=1e-12)
+    assert (tmp_path / "attacked" / "rewards_of_party_1.png").is_file()
+    # other parties hand in the same data, in the same features: their kernel sums among each other follow
+    data = settings["dataset"].load(None, 0)
+    rows = make(**settings).split.assign(data.y, 10, 0)
+    features = PCA(2).fit(torch.cat([data.x[r] for r in rows]), stream_seed(0, FIT_FEATURES))
+    t = torch.cat([features.transform(torch.cat([data.x[r] for r in rows])), honest.pool]).numpy()
+    for entry in gains.by_beta:
+        reward = attacked.pool[attacked.rewards[0, entry.beta]].numpy()
+        s = np.concatenate([features.transform(data.x[rows[0]]).numpy(), reward])
+        ell = honest.result.kernel.lengthscale
+
+        def k(x, y, ell=ell):
+            return np.exp(-(cdist(x, y) ** 2) / 2 / ell**2)
+
+        assert entry.value == pytest.approx(2 * k(s, t).mean() - k(s, s).mean(), abs=1e-9)
+
+
+def test_an_attack_without_labels_has_no_accuracies(tmp_path):
+    result = make(attack=Noise(), labeller=NoLabeller()).run(tmp_path).result
+    for entry in result.attack.by_beta:
+        assert (entry.accuracy, entry.accuracy_honest) == (None, None)
+        assert entry.reason == "the synthetic points have no labels (labeller=none)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Nobody(Attack):
+    """An attack of a user's own, by no party."""
+
+    def apply(self, parties, labels, seed, public=None):
+        return Attacked(list(parties), list(labels), ())
+
+
+def test_an_attack_by_no_party_is_none(tmp_path):
+    record = make(attack=Nobody()).run(tmp_path)
+    assert record.result.attack is None
+    assert lasting(record) | {"settings": ...} == lasting(make().run(tmp_path)) | {"settings": ...}
+
+
+def test_warnings_of_the_honest_settlement_are_kept(tmp_path):
+    split = EqualDisjoint(n_parties=3, points_per_party=60, majority=1.0)
+    settings = {"dataset": Outlier(), "split": split, "kernel": SquaredExponential(0.3)}
+    result = make(**settings, attack=Duplicate()).run(tmp_path).result
+    assert any(w.startswith("without the attack: party 3 has the contribution -0.") for w in result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (Noise(party=4), "attack.party=4: there are 3 parties"),
+        (SplitParty(identities=40), "attack.identities=40: party 1 has 60 points"),
+        (Clone(source=5), "attack.source=5: there are 3 parties"),
+    ],
+)
+def test_an_impossible_attack_leaves_nothing(tmp_path, attack, message):
+    with pytest.raises(ValueError, match=message):
+        make(attack=attack).run(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_attack_is_an_attack():
+    with pytest.raises(ValueError, match="attack: expected a Attack, got str"):
+        make(attack="noise")

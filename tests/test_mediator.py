@@ -8,7 +8,7 @@ import torch
 from cgm import Experiment, Mediator, Record
 from cgm.contributions import Contribution, Contributions, Shapley
 from cgm.data import Digits, EqualDisjoint
-from cgm.data.features import PCA, UMAP
+from cgm.data.features import PCA, UMAP, Automatic
 from cgm.generators import KDE, Generator
 from cgm.rewards import InfeasibleScheme, Rewards, Scheme, ShapleyFair, WeightedSampling
 from cgm.valuation.kernels import SquaredExponential
@@ -348,3 +348,28 @@ def test_settlements_of_one_mediator_do_not_share_their_fit():
     second = one.settle([x @ torch.tensor([[0.0, 1.0], [1.0, 0.3]]).double() for x in parties()])
     assert torch.equal(first.features.transform(parties()[0]), before)
     assert not torch.equal(second.features.transform(parties()[0]), before)
+
+
+@pytest.mark.parametrize("features", [PCA(1), Automatic()], ids=lambda features: type(features).__name__)
+def test_fitted_features_are_used_as_they_are(features):
+    one = mediator(features=features)
+    first = one.settle(parties())
+    others = [x @ torch.tensor([[0.0, 1.0], [1.0, 0.3]]).double() for x in parties()]
+    second = one.settle(others, fitted=first.features)
+    assert second.features is first.features
+    for points, x in zip(second.parties, others, strict=True):
+        assert torch.equal(points, first.features.transform(x))
+    again = one.settle(parties(), fitted=first.features)
+    assert torch.equal(again.pool.points, first.pool.points)
+    assert again.rewards.values.tolist() == first.rewards.values.tolist()
+
+
+def test_fitted_features_of_parties_and_pool_are_used_as_they_are(monkeypatch):
+    one = mediator(features=UMAP(2, n_neighbors=5, pca=None), scheme=ShapleyFair(stable=False))
+    first = one.settle(parties())
+    monkeypatch.setattr(UMAP, "fit", lambda *args: pytest.fail("fitted again"))
+    again = one.settle(parties(), fitted=first.features)
+    torch.testing.assert_close(again.pool.points, first.pool.points, rtol=1e-3, atol=1e-3)  # places of the same points
+    others = one.settle([x + 0.1 for x in parties()], fitted=first.features)
+    assert others.pool.points.shape == first.pool.points.shape
+    assert not torch.equal(others.pool.points, first.pool.points)

@@ -61,6 +61,72 @@ class Accuracy:
     reason: str | None
 
 
+@dataclass(frozen=True)
+class Change:
+    r"""A number of a party, when it is honest and when it attacks.
+
+    Attributes:
+        honest: The number when it is honest.
+        total: The sum over its identities when it attacks.
+        max: The maximum over its identities.
+    """
+
+    honest: float
+    total: float
+    max: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BetaGain:
+    r"""What an attacker and the others end up with, for one inverse temperature.
+
+    Values are those of the honest game, whose reference $T$ and length-scale the attack does not change. $D_i$ is
+    always honest data; $G_a$ is the union of the rewards that the attacker's identities receive.
+
+    Attributes:
+        beta: The inverse temperature $\beta$.
+        size_honest, size: $|G_i|$ and $|G_a|$.
+        value_honest, value: $v(D_i \cup G_i)$ and $v(D_i \cup G_a)$.
+        accuracy_honest, accuracy: The accuracies of the downstream task after training on these.
+        reason: Why an accuracy is `None`; `None` if there are both.
+        others: For each other party the change of $v(D_j \cup G_j)$ by the attack, negative if it is harmed.
+        others_mean, others_worst: Their mean and minimum; `None` if there are no other parties.
+    """
+
+    beta: float
+    size_honest: int
+    size: int
+    value_honest: float
+    value: float
+    accuracy_honest: float | None
+    accuracy: float | None
+    reason: str | None
+    others: list[float]
+    others_mean: float | None
+    others_worst: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackGains:
+    r"""What an attack changes.
+
+    Attributes:
+        name: The name of the attack.
+        party: The attacker.
+        identities: The parties of the attacked settlement that are the attacker.
+        alpha: Its contribution $\alpha$.
+        reward: Its reward value $r$.
+        by_beta: What it and the others end up with, for each $\beta$.
+    """
+
+    name: str
+    party: int
+    identities: list[int]
+    alpha: Change
+    reward: Change
+    by_beta: list[BetaGain]
+
+
 @dataclass(frozen=True, kw_only=True)
 class MeanCorrelation:
     r"""The mean of correlations.

@@ -86,15 +86,15 @@ def draw_pool(
 
 
 def embed_pool(
-    features: Features, parties: Sequence[Tensor], pool: Pool, seed: int, cache: str | Path | None = None
+    features: Features, parties: Sequence[Tensor], pool: Pool, seed: int | None, cache: str | Path | None = None
 ) -> tuple[list[Tensor], Pool]:
-    r"""Fit features to the reference dataset $T$, parties and pool together.
+    r"""Map the reference dataset $T$, parties and pool together, to features.
 
     Arguments:
-        features: The features. They are fitted.
+        features: The features. They are fitted to $T$, if there is a seed.
         parties: The parties' points, each of shape $(N_i, D)$ or $(N_i, C, H, W)$.
         pool: The pool as it was drawn, without features.
-        seed: The seed of the fit.
+        seed: The seed of the fit. `None`: the features are used as they were fitted before.
         cache: A folder in which the fit is kept. `None`: it is not kept.
 
     Returns:
@@ -103,6 +103,7 @@ def embed_pool(
 
     shape = parties[0].shape[1:]
     t = torch.cat([*parties, pool.points.reshape(-1, *shape).to(parties[0].dtype)])
-    *x, g = features.fit_transform(t, seed, cache).split([*map(len, parties), len(pool.points)])
+    points = features.transform(t) if seed is None else features.fit_transform(t, seed, cache)
+    *x, g = points.split([*map(len, parties), len(pool.points)])
 
     return x, replace(pool, points=g)

@@ -20,7 +20,16 @@ from cgm.utils.files import write_whole
 
 TABLES = ("runs.csv", "metrics.csv", "summary.md")
 NO_EFFECT = ("figures", "embedding_party", "cache")  # settings that do not change any number of a run
-CONSOLE_COLUMNS = ("v_star", "rho", "spread", "correlation_neg_mmd2_unbiased", "accuracy_gain")
+CONSOLE_COLUMNS = (
+    "v_star",
+    "rho",
+    "spread",
+    "correlation_neg_mmd2_unbiased",
+    "accuracy_gain",
+    "attack_gain_value",
+    "attack_gain_accuracy",
+    "attack_others_mean",
+)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,22 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from cgm.evaluation.entries import AttackGains
 from cgm.records.result import Result
 
-HEADLINE = ("v_star", "rho", "spread", "t", "lengthscale", "accuracy", "accuracy_gain", "seconds", "warnings")
-SECTIONS = ("scheme", "kernel", "correlations", "beta_correlations", "incentives", "seconds")  # that have numbers
+ATTACK = (  # numbers of a run with an attack
+    "attack_gain_alpha",
+    "attack_gain_alpha_max",
+    "attack_gain_reward",
+    "attack_gain_reward_max",
+    "attack_gain_size",
+    "attack_gain_value",
+    "attack_gain_accuracy",
+    "attack_others_mean",
+    "attack_others_worst",
+)
+HEADLINE = ("v_star", "rho", "spread", "t", "lengthscale", "accuracy", "accuracy_gain", *ATTACK, "seconds", "warnings")
+SECTIONS = ("scheme", "kernel", "correlations", "beta_correlations", "incentives", "attack", "seconds")  # with numbers
 
 
 def headline(result: Result) -> dict[str, float | None]:
@@ -28,6 +40,7 @@ def headline(result: Result) -> dict[str, float | None]:
     numbers |= {f"correlation_{metric}": entry.mean for metric, entry in result.correlations.items()}
     numbers |= {f"beta_correlation_{metric}": entry.mean for metric, entry in result.beta_correlations.items()}
     numbers |= {"accuracy": _mean(after), "accuracy_gain": _mean(gains)}
+    numbers |= dict.fromkeys(ATTACK) if result.attack is None else _attack(result.attack)
     return numbers | {"seconds": sum(result.seconds.values()), "warnings": len(result.warnings)}
 
 
@@ -74,6 +87,29 @@ def check_objective(objective: str) -> None:
         f"objective={objective}: expected a column of runs.csv ({', '.join(HEADLINE)}, correlation_... or "
         f"beta_correlation_... of a metric) or a path in result.json that begins with {', '.join(SECTIONS)}"
     )
+
+
+def _attack(gains: AttackGains) -> dict[str, float | None]:
+    r"""Return the gains of an attack: attacked minus honest, means over $\beta$; the worst change is the minimum."""
+
+    alpha, reward, by_beta = gains.alpha, gains.reward, gains.by_beta
+    accuracies = [
+        entry.accuracy - entry.accuracy_honest
+        for entry in by_beta
+        if entry.accuracy is not None and entry.accuracy_honest is not None
+    ]
+    numbers = (
+        alpha.total - alpha.honest,
+        alpha.max - alpha.honest,
+        reward.total - reward.honest,
+        reward.max - reward.honest,
+        fmean(entry.size - entry.size_honest for entry in by_beta),
+        fmean(entry.value - entry.value_honest for entry in by_beta),
+        _mean(accuracies),
+        _mean([entry.others_mean for entry in by_beta if entry.others_mean is not None]),
+        min((entry.others_worst for entry in by_beta if entry.others_worst is not None), default=None),
+    )
+    return dict(zip(ATTACK, numbers, strict=True))
 
 
 def _mean(values: Sequence[float]) -> float | None:

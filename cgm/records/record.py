@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cgm.evaluation.entries import MetricRow
+from cgm.evaluation.entries import AttackGains, Change, MetricRow
 from cgm.records import metrics_table
 from cgm.records.result import Result
 from cgm.records.runs import METRICS, RESULT, read_run
@@ -120,7 +120,7 @@ class Record:
                 parts.append(f"{symbol} = {number:.{digits}f}")
         lines.append(", ".join([*parts, f"spread of rewards max r - min r = {result.scheme.spread:.4f}"]))
         lines.append("incentives (slack): " + ", ".join(self._incentive(f"R{k}") for k in range(1, 7)))
-        return "\n".join(lines)
+        return "\n".join(lines if result.attack is None else [*lines, "", *attack_lines(result.attack)])
 
     def _incentive(self, name: str) -> str:
         incentive = self.result.incentives[name]
@@ -129,6 +129,39 @@ class Record:
             return f"{name} {state}"
         slack = incentive.slack if abs(incentive.slack) > 1e-12 else 0  # rounding errors are shown as 0
         return f"{name} {state} ({slack:.2g})"
+
+
+def attack_lines(gains: AttackGains) -> list[str]:
+    r"""Return the gains of an attack as the lines of a table with a row for each $\beta$."""
+
+    def both(honest: float | None, attacked: float | None) -> str:
+        return " -> ".join("n/a" if x is None else f"{x:.4f}" for x in (honest, attacked))
+
+    def signed(x: float | None) -> str:
+        return "n/a" if x is None else f"{x:+.4f}"
+
+    def change(x: Change) -> str:
+        largest = f" (max {x.max:.4f})" if len(gains.identities) > 1 else ""
+        return both(x.honest, x.total) + largest
+
+    as_parties = "" if len(gains.identities) == 1 else f", as {', '.join(str(i + 1) for i in gains.identities)}"
+    rows = [["β", "|G_i|", "v(D_i∪G_i)", "accuracy", "others' v, mean", "worst"]]
+    for entry in gains.by_beta:
+        rows.append(
+            [
+                f"{entry.beta:g}",
+                f"{entry.size_honest} -> {entry.size}",
+                both(entry.value_honest, entry.value),
+                both(entry.accuracy_honest, entry.accuracy),
+                signed(entry.others_mean),
+                signed(entry.others_worst),
+            ]
+        )
+    return [
+        f"attack {gains.name} by party {gains.party + 1}{as_parties}; honest -> attacked: "
+        f"α {change(gains.alpha)}, r_i {change(gains.reward)}",
+        *aligned_lines(rows),
+    ]
 
 
 def _read_rewards(path: Path) -> tuple[Tensor, dict[tuple[int, float], Tensor]]:

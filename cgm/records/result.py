@@ -11,11 +11,12 @@ import json
 import math
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from cgm.evaluation.entries import Accuracy, AlphaCorrelation, BetaCorrelation, Missing
+from cgm.evaluation.entries import Accuracy, AlphaCorrelation, AttackGains, BetaCorrelation, Missing
 
 SCHEMA = 2  # increased when keys are renamed or removed
 
@@ -181,6 +182,7 @@ class Result:
         seconds: The seconds that each station took.
         memory: The memory that was used.
         versions: The versions of cgm and of the packages that computed the result.
+        attack: What an attack changes; `None` if there was none.
     """
 
     schema: int
@@ -211,6 +213,7 @@ class Result:
     seconds: dict[str, float]
     memory: Memory
     versions: dict[str, str]
+    attack: AttackGains | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON holds it."""
@@ -284,6 +287,8 @@ def _read_infinity(kind: Any, x: Any) -> Any:
     """Replace "inf" by infinity wherever a type declares a float."""
 
     arguments = get_args(kind)
+    if get_origin(kind) is UnionType and len(arguments) == 2 and arguments[1] is NoneType:
+        return x if x is None else _read_infinity(arguments[0], x)
     if isinstance(x, dict) and isinstance(kind, type) and is_dataclass(kind):
         kinds = _field_types(kind)
         return {key: _read_infinity(kinds.get(key), value) for key, value in x.items()}
@@ -291,6 +296,6 @@ def _read_infinity(kind: Any, x: Any) -> Any:
         return {key: _read_infinity(arguments[1], value) for key, value in x.items()}
     if isinstance(x, list) and len(arguments) == 1:
         return [_read_infinity(arguments[0], value) for value in x]
-    if x in ("inf", "-inf") and (kind is float or float in arguments):
+    if x in ("inf", "-inf") and kind is float:
         return float(x)
     return x

@@ -57,7 +57,7 @@ def test_every_folder_is_a_group():
     """And nothing else is in `conf`: the wheel has all of it."""
 
     of_the_mediator = {"generator", "features", "kernel", "contribution", "scheme", "sampling"}
-    of_the_experiment = {"dataset", "split", "labeller", "downstream"}
+    of_the_experiment = {"dataset", "split", "attack", "labeller", "downstream"}
     assert of_the_mediator | of_the_experiment | {"logger"} == set(GROUPS)
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, "experiment", "hparams_search", "hydra"}
     assert [path.name for path in CONF.iterdir() if path.is_file()] == ["config.yaml"]
@@ -180,6 +180,8 @@ def test_values_from_the_command_line_arrive():
         composed(
             "dataset=credit_card",
             "split=unequal",
+            "attack=noise",
+            "attack.kind=shuffled",
             "generator=gaussian_mixture",
             "features=pca",
             "kernel=rational_quadratic",
@@ -207,6 +209,7 @@ def test_values_from_the_command_line_arrive():
         **{field: get_class(target)(**options) for field, target, options in (
             ("dataset", "cgm.data.CreditCard", {}),
             ("split", "cgm.data.Unequal", {}),
+            ("attack", "cgm.data.attacks.Noise", {"kind": "shuffled"}),
             ("generator", "cgm.generators.GaussianMixture", {}),
             ("features", "cgm.data.features.PCA", {}),
             ("kernel", "cgm.valuation.kernels.RationalQuadratic", {"lengthscale": "median"}),

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -166,6 +167,21 @@ def test_the_same_sweep_again_skips_what_is_complete(cgm, monkeypatch):
     sweep(cgm, *again)
     assert (folder / "metrics.csv").read_bytes() == table
     assert not any(folder.rglob("error.json"))
+
+
+def test_a_sweep_over_attacks_has_their_gains_in_its_table(cgm):
+    out = sweep(cgm, "hydra.sweep.dir=sweep", "attack=noise,split", "++attack.party=2", "seed=1,2")
+    table = rows()
+    assert [(row["attack"], int(row["seed"])) for row in table] == [
+        (attack, seed) for attack in ("Noise", "SplitParty") for seed in (1, 2)
+    ]
+    for row in table:
+        gains = Record.load(Path("sweep") / row["run"]).result.attack
+        assert gains.party == 1
+        expected = statistics.fmean(entry.value - entry.value_honest for entry in gains.by_beta)
+        assert float(row["attack_gain_value"]) == expected
+        assert float(row["attack_gain_alpha"]) == gains.alpha.total - gains.alpha.honest
+    assert "attack_gain_value" in out.splitlines()[-6]  # the head of the summary
 
 
 def test_a_folder_with_another_run_is_run_again(cgm, monkeypatch, tmp_path):

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import cgm
 from cgm.cli.settings import CONF, own_settings
+from cgm.evaluation import entries
 from cgm.generators import check_generator
 from cgm.records import result
 from cgm.valuation import TableGame
@@ -287,8 +288,8 @@ def test_every_public_name_is_in_the_reference():
     modules = re.findall(r"^\.\. automodule:: (\S+)", text, re.M)
     shown = {f"cgm.{name.split('.')[-1]}" for name in re.findall(r"^\.\. autoclass:: (\S+)", text, re.M)}
     assert shown | {"cgm.__version__"} == {f"cgm.{name}" for name in cgm.__all__}
-    packages = ["data", "data.features", "valuation", "valuation.kernels", "generators", "contributions", "rewards"]
-    packages += ["evaluation.labellers", "evaluation.tasks"]
+    packages = ["data", "data.attacks", "data.features", "valuation", "valuation.kernels", "generators"]
+    packages += ["contributions", "rewards", "evaluation.labellers", "evaluation.tasks"]
     assert {f"cgm.{name}" for name in packages} <= set(modules)
 
 
@@ -348,6 +349,7 @@ def test_the_keys_of_a_result_are_on_their_page():
         "correlations and beta_correlations": [result.AlphaCorrelation, result.BetaCorrelation],
         "downstream": [result.Accuracy],
         "missing": [result.Missing],
+        "attack": [result.AttackGains, entries.Change, entries.BetaGain],
         "memory": [result.Memory],
     }
     for section, classes in expected.items():

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from cgm.evaluation.entries import Accuracy, AlphaCorrelation, BetaCorrelation, MeanOverBetas, MeanOverParties, Missing
+from cgm.evaluation.entries import (
+    Accuracy,
+    AlphaCorrelation,
+    AttackGains,
+    BetaCorrelation,
+    BetaGain,
+    Change,
+    MeanOverBetas,
+    MeanOverParties,
+    Missing,
+)
 from cgm.records.result import (
     SCHEMA,
     ChainResult,
@@ -110,6 +120,31 @@ def make_result(n: int = 3, betas: Sequence[float] = (1.0, 8.0), length: int = 4
         "versions": {"cgm": "0", "numerics": "2"},
     }
     return Result(**(sections | changes))
+
+
+def make_gains(betas: Sequence[float] = (1.0, 8.0), **changes: Any) -> AttackGains:
+    """Make up the gains of an attack; `changes` replace fields for each beta. All numbers are exact in binary."""
+
+    entry: dict[str, Any] = {
+        "size_honest": 10,
+        "size": 30,
+        "value_honest": 0.5,
+        "value": 0.5625,
+        "accuracy_honest": 0.5,
+        "accuracy": 0.75,
+        "reason": None,
+        "others": [-0.25, 0.125],
+        "others_mean": -0.0625,
+        "others_worst": -0.25,
+    }
+    return AttackGains(
+        name="split_party",
+        party=1,
+        identities=[1, 3],
+        alpha=Change(0.5, 0.75, 0.5),
+        reward=Change(0.25, 0.375, 0.25),
+        by_beta=[BetaGain(beta=beta, **(entry | changes)) for beta in betas],
+    )
 
 
 def make_chains(result: Result) -> list[Chain]:

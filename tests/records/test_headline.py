@@ -6,9 +6,9 @@ import math
 import pytest
 
 from cgm.evaluation.entries import Accuracy
-from cgm.records.headline import HEADLINE, check_objective, headline, objective_value
+from cgm.records.headline import ATTACK, HEADLINE, check_objective, headline, objective_value
 from cgm.records.result import SchemeResult
-from tests.records.results import alpha_correlation, make_result
+from tests.records.results import alpha_correlation, make_gains, make_result
 
 RESULT = make_result(
     t=100,
@@ -35,6 +35,7 @@ def test_headline():
         "beta_correlation_size": -0.8,
         "accuracy": 0.5,
         "accuracy_gain": 0.125,
+        **dict.fromkeys(ATTACK),
         "seconds": 1.5,
         "warnings": 1,
     }
@@ -46,6 +47,37 @@ def test_headline_of_a_scheme_without_v_star_and_rho_and_of_no_accuracies():
     numbers = headline(dataclasses.replace(RESULT, scheme=scheme, downstream=[]))
     assert [numbers[name] for name in ("v_star", "rho", "accuracy", "accuracy_gain")] == [None] * 4
     assert math.isnan(objective_value(dataclasses.replace(RESULT, scheme=scheme), "v_star"))
+
+
+def test_gains_of_an_attack_are_means_over_betas():
+    gains = make_gains(betas=(1.0, 8.0))
+    first = dataclasses.replace(gains.by_beta[0], value=0.75, size=40, others_worst=-0.5, others_mean=-0.3125)
+    result = dataclasses.replace(RESULT, attack=dataclasses.replace(gains, by_beta=[first, gains.by_beta[1]]))
+    numbers = headline(result)
+    assert {name: numbers[name] for name in ATTACK} == {
+        "attack_gain_alpha": 0.25,
+        "attack_gain_alpha_max": 0.0,
+        "attack_gain_reward": 0.125,
+        "attack_gain_reward_max": 0.0,
+        "attack_gain_size": 25,
+        "attack_gain_value": 0.15625,
+        "attack_gain_accuracy": 0.25,
+        "attack_others_mean": -0.1875,
+        "attack_others_worst": -0.5,
+    }
+    assert objective_value(result, "attack_gain_value") == 0.15625
+    assert objective_value(result, "attack.alpha.total") == 0.75
+    assert math.isnan(objective_value(RESULT, "attack_gain_value"))
+
+
+def test_gains_that_could_not_be_computed_are_none():
+    gains = make_gains(accuracy=None, reason="why", others=[], others_mean=None, others_worst=None)
+    numbers = headline(dataclasses.replace(RESULT, attack=gains))
+    assert [name for name in ATTACK if numbers[name] is None] == [
+        "attack_gain_accuracy",
+        "attack_others_mean",
+        "attack_others_worst",
+    ]
 
 
 def test_objectives_by_name_and_by_path():
@@ -63,7 +95,7 @@ def test_objectives_by_name_and_by_path():
     [
         ("scheme.v", r"objective=scheme\.v: no 'v' in scheme; there are name, rewards, rho, spread, v_star$"),
         ("scheme.rho.x", r"no 'x' in scheme\.rho; that is not a section"),
-        ("nothing", "objective=nothing: no 'nothing' in result.json; there are beta_correlations, "),
+        ("nothing", "objective=nothing: no 'nothing' in result.json; there are attack, beta_correlations, "),
         ("correlations.size", "is not a number, but dict"),
         ("kernel.name", "is not a number, but str"),
         ("incentives.R1.holds", "is not a number, but bool"),
@@ -80,6 +112,8 @@ def test_objectives_are_checked_before_a_run():
         "scheme.v_star",
         "correlations.size.spearman.mean",
         "incentives.R1.slack",
+        "attack_gain_value",
+        "attack.reward.max",
     ):
         check_objective(objective)
     for objective in ("", "v", "scheme", "correlation_", "settings.seed", "schema.v_star"):

@@ -17,7 +17,7 @@ from cgm.records import record as module
 from cgm.records.record import Record
 from cgm.records.result import IncentiveResult, SchemeResult
 from cgm.utils.files import write_whole
-from tests.records.results import make_result
+from tests.records.results import make_gains, make_result
 
 INF = float("inf")
 BETAS = (0.0, 0.12345678901234566, 2.0, INF)
@@ -71,6 +71,18 @@ def test_files_are_what_other_programs_read(tmp_path):
 
     text = (tmp_path / "result.json").read_text(encoding="utf-8")
     assert "créancé ∪ β" in text
+
+
+def test_the_table_of_an_attack():
+    assert "attack" not in make_record().table()
+    record = dataclasses.replace(make_record(), result=make_result(attack=make_gains((1.0, INF), accuracy=None)))
+    assert record.table().splitlines()[-4:] == [
+        "attack split_party by party 2, as 2, 4; honest -> attacked: α 0.5000 -> 0.7500 (max 0.5000), "
+        "r_i 0.2500 -> 0.3750 (max 0.2500)",
+        "  β     |G_i|        v(D_i∪G_i)       accuracy  others' v, mean    worst",
+        "  1  10 -> 30  0.5000 -> 0.5625  0.5000 -> n/a          -0.0625  -0.2500",
+        "inf  10 -> 30  0.5000 -> 0.5625  0.5000 -> n/a          -0.0625  -0.2500",
+    ]
 
 
 def test_nan_is_not_written(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from cgm.evaluation import entries
 from cgm.records import result as module
 from cgm.records.result import SCHEMA, Result, SchemeResult
-from tests.records.results import alpha_correlation, make_result
+from tests.records.results import alpha_correlation, make_gains, make_result
 
 INF = math.inf
 KEYS = {
@@ -44,6 +44,7 @@ KEYS = {
     "seconds",
     "memory",
     "versions",
+    "attack",
 }
 DATACLASSES = [
     kind
@@ -134,6 +135,24 @@ def test_a_scheme_may_report_anything():
 def test_details_have_names_of_their_own():
     with pytest.raises(ValueError, match=r"scheme\.details: name, rewards are keys of every scheme"):
         SchemeResult("mine", [0.5], 0.0, {"rewards": [1.0], "name": "x", "rho": 1.0})
+
+
+def test_gains_of_an_attack_are_written_and_read_back():
+    result = make_result(attack=make_gains(betas=(1.0, INF)))
+    assert Result.loads(result.dumps()) == result
+    content = json.loads(result.dumps())["attack"]
+    assert set(content) == {"name", "party", "identities", "alpha", "reward", "by_beta"}
+    assert content["alpha"] == {"honest": 0.5, "total": 0.75, "max": 0.5}
+    assert [entry["beta"] for entry in content["by_beta"]] == [1.0, "inf"]
+    del content["by_beta"][1]["value"]
+    with pytest.raises(ValueError, match=r"missing required field `value` - at `\$\.attack\.by_beta\[1\]`"):
+        Result.from_json(result.to_json() | {"attack": content})
+
+
+def test_records_from_before_attacks_are_read():
+    content = make_result().to_json()
+    assert content.pop("attack") is None
+    assert Result.from_json(content) == make_result()
 
 
 def test_keys_of_later_versions_are_ignored():
