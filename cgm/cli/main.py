@@ -11,7 +11,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from cgm.cli import settle
+from cgm.cli import collect, settle
 from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.jobs import run
 from cgm.cli.settings import CONF
@@ -29,6 +29,9 @@ def main() -> None:
     if sys.argv[1:2] == ["settle"]:
         sys.argv[1:] = settle.to_overrides(sys.argv[2:])
         launch(settle.run, CONF, "settle")
+        return
+    if sys.argv[1:2] == ["collect"]:
+        collect.main(sys.argv[2:])
         return
     launch(run, CONF, "config")
 
