@@ -12,13 +12,18 @@ from torch import Tensor
 from cgm.data.datasets.base import DatasetLoader
 from cgm.data.datasets.credit_ratings import CreditRatings
 from cgm.data.features.base import transform_parts
+from cgm.data.holdout import match_parties
 from cgm.data.splits.base import Split
 from cgm.data.splits.equal_disjoint import EqualDisjoint
 from cgm.evaluation.arrays import Labelled
+from cgm.evaluation.entries import RewardAudit
 from cgm.evaluation.evaluate import Evaluation, evaluate
 from cgm.evaluation.labellers.auto import AutoLabeller
 from cgm.evaluation.labellers.base import Labeller
 from cgm.evaluation.labellers.knn import KNN
+from cgm.evaluation.privacy.base import Audit
+from cgm.evaluation.privacy.none import NoAudit
+from cgm.evaluation.privacy.rows import audit_rows
 from cgm.evaluation.tasks.base import Task
 from cgm.evaluation.tasks.svm import SVM
 from cgm.mediator import EMBED, Mediator, Settlement
@@ -33,6 +38,12 @@ from cgm.utils.seeds import stream_seed
 from cgm.valuation.bounds import kernel_bounds
 
 log = logging.getLogger(__name__)
+
+AUDIT = 103  # key of the random stream
+JOINT_AUDIT = (
+    "audit: the features were fitted to the rows of the parties and not to the held-out rows; attacks may tell them "
+    "apart by the features alone, without the rewards"
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,8 @@ class Experiment(Mediator):
         split: Assigns them to the parties.
         labeller: Labels synthetic points, for evaluation.
         downstream: The task by which rewards are evaluated.
+        audit: Measures what rewards reveal about the rows of other parties. Held-out rows are drawn with the shares of
+            classes of each party, so that an attack cannot tell members from others by their class.
         seed: The seed of everything random.
         data_dir: The folder of data; the environment variable CGM_DATA or else `data`, if `None`.
         figures: Whether to draw figures.
@@ -82,6 +95,7 @@ class Experiment(Mediator):
     split: Split = field(default_factory=EqualDisjoint)
     labeller: Labeller = field(default_factory=AutoLabeller)
     downstream: Task = field(default_factory=SVM)
+    audit: Audit = field(default_factory=NoAudit)
     seed: int = 0
     data_dir: str | None = None
     figures: bool = True
@@ -94,6 +108,7 @@ class Experiment(Mediator):
         check_instance("split", self.split, Split)
         check_instance("labeller", self.labeller, Labeller)
         check_instance("downstream", self.downstream, Task)
+        check_instance("audit", self.audit, Audit)
         if self.data_dir is not None:
             check_instance("data_dir", self.data_dir, str)
         check_bool("figures", self.figures)
@@ -140,10 +155,18 @@ class Experiment(Mediator):
             settlement, known.parties, labels, len(known.names), self.downstream, (points, known.test[1]), clock
         )
 
+        with clock("audit"):
+            audits = self._audit(settlement, known, points)
+        rows, missing = audit_rows(audits)
+        evaluation = replace(evaluation, metrics=[*evaluation.metrics, *rows], missing=[*evaluation.missing, *missing])
+
         labeller = "none" if labels is None else "cnn" if classifier is not None else "knn"
         if labeller == "knn" and not isinstance(self.labeller, KNN):
             labeller = snake(type(self.labeller).__name__)
-        result = self._result(settlement, evaluation, known, labeller)
+        result = replace(self._result(settlement, evaluation, known, labeller), audit=audits)
+        if audits and settlement.features.joint:
+            log.warning(JOINT_AUDIT)
+            result = replace(result, warnings=[*result.warnings, JOINT_AUDIT])
         if self.figures:
             party, seed = self.embedding_party - 1, stream_seed(self.seed, EMBED)
             with clock("figures"):
@@ -172,6 +195,15 @@ class Experiment(Mediator):
         )
 
         return [dataset.x[r] for r in rows], labels
+
+    def _audit(self, settlement: Settlement, known: Labels, points: Tensor) -> list[RewardAudit]:
+        """Audit the rewards; `points` are the held-out points in the features."""
+
+        chosen = match_parties(known.test[1], known.parties, self.seed)
+        held_out, pool = [points[rows] for rows in chosen], settlement.pool.points
+        rewards = [(chain.party, chain.beta, pool[chain.indices]) for chain in settlement.chains]
+
+        return self.audit.audit(settlement.parties, held_out, rewards, stream_seed(self.seed, AUDIT))
 
     def _result(self, settlement: Settlement, evaluation: Evaluation, known: Labels, labeller: str) -> records.Result:
         """Collect what `result.json` holds."""

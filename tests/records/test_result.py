@@ -10,6 +10,7 @@ import re
 import pytest
 
 from cgm.evaluation import entries
+from cgm.evaluation.entries import AttackResult, RewardAudit
 from cgm.records import result as module
 from cgm.records.result import SCHEMA, Result, SchemeResult
 from tests.records.results import alpha_correlation, make_result
@@ -38,6 +39,7 @@ KEYS = {
     "correlations",
     "beta_correlations",
     "downstream",
+    "audit",
     "missing",
     "warnings",
     "settings",
@@ -134,6 +136,19 @@ def test_a_scheme_may_report_anything():
 def test_details_have_names_of_their_own():
     with pytest.raises(ValueError, match=r"scheme\.details: name, rewards are keys of every scheme"):
         SchemeResult("mine", [0.5], 0.0, {"rewards": [1.0], "name": "x", "rho": 1.0})
+
+
+def test_an_audit_is_read_back_and_may_be_absent():
+    attack = AttackResult("nearest", 0.7, 0.6, 0.8, 0.1, 0.0, 0.2)
+    audit = [
+        RewardAudit(0, INF, 10, 20, [attack], "nearest", 3, 0, 0.4, 1 / 3),
+        RewardAudit(1, 1.0, 10, 0, [], None, None, None, None, None, "why"),
+    ]
+    result = make_result(audit=audit)
+    assert Result.loads(result.dumps()) == result
+    content = json.loads(make_result().dumps())
+    assert content.pop("audit") == []
+    assert Result.from_json(content) == make_result()  # a record of before there were audits
 
 
 def test_keys_of_later_versions_are_ignored():
