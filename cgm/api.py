@@ -104,6 +104,9 @@ Evaluation, for experiments (Sec. 6):
 - `Task`: base class of downstream tasks.
 - `SVM`: the accuracy of a support vector machine.
 - `NoTask`: no downstream task.
+- `Audit`: base class of privacy audits of rewards.
+- `Membership`: membership inference against rewards.
+- `NoAudit`: no privacy audit.
 """
 
 from cgm.contributions import Contribution, Contributions, Shapley, shapley_exact, shapley_values
@@ -123,6 +126,7 @@ from cgm.data.datasets import CIFAR10, MNIST, CreditCard, CreditRatings, Dataset
 from cgm.data.features import PCA, UMAP, Autoencoder, Automatic, Features, Identity
 from cgm.data.splits import Dirichlet, EqualDisjoint, Shares, Split, Unequal
 from cgm.evaluation.labellers import CNN, KNN, AutoLabeller, Labeller, NoLabeller
+from cgm.evaluation.privacy import Audit, Membership, NoAudit
 from cgm.evaluation.tasks import SVM, NoTask, Task
 from cgm.experiment import Experiment
 from cgm.generators import KDE, MMDGAN, GaussianMixture, Generator, TrueMixture, check_generator
@@ -165,6 +169,7 @@ __all__ = [
     "UMAP",
     "Attack",
     "Attacked",
+    "Audit",
     "AutoLabeller",
     "Autoencoder",
     "Automatic",
@@ -196,7 +201,9 @@ __all__ = [
     "Laplacian",
     "LengthscaleSearch",
     "Mediator",
+    "Membership",
     "NoAttack",
+    "NoAudit",
     "NoLabeller",
     "NoTask",
     "Noise",

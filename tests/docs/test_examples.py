@@ -23,6 +23,7 @@ import cgm
 from cgm.cli.settings import CONF, own_settings
 from cgm.cli.settle import OF_THE_COMMAND, to_overrides
 from cgm.evaluation import entries
+from cgm.evaluation.entries import AttackResult
 from cgm.generators import check_generator
 from cgm.records import result
 from cgm.valuation import TableGame
@@ -295,7 +296,7 @@ def test_every_public_name_is_in_the_reference():
     shown = {f"cgm.{name.split('.')[-1]}" for name in re.findall(r"^\.\. auto(?:class|function):: (\S+)", text, re.M)}
     assert shown | {"cgm.__version__"} == {f"cgm.{name}" for name in cgm.__all__}
     packages = ["data", "data.attacks", "data.features", "valuation", "valuation.kernels", "generators"]
-    packages += ["contributions", "rewards", "evaluation.labellers", "evaluation.tasks"]
+    packages += ["contributions", "rewards", "evaluation.labellers", "evaluation.tasks", "evaluation.privacy"]
     assert {f"cgm.{name}" for name in packages} <= set(modules)
 
 
@@ -354,6 +355,8 @@ def test_the_keys_of_a_result_are_on_their_page():
         "sampling": [result.ChainResult],
         "correlations and beta_correlations": [result.AlphaCorrelation, result.BetaCorrelation],
         "downstream": [result.Accuracy],
+        "audit": [result.RewardAudit],
+        "attacks": [AttackResult],
         "missing": [result.Missing],
         "attack": [result.AttackGains, entries.Change, entries.BetaGain],
         "memory": [result.Memory],
