@@ -39,6 +39,7 @@ Generators of the synthetic pool $G$:
 - `check_generator`: checks that a generator fulfils the contract of the base class.
 - `KDE`: Gaussian kernel density estimation.
 - `GaussianMixture`: a mixture of Gaussians.
+- `Copula`: a Gaussian copula with empirical margins, for tables with columns of all kinds.
 - `TrueMixture`: the distribution of the simulated credit ratings themselves.
 - `MMDGAN`: a generative adversarial network with the MMD as its loss.
 
@@ -100,7 +101,7 @@ from cgm.data.splits import Dirichlet, EqualDisjoint, Shares, Split, Unequal
 from cgm.evaluation.labellers import CNN, KNN, AutoLabeller, Labeller, NoLabeller
 from cgm.evaluation.tasks import SVM, NoTask, Task
 from cgm.experiment import Experiment
-from cgm.generators import KDE, MMDGAN, GaussianMixture, Generator, TrueMixture, check_generator
+from cgm.generators import KDE, MMDGAN, Copula, GaussianMixture, Generator, TrueMixture, check_generator
 from cgm.mediator import Mediator, Settlement
 from cgm.records.record import Record
 from cgm.records.result import Result
@@ -144,6 +145,7 @@ __all__ = [
     "Chain",
     "Contribution",
     "Contributions",
+    "Copula",
     "CreditCard",
     "CreditRatings",
     "Dataset",
