@@ -40,6 +40,7 @@ Generators of the synthetic pool $G$:
 - `KDE`: Gaussian kernel density estimation.
 - `GaussianMixture`: a mixture of Gaussians.
 - `Copula`: a Gaussian copula with empirical margins, for tables with columns of all kinds.
+- `Flow`: a normalising flow, trained by maximum likelihood.
 - `TrueMixture`: the distribution of the simulated credit ratings themselves.
 - `MMDGAN`: a generative adversarial network with the MMD as its loss.
 
@@ -101,7 +102,7 @@ from cgm.data.splits import Dirichlet, EqualDisjoint, Shares, Split, Unequal
 from cgm.evaluation.labellers import CNN, KNN, AutoLabeller, Labeller, NoLabeller
 from cgm.evaluation.tasks import SVM, NoTask, Task
 from cgm.experiment import Experiment
-from cgm.generators import KDE, MMDGAN, Copula, GaussianMixture, Generator, TrueMixture, check_generator
+from cgm.generators import KDE, MMDGAN, Copula, Flow, GaussianMixture, Generator, TrueMixture, check_generator
 from cgm.mediator import Mediator, Settlement
 from cgm.records.record import Record
 from cgm.records.result import Result
@@ -156,6 +157,7 @@ __all__ = [
     "Experiment",
     "FairRewards",
     "Features",
+    "Flow",
     "Game",
     "GaussianMixture",
     "Generator",

@@ -3,6 +3,7 @@
 from .base import Generator
 from .check import check_generator
 from .copula import Copula
+from .flow import Flow
 from .gaussian_mixture import GaussianMixture
 from .kde import KDE
 from .mmd_gan.generator import MMDGAN
@@ -13,6 +14,7 @@ __all__ = [
     "KDE",
     "MMDGAN",
     "Copula",
+    "Flow",
     "GaussianMixture",
     "Generator",
     "NetworkGenerator",
