@@ -52,6 +52,8 @@ Generators of the synthetic pool $G$:
 - `check_generator`: checks that a generator fulfils the contract of the base class.
 - `KDE`: Gaussian kernel density estimation.
 - `GaussianMixture`: a mixture of Gaussians.
+- `Copula`: a Gaussian copula with empirical margins, for tables with columns of all kinds.
+- `Flow`: a normalising flow, trained by maximum likelihood.
 - `TrueMixture`: the distribution of the simulated credit ratings themselves.
 - `MMDGAN`: a generative adversarial network with the MMD as its loss.
 
@@ -129,7 +131,7 @@ from cgm.evaluation.labellers import CNN, KNN, AutoLabeller, Labeller, NoLabelle
 from cgm.evaluation.privacy import Audit, Membership, NoAudit
 from cgm.evaluation.tasks import SVM, NoTask, Task
 from cgm.experiment import Experiment
-from cgm.generators import KDE, MMDGAN, GaussianMixture, Generator, TrueMixture, check_generator
+from cgm.generators import KDE, MMDGAN, Copula, Flow, GaussianMixture, Generator, TrueMixture, check_generator
 from cgm.mediator import Mediator, Settlement
 from cgm.records.record import Record
 from cgm.records.result import Result
@@ -177,6 +179,7 @@ __all__ = [
     "Clone",
     "Contribution",
     "Contributions",
+    "Copula",
     "CreditCard",
     "CreditRatings",
     "Dataset",
@@ -188,6 +191,7 @@ __all__ = [
     "Experiment",
     "FairRewards",
     "Features",
+    "Flow",
     "FreeRide",
     "Game",
     "GaussianMixture",
