@@ -5,6 +5,9 @@ From data to rewards:
 - `Mediator`: settles what the parties receive, from their points alone (Sections 2 to 4.2).
 - `Settlement`: the result of a mediator: pool, game, contributions, rewards, incentives, chains.
 - `Experiment`: a mediator with a dataset, a split and an attack before it and an evaluation after it (Sec. 6).
+- `settle`: settles what parties with tables receive, as tables.
+- `TableMediator`: a mediator for tables, with a schema before it and an audit after it.
+- `TableSettlement`: its result: a `Settlement` with tables, schema, audits.
 - `Record`: the files of a run: result, metrics, rewards.
 - `Result`: the content of `result.json`, as attributes.
 
@@ -148,6 +151,7 @@ from cgm.rewards import (
     sample_rewards,
     solve_scheme,
 )
+from cgm.table_settlement import TableMediator, TableSettlement, settle
 from cgm.valuation import (
     Game,
     LengthscaleSearch,
@@ -227,6 +231,8 @@ __all__ = [
     "SquaredExponential",
     "Sum",
     "TableGame",
+    "TableMediator",
+    "TableSettlement",
     "Task",
     "TrueMixture",
     "Unequal",
@@ -240,6 +246,7 @@ __all__ = [
     "mmd2_unbiased",
     "resolve_lengthscale",
     "sample_rewards",
+    "settle",
     "shapley_exact",
     "shapley_values",
     "solve_scheme",

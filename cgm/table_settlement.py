@@ -245,7 +245,9 @@ class TableMediator(Mediator):
 
         generator = copy.copy(self.generator)
         if isinstance(generator, Copula):
-            vars(generator)["space"] = "data"  # the margins of a copula are those of the columns, not of one-hot vectors
+            vars(generator)["space"] = (
+                "data"  # the margins of a copula are those of the columns, not of one-hot vectors
+            )
         settings = {name: getattr(self, name) for name in Mediator.__dataclass_fields__}
 
         return Mediator(**{**settings, "features": encoding, "generator": generator})
