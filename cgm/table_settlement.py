@@ -246,7 +246,7 @@ class TableMediator(Mediator):
         generator = copy.copy(self.generator)
         if isinstance(generator, Copula):
             vars(generator)["space"] = (
-                "data"  # the margins of a copula are those of the columns, not of one-hot vectors
+                "data"  # a copula has the margins of columns, not of one-hot vectors
             )
         settings = {name: getattr(self, name) for name in Mediator.__dataclass_fields__}
 
