@@ -18,6 +18,17 @@ def main(arguments: Sequence[str]) -> int:
         The exit code, 0 if nothing failed and 1 otherwise.
     """
 
+    given = command().parse_args(arguments)
+    verification = verify(given.folder, given.data, given.key)
+    print("\n".join(verification.lines))
+    print("nothing failed" if verification.ok else "FAILED: do not rely on these files")
+
+    return 0 if verification.ok else 1
+
+
+def command() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+
     parser = argparse.ArgumentParser(
         prog="cgm verify",
         description="Verify that the files of a party are those of its certificate. The exit code is 0 if nothing "
@@ -26,10 +37,5 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", help="the folder with certificate.json")
     parser.add_argument("data", nargs="?", help="your own file, as you gave it to the mediator")
     parser.add_argument("--key", help="the mediator's public key (PEM), for certificate.sig")
-    given = parser.parse_args(arguments)
 
-    verification = verify(given.folder, given.data, given.key)
-    print("\n".join(verification.lines))
-    print("nothing failed" if verification.ok else "FAILED: do not rely on these files")
-
-    return 0 if verification.ok else 1
+    return parser

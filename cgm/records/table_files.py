@@ -99,8 +99,11 @@ def _cell(x: Any, kind: str | None, booleans: Sequence[Any]) -> str:
 
     if pd.api.types.is_bool(x) or (kind == "boolean" and isinstance(x, Real)):
         x = booleans[bool(x)]
-    if isinstance(x, bool | Integral) or (kind == "integer" and isinstance(x, Real) and float(x).is_integer()):
-        return str(x) if isinstance(x, bool) else str(int(x))
+    if isinstance(x, bool):
+        return str(x)
+    if isinstance(x, Integral):
+        return str(int(x))
     if isinstance(x, Real):
-        return repr(float(x) + 0.0)  # the shortest text of this number; 0.0 in place of -0.0
+        number = float(x) + 0.0  # 0.0 in place of -0.0
+        return str(int(number)) if kind == "integer" and number.is_integer() else repr(number)
     return escape(x.isoformat() if hasattr(x, "isoformat") else str(x))

@@ -156,11 +156,11 @@ def draw_columns(comparisons: Sequence[Comparison]) -> Figure:
         panels = list(figure.subplots(rows, columns, squeeze=False).flat)
         # room for labels, in inches: a computed layout takes half of the time of the report
         figure.subplots_adjust(
-            left=0.72 / (2.45 * columns),
+            left=0.86 / (2.45 * columns),
             right=1 - 0.12 / (2.45 * columns),
             bottom=0.42 / (1.95 * rows),
             top=1 - 0.28 / (1.95 * rows),
-            wspace=0.84 / 1.61,
+            wspace=0.98 / 1.47,
             hspace=0.7 / 1.25,
         )
         for axes in panels[len(comparisons) :]:
@@ -181,18 +181,14 @@ def _draw_column(axes: Axes, comparison: Comparison) -> None:
         places = np.arange(len(kept))[::-1]
         for offset, (shares, color, _) in zip((0.27, 0.0, -0.27), (styles[1], styles[2], styles[0]), strict=True):
             axes.barh(places + offset, shares[kept], height=0.25, color=color)
-        axes.set_yticks(places, [label(comparison.labels[k], 14) for k in kept], fontsize=7)
+        axes.set_yticks(places, [label(comparison.labels[k], 12) for k in kept], fontsize=7)
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("% of rows", fontsize=7, labelpad=1)
     else:
         for shares, color, alpha in styles:
-            line = (
-                {"fill": False, "edgecolor": color, "linewidth": 1.6}
-                if color == REWARD
-                else {"fill": True, "color": color}
-            )
-            axes.stairs(shares[:-1], comparison.edges, alpha=alpha, **line)
+            line = color == REWARD
+            axes.stairs(shares[:-1], comparison.edges, fill=not line, color=color, alpha=alpha, linewidth=1.6 * line)
         axes.set_ylabel("% of rows", fontsize=7, labelpad=2)
         axes.set_ylim(bottom=0)
         axes.locator_params(axis="both", nbins=4)

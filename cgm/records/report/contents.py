@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from cgm.records.plain import plain, versions
 from cgm.records.report.words import INCENTIVES, STATES, THREAT_MODEL, beta_name, number
 from cgm.records.settings import flatten
@@ -100,7 +102,7 @@ def sensitivity(settlement: SettledTables) -> list[dict[str, Any]]:
     alpha, n = settlement.contributions.alpha.tolist(), len(settlement.names)
     found = []
     for name, runs in settlement.sensitivity.items():
-        rows = [[float(x) for x in run] for run in (runs if _nested(runs) else [runs])]
+        rows = np.array(runs, dtype=float).reshape(-1, n).tolist()  # a single run may be a list of numbers
         ranges = [(min(run[i] for run in rows), max(run[i] for run in rows)) for i in range(n)]
         found.append(
             {
@@ -114,10 +116,6 @@ def sensitivity(settlement: SettledTables) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def _nested(runs: Any) -> bool:
-    return len(runs) > 0 and hasattr(runs[0], "__len__")
 
 
 def _order(values: list[float]) -> list[int]:

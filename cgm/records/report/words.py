@@ -83,8 +83,8 @@ def number(x: Any, digits: int = 4) -> str:
     return text.replace("-", "−", 1 if x < 0 else 0)
 
 
-def rounded(x: float, digits: int = 6) -> float:
-    """Round a number to some significant digits."""
+def rounded(x: Any, digits: int = 6) -> float:
+    """Round a number, also that of a tensor, to some significant digits."""
 
     return float(f"{float(x):.{digits}g}")
 
