@@ -65,7 +65,12 @@ def party_files(
 
     settings = settings_file(settlement) if settings is None else settings
     content = contents(settlement, party, sha256(settings), disclose)
-    tables = reward_files(settlement, party, alternatives)
+    recommended, betas = settlement.recommended[party], _betas(settlement, party)
+    if recommended not in betas:
+        raise ValueError(f"recommended[{party}]={recommended:g}: expected one of {', '.join(map(beta_name, betas))}")
+    tables = {REWARD: (recommended, _reward(settlement, party, recommended))}
+    if alternatives:
+        tables |= {f"alternatives/{name}": file for name, file in alternative_files(settlement, party).items()}
     names = {beta: name for name, (beta, _) in tables.items()}
     for entry in content["rewards"]:
         name = names.get(float(entry["beta"]))
@@ -83,28 +88,22 @@ def party_files(
     return {CERTIFICATE: readable_json(seal(content | {"files": listed})), **files}
 
 
-def reward_files(settlement: SettledTables, party: int, alternatives: bool) -> dict[str, tuple[float, TableFile]]:
-    r"""Return the rewards of a party by the names of their files, each with its $\beta$; the recommended one first."""
+def alternative_files(settlement: SettledTables, party: int) -> dict[str, tuple[float, TableFile]]:
+    r"""Return the rewards of a party that are not recommended by the names of their files, each with its $\beta$."""
 
-    betas = [chain.beta for chain in settlement.chains if chain.party == party]
-    recommended = settlement.recommended[party]
-    if recommended not in betas:
-        raise ValueError(f"recommended[{party}]={recommended:g}: expected one of {', '.join(map(beta_name, betas))}")
-
-    def file(beta: float) -> tuple[float, TableFile]:
-        return beta, table_file(settlement.reward_table(party, beta), settlement.schema.columns)
-
-    files = {REWARD: file(recommended)}
-    if alternatives:
-        files |= {f"alternatives/{reward_name(beta)}": file(beta) for beta in betas if beta != recommended}
-
-    return files
+    return {
+        f"reward-beta-{beta_name(beta)}.csv": (beta, _reward(settlement, party, beta))
+        for beta in _betas(settlement, party)
+        if beta != settlement.recommended[party]
+    }
 
 
-def reward_name(beta: float) -> str:
-    r"""Return the name of the file of a reward that is not the recommended one."""
+def _betas(settlement: SettledTables, party: int) -> list[float]:
+    return [chain.beta for chain in settlement.chains if chain.party == party]
 
-    return f"reward-beta-{beta_name(beta)}.csv"
+
+def _reward(settlement: SettledTables, party: int, beta: float) -> TableFile:
+    return table_file(settlement.reward_table(party, beta), settlement.schema.columns)
 
 
 def _listed(data: bytes) -> dict[str, Any]:

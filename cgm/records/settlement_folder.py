@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cgm.records.certificate import check_disclose
 from cgm.records.mediator_folder import SETTINGS, mediator_files
-from cgm.records.party_folder import party_files, reward_files, reward_name
+from cgm.records.party_folder import alternative_files, party_files
 from cgm.records.report.report import report
 from cgm.records.settled import SettledTables
 from cgm.utils.files import write_whole
@@ -77,12 +77,8 @@ def write_settlement(
         own = party_files(settlement, party, disclose, alternatives, settings)
         files |= {f"parties/{name}/{file}": data for file, data in own.items()}
         if not alternatives:
-            others = reward_files(settlement, party, alternatives=True).values()
-            files |= {
-                f"mediator/alternatives/{name}/{reward_name(beta)}": table.content
-                for beta, table in others
-                if beta != settlement.recommended[party]
-            }
+            others = alternative_files(settlement, party).items()
+            files |= {f"mediator/alternatives/{name}/{file}": table.content for file, (_, table) in others}
     files[REPORT] = report(settlement, seed)
     _write(folder, files)
 

@@ -91,6 +91,11 @@ def _cells(values: pd.Series, column: Column | None) -> list[str]:
     kind = None if column is None else column.kind
     levels = None if column is None or kind != "boolean" else column.levels
     names = tuple(levels) if levels is not None and len(levels) == 2 else (False, True)
+    if isinstance(values.dtype, pd.CategoricalDtype):  # each level once
+        texts = [*(_cell(level, kind, names) for level in values.cat.categories), ""]
+        return [texts[code] for code in values.cat.codes.tolist()]  # the code of a missing value is -1
+    if values.dtype == "float64" and kind not in ("integer", "boolean"):
+        return ["" if x != x else repr(x + 0.0) for x in values.tolist()]
     return ["" if pd.isna(x) else _cell(x, kind, names) for x in values.astype(object)]
 
 

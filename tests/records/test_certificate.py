@@ -4,12 +4,19 @@ import itertools
 import json
 import re
 
+import numpy as np
 import pytest
+import torch
 
+from cgm.generators import KDE
+from cgm.generators.units import Units
+from cgm.mediator import SAMPLE_POOL, Mediator
 from cgm.records.certificate import contents
 from cgm.records.digests import seal, sha256
 from cgm.records.mediator_folder import settings_file
 from cgm.records.party_folder import certificate, party_files
+from cgm.rewards import WeightedSampling
+from cgm.utils.seeds import random_state, stream_seed
 from tests.records.settled_tables import changed, settle
 
 
@@ -167,3 +174,27 @@ def test_what_cannot_be_certified_is_refused(given, message):
 def test_a_recommended_reward_must_exist():
     with pytest.raises(ValueError, match=r"recommended\[0\]=2: expected one of 1, 4, 8"):
         party_files(changed(settle(), recommended=(2.0, 8.0, 8.0)), 0)
+
+
+def test_why_a_certificate_has_no_seed():
+    """With the seed and the widths, subtracting the noise of the pool from a reward leaves real rows of others.
+
+    Two rows of a reward that were drawn around the same real row agree in it, and in nothing else.
+    """
+
+    generator = torch.Generator().manual_seed(1)
+    parties = [torch.randn(100, 4, generator=generator).double() + shift for shift in (0.0, 0.7, 1.4)]
+    mediator = Mediator(KDE(), sampling=WeightedSampling((8.0,)), synthetic_size=1000)
+    reward = mediator.settle(parties, seed=0).reward(0, 8.0).numpy()
+
+    everything = torch.cat(parties).numpy()
+    random = random_state(stream_seed(0, SAMPLE_POOL))
+    random.uniform(size=1000)
+    noise = random.normal(size=(1000, 4)) * 300 ** (-1 / 8) * Units.of(everything).scale
+    guesses = (reward[:, None] - noise).reshape(
+        -1, 4
+    )  # each row of the reward without each noise
+    _, first, count = np.unique(guesses.round(7), axis=0, return_index=True, return_counts=True)
+    found = guesses[first[count > 1]]
+    others = everything[100:]
+    assert (np.abs(found[:, None] - others).max(2).min(1) < 1e-6).sum() >= 5

@@ -1,17 +1,23 @@
 """Tests of the report: it is complete, one file, accessible, and takes nothing from outside for HTML."""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import pandas as pd
 import pytest
+import torch
 
+from cgm.generators import KDE
+from cgm.mediator import Mediator
+from cgm.records.figures import plane
+from cgm.records.report.figures import draw_plane
 from cgm.records.report.report import report
 from cgm.records.report.words import INCENTIVES
+from cgm.rewards import WeightedSampling
 from cgm.rewards.incentives import Incentive
-from tests.records.settled_tables import EVIL, SCHEMA, Column, Schema, changed, settle
+from tests.records.settled_tables import EVIL, SCHEMA, Column, Schema, Settled, changed, settle
 
 VOID = {"meta", "link", "br", "img", "input", "use", "hr"}
 
@@ -204,3 +210,29 @@ def test_a_report_of_many_parties_and_columns_is_small():
     page = report(settlement)
     assert len(page) < 3_000_000
     assert b"The 8 columns that differ most" in page
+
+
+def test_a_reward_without_rows_is_reported():
+    settlement = settle()
+    none = torch.empty(0, dtype=torch.int64)
+    chains = [
+        replace(chain, indices=none, values=none.double()) if chain.party == 1 else chain for chain in settlement.chains
+    ]
+    text = plain_text(report(changed(settlement, chains=chains)))
+    assert "0 rows, recommended" in text
+    assert "no rows" in text
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_the_plane_of_any_number_of_features(width, monkeypatch):
+    """Few points, so that principal components are drawn: UMAP takes seconds."""
+
+    monkeypatch.setattr(plane, "MIN_POINTS", 10_000)
+    generator = torch.Generator().manual_seed(0)
+    points = [torch.randn(30, width, generator=generator).double() + i for i in range(2)]
+    settlement = Mediator(KDE(), sampling=WeightedSampling((8.0,)), synthetic_size=100).settle(points, seed=0)
+    names = {"names": ("a", "b"), "recommended": (8.0, 8.0)}
+    own = {field.name: getattr(settlement, field.name) for field in fields(settlement)}
+    figure, kind = draw_plane(Settled(**vars(settle()) | own | names), seed=0)
+    assert kind == ("dimension" if width == 1 else "principal component")
+    assert len(figure.axes) == 2
