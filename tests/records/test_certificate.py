@@ -191,9 +191,7 @@ def test_why_a_certificate_has_no_seed():
     random = random_state(stream_seed(0, SAMPLE_POOL))
     random.uniform(size=1000)
     noise = random.normal(size=(1000, 4)) * 300 ** (-1 / 8) * Units.of(everything).scale
-    guesses = (reward[:, None] - noise).reshape(
-        -1, 4
-    )  # each row of the reward without each noise
+    guesses = (reward[:, None] - noise).reshape(-1, 4)  # each row of the reward without each noise
     _, first, count = np.unique(guesses.round(7), axis=0, return_index=True, return_counts=True)
     found = guesses[first[count > 1]]
     others = everything[100:]
