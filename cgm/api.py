@@ -99,6 +99,16 @@ Rewards (Sec. 4.1 and 4.2):
 - `sample_rewards`: draws rewards by weighted sampling.
 - `Chain`: a reward: the points drawn for a party and a $\beta$.
 
+Records of settlements of tables:
+
+- `write_settlement`: writes the report, the parties' rewards and certificates, and what stays with the mediator.
+- `check_folder`: checks that a settlement can be written to a folder, before it is computed.
+- `report`: the report for the mediator, an HTML page.
+- `certificate`: the certificate of a party.
+- `sign`: signs the certificate in a party's folder.
+- `verify`: verifies the files that a party received.
+- `Verification`: what a party could verify.
+
 Evaluation, for experiments (Sec. 6):
 
 - `Labeller`: base class of labellers of synthetic points.
@@ -136,8 +146,13 @@ from cgm.evaluation.tasks import SVM, NoTask, Task
 from cgm.experiment import Experiment
 from cgm.generators import KDE, MMDGAN, Copula, Flow, GaussianMixture, Generator, TrueMixture, check_generator
 from cgm.mediator import Mediator, Settlement
+from cgm.records.party_folder import certificate
 from cgm.records.record import Record
+from cgm.records.report.report import report
 from cgm.records.result import Result
+from cgm.records.settlement_folder import check_folder, write_settlement
+from cgm.records.signature import sign
+from cgm.records.verification import Verification, verify
 from cgm.rewards import (
     Chain,
     FairRewards,
@@ -237,17 +252,24 @@ __all__ = [
     "TrueMixture",
     "Unequal",
     "Valuation",
+    "Verification",
     "WeightedSampling",
     "block_sums",
+    "certificate",
+    "check_folder",
     "check_generator",
     "check_incentives",
     "fit_lengthscale",
     "mmd2_biased",
     "mmd2_unbiased",
+    "report",
     "resolve_lengthscale",
     "sample_rewards",
     "settle",
     "shapley_exact",
     "shapley_values",
+    "sign",
     "solve_scheme",
+    "verify",
+    "write_settlement",
 ]

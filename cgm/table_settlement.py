@@ -245,9 +245,7 @@ class TableMediator(Mediator):
 
         generator = copy.copy(self.generator)
         if isinstance(generator, Copula):
-            vars(generator)["space"] = (
-                "data"  # a copula has the margins of columns, not of one-hot vectors
-            )
+            vars(generator)["space"] = "data"  # a copula has the margins of columns, not of one-hot vectors
         settings = {name: getattr(self, name) for name in Mediator.__dataclass_fields__}
 
         return Mediator(**{**settings, "features": encoding, "generator": generator})
