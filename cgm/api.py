@@ -5,6 +5,9 @@ From data to rewards:
 - `Mediator`: settles what the parties receive, from their points alone (Sections 2 to 4.2).
 - `Settlement`: the result of a mediator: pool, game, contributions, rewards, incentives, chains.
 - `Experiment`: a mediator with a dataset, a split and an attack before it and an evaluation after it (Sec. 6).
+- `settle`: settles what parties with tables receive, as tables.
+- `TableMediator`: a mediator for tables, with a schema before it and an audit after it.
+- `TableSettlement`: its result: a `Settlement` with tables, schema, audits.
 - `Record`: the files of a run: result, metrics, rewards.
 - `Result`: the content of `result.json`, as attributes.
 
@@ -52,6 +55,8 @@ Generators of the synthetic pool $G$:
 - `check_generator`: checks that a generator fulfils the contract of the base class.
 - `KDE`: Gaussian kernel density estimation.
 - `GaussianMixture`: a mixture of Gaussians.
+- `Copula`: a Gaussian copula with empirical margins, for tables with columns of all kinds.
+- `Flow`: a normalising flow, trained by maximum likelihood.
 - `TrueMixture`: the distribution of the simulated credit ratings themselves.
 - `MMDGAN`: a generative adversarial network with the MMD as its loss.
 
@@ -94,6 +99,16 @@ Rewards (Sec. 4.1 and 4.2):
 - `sample_rewards`: draws rewards by weighted sampling.
 - `Chain`: a reward: the points drawn for a party and a $\beta$.
 
+Records of settlements of tables:
+
+- `write_settlement`: writes the report, the parties' rewards and certificates, and what stays with the mediator.
+- `check_folder`: checks that a settlement can be written to a folder, before it is computed.
+- `report`: the report for the mediator, an HTML page.
+- `certificate`: the certificate of a party.
+- `sign`: signs the certificate in a party's folder.
+- `verify`: verifies the files that a party received.
+- `Verification`: what a party could verify.
+
 Evaluation, for experiments (Sec. 6):
 
 - `Labeller`: base class of labellers of synthetic points.
@@ -104,6 +119,9 @@ Evaluation, for experiments (Sec. 6):
 - `Task`: base class of downstream tasks.
 - `SVM`: the accuracy of a support vector machine.
 - `NoTask`: no downstream task.
+- `Audit`: base class of privacy audits of rewards.
+- `Membership`: membership inference against rewards.
+- `NoAudit`: no privacy audit.
 """
 
 from cgm.contributions import Contribution, Contributions, Shapley, shapley_exact, shapley_values
@@ -123,12 +141,18 @@ from cgm.data.datasets import CIFAR10, MNIST, CreditCard, CreditRatings, Dataset
 from cgm.data.features import PCA, UMAP, Autoencoder, Automatic, Features, Identity
 from cgm.data.splits import Dirichlet, EqualDisjoint, Shares, Split, Unequal
 from cgm.evaluation.labellers import CNN, KNN, AutoLabeller, Labeller, NoLabeller
+from cgm.evaluation.privacy import Audit, Membership, NoAudit
 from cgm.evaluation.tasks import SVM, NoTask, Task
 from cgm.experiment import Experiment
-from cgm.generators import KDE, MMDGAN, GaussianMixture, Generator, TrueMixture, check_generator
+from cgm.generators import KDE, MMDGAN, Copula, Flow, GaussianMixture, Generator, TrueMixture, check_generator
 from cgm.mediator import Mediator, Settlement
+from cgm.records.party_folder import certificate
 from cgm.records.record import Record
+from cgm.records.report.report import report
 from cgm.records.result import Result
+from cgm.records.settlement_folder import check_folder, write_settlement
+from cgm.records.signature import sign
+from cgm.records.verification import Verification, verify
 from cgm.rewards import (
     Chain,
     FairRewards,
@@ -142,6 +166,7 @@ from cgm.rewards import (
     sample_rewards,
     solve_scheme,
 )
+from cgm.table_settlement import TableMediator, TableSettlement, settle
 from cgm.valuation import (
     Game,
     LengthscaleSearch,
@@ -165,6 +190,7 @@ __all__ = [
     "UMAP",
     "Attack",
     "Attacked",
+    "Audit",
     "AutoLabeller",
     "Autoencoder",
     "Automatic",
@@ -172,6 +198,7 @@ __all__ = [
     "Clone",
     "Contribution",
     "Contributions",
+    "Copula",
     "CreditCard",
     "CreditRatings",
     "Dataset",
@@ -183,6 +210,7 @@ __all__ = [
     "Experiment",
     "FairRewards",
     "Features",
+    "Flow",
     "FreeRide",
     "Game",
     "GaussianMixture",
@@ -196,7 +224,9 @@ __all__ = [
     "Laplacian",
     "LengthscaleSearch",
     "Mediator",
+    "Membership",
     "NoAttack",
+    "NoAudit",
     "NoLabeller",
     "NoTask",
     "Noise",
@@ -216,20 +246,30 @@ __all__ = [
     "SquaredExponential",
     "Sum",
     "TableGame",
+    "TableMediator",
+    "TableSettlement",
     "Task",
     "TrueMixture",
     "Unequal",
     "Valuation",
+    "Verification",
     "WeightedSampling",
     "block_sums",
+    "certificate",
+    "check_folder",
     "check_generator",
     "check_incentives",
     "fit_lengthscale",
     "mmd2_biased",
     "mmd2_unbiased",
+    "report",
     "resolve_lengthscale",
     "sample_rewards",
+    "settle",
     "shapley_exact",
     "shapley_values",
+    "sign",
     "solve_scheme",
+    "verify",
+    "write_settlement",
 ]

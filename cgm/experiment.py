@@ -3,6 +3,7 @@ r"""Experiments: dataset, split, attack, mediator, evaluation, record."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,15 +15,19 @@ from cgm.data.attacks.none import NoAttack
 from cgm.data.datasets.base import DatasetLoader
 from cgm.data.datasets.credit_ratings import CreditRatings
 from cgm.data.features.base import transform_parts
+from cgm.data.holdout import match_parties
 from cgm.data.splits.base import Split
 from cgm.data.splits.equal_disjoint import EqualDisjoint
 from cgm.evaluation.arrays import Labelled
-from cgm.evaluation.entries import AttackGains
+from cgm.evaluation.entries import AttackGains, RewardAudit
 from cgm.evaluation.evaluate import Evaluation, evaluate
 from cgm.evaluation.gains import measure_gains
 from cgm.evaluation.labellers.auto import AutoLabeller
 from cgm.evaluation.labellers.base import Labeller
 from cgm.evaluation.labellers.knn import KNN
+from cgm.evaluation.privacy.base import Audit
+from cgm.evaluation.privacy.none import NoAudit
+from cgm.evaluation.privacy.rows import audit_rows
 from cgm.evaluation.tasks.base import Task
 from cgm.evaluation.tasks.svm import SVM
 from cgm.mediator import EMBED, Mediator, Settlement
@@ -37,6 +42,12 @@ from cgm.utils.seeds import stream_seed
 from cgm.valuation.bounds import kernel_bounds
 
 log = logging.getLogger(__name__)
+
+AUDIT = 103  # key of the random stream
+JOINT_AUDIT = (
+    "audit: the features were fitted to the rows of the parties and not to the held-out rows; attacks may tell them "
+    "apart by the features alone, without the rewards"
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,8 @@ class Experiment(Mediator):
         attack: What a party hands in instead of its data. The parties are then settled twice, honest and attacked.
         labeller: Labels synthetic points, for evaluation.
         downstream: The task by which rewards are evaluated.
+        audit: Measures what rewards reveal about the rows of other parties. Held-out rows are drawn with the shares of
+            classes of each party, so that an attack cannot tell members from others by their class.
         seed: The seed of everything random.
         data_dir: The folder of data; the environment variable CGM_DATA or else `data`, if `None`.
         figures: Whether to draw figures.
@@ -88,6 +101,7 @@ class Experiment(Mediator):
     attack: Attack = field(default_factory=NoAttack)
     labeller: Labeller = field(default_factory=AutoLabeller)
     downstream: Task = field(default_factory=SVM)
+    audit: Audit = field(default_factory=NoAudit)
     seed: int = 0
     data_dir: str | None = None
     figures: bool = True
@@ -101,6 +115,7 @@ class Experiment(Mediator):
         check_instance("attack", self.attack, Attack)
         check_instance("labeller", self.labeller, Labeller)
         check_instance("downstream", self.downstream, Task)
+        check_instance("audit", self.audit, Audit)
         if self.data_dir is not None:
             check_instance("data_dir", self.data_dir, str)
         check_bool("figures", self.figures)
@@ -165,12 +180,20 @@ class Experiment(Mediator):
                     test,
                 )
 
+        with clock("audit"):
+            audits = self._audit(settlement, classes, test)
+        rows, missing = audit_rows(audits)
+        evaluation = replace(evaluation, metrics=[*evaluation.metrics, *rows], missing=[*evaluation.missing, *missing])
+
         labeller = "none" if labels is None else "cnn" if classifier is not None else "knn"
         if labeller == "knn" and not isinstance(self.labeller, KNN):
             labeller = snake(type(self.labeller).__name__)
-        result = self._result(settlement, evaluation, known, labeller, gains)
+        result = replace(self._result(settlement, evaluation, known, labeller, gains), audit=audits)
         if honest is not None:
             result.warnings.extend(f"without the attack: {message}" for message in honest.warnings)
+        if audits and settlement.features.joint:
+            log.warning(JOINT_AUDIT)
+            result = replace(result, warnings=[*result.warnings, JOINT_AUDIT])
         if self.figures:
             party, seed = self.embedding_party - 1, stream_seed(self.seed, EMBED)
             with clock("figures"):
@@ -213,6 +236,16 @@ class Experiment(Mediator):
         if settlement.pool.labels is not None:
             return settlement.pool.labels
         return self.labeller.label(torch.cat(honest.parties), torch.cat(known.parties), settlement.pool.points)
+
+    def _audit(self, settlement: Settlement, classes: Sequence[Tensor], test: Labelled) -> list[RewardAudit]:
+        """Audit the rewards, with held-out points in the features and their classes."""
+
+        points, labels = test
+        chosen = match_parties(labels, classes, self.seed)
+        held_out, pool = [points[rows] for rows in chosen], settlement.pool.points
+        rewards = [(chain.party, chain.beta, pool[chain.indices]) for chain in settlement.chains]
+
+        return self.audit.audit(settlement.parties, held_out, rewards, stream_seed(self.seed, AUDIT))
 
     def _result(
         self,

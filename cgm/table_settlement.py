@@ -18,11 +18,13 @@ from torch import Tensor
 from cgm.data.features.automatic import Automatic
 from cgm.data.tables.encoding import NUMBER_ENCODINGS, TableEncoding
 from cgm.data.tables.files import Source, tables_by_name
-from cgm.data.tables.schema import Schema, infer_schema
+from cgm.data.tables.inference import infer_schema
+from cgm.data.tables.schema import Schema
 from cgm.evaluation.entries import Accuracy, RewardAudit
 from cgm.evaluation.labellers.base import Labeller
 from cgm.evaluation.labellers.knn import KNN
-from cgm.evaluation.privacy import Audit, Membership
+from cgm.evaluation.privacy.base import Audit
+from cgm.evaluation.privacy.membership import Membership
 from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.evaluation.tasks.svm import SVM
 from cgm.generators.base import Generator
@@ -243,7 +245,7 @@ class TableMediator(Mediator):
 
         generator = copy.copy(self.generator)
         if isinstance(generator, Copula):
-            generator.space = "data"  # the margins of a copula are those of the columns, not of one-hot vectors
+            vars(generator)["space"] = "data"  # a copula has the margins of columns, not of one-hot vectors
         settings = {name: getattr(self, name) for name in Mediator.__dataclass_fields__}
 
         return Mediator(**{**settings, "features": encoding, "generator": generator})
@@ -324,7 +326,7 @@ class TableMediator(Mediator):
             features = settlement.features
             assert isinstance(features, TableEncoding)
             generator = self._mediator(features).generator
-            generator.fit(torch.cat(codes if generator.space == "data" else settlement.parties), seed)
+            generator.fit(torch.cat(list(codes) if generator.space == "data" else settlement.parties), seed)
             pool = draw_pool(generator, features, game.sizes[-1], seed, game.points.shape[1])
             other = Valuation(game.kernel, settlement.parties, pool.points, self.precision)
             found["another seed"] = self.contribution.compute(other, seed).alpha.tolist()

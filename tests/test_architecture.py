@@ -27,13 +27,14 @@ STATIONS = [
     "cgm.evaluation",
     "cgm.records",
     "cgm.experiment",
+    "cgm.table_settlement",
     "cgm.api",
     "cgm.cli",
     "cgm.__main__",
 ]
 FRONT = "cgm"  # `cgm/__init__.py`: loads the public names when they are first used, and is the parent of all modules
 MAX_LINES = 400
-MAX_TOP = 14
+MAX_TOP = 15
 
 
 @functools.cache

@@ -14,6 +14,7 @@ import torch
 from matplotlib.image import imread
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata, sem
+from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
@@ -23,7 +24,10 @@ from cgm.data import MNIST, CreditCard, CreditRatings, Dataset, Digits, EqualDis
 from cgm.data.attacks import Attack, Attacked, Clone, Duplicate, FreeRide, Noise, Poison, SplitParty
 from cgm.data.features.identity import Identity
 from cgm.data.features.pca import PCA
+from cgm.data.holdout import match_parties
 from cgm.evaluation.labellers import KNN, AutoLabeller, NoLabeller
+from cgm.evaluation.privacy.membership import Membership
+from cgm.evaluation.privacy.none import NoAudit
 from cgm.evaluation.tasks.none import NoTask
 from cgm.generators import KDE, MMDGAN, Generator
 from cgm.mediator import FIT_FEATURES, SAMPLE_POOL
@@ -179,6 +183,7 @@ def test_record_holds_all_that_the_design_names(record):
         "correlations",
         "beta_correlations",
         "downstream",
+        "audit",
         "missing",
         "warnings",
         "settings",
@@ -218,7 +223,7 @@ def test_record_holds_all_that_the_design_names(record):
     stations = (
         "data features generator pool lengthscale valuation contributions scheme sampling labels metrics downstream"
     )
-    assert set(r["seconds"]) == {*stations.split(), "figures"}
+    assert set(r["seconds"]) == {*stations.split(), "audit", "figures"}
     assert all(seconds >= 0 for seconds in r["seconds"].values())
     assert r["memory"]["peak_mib"] > 100  # PyTorch alone takes as much
 
@@ -448,6 +453,56 @@ def test_one_class_only_is_null_with_a_reason(tmp_path):
     missing = [m for m in content(record)["missing"] if (m["party"], m["metric"]) == (0, "accuracy_before")]
     assert [m["beta"] for m in missing] == [1.0, "inf"]
     assert all("all 60 training points are of class 0" in m["reason"] for m in missing)
+
+
+def test_an_audit_of_the_rewards(tmp_path):
+    """The audit is computed anew from the files of the run; its members and held-out points are all that there are."""
+
+    experiment = make(audit=Membership(max_rows=10_000), downstream=NoTask(), generator=KDE(1e-9))
+    record = experiment.run(tmp_path)
+    assert content(Record.load(tmp_path)) == content(record)
+    data = experiment.dataset.load(None, 0)
+    parties = experiment.split.assign(data.y, len(data.classes), 0, data.ordered, data.classes)
+    entries = record.result.audit
+    assert [(entry.party, entry.beta) for entry in entries] == list(record.rewards)
+    table = {(party, beta, metric): value for party, beta, metric, value in record.metrics}
+    held_out = match_parties(data.y_test, [data.y[rows] for rows in parties], 0)
+    for entry in entries:
+        others = [j for j in range(3) if j != entry.party]
+        x, y = (torch.cat([rows[j] for j in others]) for rows in (parties, held_out))
+        g = record.pool[record.rewards[entry.party, entry.beta]]
+        assert (entry.members, entry.non_members) == (len(x), len(y))
+        inside, outside = cdist(g, data.x[x]).min(1), cdist(g, data.x_test[y]).min(1)
+        assert entry.copies == sum(inside < 1e-6)
+        assert entry.copies_held_out == sum(outside < 1e-6)
+        assert entry.nearest_share == np.mean(inside < outside)
+        scores = -cdist(torch.cat([data.x[x], data.x_test[y]]), g).min(1)
+        nearest = next(attack for attack in entry.attacks if attack.name == "nearest")
+        area = roc_auc_score(np.repeat([1, 0], [len(x), len(y)]), scores)
+        assert nearest.auc == pytest.approx(area, abs=1e-3)  # rounding changes the order of copies
+        for name in ("auc", "tpr"):
+            assert table[entry.party, entry.beta, f"{name}_nearest"] == getattr(nearest, name)
+        assert table[entry.party, entry.beta, "copies"] == entry.copies > 0
+    assert not any(warning.startswith("audit") for warning in content(record)["warnings"])
+    lines = record.table().splitlines()
+    shown = [line for line in lines if " nearest " in line and "(chance)" not in line]
+    assert len(shown) == sum(entry.strongest == "nearest" for entry in entries) > 0
+
+    plain_run = dataclasses.replace(experiment, audit=NoAudit()).run(tmp_path / "without")
+    same = {"audit": ..., "settings": ...}
+    assert lasting(plain_run) | same == lasting(record) | same  # an audit changes nothing else
+    assert plain_run.result.audit == []
+    assert [row for row in record.metrics if row[2] in METRICS] == plain_run.metrics
+
+
+def test_an_audit_of_features_that_were_fitted_to_all_warns(tmp_path):
+    class Joint(Identity):
+        joint = True
+
+    record = make(2, audit=Membership(), features=Joint(), downstream=NoTask()).run(tmp_path)
+    assert sum(warning.startswith("audit: the features were fitted") for warning in content(record)["warnings"]) == 1
+    with pytest.raises(ValueError, match="audit: expected a Audit"):
+        make(audit="membership")
 
 
 def test_g_grows_until_the_rewards_fit(tmp_path, caplog):

@@ -11,7 +11,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from cgm.cli import collect, settle
+from cgm.cli import collect, settle, verify
 from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.jobs import run
 from cgm.cli.settings import CONF
@@ -21,17 +21,23 @@ FULL_ERROR = "HYDRA_FULL_ERROR"  # an environment variable; 1: errors are raised
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line: a command such as `verify`, or an experiment.
 
+    Raises:
+        SystemExit: If a command ends, with its status, or if settings are invalid.
+    """
+
+    if sys.argv[1:2] == ["verify"]:
+        raise SystemExit(verify.main(sys.argv[2:]))
+    if sys.argv[1:2] == ["collect"]:
+        collect.main(sys.argv[2:])
+        return
     if "--version" in sys.argv[1:]:  # Hydra would print its own version
         print(f"cgm {__version__}")
         return
     if sys.argv[1:2] == ["settle"]:
         sys.argv[1:] = settle.to_overrides(sys.argv[2:])
         launch(settle.run, CONF, "settle")
-        return
-    if sys.argv[1:2] == ["collect"]:
-        collect.main(sys.argv[2:])
         return
     launch(run, CONF, "config")
 

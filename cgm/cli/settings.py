@@ -26,6 +26,7 @@ EXTRAS = {
     "hydra/launcher=submitit_local": ("hydra_plugins.hydra_submitit_launcher", "sweep"),
     "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "sweep"),
     "hydra/sweeper=optuna": ("optuna", "sweep"),
+    "generator=flow": ("zuko", "flow"),
     "logger=tensorboard": ("tensorboard", "tensorboard"),
     "logger=mlflow": ("mlflow", "mlflow"),
 }

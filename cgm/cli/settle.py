@@ -71,7 +71,8 @@ def _run(config: DictConfig) -> None:
     # imports torch: not at the top, so that --help is quick
     mediator = hydra.utils.instantiate(OmegaConf.create(own), _convert_="all")
 
-    from cgm.data.tables import Schema, read_parties
+    from cgm.data.tables.files import read_parties
+    from cgm.data.tables.schema import Schema
     from cgm.utils.checks import check_integer
     from cgm.utils.threads import limited
 

@@ -1,7 +1,7 @@
 """Datasets, held-out parts, splits among parties, and features."""
 
 from .datasets import CIFAR10, MNIST, CreditCard, CreditRatings, Dataset, DatasetLoader, Digits, ImageArrays
-from .holdout import hold_out
+from .holdout import hold_out, match_parties
 from .splits import Dirichlet, EqualDisjoint, Shares, Split, Unequal
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "Split",
     "Unequal",
     "hold_out",
+    "match_parties",
 ]

@@ -1,11 +1,15 @@
 """Held-out parts of datasets."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from sklearn.model_selection import train_test_split
+from torch import Tensor
 
 from cgm.utils.checks import check_number
 
-HOLD_OUT = 101  # key of the random stream
+HOLD_OUT, MATCH = 101, 102  # keys of the random streams
 
 
 def hold_out(y: np.ndarray, test_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -42,6 +46,44 @@ def hold_out(y: np.ndarray, test_share: float, seed: int) -> tuple[np.ndarray, n
         raise ValueError(f"dataset.test_share={test_share}: not possible for {len(y)} rows: {error}") from error
 
     return np.sort(train), np.sort(test)
+
+
+def match_parties(y: Tensor, parties: Sequence[Tensor], seed: int) -> list[Tensor]:
+    r"""Assign held-out rows to parties, so that each party's have the same shares of classes as its own rows.
+
+    As many rows are assigned as possible; each is assigned to at most one party. The numbers of a party's rows and
+    of its held-out rows have the same ratio for all parties and classes, up to rounding.
+
+    Arguments:
+        y: The classes of the held-out rows, of shape $(M)$.
+        parties: The classes of the parties' rows, each of shape $(N_i)$.
+        seed: The seed by which rows are drawn.
+
+    Returns:
+        For each party the indices of its held-out rows, in ascending order. There are none for any party if a class of
+        theirs has no held-out row.
+
+    Example:
+        >>> parties = [torch.tensor([0, 0, 0, 0, 1, 1]), torch.tensor([1, 1])]
+        >>> [len(rows) for rows in match_parties(torch.tensor([0, 0, 1, 1, 1]), parties, seed=0)]
+        [3, 1]
+    """
+
+    classes = int(torch.cat([y, *parties]).max()) + 1
+    sizes = torch.stack([labels.bincount(minlength=classes) for labels in parties]).double()  # (n, m)
+    there, needed = y.bincount(minlength=classes).double(), sizes.sum(0)
+    ratio = float((there / needed)[needed > 0].min())  # held-out rows for each row of a party
+    ends = (ratio * sizes).cumsum(0).round().long()  # (n, m): so that errors of rounding do not add up
+
+    random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(MATCH,)))
+    chosen: list[list[Tensor]] = [[] for _ in parties]
+    for c in range(classes):
+        rows = (y == c).nonzero()[:, 0]
+        rows = rows[torch.from_numpy(random.permutation(len(rows)))]
+        for i, end in enumerate(ends[:, c].tolist()):
+            chosen[i].append(rows[int(ends[i - 1, c]) if i else 0 : end])
+
+    return [torch.cat(rows).sort().values for rows in chosen]
 
 
 def check_test_share(test_share: float) -> None:

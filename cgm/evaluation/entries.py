@@ -127,6 +127,58 @@ class AttackGains:
     by_beta: list[BetaGain]
 
 
+@dataclass(frozen=True)
+class AttackResult:
+    r"""How well an attack tells members from non-members by their scores.
+
+    Attributes:
+        name: The name of the attack.
+        auc: The area under the ROC curve.
+        auc_low, auc_high: The ends of its confidence interval.
+        tpr: The share of members that are found at the false positive rate of the audit.
+        tpr_low, tpr_high: The ends of its confidence interval.
+    """
+
+    name: str
+    auc: float
+    auc_low: float
+    auc_high: float
+    tpr: float
+    tpr_low: float
+    tpr_high: float
+
+
+@dataclass(frozen=True)
+class RewardAudit:
+    r"""What a reward reveals about the rows of the other parties.
+
+    Attributes:
+        party: The party that receives the reward.
+        beta: The inverse temperature $\beta$.
+        members: The number of rows of other parties that were scored.
+        non_members: The number of held-out rows that were scored.
+        attacks: The attacks.
+        strongest: The name of the attack with the largest AUC, which is too large on average because it was chosen.
+        copies: The number of points of the reward that equal a row of another party, up to rounding.
+        copies_held_out: The number of points that equal a held-out row.
+        nearest_share: The share of points whose nearest scored row is a member.
+        chance: What that share would be by chance, the share of members among the scored rows.
+        reason: Why there are no numbers; `None` if there are.
+    """
+
+    party: int
+    beta: float
+    members: int
+    non_members: int
+    attacks: list[AttackResult]
+    strongest: str | None
+    copies: int | None
+    copies_held_out: int | None
+    nearest_share: float | None
+    chance: float | None
+    reason: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class MeanCorrelation:
     r"""The mean of correlations.

@@ -2,10 +2,22 @@
 
 from .base import Generator
 from .check import check_generator
+from .copula import Copula
+from .flow import Flow
 from .gaussian_mixture import GaussianMixture
 from .kde import KDE
 from .mmd_gan.generator import MMDGAN
 from .network import NetworkGenerator
 from .true_mixture import TrueMixture
 
-__all__ = ["KDE", "MMDGAN", "GaussianMixture", "Generator", "NetworkGenerator", "TrueMixture", "check_generator"]
+__all__ = [
+    "KDE",
+    "MMDGAN",
+    "Copula",
+    "Flow",
+    "GaussianMixture",
+    "Generator",
+    "NetworkGenerator",
+    "TrueMixture",
+    "check_generator",
+]

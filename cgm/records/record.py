@@ -99,7 +99,7 @@ class Record:
         return record
 
     def table(self) -> str:
-        """Return the headline numbers as a short table: a row for each party, then the scheme and the incentives."""
+        """Return the headline numbers: a row for each party, the scheme, the incentives, a row for each audit."""
 
         result, chains = self.result, {(chain.party, chain.beta): chain for chain in self.result.sampling}
         betas = list(dict.fromkeys(chain.beta for chain in result.sampling))
@@ -120,7 +120,25 @@ class Record:
                 parts.append(f"{symbol} = {number:.{digits}f}")
         lines.append(", ".join([*parts, f"spread of rewards max r - min r = {result.scheme.spread:.4f}"]))
         lines.append("incentives (slack): " + ", ".join(self._incentive(f"R{k}") for k in range(1, 7)))
-        return "\n".join(lines if result.attack is None else [*lines, "", *attack_lines(result.attack)])
+        if result.attack is not None:
+            lines += ["", *attack_lines(result.attack)]
+        return "\n".join([*lines, *self._audit_lines()])
+
+    def _audit_lines(self) -> list[str]:
+        """Return a row for each reward that was audited, and the reasons of those that could not be."""
+
+        rows = [["party", "β", "strongest attack", "AUC", "true positive rate", "copies", "nearest (chance)"]]
+        lines = []
+        for entry in self.result.audit:
+            if entry.reason is not None:
+                lines.append(f"no audit of party {entry.party + 1}, β={entry.beta:g}: {entry.reason}")
+                continue
+            attack = next(attack for attack in entry.attacks if attack.name == entry.strongest)
+            auc = f"{attack.auc:.3f} [{attack.auc_low:.3f}, {attack.auc_high:.3f}]"
+            tpr = f"{attack.tpr:.3f} [{attack.tpr_low:.3f}, {attack.tpr_high:.3f}]"
+            nearest = f"{entry.nearest_share:.3f} ({entry.chance:.3f})"
+            rows.append([str(entry.party + 1), f"{entry.beta:g}", attack.name, auc, tpr, str(entry.copies), nearest])
+        return ["", *aligned_lines(rows), *lines] if len(rows) > 1 else lines
 
     def _incentive(self, name: str) -> str:
         incentive = self.result.incentives[name]

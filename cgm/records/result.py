@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from cgm.evaluation.entries import Accuracy, AlphaCorrelation, AttackGains, BetaCorrelation, Missing
+from cgm.evaluation.entries import Accuracy, AlphaCorrelation, AttackGains, BetaCorrelation, Missing, RewardAudit
 
 SCHEMA = 2  # increased when keys are renamed or removed
 
@@ -97,7 +97,7 @@ class SchemeResult:
     details: dict[str, Any]
 
     def __post_init__(self) -> None:
-        taken = {field.name for field in fields(self)} & set(self.details)
+        taken = {entry.name for entry in fields(self)} & set(self.details)
         if taken:
             raise ValueError(f"scheme.details: {', '.join(sorted(taken))} are keys of every scheme; rename the details")
 
@@ -176,6 +176,7 @@ class Result:
         kernel, values, contributions, scheme, incentives, sampling: The settlement.
         correlations, beta_correlations: Correlations of each metric with $\alpha$ and with $\beta$.
         downstream: The accuracies of the downstream task.
+        audit: What rewards reveal about the rows of other parties; empty without an audit, and in older records.
         missing: What could not be computed.
         warnings: What the user should know.
         settings: The settings of the experiment, by section.
@@ -207,6 +208,7 @@ class Result:
     correlations: dict[str, AlphaCorrelation]
     beta_correlations: dict[str, BetaCorrelation]
     downstream: list[Accuracy]
+    audit: list[RewardAudit] = field(default_factory=list)
     missing: list[Missing]
     warnings: list[str]
     settings: dict[str, Any]
@@ -237,7 +239,7 @@ class Result:
             raise ValueError(f"schema {content['schema']}, but this version of cgm reads schema {SCHEMA}")
         scheme = content.get("scheme")
         if isinstance(scheme, dict):
-            own = {field.name for field in fields(SchemeResult)} - {"details"}
+            own = {entry.name for entry in fields(SchemeResult)} - {"details"}
             details = {name: value for name, value in scheme.items() if name not in own}
             scheme = {name: value for name, value in scheme.items() if name in own} | {"details": details}
             content = content | {"scheme": scheme}

@@ -28,6 +28,8 @@ from cgm.cli.settings import drop_other_options
 from cgm.data.datasets.base import Dataset
 from cgm.evaluation.metrics import fit_gaussian
 from cgm.generators.base import Generator
+from cgm.generators.copula import Copula
+from cgm.generators.flow import Flow
 from cgm.generators.gaussian_mixture import GaussianMixture
 from cgm.generators.kde import KDE, trimmed_mean
 from cgm.generators.true_mixture import TrueMixture
@@ -207,18 +209,20 @@ def evaluate(
 def peers(dataset: Dataset, config: DictConfig) -> dict[str, Generator]:
     """Return the generators that the one of the configuration is compared with.
 
-    For images, these are KDEs of pixels; for points, further Gaussian mixtures and, for the credit ratings, the
-    distribution that they are drawn from.
+    For images, these are KDEs of pixels; for points, further Gaussian mixtures, a copula, flows and, for the credit
+    ratings, the distribution that they are drawn from.
 
     Arguments:
         dataset: The dataset.
-        config: The configuration, with `bandwidths` and `mixtures`.
+        config: The configuration, with `bandwidths`, `mixtures` and `flows`.
     """
 
     if dataset.x.dim() == 4:
         return {f"KDE of pixels, h = {h}": KDE(h) for h in config.bandwidths.images}
     found: dict[str, Generator] = {f"KDE, h = {h}": KDE(h) for h in config.bandwidths.points}
     found |= {f"Gaussian mixture, {k} components": GaussianMixture(k) for k in config.mixtures}
+    found["Gaussian copula"] = Copula()
+    found |= {f"flow, {k} transforms": Flow(transforms=k) for k in config.flows}
     if dataset.name == "credit_ratings":
         found["true distribution"] = TrueMixture(config.dataset.mixture_seed)
 
@@ -226,7 +230,7 @@ def peers(dataset: Dataset, config: DictConfig) -> dict[str, Generator]:
 
 
 def log_likelihood(generator: Generator, dataset: Dataset) -> dict[str, float] | None:
-    """Compute the log-likelihood of test points, per point, of a kernel density estimate of points; otherwise `None`.
+    """Compute the log-likelihood of test points, per point, of a generator of points with a density; otherwise `None`.
 
     Arguments:
         generator: The generator, fitted.
@@ -237,7 +241,7 @@ def log_likelihood(generator: Generator, dataset: Dataset) -> dict[str, float] |
         outliers decide about the first.
     """
 
-    if not isinstance(generator, KDE) or dataset.x.dim() != 2:
+    if not isinstance(generator, KDE | Flow) or dataset.x.dim() != 2:
         return None
     values = generator.log_density(dataset.x_test).numpy()
 

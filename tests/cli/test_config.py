@@ -57,10 +57,10 @@ def test_every_folder_is_a_group():
     """And nothing else is in `conf`: the wheel has all of it."""
 
     of_the_mediator = {"generator", "features", "kernel", "contribution", "scheme", "sampling"}
-    of_the_experiment = {"dataset", "split", "attack", "labeller", "downstream"}
+    of_the_experiment = {"dataset", "split", "attack", "labeller", "downstream", "audit"}
     assert of_the_mediator | of_the_experiment | {"logger"} == set(GROUPS)
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, "experiment", "hparams_search", "hydra"}
-    assert [path.name for path in CONF.iterdir() if path.is_file()] == ["config.yaml"]
+    assert {path.name for path in CONF.iterdir() if path.is_file()} == {"config.yaml", "settle.yaml"}
     assert {path.suffix for path in CONF.rglob("*") if path.is_file()} == {".yaml"}
 
 

@@ -18,6 +18,7 @@ CLASSES = classes(cgm.generators, lambda cls: issubclass(cls, Generator))
 FILES = configurations("generator")
 
 SMALL = {
+    "Flow": {"transforms": 1, "hidden": 8, "epochs": 2},
     "GaussianMixture": {"components": 3},
     "MMDGAN": {"pretrained": False, "channels": 2, "latent": 4, "steps": 2, "batch_size": 8, "evaluate_every": 2},
 }

@@ -20,8 +20,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import cgm
+from cgm.cli import collect, verify
 from cgm.cli.settings import CONF, own_settings
+from cgm.cli.settle import OF_THE_COMMAND, to_overrides
 from cgm.evaluation import entries
+from cgm.evaluation.entries import AttackResult
 from cgm.generators import check_generator
 from cgm.records import result
 from cgm.valuation import TableGame
@@ -172,10 +175,10 @@ def test_the_contribution_of_the_docs_is_short_and_right(page, page_folder):
     assert contributions.phi.tolist() == pytest.approx(expected, abs=1e-12)
 
 
-def composed(config_dir: list[str], overrides: list[str]) -> DictConfig:
+def composed(config_dir: list[str], overrides: list[str], name: str = "config") -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         path = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).absolute()}' for folder in config_dir)}]"]
-        return compose("config", overrides + path * bool(config_dir))
+        return compose(name, overrides + path * bool(config_dir))
 
 
 @pytest.mark.filterwarnings(r"ignore:\s*'hydra/launcher:UserWarning")  # Hydra's, about its own plugins
@@ -186,6 +189,14 @@ def test_a_command_is_understood(page, arguments, page_folder):
     save_files(page, page_folder)
     arguments, config_dir = list(arguments), []
     if "--help" in arguments:
+        return
+    if arguments[:1] == ["settle"]:
+        config = composed([], to_overrides(arguments[1:]), "settle")
+        own = {name: value for name, value in config.items() if name not in OF_THE_COMMAND}
+        assert isinstance(instantiate(OmegaConf.create(own), _convert_="all"), cgm.TableMediator)
+        return
+    if arguments[:1] in (["collect"], ["verify"]):
+        {"collect": collect, "verify": verify}[arguments[0]].command().parse_args(arguments[1:])
         return
     if "--config-dir" in arguments:
         k = arguments.index("--config-dir")
@@ -286,10 +297,10 @@ def test_every_page_is_in_the_table_of_contents():
 def test_every_public_name_is_in_the_reference():
     text = "".join(PAGES[page].read_text(encoding="utf-8") for page in PAGES if page.startswith("docs/reference/"))
     modules = re.findall(r"^\.\. automodule:: (\S+)", text, re.M)
-    shown = {f"cgm.{name.split('.')[-1]}" for name in re.findall(r"^\.\. autoclass:: (\S+)", text, re.M)}
+    shown = {f"cgm.{name.split('.')[-1]}" for name in re.findall(r"^\.\. auto(?:class|function):: (\S+)", text, re.M)}
     assert shown | {"cgm.__version__"} == {f"cgm.{name}" for name in cgm.__all__}
     packages = ["data", "data.attacks", "data.features", "valuation", "valuation.kernels", "generators"]
-    packages += ["contributions", "rewards", "evaluation.labellers", "evaluation.tasks"]
+    packages += ["contributions", "rewards", "evaluation.labellers", "evaluation.tasks", "evaluation.privacy"]
     assert {f"cgm.{name}" for name in packages} <= set(modules)
 
 
@@ -348,6 +359,8 @@ def test_the_keys_of_a_result_are_on_their_page():
         "sampling": [result.ChainResult],
         "correlations and beta_correlations": [result.AlphaCorrelation, result.BetaCorrelation],
         "downstream": [result.Accuracy],
+        "audit": [result.RewardAudit],
+        "attacks": [AttackResult],
         "missing": [result.Missing],
         "attack": [result.AttackGains, entries.Change, entries.BetaGain],
         "memory": [result.Memory],

@@ -188,7 +188,7 @@ def test_the_whole_program(data_dir, tmp_path):
 
 def test_generators_of_points_are_compared(tmp_path):
     with initialize_config_dir(str(ROOT / "experiments" / "generators"), version_base="1.3"):
-        config = compose("evaluate", ["dataset=credit_ratings", "generator=kde", "mixtures=[5]"])
+        config = compose("evaluate", ["dataset=credit_ratings", "generator=kde", "mixtures=[5]", "flows=[2]"])
     dataset = instantiate(config.dataset).load(None, 0)
     x, y, x_test, y_test = (part[::5] for part in (dataset.x, dataset.y, dataset.x_test, dataset.y_test))
     few = replace(dataset, x=x, y=y, x_test=x_test, y_test=y_test)
@@ -199,6 +199,7 @@ def test_generators_of_points_are_compared(tmp_path):
 
     sets = result["sets"]
     names = [f"KDE, h = {h}" for h in ("scott", "cv", "adaptive")] + ["Gaussian mixture, 5 components"]
+    names += ["Gaussian copula", "flow, 2 transforms"]
     assert list(sets) == ["generator", "training", "test", *names, "true distribution"]
     assert sets["generator"]["frechet"] == pytest.approx(
         sets["KDE, h = scott"]["frechet"], rel=1e-6
@@ -209,7 +210,7 @@ def test_generators_of_points_are_compared(tmp_path):
         assert sum(sets[name]["classes"]["shares"]) == pytest.approx(1)
         assert 0.5 < sets[name]["precision"] <= 1
         assert 0.5 < sets[name]["recall"] <= 1
-        assert (sets[name]["log_likelihood"] is not None) == name.startswith("KDE")
+        assert (sets[name]["log_likelihood"] is not None) == name.startswith(("KDE", "flow"))
     kde = KDE("cv").fit(few.x, seed=0)
     assert sets["KDE, h = cv"]["log_likelihood"]["mean"] == pytest.approx(float(kde.log_density(few.x_test).mean()))
     text = (tmp_path / "README.md").read_text()

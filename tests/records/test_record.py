@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from cgm.evaluation.entries import MetricRow
+from cgm.evaluation.entries import AttackResult, MetricRow, RewardAudit
 from cgm.records import record as module
 from cgm.records.record import Record
 from cgm.records.result import IncentiveResult, SchemeResult
@@ -253,3 +253,27 @@ def test_table_of_a_scheme_without_v_star_and_rho(details):
     scheme = SchemeResult("mine", record.result.scheme.rewards, 0.125, details)
     record = dataclasses.replace(record, result=dataclasses.replace(record.result, scheme=scheme))
     assert record.table().splitlines()[3] == "spread of rewards max r - min r = 0.1250"
+
+
+def test_table_has_a_row_for_each_audit():
+    record = make_record()
+    attacks = [
+        AttackResult("nearest", 0.71234, 0.65, 0.75, 0.1, 0.05, 0.2),
+        AttackResult("classifier", 0.9, 0.875, 0.925, 0.25, 0.125, 0.5),
+    ]
+    audit = [
+        RewardAudit(0, 2.0, 30, 10, attacks, "classifier", 7, 1, 0.8125, 0.75),
+        RewardAudit(1, INF, 30, 10, [], None, None, None, None, None, "no point was accepted"),
+    ]
+    before = record.table().splitlines()
+    record = dataclasses.replace(record, result=dataclasses.replace(record.result, audit=audit))
+    lines = record.table().splitlines()
+    assert lines[: len(before)] == before
+    blank, head, row, reason = lines[len(before) :]
+    assert blank == ""
+    assert re.split(r"  +", head.strip())[:4] == ["party", "β", "strongest attack", "AUC"]
+    cells = ["1", "2", "classifier", "0.900 [0.875, 0.925]", "0.250 [0.125, 0.500]", "7", "0.812 (0.750)"]
+    assert re.split(r"  +", row.strip()) == cells
+    assert reason == "no audit of party 2, β=inf: no point was accepted"
+    only = dataclasses.replace(record, result=dataclasses.replace(record.result, audit=audit[1:]))
+    assert only.table().splitlines() == [*before, reason]

@@ -10,6 +10,7 @@ import re
 import pytest
 
 from cgm.evaluation import entries
+from cgm.evaluation.entries import AttackResult, RewardAudit
 from cgm.records import result as module
 from cgm.records.result import SCHEMA, Result, SchemeResult
 from tests.records.results import alpha_correlation, make_gains, make_result
@@ -38,6 +39,7 @@ KEYS = {
     "correlations",
     "beta_correlations",
     "downstream",
+    "audit",
     "missing",
     "warnings",
     "settings",
@@ -153,6 +155,19 @@ def test_records_from_before_attacks_are_read():
     content = make_result().to_json()
     assert content.pop("attack") is None
     assert Result.from_json(content) == make_result()
+
+
+def test_an_audit_is_read_back_and_may_be_absent():
+    attack = AttackResult("nearest", 0.7, 0.6, 0.8, 0.1, 0.0, 0.2)
+    audit = [
+        RewardAudit(0, INF, 10, 20, [attack], "nearest", 3, 0, 0.4, 1 / 3),
+        RewardAudit(1, 1.0, 10, 0, [], None, None, None, None, None, "why"),
+    ]
+    result = make_result(audit=audit)
+    assert Result.loads(result.dumps()) == result
+    content = json.loads(make_result().dumps())
+    assert content.pop("audit") == []
+    assert Result.from_json(content) == make_result()  # a record of before there were audits
 
 
 def test_keys_of_later_versions_are_ignored():

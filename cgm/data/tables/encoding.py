@@ -12,7 +12,8 @@ from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardSc
 from torch import Tensor
 
 from cgm.data.features.base import Features, flatten_points
-from cgm.data.tables.schema import NUMBERS, Schema
+from cgm.data.tables.columns import NUMBERS
+from cgm.data.tables.schema import Schema
 from cgm.utils.checks import check_choice
 
 NUMBER_ENCODINGS = ("standardise", "quantiles")

@@ -13,17 +13,17 @@ from typing import Any
 from urllib.parse import quote
 
 import matplotlib as mpl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from cgm.records.collect import CONSOLE_COLUMNS, Run, Table
 from cgm.records.figures.style import save
+from cgm.records.report.page import render
 from cgm.records.runs import ERROR
 from cgm.records.settings import cell
 from cgm.records.sweep.factors import Factor, find_factors
 from cgm.records.sweep.figure import picture_of
 from cgm.utils.files import write_whole
-from cgm.utils.version import __version__
 
 PAGE, FIGURES = "sweep.html", "figures"  # a file and a folder in the folder of the sweep
 TEMPLATES = Path(__file__).parent / "templates"
@@ -65,7 +65,7 @@ def write_page(table: Table, folder: str | Path, first: Sequence[str] = ()) -> l
             }
         )
     pictures.sort(key=lambda each: first.index(each["name"]) if each["name"] in first else len(first))
-    write_whole(folder / PAGE, _render(table, folder, factors, constant, pictures).encode())
+    write_whole(folder / PAGE, _render(table, folder, factors, constant, pictures))
 
     return [PAGE, *([f"{FIGURES}/"] if pictures else [])]
 
@@ -76,24 +76,16 @@ def _render(
     factors: Sequence[Factor],
     constant: Mapping[str, float],
     pictures: Sequence[Mapping[str, Any]],
-) -> str:
-    """Return the page. All text is escaped, since settings and messages come from outside."""
+) -> bytes:
+    """Return the page."""
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["address"] = quote
     script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
     head, *rows = table.summary([name for name in table.numbers if name not in constant])
-    return environment.get_template(f"{PAGE}.jinja").render(
+    return render(
+        "sweep",
+        TEMPLATES,
         title=folder.resolve().name,
-        version=__version__,
-        style=(TEMPLATES / "sweep.css").read_text(encoding="utf-8"),
-        script=script,
+        script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         n_runs=len(table.runs),
         n_distinct=len(table.distinct()),
@@ -115,7 +107,7 @@ def _failures(table: Table, folder: Path) -> dict[str, list[tuple[str, str | Non
 
     failures: dict[str, list[tuple[str, str | None]]] = {}
     for name, reason in table.failed.items():
-        file = f"{name}/{ERROR}" if (folder / name / ERROR).is_file() else None
+        file = quote(f"{name}/{ERROR}") if (folder / name / ERROR).is_file() else None
         failures.setdefault(" ".join(reason.split()), []).append((name, file))
 
     return failures
@@ -131,7 +123,7 @@ def _run_rows(table: Table, constant: Mapping[str, float]) -> dict[str, Any]:
         for name in numbers:
             value = run.numbers.get(name)
             cells.append(("", "") if value is None else (f"{value:.4g}", repr(value)))
-        rows.append((run.name, cells))
+        rows.append((run.name, f"{quote(run.name)}/", cells))
 
     return {"settings": table.varying, "numbers": numbers, "rows": rows}
 

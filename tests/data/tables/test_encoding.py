@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cgm.data.tables import infer_schema
 from cgm.data.tables.encoding import TableEncoding
-from cgm.data.tables.schema import infer_schema
 from cgm.valuation.kernels import SquaredExponential
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 import yaml
 
-from cgm.data.tables.schema import OTHER, Column, Schema, infer_schema
+from cgm.data.tables import Column, Schema, infer_schema
+from cgm.data.tables.columns import OTHER
 
 
 def hospital(seed, n=200):

@@ -1,0 +1,230 @@
+r"""Membership inference against rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cgm.evaluation.arrays import flat_array
+from cgm.evaluation.entries import AttackResult, RewardAudit
+from cgm.evaluation.privacy.attacks import ATTACKS, Target, nearest_rows, neighbour_distances, subsample
+from cgm.evaluation.privacy.base import Audit, Reward
+from cgm.evaluation.privacy.copies import Copies
+from cgm.evaluation.privacy.intervals import auc, true_positive_rate
+from cgm.utils.checks import check_choice, check_integer, check_number, check_points
+from cgm.utils.progress import progress
+from cgm.utils.threads import limited
+
+MIN_ROWS = 2  # of members and of non-members: one row has no variance
+
+
+@dataclass(frozen=True)
+class Membership(Audit):
+    r"""Membership inference: what a party can find out from its reward about the rows of the other parties.
+
+    The attacker is a party $i$ that received $G_i$ and knows its own data $D_i$. It is given rows in the features that
+    are valued, and guesses for each whether it is a *member*, a row of another party that the generator and the
+    valuation used, or a *non-member*, a held-out row from the same source that neither of them saw. If members and
+    non-members differ in anything else, such as their shares of classes, an attack may find that difference instead.
+
+    Each attack of `cgm.evaluation.privacy.attacks` is measured by its AUC (0.5: no better than guessing, 1: perfect)
+    and by the share of members that it finds at a small false positive rate. The intervals are those of `auc` and
+    `true_positive_rate` in `cgm.evaluation.privacy.intervals`; they describe the choice of the rows that are scored,
+    for this reward. The strongest attack is the one with the largest AUC. As the largest of several numbers, this AUC
+    is too large on average, and its interval covers less than `confidence` says. With four attacks,
+    `confidence=0.9875` gives intervals that hold together with a probability of 95 % (Bonferroni).
+
+    A low AUC is no proof of privacy: another attack may be stronger, and no attack is a bound for all.
+
+    Arguments:
+        false_positive_rate: The share of non-members that may be taken for members.
+        confidence: The probability with which an interval contains its number.
+        max_rows: The largest number of members, and of non-members, that are scored; random ones, the same for all
+            rewards of a party.
+        attacks: The names of the attacks: `"nearest"`, `"density_ratio"`, `"neighbourhood"`, `"classifier"`.
+
+    Raises:
+        ValueError: If a setting is out of range.
+
+    Example:
+        >>> import torch
+        >>> random = torch.Generator().manual_seed(0)
+        >>> parties = [torch.randn(100, 2, generator=random) for _ in range(2)]
+        >>> held_out = torch.randn(100, 2, generator=random)
+        >>> copied = parties[1] + 1e-9  # a reward that hands over the other party's rows
+        >>> (entry,) = Membership().audit(parties, [held_out], [(0, 1.0, copied)], seed=0)
+        >>> entry.strongest, entry.attacks[0].auc, entry.copies
+        ('nearest', 1.0, 100)
+    """
+
+    false_positive_rate: float = 0.01
+    confidence: float = 0.95
+    max_rows: int = 1000
+    attacks: Sequence[str] = tuple(ATTACKS)
+
+    def __post_init__(self) -> None:
+        check_number("audit.false_positive_rate", self.false_positive_rate, min=0, max=1, open_min=True, open_max=True)
+        check_number("audit.confidence", self.confidence, min=0, max=1, open_min=True, open_max=True)
+        check_integer("audit.max_rows", self.max_rows, min=MIN_ROWS)
+        if isinstance(self.attacks, str) or not self.attacks:
+            raise ValueError(f"audit.attacks={self.attacks}: expected a list of one or more of {', '.join(ATTACKS)}")
+        for name in self.attacks:
+            check_choice("audit.attacks", name, ATTACKS)
+        if len(set(self.attacks)) < len(self.attacks):
+            raise ValueError(f"audit.attacks={list(self.attacks)}: expected each attack once")
+        object.__setattr__(self, "attacks", tuple(self.attacks))  # a list, if it comes from a file
+
+    def audit(
+        self, parties: Sequence[Tensor], held_out: Sequence[Tensor], rewards: Sequence[Reward], seed: int
+    ) -> list[RewardAudit]:
+        r"""Attack each reward.
+
+        Arguments and result are those of `Audit.audit`. The non-members for party $i$ are the held-out rows of all
+        other parties, or the one set that serves for all. An entry has a reason and no numbers if the reward is empty,
+        or if there are too few rows.
+
+        Raises:
+            ValueError: If rows or points are invalid, widths differ, a reward is for a party that does not exist, or
+                `held_out` is neither a set of rows for each party nor a single one.
+        """
+
+        check_integer("seed", seed, min=0)
+        real, outside, points = _arrays(parties, held_out, rewards)
+        copies = Copies([*real, *outside])
+        views: dict[int, _View] = {}
+        entries = []
+        with limited(1), progress(len(rewards), "privacy audit") as bar:  # sums depend on the number of threads
+            for (party, beta, _), g in zip(rewards, points, strict=True):
+                if party not in views:
+                    views[party] = self._view(party, real, outside, seed)
+                entries.append(self._attack(party, float(beta), g, views[party], copies))
+                bar.update()
+
+        return entries
+
+    def _view(self, party: int, real: Sequence[NDArray], outside: Sequence[NDArray], seed: int) -> _View:
+        """Choose the rows that are scored for a party."""
+
+        n = len(real)
+        others = [j for j in range(n) if j != party]
+        free = others if len(outside) == n else list(range(len(outside)))
+        random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(party,)))
+        members = subsample(_join(real[party][:0], real, others), self.max_rows, random)
+        non_members = subsample(_join(real[party][:0], outside, free), self.max_rows, random)
+
+        reason = None
+        if not others:
+            reason = "there are no other parties"
+        elif not len(real[party]):
+            reason = "the party has no rows of its own"
+        elif len(members) < MIN_ROWS:
+            reason = f"{len(members)} rows of other parties, at least {MIN_ROWS} are needed"
+        elif len(non_members) < MIN_ROWS:
+            reason = f"{len(non_members)} held-out rows, at least {MIN_ROWS} are needed"
+        rows = np.concatenate([members, non_members])
+        to_own = neighbour_distances(real[party], rows) if reason is None else rows[:0]
+
+        return _View(
+            real[party], rows, to_own, len(members), others, [n + j for j in free], int(random.integers(2**31)), reason
+        )
+
+    def _attack(self, party: int, beta: float, g: NDArray, view: _View, copies: Copies) -> RewardAudit:
+        """Attack one reward."""
+
+        rows, m = view.rows, view.members
+        reason = "no point was accepted" if view.reason is None and not len(g) else view.reason
+        if reason is not None:
+            return RewardAudit(party, beta, m, len(rows) - m, [], None, None, None, None, None, reason)
+
+        target = Target(rows, g, view.own, neighbour_distances(g, rows), view.to_own)
+        attacks = []
+        for name in self.attacks:
+            scores = ATTACKS[name](target, view.seed)
+            area = auc(scores[:m], scores[m:], self.confidence)
+            tpr = true_positive_rate(scores[:m], scores[m:], self.false_positive_rate, self.confidence)
+            attacks.append(AttackResult(name, *area, *tpr))
+
+        random = np.random.default_rng(view.seed)
+        order = random.permutation(len(rows))  # of two equal rows, a member is as likely to be the nearest as another
+        nearest = order[nearest_rows(rows[order], subsample(g, self.max_rows, random))]
+        of_members, of_held_out = copies.count(g, view.member_sets, view.held_out_sets)
+        return RewardAudit(
+            party=party,
+            beta=beta,
+            members=m,
+            non_members=len(rows) - m,
+            attacks=attacks,
+            strongest=max(attacks, key=lambda attack: attack.auc).name,
+            copies=of_members,
+            copies_held_out=of_held_out,
+            nearest_share=float((nearest < m).mean()),
+            chance=m / len(rows),
+        )
+
+
+class _View(NamedTuple):
+    """A party as an attacker, and the rows that it scores.
+
+    Attributes:
+        own: Its own rows, of shape (N, d).
+        rows: The rows to score, members first, of shape (C, d).
+        to_own: Their distances to the nearest own rows, of shape (C, k).
+        members: The number of members.
+        member_sets, held_out_sets: The sets that members and non-members are from, as `Copies` numbers them.
+        seed: The seed of the attacks.
+        reason: Why the party's rewards cannot be audited, or `None`.
+    """
+
+    own: NDArray
+    rows: NDArray
+    to_own: NDArray
+    members: int
+    member_sets: list[int]
+    held_out_sets: list[int]
+    seed: int
+    reason: str | None
+
+
+def _arrays(
+    parties: Sequence[Tensor], held_out: Sequence[Tensor], rewards: Sequence[Reward]
+) -> tuple[list[NDArray], list[NDArray], list[NDArray]]:
+    """Check the parties' rows, those held out and the rewards' points, and return them as arrays of one origin."""
+
+    for name, sets in (("parties", parties), ("held_out", held_out)):
+        if isinstance(sets, Tensor):
+            raise ValueError(f"audit: {name} is one tensor of shape {tuple(sets.shape)}, expected a list of tensors")
+    n = len(parties)
+    if n == 0:
+        raise ValueError("audit: there are no parties, at least one is needed")
+    if len(held_out) not in (0, 1, n):
+        raise ValueError(
+            f"audit: {len(held_out)} sets of held-out rows for {n} parties; expected one for each, or one for all"
+        )
+    for party, *_ in rewards:
+        if not 0 <= party < n:
+            raise ValueError(f"audit: a reward is for party {party} (from 0), but there are {n} parties")
+    named = [(f"audit: party {i + 1}", x) for i, x in enumerate(parties)]
+    named += [(f"audit: held-out rows {j + 1}", x) for j, x in enumerate(held_out)]
+    named += [(f"audit: reward of party {party + 1}, beta={beta:g}", x) for party, beta, x in rewards]
+    for name, x in named:
+        check_points(x, name, min=0)
+        if x.shape[1:] != parties[0].shape[1:]:
+            shape, expected = tuple(x.shape[1:]), tuple(parties[0].shape[1:])
+            raise ValueError(f"{name}: points of shape {shape} where {expected} is expected")
+
+    arrays = [flat_array(x) for _, x in named]
+    together = np.concatenate(arrays[:n])
+    origin = together.mean(0) if len(together) else 0.0  # keeps the rounding errors of distances small
+    arrays = [x - origin for x in arrays]
+    return arrays[:n], arrays[n : n + len(held_out)], arrays[n + len(held_out) :]
+
+
+def _join(empty: NDArray, sets: Sequence[NDArray], chosen: Sequence[int]) -> NDArray:
+    """Concatenate some sets of rows, perhaps none; `empty` has their width."""
+
+    return np.concatenate([empty, *(sets[j] for j in chosen)])

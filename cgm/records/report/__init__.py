@@ -1,0 +1,1 @@
+"""Reports and certificates of settlements as HTML pages."""

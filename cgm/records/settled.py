@@ -1,0 +1,106 @@
+# ruff: noqa: D102 - the docstring of a class describes its attributes
+"""What reports and certificates need of a settlement of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import pandas as pd
+from torch import Tensor
+
+from cgm.contributions.base import Contributions
+from cgm.data.features.base import Features
+from cgm.evaluation.entries import Accuracy
+from cgm.generators.pool import Pool
+from cgm.rewards.base import Rewards
+from cgm.rewards.incentives import Incentive
+from cgm.rewards.sampling import Chain
+from cgm.valuation.valuation import Valuation
+
+
+class Column(Protocol):
+    """A column of a table.
+
+    Attributes:
+        name: Its name.
+        kind: `numeric`, `integer`, `boolean`, `categorical` or `date`.
+        levels: The values of a categorical column, or the two texts of a boolean one (false, true).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def levels(self) -> Any: ...
+
+
+class Schema(Protocol):
+    """The columns of the parties' tables, and the whole schema as JSON holds it."""
+
+    @property
+    def columns(self) -> Sequence[Any]: ...
+    def to_dict(self) -> Mapping[str, Any]: ...
+
+
+class SettledTables(Protocol):
+    r"""A settlement of the parties' tables, see `cgm.mediator.Settlement` for what it inherits.
+
+    Attributes:
+        names: The names of the parties.
+        tables: The rows of each party that were valued.
+        held_out: The rows of each party that were kept apart for the audit; may be empty.
+        pool_table: The synthetic pool $G$ as a table; row k belongs to `pool.points[k]`.
+        recommended: For each party the $\beta$ whose reward is recommended.
+        schema: The columns.
+        audits: The privacy audits of rewards; may be empty.
+        accuracies: The accuracies of a downstream task; may be empty.
+        sensitivity: The parties' $\alpha$ with other settings, by a description of these; may be empty.
+        settings: All settings, as JSON holds them.
+        sources: For each party the name of its `file` and the `sha256` of it.
+    """
+
+    @property
+    def pool(self) -> Pool: ...
+    @property
+    def features(self) -> Features: ...
+    @property
+    def parties(self) -> list[Tensor]: ...
+    @property
+    def game(self) -> Valuation: ...
+    @property
+    def contributions(self) -> Contributions: ...
+    @property
+    def rewards(self) -> Rewards: ...
+    @property
+    def incentives(self) -> Mapping[str, Incentive]: ...
+    @property
+    def chains(self) -> Sequence[Chain]: ...
+    @property
+    def warnings(self) -> Sequence[str]: ...
+    @property
+    def seconds(self) -> Mapping[str, float]: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def tables(self) -> Sequence[pd.DataFrame]: ...
+    @property
+    def held_out(self) -> Sequence[pd.DataFrame]: ...
+    @property
+    def pool_table(self) -> pd.DataFrame: ...
+    @property
+    def recommended(self) -> Sequence[float]: ...
+    @property
+    def schema(self) -> Schema: ...
+    @property
+    def audits(self) -> Sequence[Any]: ...
+    @property
+    def accuracies(self) -> Sequence[Accuracy]: ...
+    @property
+    def sensitivity(self) -> Mapping[str, Sequence[Sequence[float]]]: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def sources(self) -> Sequence[Mapping[str, str]]: ...
+    def reward_table(self, party: int, beta: float) -> pd.DataFrame: ...

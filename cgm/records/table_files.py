@@ -1,0 +1,114 @@
+"""Tables as CSV files that keep types and that spreadsheets read without running anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from cgm.records.settled import Column
+
+# A spreadsheet takes a cell for a formula that begins with one of these, also in full width. Leading apostrophes count
+# as well, so that the one that is added can always be told from one that was there.
+FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+
+QUOTE, QUOTED = '"', re.compile('[",\r\n]')
+
+
+class TableFile(NamedTuple):
+    """A table as a file.
+
+    Attributes:
+        content: The bytes of the file.
+        rows: The number of rows, without the header.
+        escaped: The number of cells, with the header's, that got a leading apostrophe.
+    """
+
+    content: bytes
+    rows: int
+    escaped: int
+
+
+def table_file(table: pd.DataFrame, columns: Sequence[Column] = ()) -> TableFile:
+    """Write a table as CSV in UTF-8: the columns in order, whole numbers without a point, dates by ISO 8601.
+
+    A missing value is an empty cell. Text that a spreadsheet would take for a formula gets a leading apostrophe, see
+    `escape`; numbers do not.
+
+    Arguments:
+        table: The table.
+        columns: What is known of its columns: with the levels of a boolean column, it is written in these.
+
+    References:
+        CSV injection, https://owasp.org/www-community/attacks/CSV_Injection
+    """
+
+    known = {column.name: column for column in columns}
+    header = [escape(str(name)) for name in table.columns]
+    cells = [_cells(table.iloc[:, k], known.get(name)) for k, name in enumerate(table.columns)]
+    lines = [_line(header), *map(_line, zip(*cells, strict=True))]
+
+    escaped = sum(bool(FORMULA.match(str(name))) for name in table.columns)
+    escaped += sum(cell.startswith("'") and bool(FORMULA.match(cell)) for column in cells for cell in column)
+    return TableFile("\n".join([*lines, ""]).encode(), len(table), escaped)
+
+
+def _line(cells: Sequence[str]) -> str:
+    """Return a line of a CSV file; before Python 3.13, csv does not quote a lone carriage return."""
+
+    quoted = [f'"{cell.replace(QUOTE, 2 * QUOTE)}"' if QUOTED.search(cell) else cell for cell in cells]
+    return ",".join(quoted) if quoted != [""] else 2 * QUOTE
+
+
+def escape(cell: str) -> str:
+    """Add an apostrophe to text that a spreadsheet would take for a formula; `unescape` removes it.
+
+    Example:
+        >>> escape("=1+1"), escape("1+1"), escape("'=1+1")
+        ("'=1+1", '1+1', "''=1+1")
+    """
+
+    return f"'{cell}" if FORMULA.match(cell) else cell
+
+
+def unescape(cell: str) -> str:
+    """Remove the apostrophe that `escape` added."""
+
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def _cells(values: pd.Series, column: Column | None) -> list[str]:
+    """Return the cells of a column."""
+
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        known = values.dropna()
+        days = bool((known == known.dt.normalize()).all())
+        return ["" if pd.isna(x) else (x.date() if days else x).isoformat() for x in values]
+
+    kind = None if column is None else column.kind
+    levels = None if column is None or kind != "boolean" else column.levels
+    names = tuple(levels) if levels is not None and len(levels) == 2 else (False, True)
+    if isinstance(values.dtype, pd.CategoricalDtype):  # each level once
+        texts = [*(_cell(level, kind, names) for level in values.cat.categories), ""]
+        return [texts[code] for code in values.cat.codes.tolist()]  # the code of a missing value is -1
+    if values.dtype == "float64" and kind not in ("integer", "boolean"):
+        return ["" if x != x else repr(x + 0.0) for x in values.tolist()]
+    return ["" if pd.isna(x) else _cell(x, kind, names) for x in values.astype(object)]
+
+
+def _cell(x: Any, kind: str | None, booleans: Sequence[Any]) -> str:
+    """Return a value that is not missing as text."""
+
+    if pd.api.types.is_bool(x) or (kind == "boolean" and isinstance(x, Real)):
+        x = booleans[bool(x)]
+    if isinstance(x, bool):
+        return str(x)
+    if isinstance(x, Integral):
+        return str(int(x))
+    if isinstance(x, Real):
+        number = float(x) + 0.0  # 0.0 in place of -0.0
+        return str(int(number)) if kind == "integer" and number.is_integer() else repr(number)
+    return escape(x.isoformat() if hasattr(x, "isoformat") else str(x))

@@ -1,0 +1,238 @@
+"""Tests of the report: it is complete, one file, accessible, and takes nothing from outside for HTML."""
+
+import re
+from dataclasses import fields, replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+import torch
+
+from cgm.generators import KDE
+from cgm.mediator import Mediator
+from cgm.records.figures import plane
+from cgm.records.report.figures import draw_plane
+from cgm.records.report.report import report
+from cgm.records.report.words import INCENTIVES
+from cgm.rewards import WeightedSampling
+from cgm.rewards.incentives import Incentive
+from tests.records.settled_tables import EVIL, SCHEMA, Column, Schema, Settled, changed, settle
+
+VOID = {"meta", "link", "br", "img", "input", "use", "hr"}
+
+
+class Page(HTMLParser):
+    """The tags and the text of a page, and whether every tag is closed."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(page.decode())
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+        self.text += " " if tag in ("td", "th", "br") else ""
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page() -> bytes:
+    return report(settle())
+
+
+@pytest.fixture(scope="module")
+def parsed(page) -> Page:
+    return Page(page)
+
+
+def plain_text(page: bytes) -> str:
+    return " ".join(Page(page).text.split())
+
+
+def test_the_report_has_the_numbers_of_all_parties(page):
+    text, settlement = plain_text(page), settle()
+    for i, name in enumerate(settlement.names):
+        reward = f"{float(settlement.rewards.values[i]):.4g}"
+        rows = {chain.beta: len(chain.indices) for chain in settlement.chains if chain.party == i}
+        assert re.search(rf"{name} \d+ \d+ [\d.]+ [\d.]+ [\d.]+ {reward} {rows[8.0]}\b", text)
+        assert f"{rows[8.0]} rows, recommended" in text
+        assert f"{rows[1.0]} rows" in text
+        assert f"Columns of {name}" in text
+        assert f"{name} 8 nearest distance {0.51 + 0.01 * i:.3g}" in text
+    for words in INCENTIVES.values():
+        assert words.statement in text
+    assert "length-scale × 0.5" in text
+    assert "no number: no rows were kept apart" in text
+    assert "0.78 0.81 0.03" in text
+    assert "computed exactly" in text
+
+
+def test_the_report_is_one_file_without_scripts(page, parsed):
+    assert len(page) < 1_000_000
+    assert not {"script", "link", "iframe", "object", "img"} & {tag for tag, _ in parsed.tags}
+    for tag, attributes in parsed.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "xlink:href", "action"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/png;base64,")), (tag, attributes)
+    assert not re.search(rb"@import|url\((?!#)", page)
+    assert "default-src 'none'" in parsed.all("meta")[2]["content"]
+
+
+def test_the_report_is_accessible(page, parsed):
+    assert parsed.all("html") == [{"lang": "en"}]
+    assert not parsed.open
+    headings = [int(tag[1]) for tag, _ in parsed.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(headings))
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    figures = parsed.all("svg")
+    assert len(figures) == 2 + 3
+    for figure in figures:
+        assert figure["role"] == "img"
+        assert set(figure["aria-labelledby"].split()) <= set(ids)
+    links = [attributes["href"][1:] for attributes in parsed.all("a")]
+    assert set(links) <= set(ids)
+    used = re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', page.decode())
+    assert set(used) <= set(ids)
+    assert all("scope" in cell for cell in parsed.all("th"))
+    assert len(parsed.all("th")) > 50
+
+
+def luminance(color: str) -> float:
+    parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_text_has_enough_contrast(page):
+    colors = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", page.decode()))
+    for ink in (colors["ink"], colors["quiet"], colors["accent"], "#0b5394"):
+        for ground in ("#ffffff", colors["tint"], colors["mark"]):
+            assert (luminance(ground) + 0.05) / (luminance(ink) + 0.05) >= 4.5, (ink, ground)
+    assert set(re.findall(r"[^-]color: (?:var\(--(\w+)\)|(#\w+))", page.decode())) <= {
+        ("ink", ""), ("quiet", ""), ("accent", ""), ("", "#0b5394"),
+    }  # fmt: skip
+
+
+def test_the_same_settlement_gives_the_same_report(page):
+    assert report(settle()) == page
+
+
+def test_nothing_from_outside_is_html():
+    bad = f'"><img src=x onerror=alert(1)>{EVIL}\x00\u202e$x_'
+    table = {"income": bad}
+    schema = Schema(tuple(replace(column, name=table.get(column.name, column.name)) for column in SCHEMA.columns))
+    settlement = settle()
+    settlement = changed(
+        settlement,
+        names=(bad, EVIL, "$\\frac{1}{0}$"),
+        schema=schema,
+        tables=tuple(x.rename(columns=table) for x in settlement.tables),
+        pool_table=settlement.pool_table.rename(columns=table),
+        settings={bad: EVIL},
+        warnings=[EVIL],
+        sensitivity={EVIL: [[1.0, 0.5, 0.2]]},
+        sources=({"file": EVIL, "sha256": EVIL},) * 3,
+    )
+    parsed = Page(report(settlement))
+    assert not {"script", "img", "b"} & {tag for tag, _ in parsed.tags}
+    assert not [name for _, attributes in parsed.tags for name in attributes if name.startswith("on")]
+    assert not parsed.open
+    assert EVIL in parsed.text
+
+
+def test_no_row_of_the_data_is_in_the_report(page):
+    for table in (*settle().tables, settle().pool_table):
+        for x in table["income"].head(20):
+            assert f"{x:.6f}"[:8].encode() not in page
+
+
+def test_what_is_missing_is_said():
+    settlement = changed(settle(), audits=[], accuracies=[], sensitivity={}, held_out=())
+    unknown = settlement.incentives | {"R6": Incentive(None, None, "too many coalitions")}
+    text = plain_text(report(changed(settlement, incentives=unknown, warnings=["party 2 was left out"])))
+    for gap in (
+        "no privacy audit was made",
+        "no downstream task was evaluated",
+        "no other settings were tried",
+        "The incentives R6 (stability)",
+        "Why it is not known: too many coalitions",
+        "There is one warning",
+        "party 2 was left out",
+    ):
+        assert gap in text
+    assert "Models trained" not in text
+
+
+def test_violations_and_estimates_are_marked():
+    settlement = settle()
+    contributions = replace(settlement.contributions, stderr=0.1 * settlement.contributions.phi, method="permutations")
+    chains = [replace(chain, reached=chain.party != 0) for chain in settlement.chains]
+    broken = settlement.incentives | {"R5": Incentive(False, -0.25, "")}
+    text = plain_text(report(changed(settlement, contributions=contributions, chains=chains, incentives=broken)))
+    assert "does not hold −0.25" in text
+    assert text.count("r not reached") == 3
+    assert "The contributions are estimates (method: permutations)" in text
+    assert "The contributions of South Bank and North Bank differ by less than the standard errors can tell" in text
+
+
+def test_a_report_of_many_parties_and_columns_is_small():
+    settlement = settle(tuple(f"Party {i}" for i in range(12)), rows=20)
+    names = [f"column {k}" for k in range(40)]
+
+    def widen(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({name: table["income" if k % 2 else "city"] for k, name in enumerate(names)})
+
+    schema = Schema(tuple(Column(name, "numeric" if k % 2 else "categorical") for k, name in enumerate(names)))
+    settlement = changed(
+        settlement, schema=schema, tables=tuple(map(widen, settlement.tables)), pool_table=widen(settlement.pool_table)
+    )
+    page = report(settlement)
+    assert len(page) < 3_000_000
+    assert b"The 8 columns that differ most" in page
+
+
+def test_a_reward_without_rows_is_reported():
+    settlement = settle()
+    none = torch.empty(0, dtype=torch.int64)
+    chains = [
+        replace(chain, indices=none, values=none.double()) if chain.party == 1 else chain for chain in settlement.chains
+    ]
+    text = plain_text(report(changed(settlement, chains=chains)))
+    assert "0 rows, recommended" in text
+    assert "no rows" in text
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_the_plane_of_any_number_of_features(width, monkeypatch):
+    """Few points, so that principal components are drawn: UMAP takes seconds."""
+
+    monkeypatch.setattr(plane, "MIN_POINTS", 10_000)
+    generator = torch.Generator().manual_seed(0)
+    points = [torch.randn(30, width, generator=generator).double() + i for i in range(2)]
+    settlement = Mediator(KDE(), sampling=WeightedSampling((8.0,)), synthetic_size=100).settle(points, seed=0)
+    names = {"names": ("a", "b"), "recommended": (8.0, 8.0)}
+    own = {field.name: getattr(settlement, field.name) for field in fields(settlement)}
+    figure, kind = draw_plane(Settled(**vars(settle()) | own | names), seed=0)
+    assert kind == ("dimension" if width == 1 else "principal component")
+    assert len(figure.axes) == 2

@@ -1,0 +1,198 @@
+"""Tests of certificates: what they say, and what they must not give away."""
+
+import itertools
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from cgm.generators import KDE
+from cgm.generators.units import Units
+from cgm.mediator import SAMPLE_POOL, Mediator
+from cgm.records.certificate import contents
+from cgm.records.digests import seal, sha256
+from cgm.records.mediator_folder import settings_file
+from cgm.records.party_folder import certificate, party_files
+from cgm.rewards import WeightedSampling
+from cgm.utils.seeds import random_state, stream_seed
+from tests.records.settled_tables import changed, settle
+
+
+def numbers(content: object) -> list[float]:
+    """List all numbers in nested dictionaries and lists."""
+
+    if isinstance(content, dict):
+        return [x for value in content.values() for x in numbers(value)]
+    if isinstance(content, list):
+        return [x for value in content for x in numbers(value)]
+    return [float(content)] if isinstance(content, int | float) and not isinstance(content, bool) else []
+
+
+def text(settlement, party: int, **given) -> str:
+    files = party_files(settlement, party, **given)
+    return "\n".join(data.decode() for name, data in files.items() if not name.endswith(".csv"))
+
+
+def test_a_certificate_says_what_the_party_receives():
+    settlement = settle()
+    found = certificate(settlement, 1)
+    assert (found["party"], found["parties"], found["data"]["file"]) == ("South Bank", 3, "South Bank.csv")
+    assert (found["data"]["rows_valued"], found["data"]["rows_held_out"]) == (67, 6)
+    rewards = settlement.rewards
+    own = {
+        "own_data": settlement.game.party_values[1],
+        "alpha": settlement.contributions.alpha[1],
+        "relative_stderr": 0.0,
+        "reward": rewards.values[1],
+        "limit": rewards.upper[1],
+    }
+    assert found["value"] == pytest.approx({key: float(x) for key, x in own.items()}, rel=1e-5)
+    chains = {chain.beta: chain for chain in settlement.chains if chain.party == 1}
+    assert [entry["beta"] for entry in found["rewards"]] == [1, 4, 8]
+    for entry in found["rewards"]:
+        chain = chains[entry["beta"]]
+        assert (entry["rows"], entry["reached"]) == (len(chain.indices), chain.reached)
+        assert entry["value_reached"] == pytest.approx(chain.value, rel=1e-5)
+        assert entry["recommended"] == (entry["beta"] == 8) == (entry["file"] == "reward.csv")
+    assert [entry["name"] for entry in found["incentives"]] == ["R1", "R2", "R3", "R4", "R5", "R6"]
+    slack = {entry["name"]: entry["own_slack"] for entry in found["incentives"]}
+    assert slack["R4"] == pytest.approx(float(rewards.values[1] - settlement.game.party_values[1]), rel=1e-5)
+    assert slack["R3"] is slack["R5"] is slack["R6"] is None
+
+
+def test_digests_are_those_of_the_files():
+    settlement = settle()
+    files = party_files(settlement, 0, alternatives=True)
+    found = json.loads(files["certificate.json"])
+    assert found == certificate(settlement, 0, alternatives=True) == seal(found)
+    names = {"reward.csv", "alternatives/reward-beta-1.csv", "alternatives/reward-beta-4.csv"}
+    assert set(found["files"]) == names | {"certificate.html", "README.txt"} == set(files) - {"certificate.json"}
+    for name, entry in found["files"].items():
+        assert (entry["sha256"], entry["bytes"]) == (sha256(files[name]), len(files[name]))
+    settings = settings_file(settlement)
+    assert found["settings_sha256"] == sha256(settings)
+    assert json.loads(settings)["settings"]["seed"] == 3
+    assert party_files(settlement, 0, alternatives=True) == files  # the same settlement, the same bytes
+
+
+@pytest.mark.parametrize("party", [0, 1, 2])
+def test_no_number_of_another_party_follows_from_a_certificate(party):
+    """Neither a number nor the sum, difference, product or quotient of two of them is one of another party."""
+
+    settlement = settle()
+    content = certificate(settlement, party)
+    own = numbers({key: content[key] for key in ("value", "rewards", "incentives", "data")})
+    pairs = list(itertools.permutations({x for x in own if x}, 2))
+    known = {*own, *(a + b for a, b in pairs), *(a - b for a, b in pairs)}
+    known |= {a * b for a, b in pairs} | {a / b for a, b in pairs}
+
+    contributions, game = settlement.contributions, settlement.game
+    for other in {0, 1, 2} - {party}:
+        secrets = {
+            "phi": float(contributions.phi[other]),
+            "value": float(game.party_values[other]),
+        }
+        if contributions.alpha[other] < 1:  # the largest reward is r_i / α_i for ρ = 1, see the module
+            secrets["alpha"] = float(contributions.alpha[other])
+            secrets["reward"] = float(settlement.rewards.values[other])
+            secrets["limit"] = float(settlement.rewards.upper[other])
+        for name, secret in secrets.items():
+            assert not [x for x in known if abs(x - secret) <= 2e-6 * abs(secret)], (other, name)
+
+
+@pytest.mark.parametrize("party", [0, 1, 2])
+def test_a_certificate_names_and_counts_no_other_party(party):
+    settlement = settle()
+    said = text(settlement, party)
+    without_digests = re.sub(r"[0-9a-f]{64}", "", said)
+    for i, name in enumerate(settlement.names):
+        assert (name in said) == (i == party)
+        if i != party:
+            assert not re.search(rf"\b{len(settlement.tables[i])}\b", without_digests)
+    audit = settlement.audits[party]
+    for number in (audit.members, audit.non_members, audit.nearest_share):
+        assert not re.search(rf"\b{number}\b", without_digests)
+    for word in ("v_star", '"rho"', '"seed"', '"t"', "copies", "/data"):
+        assert word not in said
+
+
+def test_results_of_an_audit_are_rounded_and_name_their_threat_model():
+    audit = certificate(settle(), 0)["audit"]
+    assert "rows of the other parties that were used" in audit["threat_model"]
+    first = audit["results"][0]["attacks"][0]
+    assert first == {
+        "name": "nearest_distance", "auc": 0.51, "auc_low": 0.47, "auc_high": 0.55,
+        "tpr": 0.012, "tpr_low": 0.001, "tpr_high": 0.046,
+    }  # fmt: skip
+    assert audit["results"][1] == {"beta": 1.0, "strongest": None, "attacks": [], "reason": "no rows were kept apart"}
+    assert certificate(changed(settle(), audits=[]), 0)["audit"]["results"] == []
+
+
+def test_a_mediator_may_disclose_more():
+    settlement = settle()
+    alpha = [float(a) for a in settlement.contributions.alpha]
+    found = certificate(settlement, 0, disclose=["contributions"])["disclosed"]
+    assert found[0]["own"]
+    assert found[0]["alpha"] == pytest.approx(alpha[0], rel=1e-5)
+    assert [entry["alpha"] for entry in found[1:]] == pytest.approx(sorted(alpha[1:], reverse=True), rel=1e-5)
+    assert all(set(entry) == {"own", "alpha", "contribution"} for entry in found)
+    assert "South Bank" not in text(settlement, 0, disclose=["contributions", "values", "rewards", "sizes"])
+
+    found = certificate(settlement, 1, disclose=["names", "values", "rewards", "sizes"])["disclosed"]
+    assert [entry["name"] for entry in found] == list(settlement.names)
+    assert [entry["own"] for entry in found] == [False, True, False]
+    assert [entry["rows_valued"] for entry in found] == [60, 67, 74]
+    rewards = settlement.rewards.values.tolist()
+    assert [entry["reward"] for entry in found] == pytest.approx(rewards, rel=1e-5)
+    assert "West Bank" in text(settlement, 1, disclose=["names"])
+
+
+def test_the_digest_of_the_settings_cannot_be_guessed():
+    """The same settings with another pool have another digest."""
+
+    settlement = settle()
+    other = changed(settlement, pool_table=settlement.pool_table.iloc[::-1])
+    assert settings_file(settlement) != settings_file(other)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"disclose": ["all"]}, "disclose=all: expected one of names, sizes, contributions, values, rewards"),
+        ({"disclose": "names"}, "disclose='names': expected a list"),
+        ({"party": 3}, "party=3: expected an integer from 0 to 2"),
+        ({"party": -1}, "party=-1: expected an integer from 0 to 2"),
+    ],
+)
+def test_what_cannot_be_certified_is_refused(given, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        contents(**{"settlement": settle(), "party": 0, "settings_sha256": ""} | given)
+
+
+def test_a_recommended_reward_must_exist():
+    with pytest.raises(ValueError, match=r"recommended\[0\]=2: expected one of 1, 4, 8"):
+        party_files(changed(settle(), recommended=(2.0, 8.0, 8.0)), 0)
+
+
+def test_why_a_certificate_has_no_seed():
+    """With the seed and the widths, subtracting the noise of the pool from a reward leaves real rows of others.
+
+    Two rows of a reward that were drawn around the same real row agree in it, and in nothing else.
+    """
+
+    generator = torch.Generator().manual_seed(1)
+    parties = [torch.randn(100, 4, generator=generator).double() + shift for shift in (0.0, 0.7, 1.4)]
+    mediator = Mediator(KDE(), sampling=WeightedSampling((8.0,)), synthetic_size=1000)
+    reward = mediator.settle(parties, seed=0).reward(0, 8.0).numpy()
+
+    everything = torch.cat(parties).numpy()
+    random = random_state(stream_seed(0, SAMPLE_POOL))
+    random.uniform(size=1000)
+    noise = random.normal(size=(1000, 4)) * 300 ** (-1 / 8) * Units.of(everything).scale
+    guesses = (reward[:, None] - noise).reshape(-1, 4)  # each row of the reward without each noise
+    _, first, count = np.unique(guesses.round(7), axis=0, return_index=True, return_counts=True)
+    found = guesses[first[count > 1]]
+    others = everything[100:]
+    assert (np.abs(found[:, None] - others).max(2).min(1) < 1e-6).sum() >= 5

@@ -1,0 +1,240 @@
+"""Tests of the verification of a party's folder: whatever is changed is found."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cgm.records import signature
+from cgm.records.digests import readable_json, seal
+from cgm.records.party_folder import party_files
+from cgm.records.signature import sign
+from cgm.records.verification import verify
+from tests.records.settled_tables import changed, settle
+
+DATA = b"income,age\n1,2\n"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Path:
+    """A folder of a party as it was written."""
+
+    source = {"file": "North Bank.csv", "sha256": hashlib.sha256(DATA).hexdigest()}
+    settlement = settle()
+    settlement = changed(settlement, sources=(source, *settlement.sources[1:]))
+    folder = tmp_path_factory.mktemp("party")
+    for name, data in party_files(settlement, 0, alternatives=True).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def folder(written, tmp_path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "party"))
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory) -> tuple[Path, Path]:
+    """The files of a private key and of its public key."""
+
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives import serialization as s
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key, folder = Ed25519PrivateKey.from_private_bytes(bytes(range(32))), tmp_path_factory.mktemp("keys")
+    private = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption())
+    public = key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
+    (folder / "key.pem").write_bytes(private)
+    (folder / "public.pem").write_bytes(public)
+    return folder / "key.pem", folder / "public.pem"
+
+
+def failures(folder: Path, **given) -> list[str]:
+    verification = verify(folder, **given)
+    failed = [line for line in verification.lines if line.startswith("FAILED")]
+    assert verification.ok == (not failed)
+    return failed
+
+
+def test_an_unchanged_folder_is_verified(folder, tmp_path):
+    data = tmp_path / "mine.csv"
+    data.write_bytes(DATA)
+    text = "\n".join(verify(folder, data).lines)
+    assert verify(folder, data).ok
+    for name in ("reward.csv", "alternatives/reward-beta-1.csv", "certificate.html", "README.txt"):
+        assert f"ok      {name} is as it was written" in text
+    assert "mine.csv is the file that was settled" in text
+    assert "open    the certificate is not signed" in text
+    assert "cannot be computed from the files of one party" in text
+    digest = json.loads((folder / "certificate.json").read_text())["sha256"]
+    assert text.endswith(f"ask the mediator whether the digest of your certificate is {digest}")
+    rows = len((folder / "reward.csv").read_text().splitlines()) - 1
+    assert f"reward.csv is as it was written, {rows} rows" in text
+
+
+@pytest.mark.parametrize(
+    "name", ["certificate.json", "certificate.html", "README.txt", "reward.csv", "alternatives/reward-beta-4.csv"]
+)
+def test_any_flipped_byte_is_found(folder, name):
+    path = folder / name
+    content = path.read_bytes()
+    for k in {*range(0, len(content), max(1, len(content) // 60)), len(content) - 1}:
+        for bit in (1, 32):  # 32 makes a space of a zero byte and changes the case of a letter
+            path.write_bytes(content[:k] + bytes([content[k] ^ bit]) + content[k + 1 :])
+            assert failures(folder), (k, bit)
+    path.write_bytes(content[:-1])
+    assert failures(folder)
+    path.write_bytes(content + b"\n")
+    assert failures(folder)
+    path.write_bytes(content)
+    assert not failures(folder)
+
+
+def test_missing_and_additional_files_are_told(folder, tmp_path):
+    (folder / "reward.csv").unlink()
+    (folder / "reward-2.csv").write_text("a\n1\n")
+    (folder / "alternatives" / "deep").mkdir()
+    (folder / "link.csv").symlink_to(folder / "README.txt")
+    assert failures(folder) == [
+        "FAILED  reward.csv is missing",
+        "FAILED  alternatives/deep is not part of the certificate: it was added",
+        "FAILED  link.csv is not part of the certificate: it was added",
+        "FAILED  reward-2.csv is not part of the certificate: it was added",
+    ]
+    assert failures(tmp_path) == [f"FAILED  {tmp_path / 'certificate.json'} cannot be read: No such file or directory"]
+
+
+def test_files_of_file_managers_and_the_own_file_may_be_in_the_folder(folder):
+    (folder / ".DS_Store").write_bytes(b"\0")
+    (folder / "mine.csv").write_bytes(DATA)
+    assert verify(folder, folder / "mine.csv").ok
+    assert "open    .DS_Store is not part of the certificate; file managers create such files" in verify(folder).lines
+    assert not verify(folder).ok
+
+
+def test_a_file_in_place_of_another_is_found(folder):
+    (folder / "README.txt").unlink()
+    (folder / "README.txt").symlink_to(folder / "reward.csv")
+    assert failures(folder) == ["FAILED  README.txt cannot be read, or is not a plain file"]
+
+
+def test_another_file_of_the_party_is_found(folder, tmp_path):
+    data = tmp_path / "mine.csv"
+    data.write_bytes(DATA.replace(b"\n", b"\r\n"))
+    (line,) = failures(folder, data=data)
+    assert "is not the file that was settled (North Bank.csv): its bytes differ" in line
+    (line,) = failures(folder, data=tmp_path / "none.csv")
+    assert "cannot be read: No such file or directory" in line
+
+
+def rewrite(folder: Path, **changes) -> None:
+    """Change a certificate and compute its digest anew, as someone who knows how would."""
+
+    content = json.loads((folder / "certificate.json").read_text())
+    (folder / "certificate.json").write_bytes(readable_json(seal(content | changes)))
+
+
+def test_a_wrong_number_of_rows_is_found(folder):
+    files = json.loads((folder / "certificate.json").read_text())["files"]
+    files["reward.csv"]["rows"] += 1
+    rewrite(folder, files=files)
+    assert "rows, but the certificate says" in failures(folder)[0]
+
+
+def test_no_file_outside_the_folder_is_opened(folder):
+    (folder.parent / "secret").write_text("secret")
+    rewrite(folder, files={"../secret": {"sha256": "0"}, str(folder.parent / "secret"): {"sha256": "0"}})
+    lines = failures(folder)
+    assert "FAILED  ../secret is missing" in lines
+    assert f"FAILED  {folder.parent / 'secret'} is missing" in lines
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"{}", b'{"sha256": 1}', b"\xff", b"[" * 100_000, b'{"a": NaN, "sha256": ""}', b"1" * 5000]
+)
+def test_what_is_no_certificate_is_told_in_one_line(folder, text):
+    (folder / "certificate.json").write_bytes(text)
+    (line,) = failures(folder)
+    assert line.startswith("FAILED  certificate.json was changed: ")
+
+
+@pytest.mark.parametrize("changes", [{"files": []}, {"files": {"a": 1}}, {"data": None}, {"party": 3}])
+def test_a_certificate_without_its_parts_is_told(folder, changes):
+    rewrite(folder, **changes)
+    assert failures(folder) == ["FAILED  certificate.json was changed: expected the keys party, data and files"]
+
+
+def test_names_cannot_control_the_terminal(folder):
+    rewrite(folder, party="\x1b[2J\x1b[31mok\n")
+    text = "\n".join(verify(folder).lines)
+    assert "\x1b" not in text
+    assert r"\x1b[2J" in text
+
+
+def test_a_signature_is_verified(folder, keys):
+    private, public = keys
+    assert failures(folder, key=public) == ["FAILED  certificate.sig is missing, although a key was given"]
+    path = sign(folder, private)
+    assert any("is signed by" in line and line.startswith("ok") for line in verify(folder, key=public).lines)
+    assert verify(folder, key=public).ok
+    assert any(line.startswith("open    signed with the key") for line in verify(folder).lines)
+
+    content = path.read_bytes()
+    for k in range(len(content)):
+        path.write_bytes(content[:k] + bytes([content[k] ^ 1]) + content[k + 1 :])
+        assert failures(folder), k
+        assert failures(folder, key=public), k
+
+
+def test_a_certificate_that_was_written_anew_is_found_by_its_signature(folder, keys):
+    private, public = keys
+    sign(folder, private)
+    value = json.loads((folder / "certificate.json").read_text())["value"]
+    rewrite(folder, value=value | {"reward": 1.0})
+    assert failures(folder, key=public) == ["FAILED  certificate.sig is not a signature of this certificate"]
+    (folder / "certificate.sig").unlink()
+    assert not failures(folder)  # without a signature, this is what a digest cannot show
+
+
+def test_the_key_of_someone_else_is_found(folder, keys, tmp_path):
+    from cryptography.hazmat.primitives import serialization as s
+    from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
+
+    sign(folder, keys[0])
+    other = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key()
+    (tmp_path / "other.pem").write_bytes(other.public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo))
+    (line,) = failures(folder, key=tmp_path / "other.pem")
+    assert "was made with another key" in line
+    (tmp_path / "bad.pem").write_bytes(b"bad")
+    (line,) = failures(folder, key=tmp_path / "bad.pem")
+    assert "expected an Ed25519 public key" in line
+    with pytest.raises(ValueError, match=r"bad\.pem: expected an Ed25519 private key"):
+        sign(folder, tmp_path / "bad.pem")
+    wrong = x25519.X25519PrivateKey.generate()
+    (tmp_path / "x.pem").write_bytes(wrong.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()))
+    with pytest.raises(ValueError, match="got X25519PrivateKey"):
+        sign(folder, tmp_path / "x.pem")
+
+
+def test_without_cryptography_the_signature_is_open(folder, keys, monkeypatch):
+    private, public = keys
+    sign(folder, private)
+
+    def missing():
+        raise ImportError
+
+    monkeypatch.setattr(signature, "_library", missing)
+    assert any("could not be verified: install cryptography" in line for line in verify(folder).lines)
+    assert verify(folder).ok
+    assert not verify(folder, key=public).ok
+
+
+def test_verification_imports_neither_torch_nor_pandas():
+    code = "import sys, cgm.cli.verify; print({'torch', 'pandas', 'numpy', 'hydra', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
