@@ -33,7 +33,12 @@ def main(arguments: Sequence[str]) -> None:
     try:
         table = collect(given.folder, metrics)
         written = [*TABLES, *write_page(table, given.folder, metrics)]
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        text = (
+            explain(error) if error.strerror is None else f"{given.folder}: not readable or writable: {error.strerror}"
+        )
+        raise SystemExit(f"cgm: error: {text}") from error
+    except ValueError as error:
         raise SystemExit(f"cgm: error: {explain(error)}") from error
     print(f"{table.console_summary()}\n{os.path.join(given.folder, '')}: {', '.join(written)}")
 

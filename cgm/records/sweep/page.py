@@ -46,7 +46,7 @@ def write_page(table: Table, folder: str | Path, first: Sequence[str] = ()) -> l
     folder = Path(folder)
     runs = table.distinct()
     factors = find_factors(runs, table.varying)
-    constant = _constant(runs, [name for name in table.numbers if name not in ("seconds", "warnings")])
+    constant = _constant(runs, table.numbers)
     numbers = {name: [x for run in runs if (x := run.numbers.get(name)) is not None] for name in table.numbers}
     known = [name for name, found in numbers.items() if any(map(math.isfinite, found)) and name != "warnings"]
     drawn = [name for name in known if name in first or name not in constant]
