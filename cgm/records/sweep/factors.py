@@ -98,6 +98,12 @@ def without_effect(values: Sequence[float | None], factors: Sequence[Factor], re
     return idle
 
 
+def short_cell(value: Any) -> str:
+    """Return a setting as text, with at most six digits of a number with a point."""
+
+    return cell(float(f"{value:.6g}") if isinstance(value, float) else value)
+
+
 def _factor(runs: Sequence[Run], name: str, options: Sequence[str]) -> Factor:
     settings = [run.settings for run in runs]
     texts = [_text(own, name, options) for own in settings]
@@ -107,7 +113,7 @@ def _factor(runs: Sequence[Run], name: str, options: Sequence[str]) -> Factor:
     numbers = [raw[text] for text in values]
     is_numeric = all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in numbers)
     if is_numeric and not options:
-        short = [cell(float(f"{x:.6g}")) if isinstance(x, float) else cell(x) for x in numbers]
+        short = [short_cell(x) for x in numbers]
         values = short if len(set(short)) == len(values) else values
 
     return Factor(

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cgm.records.collect import Run
-from cgm.records.figures.style import legend
+from cgm.records.figures.style import INK, legend
 from cgm.records.settings import cell
 from cgm.records.sweep import panels as draw
 from cgm.records.sweep.factors import Factor, without_effect
@@ -60,8 +60,8 @@ def picture_of(runs: Sequence[Run], factors: Sequence[Factor], number: str) -> P
 
     cells = [cells_of(panel, values, repeats) for panel in layout.panels]
     figure = _draw(layout, cells, number_label(number), is_signed(number))
-    counts = [each.n_repeats for found in cells for each in found.values()]
-    if max(counts) > 1:  # in the figure itself: its file is read without the page
+    counts = [each.n_repeats for found in cells for each in found.values() if each.error is not None]
+    if counts:  # in the figure itself: its file is read without the page
         number_of = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{max(counts)}"
         over = f"{number_of} {'seeds' if is_over_seeds else 'runs'}"
         figure.suptitle(f"{number_label(number)}\nmean ± standard error over {over}", fontsize=10)
@@ -89,9 +89,9 @@ def _draw(layout: Layout, cells: Sequence[draw.Cells], title: str, signed: bool)
         else:
             (draw.draw_lines if panel.kind == "lines" else draw.draw_dots)(axes, panel, found, _limits(own))
             if signed and panel.kind == "lines":
-                axes.axhline(0, color="#999999", linewidth=0.8, zorder=0.5)
+                axes.axhline(0, color=INK, linewidth=0.8, zorder=1.5)
             elif signed:
-                axes.axvline(0, color="#999999", linewidth=0.8, zorder=0.5)
+                axes.axvline(0, color=INK, linewidth=0.8, zorder=1.5)
         if layout.averaged:  # the title has the name of the setting
             axes.set_xlabel("")
             axes.set_ylabel("")
@@ -159,8 +159,13 @@ def _caption(layout: Layout, cells: Sequence[draw.Cells], idle: Sequence[Factor]
     kinds = list(dict.fromkeys(panel.kind for panel in layout.panels))
     shown = dict.fromkeys(factor for panel in layout.panels for factor in (panel.main, panel.series) if factor)
     parts = ["Each panel shows one setting, as the mean over the others."] if layout.averaged else []
-    if any(each.error is not None for each in own):
-        parts.append(f"{' and '.join(marks[kind] for kind in kinds)}: standard errors.".capitalize())
+    with_errors = dict.fromkeys(
+        marks[panel.kind]
+        for panel, found in zip(layout.panels, cells, strict=True)
+        if any(each.error is not None for each in found.values())
+    )
+    if with_errors:
+        parts.append(f"{' and '.join(with_errors)}: standard errors.".capitalize())
     if kinds != ["heat_map"] and any(len(each.values) > 1 for each in own):
         parts.append("Small dots: runs.")
     parts += [f"With {each.name} varies {', '.join(each.together)}." for each in shown if each.together]

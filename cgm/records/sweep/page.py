@@ -21,7 +21,7 @@ from cgm.records.figures.style import save
 from cgm.records.report.page import render
 from cgm.records.runs import ERROR
 from cgm.records.settings import cell
-from cgm.records.sweep.factors import Factor, find_factors
+from cgm.records.sweep.factors import Factor, find_factors, short_cell
 from cgm.records.sweep.figure import picture_of
 from cgm.utils.files import write_whole
 
@@ -93,7 +93,7 @@ def _render(
         factors=factors,
         constant={name: f"{value:.4g}" for name, value in constant.items()},
         pictures=pictures,
-        summary=(head, rows),
+        summary=(head, rows if len(rows) < len(table.runs) else []),
         summary_settings=head.index("runs"),
         runs=_run_rows(table, constant),
         n_failed=len(table.failed),
@@ -119,7 +119,9 @@ def _run_rows(table: Table, constant: Mapping[str, float]) -> dict[str, Any]:
     numbers = [name for name in table.numbers if name not in constant]
     rows = []
     for run in table.runs:
-        cells = [(text, text) for text in run.cells(table.varying)]
+        own = run.settings
+        keys = run.cells(table.varying)
+        cells = [(short_cell(own.get(name, "")), key) for name, key in zip(table.varying, keys, strict=True)]
         for name in numbers:
             value = run.numbers.get(name)
             cells.append(("", "") if value is None else (f"{value:.4g}", repr(value)))

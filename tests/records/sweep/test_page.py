@@ -121,4 +121,11 @@ def test_without_several_runs_there_is_no_figure(runs, tmp_path, n):
     text = (tmp_path / "sweep.html").read_text(encoding="utf-8")
     assert "seed=-1: no" in text
     assert "<img" not in text
-    assert ("Means over seeds" in text) == (n == 1)
+    assert "Means over seeds" not in text  # of one run each
+
+
+def test_numbers_of_a_search_are_short_and_sorted_by_all_their_digits(tmp_path):
+    write_page(table(grid(lambda own: own["a"], a=[0.123456789, 0.1234567891])), tmp_path)
+    text = (tmp_path / "sweep.html").read_text(encoding="utf-8")
+    assert '<td data-key="0.123456789">0.123457</td>' in text
+    assert "Means over seeds" not in text
