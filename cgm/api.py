@@ -64,6 +64,13 @@ Contributions (Sec. 4):
 - `Contribution`: base class of contributions: `compute(game, seed)`.
 - `Contributions`: $\phi$, $\alpha$ and their standard errors.
 - `Shapley`: Shapley values, exact or sampled.
+- `Banzhaf`: Banzhaf values, exact or sampled.
+- `BetaShapley`: beta Shapley values, which favour small or large coalitions.
+- `LeaveOneOut`: what is lost without a party.
+- `LeastCore`: the point of the least core that is nearest to equal shares.
+- `Pointwise`: sums of the Shapley values of single points.
+- `EqualShares`: equal shares of the value of all data.
+- `pointwise_values`: the Shapley values of single points.
 - `shapley_exact`: the Shapley values of an array of $2^n$ values.
 - `shapley_values`: the Shapley values of a game.
 
@@ -93,7 +100,20 @@ Evaluation, for experiments (Sec. 6):
 - `NoTask`: no downstream task.
 """
 
-from cgm.contributions import Contribution, Contributions, Shapley, shapley_exact, shapley_values
+from cgm.contributions import (
+    Banzhaf,
+    BetaShapley,
+    Contribution,
+    Contributions,
+    EqualShares,
+    LeastCore,
+    LeaveOneOut,
+    Pointwise,
+    Shapley,
+    pointwise_values,
+    shapley_exact,
+    shapley_values,
+)
 from cgm.data.datasets import CIFAR10, MNIST, CreditCard, CreditRatings, Dataset, DatasetLoader, Digits, ImageArrays
 from cgm.data.features import PCA, UMAP, Autoencoder, Automatic, Features, Identity
 from cgm.data.splits import Dirichlet, EqualDisjoint, Shares, Split, Unequal
@@ -141,6 +161,8 @@ __all__ = [
     "AutoLabeller",
     "Autoencoder",
     "Automatic",
+    "Banzhaf",
+    "BetaShapley",
     "Chain",
     "Contribution",
     "Contributions",
@@ -151,6 +173,7 @@ __all__ = [
     "Digits",
     "Dirichlet",
     "EqualDisjoint",
+    "EqualShares",
     "Experiment",
     "FairRewards",
     "Features",
@@ -164,10 +187,13 @@ __all__ = [
     "Kernel",
     "Labeller",
     "Laplacian",
+    "LeastCore",
+    "LeaveOneOut",
     "LengthscaleSearch",
     "Mediator",
     "NoLabeller",
     "NoTask",
+    "Pointwise",
     "RationalQuadratic",
     "Record",
     "Result",
@@ -192,6 +218,7 @@ __all__ = [
     "fit_lengthscale",
     "mmd2_biased",
     "mmd2_unbiased",
+    "pointwise_values",
     "resolve_lengthscale",
     "sample_rewards",
     "shapley_exact",

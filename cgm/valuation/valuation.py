@@ -120,6 +120,12 @@ class Valuation:
         start = sum(self.sizes[:i])
         return slice(start, start + self.sizes[i])
 
+    @property
+    def real(self) -> slice:
+        r"""The rows of $T$ with the parties' points, $D_1, \dots, D_n$."""
+
+        return slice(0, sum(self.sizes[:-1]))
+
     def coalition(self, members: Iterable[int]) -> float:
         r"""Compute $v_c(C)$ of a coalition of parties; $v_c(\emptyset) = 0$.
 
