@@ -79,6 +79,12 @@ Rewards (Sec. 4.1 and 4.2):
 - `Scheme`: base class of reward schemes: `solve(contributions, game, upper)`.
 - `Rewards`: the reward values of a scheme, and their bounds.
 - `ShapleyFair`: the paper's linear program, with or without stability.
+- `Proportional`: rewards proportional to the contributions.
+- `EqualRewards`: the same reward for all parties.
+- `MaxWelfare`: the largest possible reward for each party.
+- `Spread`: the largest $\rho$ that misses stability by a stated slack at most.
+- `frontier`: the frontier between stability and proportionality, by slack.
+- `FrontierPoint`: a point on it.
 - `FairRewards`: the rewards of the linear program, with $\rho$ and $v^*$.
 - `solve_scheme`: solves the linear program for given contributions and bounds.
 - `InfeasibleScheme`: raised when no rewards satisfy their bounds.
@@ -126,14 +132,20 @@ from cgm.records.record import Record
 from cgm.records.result import Result
 from cgm.rewards import (
     Chain,
+    EqualRewards,
     FairRewards,
+    FrontierPoint,
     Incentive,
     InfeasibleScheme,
+    MaxWelfare,
+    Proportional,
     Rewards,
     Scheme,
     ShapleyFair,
+    Spread,
     WeightedSampling,
     check_incentives,
+    frontier,
     sample_rewards,
     solve_scheme,
 )
@@ -173,10 +185,12 @@ __all__ = [
     "Digits",
     "Dirichlet",
     "EqualDisjoint",
+    "EqualRewards",
     "EqualShares",
     "Experiment",
     "FairRewards",
     "Features",
+    "FrontierPoint",
     "Game",
     "GaussianMixture",
     "Generator",
@@ -190,10 +204,12 @@ __all__ = [
     "LeastCore",
     "LeaveOneOut",
     "LengthscaleSearch",
+    "MaxWelfare",
     "Mediator",
     "NoLabeller",
     "NoTask",
     "Pointwise",
+    "Proportional",
     "RationalQuadratic",
     "Record",
     "Result",
@@ -204,6 +220,7 @@ __all__ = [
     "ShapleyFair",
     "Shares",
     "Split",
+    "Spread",
     "SquaredExponential",
     "Sum",
     "TableGame",
@@ -216,6 +233,7 @@ __all__ = [
     "check_generator",
     "check_incentives",
     "fit_lengthscale",
+    "frontier",
     "mmd2_biased",
     "mmd2_unbiased",
     "pointwise_values",
