@@ -55,6 +55,11 @@ Valuation (Sec. 3 and 5):
 - `block_sums`: sums of the kernel between each point and each block of points.
 - `mmd2_biased`: the biased estimate of the squared MMD.
 - `mmd2_unbiased`: the unbiased estimate of the squared MMD.
+- `Reference`: base class of references, the data that values compare with.
+- `AllReference`: all data, as in the paper.
+- `PoolReference`: the synthetic pool alone.
+- `RealReference`: the parties' data alone.
+- `LeaveOneOutReference`: for a party's contribution, all data except its own.
 - `Game`: protocol of cooperative games: the values of coalitions.
 - `TableGame`: the game of an array of $2^n$ values.
 - `Valuation`: the game of the negative squared MMD.
@@ -159,6 +164,13 @@ from cgm.valuation import (
 )
 from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 from cgm.valuation.mmd import block_sums, mmd2_biased, mmd2_unbiased
+from cgm.valuation.references import (
+    AllReference,
+    LeaveOneOutReference,
+    PoolReference,
+    RealReference,
+    Reference,
+)
 
 __all__ = [
     "CIFAR10",
@@ -170,6 +182,7 @@ __all__ = [
     "PCA",
     "SVM",
     "UMAP",
+    "AllReference",
     "AutoLabeller",
     "Autoencoder",
     "Automatic",
@@ -203,15 +216,19 @@ __all__ = [
     "Laplacian",
     "LeastCore",
     "LeaveOneOut",
+    "LeaveOneOutReference",
     "LengthscaleSearch",
     "MaxWelfare",
     "Mediator",
     "NoLabeller",
     "NoTask",
     "Pointwise",
+    "PoolReference",
     "Proportional",
     "RationalQuadratic",
+    "RealReference",
     "Record",
+    "Reference",
     "Result",
     "Rewards",
     "Scheme",

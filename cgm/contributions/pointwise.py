@@ -87,7 +87,7 @@ def pointwise_values(valuation: Valuation) -> Tensor:
     """
 
     diagonal, t, m = valuation.kernel.diagonal, valuation.t, valuation.real.stop
-    a = valuation.sums[valuation.real].sum(1).cpu()  # (M)
+    a = valuation.point_sums(valuation.real).cpu()  # (M)
     r = valuation.sums[valuation.real, : valuation.n].sum(1).cpu() - diagonal  # (M)
 
     j = np.arange(1, m + 1, dtype=np.float64)
