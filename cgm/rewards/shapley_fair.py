@@ -216,8 +216,8 @@ def name_left_out(left_out: Iterable[int], phi: Tensor) -> tuple[str, ...]:
     r"""Return a warning for each party that is left out because its contribution $\phi_i$ is not positive."""
 
     return tuple(
-        f"party {i + 1} has the contribution {float(phi[i]):.3g}, which is not positive: it is left out of the linear "
-        "program and keeps r_i = v(D_i)"
+        f"party {i + 1} has the contribution {float(phi[i]):.3g}, which is not positive: it is left out and "
+        "keeps r_i = v(D_i)"
         for i in left_out
     )
 
