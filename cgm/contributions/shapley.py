@@ -106,6 +106,7 @@ def shapley_exact(values: Tensor) -> Tensor:
         A Value for n-person Games (Shapley, 1953).
 
     Example:
+        >>> import torch
         >>> shapley_exact(torch.tensor([0.0, 1.0, 2.0, 5.0]))
         tensor([2., 3.], dtype=torch.float64)
     """
