@@ -73,6 +73,11 @@ Valuation (Sec. 3 and 5):
 - `block_sums`: sums of the kernel between each point and each block of points.
 - `mmd2_biased`: the biased estimate of the squared MMD.
 - `mmd2_unbiased`: the unbiased estimate of the squared MMD.
+- `Reference`: base class of references, the data that values compare with.
+- `AllReference`: all data, as in the paper.
+- `PoolReference`: the synthetic pool alone.
+- `RealReference`: the parties' data alone.
+- `LeaveOneOutReference`: for a party's contribution, all data except its own.
 - `Game`: protocol of cooperative games: the values of coalitions.
 - `TableGame`: the game of an array of $2^n$ values.
 - `Valuation`: the game of the negative squared MMD.
@@ -82,6 +87,13 @@ Contributions (Sec. 4):
 - `Contribution`: base class of contributions: `compute(game, seed)`.
 - `Contributions`: $\phi$, $\alpha$ and their standard errors.
 - `Shapley`: Shapley values, exact or sampled.
+- `Banzhaf`: Banzhaf values, exact or sampled.
+- `BetaShapley`: beta Shapley values, which favour small or large coalitions.
+- `LeaveOneOut`: what is lost without a party.
+- `LeastCore`: the point of the least core that is nearest to equal shares.
+- `Pointwise`: sums of the Shapley values of single points.
+- `EqualShares`: equal shares of the value of all data.
+- `pointwise_values`: the Shapley values of single points.
 - `shapley_exact`: the Shapley values of an array of $2^n$ values.
 - `shapley_values`: the Shapley values of a game.
 
@@ -90,6 +102,12 @@ Rewards (Sec. 4.1 and 4.2):
 - `Scheme`: base class of reward schemes: `solve(contributions, game, upper)`.
 - `Rewards`: the reward values of a scheme, and their bounds.
 - `ShapleyFair`: the paper's linear program, with or without stability.
+- `Proportional`: rewards proportional to the contributions.
+- `EqualRewards`: the same reward for all parties.
+- `MaxWelfare`: the largest possible reward for each party.
+- `Spread`: the largest $\rho$ that misses stability by a stated slack at most.
+- `frontier`: the frontier between stability and proportionality, by slack.
+- `FrontierPoint`: a point on it.
 - `FairRewards`: the rewards of the linear program, with $\rho$ and $v^*$.
 - `solve_scheme`: solves the linear program for given contributions and bounds.
 - `InfeasibleScheme`: raised when no rewards satisfy their bounds.
@@ -124,7 +142,20 @@ Evaluation, for experiments (Sec. 6):
 - `NoAudit`: no privacy audit.
 """
 
-from cgm.contributions import Contribution, Contributions, Shapley, shapley_exact, shapley_values
+from cgm.contributions import (
+    Banzhaf,
+    BetaShapley,
+    Contribution,
+    Contributions,
+    EqualShares,
+    LeastCore,
+    LeaveOneOut,
+    Pointwise,
+    Shapley,
+    pointwise_values,
+    shapley_exact,
+    shapley_values,
+)
 from cgm.data.attacks import (
     Attack,
     Attacked,
@@ -155,14 +186,20 @@ from cgm.records.signature import sign
 from cgm.records.verification import Verification, verify
 from cgm.rewards import (
     Chain,
+    EqualRewards,
     FairRewards,
+    FrontierPoint,
     Incentive,
     InfeasibleScheme,
+    MaxWelfare,
+    Proportional,
     Rewards,
     Scheme,
     ShapleyFair,
+    Spread,
     WeightedSampling,
     check_incentives,
+    frontier,
     sample_rewards,
     solve_scheme,
 )
@@ -177,6 +214,13 @@ from cgm.valuation import (
 )
 from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 from cgm.valuation.mmd import block_sums, mmd2_biased, mmd2_unbiased
+from cgm.valuation.references import (
+    AllReference,
+    LeaveOneOutReference,
+    PoolReference,
+    RealReference,
+    Reference,
+)
 
 __all__ = [
     "CIFAR10",
@@ -188,12 +232,15 @@ __all__ = [
     "PCA",
     "SVM",
     "UMAP",
+    "AllReference",
     "Attack",
     "Attacked",
     "Audit",
     "AutoLabeller",
     "Autoencoder",
     "Automatic",
+    "Banzhaf",
+    "BetaShapley",
     "Chain",
     "Clone",
     "Contribution",
@@ -207,11 +254,14 @@ __all__ = [
     "Dirichlet",
     "Duplicate",
     "EqualDisjoint",
+    "EqualRewards",
+    "EqualShares",
     "Experiment",
     "FairRewards",
     "Features",
     "Flow",
     "FreeRide",
+    "FrontierPoint",
     "Game",
     "GaussianMixture",
     "Generator",
@@ -222,7 +272,11 @@ __all__ = [
     "Kernel",
     "Labeller",
     "Laplacian",
+    "LeastCore",
+    "LeaveOneOut",
+    "LeaveOneOutReference",
     "LengthscaleSearch",
+    "MaxWelfare",
     "Mediator",
     "Membership",
     "NoAttack",
@@ -231,9 +285,14 @@ __all__ = [
     "NoTask",
     "Noise",
     "PartyAttack",
+    "Pointwise",
     "Poison",
+    "PoolReference",
+    "Proportional",
     "RationalQuadratic",
+    "RealReference",
     "Record",
+    "Reference",
     "Result",
     "Rewards",
     "Scheme",
@@ -243,6 +302,7 @@ __all__ = [
     "Shares",
     "Split",
     "SplitParty",
+    "Spread",
     "SquaredExponential",
     "Sum",
     "TableGame",
@@ -260,8 +320,10 @@ __all__ = [
     "check_generator",
     "check_incentives",
     "fit_lengthscale",
+    "frontier",
     "mmd2_biased",
     "mmd2_unbiased",
+    "pointwise_values",
     "report",
     "resolve_lengthscale",
     "sample_rewards",

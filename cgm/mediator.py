@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cgm.contributions.base import Contribution, Contributions
+from cgm.contributions.games import compute_contributions
 from cgm.contributions.shapley import Shapley
 from cgm.data.features.automatic import Automatic
 from cgm.data.features.base import Features, transform_parts
@@ -31,6 +32,8 @@ from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
 from cgm.valuation.mmd import check_precision
+from cgm.valuation.references.all import AllReference
+from cgm.valuation.references.base import Reference
 from cgm.valuation.valuation import Valuation
 
 log = logging.getLogger(__name__)
@@ -106,6 +109,7 @@ class Mediator:
         contribution: How the value of all data is shared.
         scheme: How contributions become reward values.
         sampling: How rewards are drawn.
+        reference: The data that values are compared with.
         kernel_search: The range in which a length-scale is searched.
         precision: The arithmetic of the kernel's values on $G \times G$, see `Valuation`.
         synthetic_size: The size of $G$.
@@ -130,6 +134,7 @@ class Mediator:
     contribution: Contribution = field(default_factory=Shapley)
     scheme: Scheme = field(default_factory=ShapleyFair)
     sampling: WeightedSampling = field(default_factory=WeightedSampling)
+    reference: Reference = field(default_factory=AllReference)
     kernel_search: LengthscaleSearch = field(default_factory=LengthscaleSearch)
     precision: str = "auto"
     synthetic_size: int = 10_000
@@ -145,6 +150,7 @@ class Mediator:
         check_instance("contribution", self.contribution, Contribution)
         check_instance("scheme", self.scheme, Scheme)
         check_instance("sampling", self.sampling, WeightedSampling)
+        check_instance("reference", self.reference, Reference)
         check_instance("kernel_search", self.kernel_search, LengthscaleSearch)
         check_precision(self.precision)
         check_integer("synthetic_size", self.synthetic_size, min=1)
@@ -215,9 +221,7 @@ class Mediator:
             game = self._value(x, pool, clock)
             # Sec. 4: the contributions
             with clock("contributions"):
-                contributions = self.contribution.compute(game, stream_seed(seed, CONTRIBUTIONS))
-            check_instance("contribution: the result of compute", contributions, Contributions)
-            check_values("contribution: phi", contributions.phi, game.n)
+                contributions = compute_contributions(self.contribution, game, stream_seed(seed, CONTRIBUTIONS))
             # Sec. 4.1: the reward values; G grows while there are none
             try:
                 with clock("scheme"):
@@ -277,8 +281,8 @@ class Mediator:
 
         *x, g = (points.to(resolve_device(self.device)) for points in (*parties, pool.points))
         with clock("lengthscale"):
-            kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search)
+            kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search, self.reference)
         with clock("valuation"):
-            game = Valuation(kernel, x, g, self.precision)
-        log.info("length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, game.grand_value, game.t)
+            game = Valuation(kernel, x, g, self.precision, self.reference)
+        log.info("length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, game.grand_value, len(game.points))
         return game

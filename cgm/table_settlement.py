@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from cgm.generators.copula import Copula
 from cgm.generators.pool import draw_pool
 from cgm.mediator import Mediator, Settlement
 from cgm.records.plain import plain
+from cgm.records.settlement_folder import write_settlement
 from cgm.records.tables import aligned_lines
 from cgm.utils.checks import check_bool, check_choice, check_instance, check_integer, check_number
 from cgm.utils.clock import Clock
@@ -104,21 +106,21 @@ class TableSettlement(Settlement):
             lines.append("* stopped before v(D_i ∪ G_i) reached r_i")
         return "\n".join(lines)
 
-    def write(self, folder: str | Path) -> Path:
-        """Write report, certificates and rewards to a folder.
-
-        The folder is complete or not written at all.
+    def write(self, folder: str | Path, disclose: Sequence[str] = (), alternatives: bool = False) -> Path:
+        r"""Write report, certificates and rewards to a folder, completely or not at all.
 
         Arguments:
-            folder: The folder; it must not exist, or be empty.
+            folder: The folder, new or empty.
+            disclose: What each party may know of all parties: any of `names`, `sizes`, `contributions`, `values`,
+                `rewards`.
+            alternatives: Whether parties also receive their rewards for the $\beta$ that are not recommended; with
+                several rewards, a party has more than its reward value.
 
         Raises:
-            FileExistsError: If the folder holds anything.
+            ValueError: If the folder is not empty, or `disclose` has an unknown name.
         """
 
-        from cgm.records.settlement_folder import write_settlement  # matplotlib and jinja2 take a second to import
-
-        return write_settlement(folder, self)
+        return write_settlement(folder, self, disclose, alternatives)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +141,8 @@ class TableMediator(Mediator):
         downstream: Trains and tests the classifiers.
         audit: Measures what rewards give away.
         sensitivity: Whether contributions are computed again with other length-scales and another seed.
-        seed: The seed of everything random.
+        seed: The seed of everything random. `None`: one that cannot be guessed. A party that knows the seed of the pool
+            can undo the noise of some generators, and then sees real rows.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -156,7 +159,7 @@ class TableMediator(Mediator):
     downstream: Task = field(default_factory=SVM)
     audit: Audit = field(default_factory=Membership)
     sensitivity: bool = True
-    seed: int = 0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -176,7 +179,7 @@ class TableMediator(Mediator):
         check_instance("downstream", self.downstream, Task)
         check_instance("audit", self.audit, Audit)
         check_bool("sensitivity", self.sensitivity)
-        check_integer("seed", self.seed, min=0)
+        check_integer("seed", self.seed, min=0, optional=True)
 
     def settle_tables(
         self,
@@ -196,8 +199,10 @@ class TableMediator(Mediator):
             InfeasibleScheme: If no rewards fit their bounds, however large the pool.
         """
 
+        if self.seed is None:
+            return replace(self, seed=secrets.randbits(63)).settle_tables(parties, sources, schema)
         tables, own_sources = tables_by_name(parties)
-        sources = [_with_digest(source, tables[source.name]) for source in own_sources] if sources is None else sources
+        sources = [_with_digest(source, tables[source.file]) for source in own_sources] if sources is None else sources
         clock = Clock()
         with clock("schema"):
             labels, tables = self._take_labels(tables)
@@ -271,6 +276,7 @@ class TableMediator(Mediator):
     def _used(self, tables: Mapping[str, pd.DataFrame]) -> dict[str, np.ndarray]:
         """Draw the rows that are used, as a mask of shape (N_i) for each party."""
 
+        assert self.seed is not None
         masks = {}
         for number, (name, table) in enumerate(tables.items()):
             if len(table) < MIN_ROWS:
@@ -315,6 +321,7 @@ class TableMediator(Mediator):
     def _sensitivity(self, settlement: Settlement, codes: Sequence[Tensor]) -> dict[str, list[float]]:
         """Compute contributions with other length-scales, and with the generator and pool of another seed."""
 
+        assert self.seed is not None
         game, seed = settlement.game, stream_seed(self.seed, AGAIN)
         found = {}
         with progress(len(LENGTHSCALES) + 1, "sensitivity") as bar:

@@ -40,6 +40,8 @@ from cgm.valuation import LengthscaleSearch
 from cgm.valuation.kernels.laplacian import Laplacian
 from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.references.leave_one_out import LeaveOneOutReference
+from cgm.valuation.references.pool import PoolReference
 
 INF = float("inf")
 BETAS = (0.0, 1.0, 4.0, INF)
@@ -166,6 +168,7 @@ def test_record_holds_all_that_the_design_names(record):
         "split",
         "generator",
         "features",
+        "reference",
         "labeller",
         "seed",
         "n_parties",
@@ -525,6 +528,25 @@ def test_g_grows_until_the_rewards_fit(tmp_path, caplog):
     assert content(direct)["warnings"] == [w for w in content(record)["warnings"] if w not in growths]
     assert content(direct)["values"] == content(record)["values"]
     assert torch.equal(direct.pool, record.pool)
+
+
+@pytest.mark.parametrize(("reference", "name"), [(PoolReference(), "pool"), (LeaveOneOutReference(), "leave_one_out")])
+def test_the_reference_is_recorded(reference, name, tmp_path):
+    """And the metrics compare with T, whatever the reference of the values."""
+
+    experiment = make(betas=(4.0,), synthetic_size=300, scheme=ShapleyFair(stable=False), reference=reference)
+    record = experiment.run(tmp_path)
+    assert record.result.reference == name
+    assert record.result.settings["reference"] == {"class": type(reference).__name__}
+    assert record.result.t == sum(record.result.points_per_party) + 300
+    plain = Plain(experiment, record)
+    found = {(row.party, row.beta): row.value for row in record.metrics if row.metric == "neg_mmd2_unbiased"}
+    assert len(found) == 3
+    for (party, beta), value in found.items():
+        s, _ = plain.rewarded(party, beta)
+        k_ss, k_tt, k_st = plain.k(s, s), plain.k(plain.t, plain.t), plain.k(s, plain.t)
+        expected = (k_ss.sum() / len(s) - 1) / (len(s) - 1) + (k_tt.sum() / len(k_tt) - 1) / (len(k_tt) - 1)
+        assert value == pytest.approx(2 * k_st.mean() - expected, abs=1e-9)
 
 
 def test_beyond_the_limit_the_error_names_parties_and_bounds(tmp_path):

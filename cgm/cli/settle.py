@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cgm.cli.errors import REFUSALS, explain
 
-OF_THE_COMMAND = ("files", "out", "party_column", "names", "encoding", "schema", "threads")
+OF_THE_COMMAND = ("files", "out", "party_column", "names", "encoding", "schema", "disclose", "alternatives", "threads")
 
 
 def to_overrides(arguments: Sequence[str]) -> list[str]:
@@ -73,10 +73,13 @@ def _run(config: DictConfig) -> None:
 
     from cgm.data.tables.files import read_parties
     from cgm.data.tables.schema import Schema
-    from cgm.utils.checks import check_integer
+    from cgm.records.certificate import check_disclose
+    from cgm.utils.checks import check_bool, check_integer
     from cgm.utils.threads import limited
 
     check_integer("threads", command["threads"], min=1, optional=True)
+    check_bool("alternatives", command["alternatives"])
+    check_disclose(command["disclose"])
     schema = None
     if command["schema"] is not None:
         try:
@@ -88,5 +91,5 @@ def _run(config: DictConfig) -> None:
     parties, sources = read_parties(**read)
     with limited(command["threads"]):
         settlement = mediator.settle_tables(parties, sources, schema)
-        settlement.write(command["out"])
+        settlement.write(command["out"], command["disclose"], command["alternatives"])
     print(f"\n{settlement.table()}\n{command['out']}")

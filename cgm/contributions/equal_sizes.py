@@ -67,3 +67,19 @@ def mean_gains(a: np.ndarray, b: np.ndarray, size: float, t: int) -> np.ndarray:
     with_i = 2 * linear / (points * t) - quadratic / points**2
 
     return with_i - without
+
+
+def equal_sizes_game(a: np.ndarray, b: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    r"""Return a game as if each party had the same number $\bar{N}$ of points, with the distribution of its own points.
+
+    $a_i$ is replaced by $a_i \bar{N} / N_i$ and $B_{ij}$ by $B_{ij} \bar{N}^2 / (N_i N_j)$.
+
+    Arguments:
+        a, b, sizes: The game.
+
+    Returns:
+        The same, with the mean $\bar{N}$ of the sizes in place of each size.
+    """
+
+    scale = sizes.mean() / sizes
+    return a * scale, b * np.outer(scale, scale), np.full(len(a), sizes.mean())

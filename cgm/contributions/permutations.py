@@ -1,17 +1,14 @@
 r"""Shapley values estimated from random permutations."""
 
 import numpy as np
-import torch
 from numba import njit
 from torch import Tensor
 
-from cgm.contributions.equal_sizes import mean_gains
+from cgm.contributions.equal_sizes import equal_sizes_game, mean_gains
+from cgm.contributions.estimator import CHUNK, ROUND, estimate
 from cgm.utils.progress import progress
 from cgm.utils.threads import workers
 from cgm.valuation.valuation import Valuation
-
-ROUND = 1024  # pairs of permutations between two checks of the standard errors
-CHUNK = 64  # pairs of permutations in one task of a thread
 
 
 def shapley_sampled(
@@ -69,46 +66,24 @@ def shapley_sampled(
     sizes = np.asarray(valuation.sizes[:-1], dtype=np.float64)
     rng = np.random.default_rng(seed)
 
-    common = sizes.mean()
-    scale = common / sizes
-    equals = a * scale, b * np.outer(scale, scale), np.full(n, common)
+    equals = equal_sizes_game(a, b, sizes)
     known = first_gains(a, b, sizes, t)
-    z_mean = mean_gains(*equals[:2], common, t)[2:].sum(0) / n
+    z_mean = mean_gains(*equals[:2], sizes.mean(), t)[2:].sum(0) / n
     grand = 2 * a.sum() / (sizes.sum() * t) - b.sum() / sizes.sum() ** 2
 
-    with workers() as threads, progress(max_permutations, "Shapley permutations") as bar:
+    with workers() as threads, progress(max_permutations + 2 * ROUND, "Shapley permutations") as bar:
 
         def observe(pairs: int) -> tuple[np.ndarray, np.ndarray]:  # X and Z, each (pairs, n)
             chunks = (min(CHUNK, pairs - k) for k in range(0, pairs, CHUNK))
             orders = (rng.permuted(np.tile(np.arange(n), (chunk, 1)), axis=1) for chunk in chunks)
             games = threads.map(lambda o: (later_gains(o, a, b, sizes, t), later_gains(o, *equals, t)), orders)
             x, z = zip(*games, strict=True)
+            bar.update(2 * pairs)
             return np.concatenate(x), np.concatenate(z)
 
-        x, z = observe(ROUND)
-        z -= z.mean(0)
-        variance = (z**2).mean(0)  # zero if there is no third party
-        slope = ((x - x.mean(0)) * z).mean(0) / np.where(variance > 0, variance, 1)
+        phi, stderr, pairs = estimate(observe, known, z_mean, tolerance, max_permutations // 2, grand)
 
-        pairs, mean, scatter = 0, np.zeros(n), np.zeros(n)
-        while True:
-            x, z = observe(min(ROUND, max_permutations // 2 - pairs))
-            y = x - slope * z
-            y -= y.mean(1, keepdims=True)
-            # the mean and the sum of squared deviations from it, updated by each round
-            shift = y.mean(0) - mean
-            scatter += ((y - y.mean(0)) ** 2).sum(0) + shift**2 * pairs * len(y) / (pairs + len(y))
-            mean += shift * len(y) / (pairs + len(y))
-            pairs += len(y)
-            bar.update(2 * len(y))
-
-            phi = known + slope * z_mean + mean
-            phi += (grand - phi.sum()) / n
-            stderr = np.sqrt(scatter / (pairs - 1) / pairs)
-            if stderr.max() <= tolerance * np.abs(phi).max() or pairs >= max_permutations // 2:
-                break
-
-    return torch.from_numpy(phi), torch.from_numpy(stderr), 2 * pairs
+    return phi, stderr, 2 * pairs
 
 
 def first_gains(a: np.ndarray, b: np.ndarray, sizes: np.ndarray, t: int) -> np.ndarray:
@@ -122,6 +97,21 @@ def first_gains(a: np.ndarray, b: np.ndarray, sizes: np.ndarray, t: int) -> np.n
         The parts $f_i$, of shape $(n)$.
     """
 
+    alone, second = gains_of_first_two(a, b, sizes, t)
+
+    return (alone + second) / len(a)
+
+
+def gains_of_first_two(a: np.ndarray, b: np.ndarray, sizes: np.ndarray, t: int) -> np.ndarray:
+    r"""Compute the mean gains of parties that join no party, and that join one other party.
+
+    Arguments:
+        a, b, sizes, t: The game, $B$ symmetric.
+
+    Returns:
+        $v_c(\{i\})$ and the mean of $v_c(\{i, j\}) - v_c(\{j\})$ over $j \neq i$, of shape $(2, n)$.
+    """
+
     n = len(a)
     diagonal = b.diagonal()
     alone = 2 * a / (sizes * t) - diagonal / sizes**2
@@ -130,7 +120,7 @@ def first_gains(a: np.ndarray, b: np.ndarray, sizes: np.ndarray, t: int) -> np.n
     second = two - alone  # (n, n), the gain of the row's party when it joins the column's party
     np.fill_diagonal(second, 0)
 
-    return (alone + second.sum(1) / max(n - 1, 1)) / n
+    return np.stack([alone, second.sum(1) / max(n - 1, 1)])
 
 
 @njit(nogil=True, cache=True)

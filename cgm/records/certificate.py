@@ -79,8 +79,8 @@ def contents(
         "party": settlement.names[party],
         "parties": len(settlement.names),
         "data": {
-            "file": PureWindowsPath(source["file"]).name,  # its folder, with / or \\, is the mediator's
-            "sha256": source["sha256"],
+            "file": PureWindowsPath(source.file).name,  # its folder, with / or \\, is the mediator's
+            "sha256": source.sha256,
             "rows_valued": len(settlement.tables[party]),
             "rows_held_out": held_out,
         },

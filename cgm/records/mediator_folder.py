@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import yaml
@@ -61,7 +62,7 @@ def _result(settlement: SettledTables) -> dict[str, Any]:
             "parties": [
                 {
                     "name": name,
-                    **settlement.sources[i],
+                    **asdict(settlement.sources[i]),
                     "rows_valued": len(settlement.tables[i]),
                     "rows_held_out": len(settlement.held_out[i]) if len(settlement.held_out) else 0,
                     "own_data": game.party_values[i],

@@ -15,7 +15,7 @@ from cgm.records.settled import SettledTables
 from cgm.records.table_files import TableFile, table_file
 from cgm.records.verification import CERTIFICATE, PAGE
 
-REWARD = "reward.csv"
+REWARD = "reward"  # its file, with the ending of the party's own
 README = "README.txt"
 
 
@@ -68,7 +68,8 @@ def party_files(
     recommended, betas = settlement.recommended[party], _betas(settlement, party)
     if recommended not in betas:
         raise ValueError(f"recommended[{party}]={recommended:g}: expected one of {', '.join(map(beta_name, betas))}")
-    tables = {REWARD: (recommended, _reward(settlement, party, recommended))}
+    reward = REWARD + settlement.sources[party].suffix
+    tables = {reward: (recommended, _reward(settlement, party, recommended))}
     if alternatives:
         tables |= {f"alternatives/{name}": file for name, file in alternative_files(settlement, party).items()}
     names = {beta: name for name, (beta, _) in tables.items()}
@@ -78,7 +79,7 @@ def party_files(
         entry["escaped_cells"] = None if name is None else tables[name][1].escaped
 
     files = {name: table.content for name, (_, table) in tables.items()}
-    files[README] = _readme(content).encode()
+    files[README] = _readme(content, reward).encode()
     listed = {name: _listed(data) for name, data in files.items()}
     for name, (_, table) in tables.items():
         listed[name]["rows"] = table.rows
@@ -92,7 +93,7 @@ def alternative_files(settlement: SettledTables, party: int) -> dict[str, tuple[
     r"""Return the rewards of a party that are not recommended by the names of their files, each with its $\beta$."""
 
     return {
-        f"reward-beta-{beta_name(beta)}.csv": (beta, _reward(settlement, party, beta))
+        f"{REWARD}-beta-{beta_name(beta)}{settlement.sources[party].suffix}": (beta, _reward(settlement, party, beta))
         for beta in _betas(settlement, party)
         if beta != settlement.recommended[party]
     }
@@ -103,20 +104,20 @@ def _betas(settlement: SettledTables, party: int) -> list[float]:
 
 
 def _reward(settlement: SettledTables, party: int, beta: float) -> TableFile:
-    return table_file(settlement.reward_table(party, beta), settlement.schema.columns)
+    return table_file(settlement.reward_table(party, beta), settlement.schema.columns, settlement.sources[party])
 
 
 def _listed(data: bytes) -> dict[str, Any]:
     return {"sha256": sha256(data), "bytes": len(data)}
 
 
-def _readme(content: dict[str, Any]) -> str:
+def _readme(content: dict[str, Any], reward: str) -> str:
     """Return the text that says what the files are."""
 
     rewards = {entry["file"]: entry for entry in content["rewards"] if entry["file"]}
-    best = rewards.pop(REWARD)
+    best = rewards.pop(reward)
     lines = [
-        f"{REWARD} is your reward: {best['rows']:,} rows of synthetic data, with the columns of your own file.",
+        f"{reward} is your reward: {best['rows']:,} rows of synthetic data, with the columns of your own file.",
         "Use it together with your own data: its value is that of both together.",
         "",
         f"{PAGE} says what it is worth and why. Open it in a browser.",

@@ -166,6 +166,7 @@ class Result:
     Attributes:
         schema: The version of this layout.
         dataset, split, generator, features, labeller: What was run, by name.
+        reference: The data that values were compared with, by name; all data, in results that do not state it.
         seed: The seed of everything random.
         n_parties: The number $n$ of parties.
         classes: The names of the classes.
@@ -216,6 +217,7 @@ class Result:
     memory: Memory
     versions: dict[str, str]
     attack: AttackGains | None = None
+    reference: str = "all"
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON holds it."""

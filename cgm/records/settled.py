@@ -11,37 +11,14 @@ from torch import Tensor
 
 from cgm.contributions.base import Contributions
 from cgm.data.features.base import Features
+from cgm.data.tables.files import Source
+from cgm.data.tables.schema import Schema
 from cgm.evaluation.entries import Accuracy
 from cgm.generators.pool import Pool
 from cgm.rewards.base import Rewards
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import Chain
 from cgm.valuation.valuation import Valuation
-
-
-class Column(Protocol):
-    """A column of a table.
-
-    Attributes:
-        name: Its name.
-        kind: `numeric`, `integer`, `boolean`, `categorical` or `date`.
-        levels: The values of a categorical column, or the two texts of a boolean one (false, true).
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def levels(self) -> Any: ...
-
-
-class Schema(Protocol):
-    """The columns of the parties' tables, and the whole schema as JSON holds it."""
-
-    @property
-    def columns(self) -> Sequence[Any]: ...
-    def to_dict(self) -> Mapping[str, Any]: ...
 
 
 class SettledTables(Protocol):
@@ -58,7 +35,7 @@ class SettledTables(Protocol):
         accuracies: The accuracies of a downstream task; may be empty.
         sensitivity: The parties' $\alpha$ with other settings, by a description of these; may be empty.
         settings: All settings, as JSON holds them.
-        sources: For each party the name of its `file` and the `sha256` of it.
+        sources: Where the table of each party came from.
     """
 
     @property
@@ -98,9 +75,9 @@ class SettledTables(Protocol):
     @property
     def accuracies(self) -> Sequence[Accuracy]: ...
     @property
-    def sensitivity(self) -> Mapping[str, Sequence[Sequence[float]]]: ...
+    def sensitivity(self) -> Mapping[str, Sequence[float]]: ...
     @property
     def settings(self) -> Mapping[str, Any]: ...
     @property
-    def sources(self) -> Sequence[Mapping[str, str]]: ...
+    def sources(self) -> Sequence[Source]: ...
     def reward_table(self, party: int, beta: float) -> pd.DataFrame: ...

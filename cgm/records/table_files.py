@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import re
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -9,13 +11,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from cgm.records.settled import Column
+from cgm.data.tables.columns import Column
+from cgm.data.tables.files import Source
 
 # A spreadsheet takes a cell for a formula that begins with one of these, also in full width. Leading apostrophes count
 # as well, so that the one that is added can always be told from one that was there.
 FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 
-QUOTE, QUOTED = '"', re.compile('[",\r\n]')
+QUOTE = '"'
 
 
 class TableFile(NamedTuple):
@@ -32,8 +35,11 @@ class TableFile(NamedTuple):
     escaped: int
 
 
-def table_file(table: pd.DataFrame, columns: Sequence[Column] = ()) -> TableFile:
+def table_file(table: pd.DataFrame, columns: Sequence[Column] = (), source: Source | None = None) -> TableFile:
     """Write a table as CSV in UTF-8: the columns in order, whole numbers without a point, dates by ISO 8601.
+
+    If a source is given, the format, separator and decimal sign are those of its file. Parquet files hold the values as
+    they are.
 
     A missing value is an empty cell. Text that a spreadsheet would take for a formula gets a leading apostrophe, see
     `escape`; numbers do not.
@@ -41,26 +47,40 @@ def table_file(table: pd.DataFrame, columns: Sequence[Column] = ()) -> TableFile
     Arguments:
         table: The table.
         columns: What is known of its columns: with the levels of a boolean column, it is written in these.
+        source: Where the party's own table came from. `None`: a CSV file with commas.
 
     References:
         CSV injection, https://owasp.org/www-community/attacks/CSV_Injection
     """
 
+    source = source or Source("")
+    if source.suffix == ".parquet":
+        file = io.BytesIO()
+        table.to_parquet(file, index=False)
+        return TableFile(file.getvalue(), len(table), 0)
     known = {column.name: column for column in columns}
     header = [escape(str(name)) for name in table.columns]
     cells = [_cells(table.iloc[:, k], known.get(name)) for k, name in enumerate(table.columns)]
-    lines = [_line(header), *map(_line, zip(*cells, strict=True))]
+    if source.decimal == ",":
+        numbers = [pd.api.types.is_float_dtype(dtype) for dtype in table.dtypes]
+        cells = [[x.replace(".", ",") for x in c] if number else c for number, c in zip(numbers, cells, strict=True)]
+    lines = [_line(row, source.separator) for row in (header, *zip(*cells, strict=True))]
 
     escaped = sum(bool(FORMULA.match(str(name))) for name in table.columns)
     escaped += sum(cell.startswith("'") and bool(FORMULA.match(cell)) for column in cells for cell in column)
-    return TableFile("\n".join([*lines, ""]).encode(), len(table), escaped)
+    content = "\n".join([*lines, ""]).encode()
+    if source.suffix == ".csv.gz":
+        content = gzip.compress(content, mtime=0)
+    return TableFile(content, len(table), escaped)
 
 
-def _line(cells: Sequence[str]) -> str:
+def _line(cells: Sequence[str], separator: str) -> str:
     """Return a line of a CSV file; before Python 3.13, csv does not quote a lone carriage return."""
 
-    quoted = [f'"{cell.replace(QUOTE, 2 * QUOTE)}"' if QUOTED.search(cell) else cell for cell in cells]
-    return ",".join(quoted) if quoted != [""] else 2 * QUOTE
+    quoted = [
+        f'"{cell.replace(QUOTE, 2 * QUOTE)}"' if set(cell) & {separator, QUOTE, "\r", "\n"} else cell for cell in cells
+    ]
+    return separator.join(quoted) if quoted != [""] else 2 * QUOTE
 
 
 def escape(cell: str) -> str:

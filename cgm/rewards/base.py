@@ -74,3 +74,22 @@ class Scheme(ABC):
         Raises:
             InfeasibleScheme: If no reward values satisfy their bounds.
         """
+
+
+def check_room(own: Tensor, upper: Tensor) -> None:
+    r"""Check that each party's reward can be at least the value of its own data.
+
+    Arguments:
+        own: The values $v(D_i)$, of shape $(n)$.
+        upper: The largest possible rewards $v(D_i \cup G)$, of shape $(n)$.
+
+    Raises:
+        InfeasibleScheme: If an upper bound is smaller than the value.
+    """
+
+    i = int((upper - own).argmin())
+    if upper[i] < own[i]:
+        raise InfeasibleScheme(
+            f"scheme: party {i + 1}'s own value v(D_i) = {float(own[i]):.10g} is above its upper bound v(D_i ∪ G) = "
+            f"{float(upper[i]):.10g}; a larger synthetic_size may help"
+        )

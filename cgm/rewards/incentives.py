@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from cgm.contributions.base import Contributions
-from cgm.contributions.shapley import MAX_AUTO
+from cgm.contributions.semivalues import MAX_AUTO
 from cgm.rewards.base import Rewards
 from cgm.rewards.shapley_fair import TOLERANCE, lower_bounds
 from cgm.valuation.game import Game

@@ -34,7 +34,8 @@ class Chain:
         values: $v(D_i \cup G_i)$ after each accepted point, of shape $(|G_i|)$, float64.
         start: $v(D_i)$.
         reached: Whether $v(D_i \cup G_i) \geq r_i$.
-        mmd2_biased, mmd2_unbiased: The estimates of the squared MMD of $D_i \cup G_i$ and $T$, equation (1).
+        mmd2_biased, mmd2_unbiased: The estimates of the squared MMD of $D_i \cup G_i$ and $T$, equation (1); $T$ is all
+            data, whatever the reference of the values.
     """
 
     party: int
@@ -83,9 +84,9 @@ class WeightedSampling:
     .. math:: v(S \cup \{x\}) = \frac{2 (\Sigma_{ST} + a_x)}{m t} - \frac{\Sigma_{SS} + 2 u_x + k^*}{m^2},
         \qquad \Delta_x = \frac{2}{m} h_x + \text{const}, \qquad h_x = \frac{a_x}{t} - \frac{u_x}{m}
 
-    so that $\bar\Delta$ can be computed from $h$ instead of $\Delta$. Accepting $x$ changes $u$ by one kernel row,
-    $k(\cdot, x)$. The module `cgm.rewards.steps` documents how a step passes over $G$ only once and still draws from
-    $p$ exactly.
+    so that $\bar\Delta$ can be computed from $h$ instead of $\Delta$. Another reference takes the place of $T$.
+    Accepting $x$ changes $u$ by one kernel row, $k(\cdot, x)$. The module `cgm.rewards.steps` documents how
+    a step passes over $G$ only once and still draws from $p$ exactly.
 
     Chains run in parallel, one on each core. Each has its own random stream, derived from the seed, the party and
     $\beta$, so that a chain does not depend on the other chains. All computations are on the CPU, also if the valuation
@@ -174,7 +175,8 @@ class PoolArrays:
     Attributes:
         g: $G$ in units of the length-scale, of shape $(d, |G|)$.
         sums: The block sums of $G$'s points, of shape $(|G|, n + 1)$.
-        a: The sums $a_x$, of shape $(|G|)$.
+        with_all: The sums of the kernel of $x$ and $T$, of shape $(|G|)$.
+        a: The sums $a_x$ of the kernel of $x$ and the reference, of shape $(|G|)$.
         mean_a: $a_x / t$, of shape $(|G|)$.
         compiled: Whether the rows of the kernel are computed by compiled code.
     """
@@ -185,7 +187,8 @@ class PoolArrays:
         self.compiled = type(self.kernel) is SquaredExponential
         self.g = np.ascontiguousarray((valuation.synthetic.cpu() / self.kernel.numeric_lengthscale).T.numpy())
         self.sums = valuation.sums[valuation.block(valuation.n)].cpu().numpy()
-        self.a = self.sums.sum(1)
+        self.with_all = self.sums.sum(1)
+        self.a = np.take(self.sums, valuation.reference_blocks, axis=1).sum(1)
         self.mean_a = self.a / valuation.t
 
 
@@ -193,7 +196,8 @@ class ChainState:
     r"""The state of a chain while points are added to $G_i$.
 
     Attributes:
-        ss, st: The sums of the kernel over $S \times S$ and $S \times T$, with $S = D_i \cup G_i$.
+        ss, st: The sums of the kernel over $S \times S$, and over $S$ and the reference, with $S = D_i \cup G_i$.
+        with_all: The sum of the kernel over $S \times T$.
         s: The size of $S$.
         u: The sums $u_x$, of shape $(|G|)$; infinite for the points in $G_i$.
         block_max, block_min: The extremes of $h$ in each block of points, see `cgm.rewards.steps`.
@@ -206,6 +210,7 @@ class ChainState:
         self.rng = np.random.default_rng([seed, party, int(np.float64(beta).view(np.uint64))])
         self.ss = float(arrays.valuation.b[party, party])
         self.st = float(arrays.valuation.a[party])
+        self.with_all = float(arrays.valuation.with_all[party])
         self.s = arrays.valuation.sizes[party]
         self.indices: list[int] = []
         self.values: list[float] = []
@@ -241,6 +246,7 @@ class ChainState:
         # S x S gains the pairs of the new point with S, twice, and the pair of the new point with itself
         self.ss += 2 * float(self.u[x]) + kernel.diagonal
         self.st += float(arrays.a[x])
+        self.with_all += float(arrays.with_all[x])
         self.s += 1
         self.indices.append(x)
         self.values.append(self.value)
@@ -266,6 +272,8 @@ class ChainState:
             since = 0 if self.value > best else since + 1
             best = max(best, self.value)
 
+        t = len(valuation.points)  # compared with T, whatever the reference
+        sums = (self.ss, self.with_all, valuation.total)
         return Chain(
             party=self.party,
             beta=self.beta,
@@ -274,6 +282,6 @@ class ChainState:
             values=torch.tensor(self.values, dtype=torch.float64),
             start=start,
             reached=self.value >= enough,
-            mmd2_biased=biased(self.ss, self.st, valuation.total, self.s, valuation.t),
-            mmd2_unbiased=unbiased(self.ss, self.st, valuation.total, self.s, valuation.t, valuation.kernel.diagonal),
+            mmd2_biased=biased(*sums, self.s, t),
+            mmd2_unbiased=unbiased(*sums, self.s, t, valuation.kernel.diagonal),
         )

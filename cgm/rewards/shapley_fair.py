@@ -2,6 +2,7 @@ r"""The paper's reward scheme: rectified $\rho$-Shapley fair rewards by a linear
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,12 +64,7 @@ class ShapleyFair(Scheme):
 
         lower = lower_bounds(game, contributions.phi, self.stable)
         rewards = self._solve(contributions.alpha, lower, upper, game.party_values)
-        warnings = tuple(
-            f"party {i + 1} has the contribution {float(contributions.phi[i]):.3g}, which is not positive: it is left "
-            "out of the linear program and keeps r_i = v(D_i)"
-            for i in rewards.left_out
-        )
-        return replace(rewards, warnings=warnings)
+        return replace(rewards, warnings=name_left_out(rewards.left_out, contributions.phi))
 
     def _solve(self, alpha: Tensor, lower: Tensor, upper: Tensor, own: Tensor) -> FairRewards:
         alpha, lower, upper, own = (torch.as_tensor(x).double() for x in (alpha, lower, upper, own))
@@ -80,7 +76,7 @@ class ShapleyFair(Scheme):
             raise ValueError("scheme: no party has a positive contribution, there is nothing to share")
 
         members = torch.nonzero(alpha > 0).flatten()
-        _check_positive(members, upper)
+        check_positive(members, upper)
         if self.rho is None:
             epsilon: float | None = self.epsilon
             log_v, rho = _solve_program(alpha, lower, upper, self.epsilon, members)
@@ -197,6 +193,35 @@ def lower_bounds(game: Game, phi: Tensor, stable: bool = True) -> Tensor:
     return torch.maximum(own, own.new_tensor([game.coalition(members) for members in coalitions]))
 
 
+def check_positive(members: Tensor, upper: Tensor) -> None:
+    r"""Check that the upper bounds of some parties are positive.
+
+    Arguments:
+        members: The parties, from 0.
+        upper: The largest possible rewards $v(D_i \cup G)$, of shape $(n)$.
+
+    Raises:
+        InfeasibleScheme: If an upper bound is not positive.
+    """
+
+    for i in members.tolist():
+        if upper[i] <= 0:
+            raise InfeasibleScheme(
+                f"scheme: party {i + 1} has the upper bound v(D_i ∪ G) = {float(upper[i]):.6g}, which is not positive; "
+                "a larger kernel.lengthscale makes values positive"
+            )
+
+
+def name_left_out(left_out: Iterable[int], phi: Tensor) -> tuple[str, ...]:
+    r"""Return a warning for each party that is left out because its contribution $\phi_i$ is not positive."""
+
+    return tuple(
+        f"party {i + 1} has the contribution {float(phi[i]):.3g}, which is not positive: it is left out and "
+        "keeps r_i = v(D_i)"
+        for i in left_out
+    )
+
+
 def _solve_program(alpha: Tensor, lower: Tensor, upper: Tensor, epsilon: float, members: Tensor) -> tuple[float, float]:
     """Solve the linear program for (log v*, ρ), written as min cᵀx subject to A x <= b (Sec. 4.1)."""
 
@@ -226,18 +251,9 @@ def _solve_program(alpha: Tensor, lower: Tensor, upper: Tensor, epsilon: float, 
     raise InfeasibleScheme(_crossing(i, j, lower, upper, f"ρ={x[1]:.3g}, where their distance is smallest"))
 
 
-def _check_positive(members: Tensor, upper: Tensor) -> None:
-    for i in members.tolist():
-        if upper[i] <= 0:
-            raise InfeasibleScheme(
-                f"scheme: party {i + 1} has the upper bound v(D_i ∪ G) = {float(upper[i]):.6g}, which is not positive; "
-                "a larger kernel.lengthscale makes values positive"
-            )
-
-
 def _crossing(i: int, j: int, lower: Tensor, upper: Tensor, where: str) -> str:
     return (
         f"scheme: no reward values satisfy their bounds: party {i + 1}'s lower bound v_min = {float(lower[i]):.10g} "
         f"and party {j + 1}'s upper bound v(D_i ∪ G) = {float(upper[j]):.10g} cross at {where}; a larger "
-        "synthetic_size, scheme.stable=false or a given scheme.rho may help"
+        "synthetic_size, scheme.stable=false, a given scheme.rho, or another scheme may help"
     )

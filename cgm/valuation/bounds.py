@@ -60,8 +60,13 @@ class KernelBounds(NamedTuple):
 
 
 def kernel_bounds(valuation: Valuation) -> KernelBounds:
-    """Compute the set sizes for which the sufficient bounds of Proposition 4 and Theorem 1 hold."""
+    r"""Compute the set sizes for which the sufficient bounds of Proposition 4 and Theorem 1 hold.
 
+    Both compare values with all of $T$; there are no such sizes for another reference.
+    """
+
+    if valuation.t < len(valuation.points):
+        return KernelBounds(valuation.gamma, valuation.eta, [], [])
     t, gamma, eta, diagonal = valuation.t, valuation.gamma, valuation.eta, valuation.kernel.diagonal
     s = np.arange(1, t, dtype=np.float64)
     return KernelBounds(

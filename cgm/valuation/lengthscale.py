@@ -2,7 +2,6 @@ r"""Choice of a kernel's length-scale (Sec. 5)."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -14,6 +13,8 @@ from cgm.utils.checks import check_integer, check_number, check_parties, check_p
 from cgm.utils.progress import progress
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.mmd import block_sums, cross_sums
+from cgm.valuation.references.all import AllReference
+from cgm.valuation.references.base import Reference, check_blocks
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def fit_lengthscale(
     low: float = LengthscaleSearch.low,
     high: float = LengthscaleSearch.high,
     iterations: int = LengthscaleSearch.iterations,
+    reference: Reference | None = None,
 ) -> Kernel:
     r"""Compute the smallest length-scale for which the parties' values $v(D_1), \dots, v(D_n)$ are non-negative.
 
@@ -57,7 +59,8 @@ def fit_lengthscale(
     .. math:: v(D_i) = \Bigl(2 \frac{|D_i|}{t} - 1\Bigr) \sigma_{D_i D_i}
         + 2 \Bigl(1 - \frac{|D_i|}{t}\Bigr) \sigma_{D_i, T \setminus D_i}
 
-    costs $t |D_i|$ kernel evaluations. To compute few of them, the search has three steps:
+    costs $t |D_i|$ kernel evaluations. For another reference $Q$ in place of $T$, the share $|D_i| / t$ is
+    $|D_i| / |Q|$ if $D_i$ is part of $Q$, or else 0. To compute few of them, the search has three steps:
 
     1. A binary search with values estimated from a subset of the points. It gives an estimated length-scale, and the
        party whose value becomes non-negative last.
@@ -72,6 +75,7 @@ def fit_lengthscale(
         parties: The parties' points, each of shape $(N_i, d)$.
         synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
         low, high, iterations: The range and resolution of the search, see `LengthscaleSearch`.
+        reference: The reference that values are compared with; all of $T$, if `None`.
 
     Returns:
         The kernel with the length-scale found.
@@ -87,27 +91,33 @@ def fit_lengthscale(
     check_parties(parties, synthetic)
 
     last = 2**iterations
-    points = torch.cat([*parties, synthetic]).double()  # the precision of `Valuation`
-    ends = list(itertools.accumulate(len(x) for x in parties))
-    order = list(range(len(parties)))  # the party whose value was negative last is first
+    n, sizes = len(parties), [len(x) for x in (*parties, synthetic)]
+    blocks = torch.cat([*parties, synthetic]).double().split(sizes)  # the precision of `Valuation`
+    reference = AllReference() if reference is None else reference
+    compared = check_blocks(reference, reference.blocks(n), n)
+    total = sum(sizes[b] for b in compared)
+    order = list(range(n))  # the party whose value was negative last is first
 
     def at(step: int) -> Kernel:
         return kernel.with_lengthscale(low + (high - low) * step / last)
 
     def own_and_rest(i: int) -> tuple[Tensor, Tensor]:
-        start = ends[i] - len(parties[i])
-        return points[start : ends[i]], torch.cat([points[:start], points[ends[i] :]])
+        rest = [blocks[b] for b in compared if b != i]
+        return blocks[i], torch.cat(rest) if rest else blocks[i][:0]
+
+    def share(i: int) -> float:
+        return sizes[i] / total if i in compared else 0.0
 
     subsets = [(_thin(own, 300), _thin(rest, 1500)) for own, rest in map(own_and_rest, order)]
 
     @cache
     def estimate(i: int, step: int) -> float:
-        return _own_value(at(step), *subsets[i], len(parties[i]), len(points))
+        return _own_value(at(step), *subsets[i], sizes[i], share(i))
 
     @cache
     def value(i: int, step: int) -> float:
         bar.update()
-        return _own_value(at(step), *own_and_rest(i), len(parties[i]), len(points))
+        return _own_value(at(step), *own_and_rest(i), sizes[i], share(i))
 
     def all_nonnegative(step: int, value: Callable[[int, int], float]) -> bool:
         for i in order:
@@ -132,22 +142,23 @@ def fit_lengthscale(
     return at(step)
 
 
-def _own_value(kernel: Kernel, x: Tensor, rest: Tensor, s: int, t: int) -> float:
-    r"""Compute $v(D)$ of a set $D$ of s among t points, from $D$ and $T \setminus D$ or from subsets of these.
+def _own_value(kernel: Kernel, x: Tensor, rest: Tensor, s: int, share: float) -> float:
+    r"""Compute $v(D)$ of a set $D$ of s points, from $D$ and the rest of the reference or from subsets of these.
 
     Arguments:
         kernel: The kernel, with a number as its length-scale.
         x: The points of $D$ or some of them.
-        rest: The points of $T \setminus D$ or some of them.
-        s, t: The sizes of $D$ and $T$.
+        rest: The points of the reference that are not in $D$, or some of them.
+        s: The size of $D$.
+        share: The share of $D$ in the reference.
     """
 
     own, m = float(block_sums(kernel, x, [len(x)]).sum()), len(x)
     mean = own / m**2
     if m < s:  # a point with itself is one of s pairs in D, but one of m pairs in x
         mean = (kernel.diagonal + (s - 1) * (own - m * kernel.diagonal) / (m * (m - 1))) / s
-    cross = float(cross_sums(kernel, x, rest).sum()) / (m * len(rest))
-    return (2 * s / t - 1) * mean + 2 * (1 - s / t) * cross
+    cross = float(cross_sums(kernel, x, rest).sum()) / (m * len(rest)) if len(rest) else 0.0
+    return (2 * share - 1) * mean + 2 * (1 - share) * cross
 
 
 def _search(value: Callable[[int], float], estimate: Callable[[int], float], false: int, true: int, step: int) -> int:
@@ -220,7 +231,11 @@ def median_distance(x: Tensor, max_points: int = 2000) -> float:
 
 
 def resolve_lengthscale(
-    kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor, search: LengthscaleSearch | None = None
+    kernel: Kernel,
+    parties: Sequence[Tensor],
+    synthetic: Tensor,
+    search: LengthscaleSearch | None = None,
+    reference: Reference | None = None,
 ) -> Kernel:
     r"""Replace a length-scale that is a rule, `"fit"` or `"median"`, by a number.
 
@@ -229,6 +244,7 @@ def resolve_lengthscale(
         parties: The parties' points, each of shape $(N_i, d)$.
         synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
         search: The range of `fit_lengthscale`; the default range, if `None`.
+        reference: The reference that values are compared with; all data, if `None`. `"median"` is that of all data.
 
     Raises:
         ValueError: If the rule cannot be applied to the points, see `fit_lengthscale` and `median_distance`.
@@ -236,7 +252,7 @@ def resolve_lengthscale(
 
     if kernel.lengthscale == "fit":
         search = search or LengthscaleSearch()
-        return fit_lengthscale(kernel, parties, synthetic, search.low, search.high, search.iterations)
+        return fit_lengthscale(kernel, parties, synthetic, search.low, search.high, search.iterations, reference)
     if kernel.lengthscale == "median":
         return kernel.with_lengthscale(median_distance(torch.cat([*parties, synthetic])))
 

@@ -1,5 +1,8 @@
 r"""Valuation of data by the maximum mean discrepancy to the reference dataset (Sec. 3)."""
 
+from __future__ import annotations
+
+import copy
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -10,6 +13,8 @@ from cgm.utils.checks import check_parties, check_points
 from cgm.valuation.game import check_members
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
+from cgm.valuation.references.all import AllReference
+from cgm.valuation.references.base import Reference, check_blocks
 
 
 class Valuation:
@@ -23,6 +28,9 @@ class Valuation:
 
     .. math:: a_i = \sum_{x \in D_i} \sum_b R[x, b] \qquad B_{ij} = \sum_{x \in D_i} R[x, j]
 
+    If values are compared with another reference than all of $T$, this reference takes the place of $T$ in $v$: $t$
+    is its size, and $a_i$ sums over its blocks only, see `Reference`.
+
     Arguments:
         kernel: The kernel $k$.
         parties: The parties' points $D_1, \dots, D_n$, each of shape $(N_i, d)$.
@@ -31,11 +39,14 @@ class Valuation:
             `"auto"`, which is float32 if $t$ is large. All sums are in float64, and so are all kernel values of the
             parties' points: $v(D_i)$, $v_c$ and all that follows from them do not depend on the precision, and
             $v(D_i \cup G)$ is accurate to 1e-7.
+        reference: The reference that values are compared with; all of $T$, if `None`.
 
     Attributes:
-        points: $T$, of shape $(t, d)$, float64.
+        points: $T$, of shape $(|T|, d)$, float64.
         sizes: The sizes of its blocks, $N_1, \dots, N_n, |G|$.
-        sums: The block sums $R$, of shape $(t, n + 1)$, float64.
+        sums: The block sums $R$, of shape $(|T|, n + 1)$, float64.
+        reference_blocks: The blocks of the reference, see `Reference.blocks`.
+        t: The number of points in the reference; $|T|$, if it is all of $T$.
         gamma, eta: $\gamma$ and $\eta$, the smallest and the largest off-diagonal kernel value on $T$.
 
     Raises:
@@ -54,9 +65,20 @@ class Valuation:
         tensor([0.3442, 0.1805], dtype=torch.float64)
     """
 
-    def __init__(self, kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor, precision: str = "auto") -> None:
+    reference: Reference = AllReference()
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        parties: Sequence[Tensor],
+        synthetic: Tensor,
+        precision: str = "auto",
+        reference: Reference | None = None,
+    ) -> None:
         check_parties(parties, synthetic)
 
+        if reference is not None:
+            self.reference = reference
         self.kernel = kernel
         self.points = torch.cat([*parties, synthetic]).double()
         self.sizes = [len(x) for x in (*parties, synthetic)]
@@ -67,11 +89,34 @@ class Valuation:
         self._add_up()
 
     def _add_up(self) -> None:
-        r"""Compute $a$ and $B$, with $G$ as the last block, from the block sums."""
+        r"""Compute $B$, with $G$ as the last block, from the block sums, and then $a$."""
 
         rows = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)]).cpu()  # (n + 1, n + 1)
-        self._a = rows.sum(1)
+        self._rows = rows
         self._b = (rows + rows.T) / 2  # rows is symmetric up to rounding; the mean is exactly symmetric
+        self._compare_with(self.reference.blocks(self.n))
+
+    def _compare_with(self, blocks: tuple[int, ...]) -> None:
+        """Compute $a$ and $t$ of a reference."""
+
+        self.reference_blocks = check_blocks(self.reference, blocks, self.n)
+        self.t = sum(self.sizes[b] for b in blocks)
+        self._a = self._rows[:, list(blocks)].sum(1)
+
+    def contribution_games(self) -> list[Valuation]:
+        r"""Return the games of the parties' contributions.
+
+        Returns:
+            This valuation itself; or, if the reference of contributions differs between parties, a valuation with the
+            same sums for each of them.
+        """
+
+        games = []
+        for i in range(self.n):
+            game = copy.copy(self)
+            game._compare_with(self.reference.blocks_of(self.n, i))
+            games.append(game)
+        return [self] if all(game.reference_blocks == self.reference_blocks for game in games) else games
 
     @property
     def n(self) -> int:
@@ -80,22 +125,34 @@ class Valuation:
         return len(self.sizes) - 1
 
     @property
-    def t(self) -> int:
-        """The number of points in $T$."""
-
-        return len(self.points)
-
-    @property
     def total(self) -> float:
         r"""The sum of the kernel over $T \times T$."""
 
-        return float(self._a.sum())
+        return float(self._rows.sum(1).sum())
 
     @property
     def a(self) -> Tensor:
-        r"""The sums $a_i$ of the kernel over $D_i \times T$, of shape $(n)$."""
+        r"""The sums $a_i$ of the kernel over $D_i$ and the reference, of shape $(n)$."""
 
         return self._a[:-1]
+
+    @property
+    def with_all(self) -> Tensor:
+        r"""The sums of the kernel over $D_i \times T$, of shape $(n)$; $a_i$, if the reference is all of $T$."""
+
+        return self._rows.sum(1)[:-1]
+
+    def point_sums(self, rows: slice) -> Tensor:
+        r"""Compute the sums $a_x$ of the kernel of some points and the reference.
+
+        Arguments:
+            rows: The rows of the points $x$ in $T$.
+
+        Returns:
+            The sums, one for each point, float64.
+        """
+
+        return self.sums[rows][:, list(self.reference_blocks)].sum(1)
 
     @property
     def b(self) -> Tensor:
@@ -119,6 +176,12 @@ class Valuation:
 
         start = sum(self.sizes[:i])
         return slice(start, start + self.sizes[i])
+
+    @property
+    def real(self) -> slice:
+        r"""The rows of $T$ with the parties' points, $D_1, \dots, D_n$."""
+
+        return slice(0, sum(self.sizes[:-1]))
 
     def coalition(self, members: Iterable[int]) -> float:
         r"""Compute $v_c(C)$ of a coalition of parties; $v_c(\emptyset) = 0$.
@@ -183,7 +246,8 @@ class Valuation:
         """
 
         s = check_points(points, "value: points", width=self.points.shape[1]).to(self.points)
-        st = float(cross_sums(self.kernel, s, self.points).sum())
+        reference = torch.cat([self.points[self.block(b)] for b in self.reference_blocks])
+        st = float(cross_sums(self.kernel, s, reference).sum())
         ss = float(block_sums(self.kernel, s, [len(s)]).sum())
         return 2 * st / (len(s) * self.t) - ss / len(s) ** 2
 

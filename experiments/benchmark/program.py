@@ -47,6 +47,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "sampling": [(100_000, 2, 1000, 0.5, 25), (100_000, 8, 1000, 0.5, 25), (1_000_000, 2, 200, 0.5, 5)],
         "authors": [(10_000, 2, 1000, 0.5)],
         "exact": [20, 24],
+        "concepts": 20,
         "equal": 1000,
         "shapiq": [12, 14, 16],
         "sampled": (200, 50),  # parties, permutations of pyDVL
@@ -67,6 +68,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "sampling": [(500, 2, 50, 0.5, 2)],
         "authors": [(300, 2, 50, 0.5)],
         "exact": [8],
+        "concepts": 6,
         "equal": 30,
         "shapiq": [6],
         "sampled": (6, 10),

@@ -43,7 +43,8 @@ NOTES = {
     "its chains run side by side, one on each core, or one after the other, with each operation on all cores. The "
     "authors' way computes the kernel of every candidate with S and T again; one step is measured. Sums over G are "
     "estimated from some of its points, since the time does not depend on their values.",
-    "shapley": "For games with parties of 2 to 40 points. For pyDVL, the seconds until the standard error is 1 % of "
+    "shapley": "For games with parties of 2 to 40 points; the rows of contributions compare other concepts with the "
+    "Shapley values of the same game. For pyDVL, the seconds until the standard error is 1 % of "
     "the largest φ are extrapolated from fewer permutations by the square root law; those of cgm are measured.",
     "runs": "Whole runs of `cgm`: seconds and share of each station.",
     "growth": "Each curve changes one size; the others are |G| = {synthetic:,} points, {parties} parties of {points}, "

@@ -14,8 +14,10 @@ from hypothesis.extra import numpy as hnp
 
 import cgm.contributions
 from cgm.contributions.base import Contribution, Contributions
+from cgm.contributions.pointwise import Pointwise
 from cgm.contributions.shapley import Shapley
 from cgm.valuation.game import Game, TableGame
+from cgm.valuation.valuation import Valuation
 from tests.contracts.games import OwnValues, renamed, seeds, table, tensor, valuation
 from tests.contracts.members import check_configuration, classes, configurations
 from tests.contributions.common import by_permutations, members
@@ -28,7 +30,11 @@ OF_CGM: dict[str, Contribution] = {name: cls() for name, cls in CLASSES.items()}
 CONTRIBUTIONS = OF_CGM | {"a user's own": OwnValues()}
 SHAPLEY = {name: contribution for name, contribution in OF_CGM.items() if isinstance(contribution, Shapley)}
 of_cgm = pytest.mark.parametrize("contribution", OF_CGM.values(), ids=OF_CGM)
+OF_TABLES = {
+    name: contribution for name, contribution in CONTRIBUTIONS.items() if not isinstance(contribution, Pointwise)
+}
 every_contribution = pytest.mark.parametrize("contribution", CONTRIBUTIONS.values(), ids=CONTRIBUTIONS)
+every_contribution_of_tables = pytest.mark.parametrize("contribution", OF_TABLES.values(), ids=OF_TABLES)
 every_shapley = pytest.mark.parametrize("contribution", SHAPLEY.values(), ids=SHAPLEY)
 
 sizes = st.integers(1, 6)
@@ -57,7 +63,7 @@ def test_files_state_every_setting(name: str) -> None:
     check_configuration(FILES[name], {})
 
 
-@every_contribution
+@every_contribution_of_tables
 @given(n=sizes, seed=seeds)
 @settings(max_examples=30)
 def test_tables(contribution: Contribution, n: int, seed: int) -> None:
@@ -80,7 +86,7 @@ def test_valuations(contribution: Contribution, n: int) -> None:
     assert torch.equal(again.phi, result.phi)
 
 
-@every_contribution
+@every_contribution_of_tables
 @given(n=sizes, seed=seeds, data=st.data())
 @settings(max_examples=30)
 def test_names_of_parties_do_not_matter(contribution: Contribution, n: int, seed: int, data: st.DataObject) -> None:
@@ -93,13 +99,23 @@ def test_names_of_parties_do_not_matter(contribution: Contribution, n: int, seed
     assert ((other.phi - one.phi[order]).abs() <= tolerance).all()
 
 
-@every_contribution
+@every_contribution_of_tables
 @pytest.mark.parametrize("values", [[0.0, -1.0], [0.0, -1.0, -2.0, -3.0], [0.0, 0.0, 0.0, 0.0]], ids=str)
 def test_games_without_positive_contributions(contribution: Contribution, values: list[float]) -> None:
     with pytest.raises(
         ValueError, match=r"no party has a positive contribution \(the largest is .*kernel\.lengthscale"
     ):
         contribution.compute(TableGame(values), seed=0)
+
+
+@every_contribution
+@pytest.mark.parametrize("n", [2, 5])
+def test_names_of_valued_parties_do_not_matter(contribution: Contribution, n: int) -> None:
+    order = [n - 1, *range(n - 1)]
+    one = valuation(n, seed=n)
+    other = Valuation(one.kernel, [one.party(i) for i in order], one.synthetic)
+    phi, swapped = (contribution.compute(game, seed=0).phi for game in (one, other))
+    np.testing.assert_allclose(swapped, phi[order], rtol=0, atol=1e-9 * float(phi.abs().max()))
 
 
 @every_contribution

@@ -51,7 +51,8 @@ FAIR = {name: scheme for name, scheme in OF_CGM.items() if isinstance(scheme, Sh
 of_cgm = pytest.mark.parametrize("scheme", OF_CGM.values(), ids=OF_CGM)
 every_scheme = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 every_fair_scheme = pytest.mark.parametrize("scheme", FAIR.values(), ids=FAIR)
-every_contribution = pytest.mark.parametrize("contribution", CONTRIBUTIONS.values(), ids=CONTRIBUTIONS)
+DIFFERENT = {name: each for name, each in CONTRIBUTIONS.items() if not name.startswith("contribution=")}
+every_contribution = pytest.mark.parametrize("contribution", DIFFERENT.values(), ids=DIFFERENT)
 
 sizes = st.integers(1, 6)
 
@@ -173,7 +174,7 @@ def test_mediator(scheme: Scheme, contribution: Contribution) -> None:
     assert set(settlement.incentives) == INCENTIVES
     assert [chain.target for chain in settlement.chains] == settlement.rewards.values.tolist()
     assert all(chain.reached for chain in settlement.chains)
-    known = {"v_star", "rho"} <= set(settlement.rewards.details)
+    known = "v_star" in settlement.rewards.details
     assert settlement.incentives["R3"].holds is (True if known else None)
     assert settlement.incentives["F4"].holds is None
 
@@ -182,7 +183,7 @@ def test_mediator(scheme: Scheme, contribution: Contribution) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_of_the_paper_state_every_setting(name: str) -> None:
+def test_files_state_every_setting(name: str) -> None:
     config = FILES[name].copy()
     if get_class(config._target_) is ShapleyFair:
         config.stable = ShapleyFair.stable  # the only setting in which the two files differ

@@ -70,3 +70,22 @@ def written_out(a: np.ndarray, b: np.ndarray, sizes: list[int], t: int) -> Value
         return 2 * sum(a[i] for i in c) / (s * t) - sum(b[i, j] for i in c for j in c) / s**2 if c else 0.0
 
     return game
+
+
+def by_definition(game: Values, n: int, weight: Callable[[int], float | Fraction]) -> list[float]:
+    """A semivalue: the sum of `weight(|C|)` times the gain of a player, over all C without this player."""
+
+    phi = []
+    for i in range(n):
+        coalitions = [c for c in (members(number, n) for number in range(2**n)) if i not in c]
+        gains = [Fraction(weight(len(c))) * (Fraction(game(c | {i})) - Fraction(game(c))) for c in coalitions]
+        phi.append(float(sum(gains)))
+    return phi
+
+
+def random_values(n: int, seed: int, grand: float = 1000.0) -> Tensor:
+    """A game with values of both signs, except for the large value of the grand coalition."""
+
+    values = np.random.default_rng(seed).normal(size=2**n)
+    values[0], values[-1] = 0, grand
+    return torch.from_numpy(values)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from cgm.contributions.equal_sizes import mean_gains, shapley_equal_sizes
-from cgm.contributions.permutations import ROUND, first_gains, later_gains, shapley_sampled
+from cgm.contributions.estimator import ROUND
+from cgm.contributions.permutations import first_gains, later_gains, shapley_sampled
 from cgm.contributions.shapley import shapley_exact, shapley_values
 from tests.contributions.common import Values, by_subsets, tabulate, valuation_of, written_out
 
@@ -77,7 +78,7 @@ def pair_gains(game: Values, order: np.ndarray, first: int) -> np.ndarray:
 def test_sampling_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The estimator of the docstring, with the games from their formulas; the last round is shorter."""
 
-    monkeypatch.setattr("cgm.contributions.permutations.ROUND", 8)
+    monkeypatch.setattr("cgm.contributions.estimator.ROUND", 8)
     monkeypatch.setattr("cgm.contributions.permutations.CHUNK", 3)
     valuation = valuation_of([3, 8, 2, 5, 20])
     n, t, sizes = 5, valuation.t, valuation.sizes[:-1]

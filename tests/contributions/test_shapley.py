@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 from cgm.contributions.base import Contributions
 from cgm.contributions.equal_sizes import shapley_equal_sizes
-from cgm.contributions.shapley import MAX_AUTO, MAX_EXACT, Shapley, shapley_exact, shapley_values
+from cgm.contributions.semivalues import MAX_AUTO, MAX_EXACT
+from cgm.contributions.shapley import Shapley, shapley_exact, shapley_values
 from cgm.valuation.game import TableGame
 from cgm.valuation.kernels.laplacian import Laplacian
 from cgm.valuation.kernels.squared_exponential import SquaredExponential

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cgm.data.tables import Source
 from cgm.evaluation.entries import Accuracy
 from cgm.generators import KDE
 from cgm.mediator import Mediator, Settlement
@@ -70,7 +71,7 @@ class Settled(Settlement):
     accuracies: Sequence[Accuracy]
     sensitivity: Mapping[str, Sequence[Sequence[float]]]
     settings: Mapping[str, Any]
-    sources: tuple[Mapping[str, str], ...]
+    sources: tuple[Source, ...]
 
     def reward_table(self, party: int, beta: float) -> pd.DataFrame:
         (chain,) = (chain for chain in self.chains if (chain.party, chain.beta) == (party, beta))
@@ -144,7 +145,7 @@ def settle(names: tuple[str, ...] = ("North Bank", "South Bank", "West Bank"), r
             "files": [f"{name}.csv" for name in names],
             "scheme": {"class": "ShapleyFair", "rho": None},
         },
-        sources=tuple({"file": f"/data/{name}.csv", "sha256": f"{i:064x}"} for i, name in enumerate(names)),
+        sources=tuple(Source(f"/data/{name}.csv", f"{i:064x}") for i, name in enumerate(names)),
     )
 
 

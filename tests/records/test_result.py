@@ -22,6 +22,7 @@ KEYS = {
     "split",
     "generator",
     "features",
+    "reference",
     "labeller",
     "seed",
     "n_parties",
@@ -85,6 +86,13 @@ def test_every_key_is_written_and_read_back():
     assert set(content["correlations"]["size"]["spearman"]) == correlation
     assert set(content["beta_correlations"]["size"]) == {"mean", "sem", "n", "by_party", "reasons", "spearman"}
     assert "créancé ∪ β" in result.dumps()  # not escaped
+
+
+def test_results_without_a_reference_compare_with_all_data():
+    content = make_result().to_json()
+    del content["reference"]
+    assert Result.from_json(content).reference == "all"
+    assert Result.from_json(content | {"reference": "pool"}).reference == "pool"
 
 
 @pytest.mark.parametrize("kind", DATACLASSES, ids=lambda kind: kind.__name__)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cgm.data.tables import Source
 from cgm.records import signature
 from cgm.records.digests import readable_json, seal
 from cgm.records.party_folder import party_files
@@ -23,7 +24,7 @@ DATA = b"income,age\n1,2\n"
 def written(tmp_path_factory) -> Path:
     """A folder of a party as it was written."""
 
-    source = {"file": "North Bank.csv", "sha256": hashlib.sha256(DATA).hexdigest()}
+    source = Source("North Bank.csv", hashlib.sha256(DATA).hexdigest())
     settlement = settle()
     settlement = changed(settlement, sources=(source, *settlement.sources[1:]))
     folder = tmp_path_factory.mktemp("party")

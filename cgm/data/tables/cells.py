@@ -84,7 +84,7 @@ def _inferred(cells: pd.Series, name: str) -> tuple[str, pd.Series, str]:
         )
     lower = filled.str.lower()
     if lower.isin(BOOLEANS.keys()).all():
-        return "boolean", cells.str.lower().map(BOOLEANS).astype("boolean"), ""
+        return "boolean", cells.str.lower().map(BOOLEANS).astype("boolean"), filled.iloc[0]
     if filled.str.fullmatch(INTEGER).all():
         numbers = pd.to_numeric(cells)
         if numbers.abs().max() < MAX_INTEGER:

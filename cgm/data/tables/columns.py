@@ -41,7 +41,7 @@ class Column:
         decimals: The number of decimals. `None`: twelve significant digits.
         time: Whether dates have a time of day.
         levels: The levels of a category, the most frequent one first; `(other)`, the last one, stands for all rare
-            levels. Of booleans, `("False", "True")`. Of a constant column, its value.
+            levels. Of booleans, false and true as they are written. Of a constant column, its value.
     """
 
     name: str
@@ -88,6 +88,8 @@ class Column:
                 cells = (cells - pd.Timestamp(0)) / pd.Timedelta(days=1)
             values = np.where(empty, self.median, cells.astype("float64").fillna(0).to_numpy())
             return np.column_stack([values, empty])[:, : self.width]
+        if self.kind == "boolean":
+            return np.where(empty, 2, cells.astype("boolean").fillna(False).to_numpy(bool))[:, None].astype(float)
         codes = pd.Index(self.levels).get_indexer(
             cells.astype("object").where(~empty, None).map(str, na_action="ignore")
         )
@@ -123,8 +125,10 @@ class Column:
             return pd.Series([self.levels[0]] * len(codes), name=self.name, dtype="object")
         if self.kind not in NUMBERS:
             levels = np.array([*self.levels, None], dtype=object)
-            cells = pd.Series(levels[codes[:, 0].astype(int)], name=self.name)
-            return cells.map({"True": True, "False": False}).astype("boolean") if self.kind == "boolean" else cells
+            if self.kind == "boolean":
+                levels = np.array([False, True, None], dtype=object)
+                return pd.Series(levels[codes[:, 0].astype(int)], name=self.name, dtype="boolean")
+            return pd.Series(levels[codes[:, 0].astype(int)], name=self.name)
         values = pd.Series(codes[:, 0], name=self.name)
         if self.kind == "date":
             values = pd.to_datetime(np.rint(values * 86_400), unit="s")

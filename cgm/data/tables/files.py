@@ -26,14 +26,14 @@ class Source:
     """Where a party's table came from, and in which format rewards are written.
 
     Attributes:
-        name: The name of the file, without its folder; the name of the party if there is no file.
+        file: The name of the file, without its folder; the name of the party if there is no file.
         sha256: The SHA-256 of the file's bytes; empty if there is no file.
         suffix: `".csv"`, `".csv.gz"` or `".parquet"`.
         separator: The separator of the columns in a CSV file.
         decimal: The decimal sign in a CSV file.
     """
 
-    name: str
+    file: str
     sha256: str = ""
     suffix: str = ".csv"
     separator: str = ","
@@ -70,11 +70,11 @@ def read_parties(
             raise ValueError(f"party_column={party_column}: expected one file for all parties, got {len(files)}")
         table, source = read[0]
         if party_column not in table:
-            raise ValueError(f"party_column={party_column}: {source.name} has the columns {', '.join(table.columns)}")
+            raise ValueError(f"party_column={party_column}: {source.file} has the columns {', '.join(table.columns)}")
         owners = table[party_column].astype("string").str.strip()
         if (owners.isna() | (owners == "")).any():
             row = int((owners.isna() | (owners == "")).to_numpy().argmax())
-            raise ValueError(f"{source.name}, column {party_column}: empty in data row {row + 1}; name its party")
+            raise ValueError(f"{source.file}, column {party_column}: empty in data row {row + 1}; name its party")
         groups = table.drop(columns=party_column).groupby(owners.to_numpy(), sort=True)
         found = {str(name): rows.reset_index(drop=True) for name, rows in groups}
         tables, sources = list(found.values()), [source] * len(found)
@@ -83,7 +83,7 @@ def read_parties(
         if len(files) == 1:
             raise ValueError(f"{files[0]}: one file; give one for each party, or say party_column=NAME")
         tables, sources = [table for table, _ in read], [source for _, source in read]
-        given = [source.name.removesuffix(source.suffix) for source in sources]
+        given = [source.file.removesuffix(source.suffix) for source in sources]
 
     if names is not None:
         if len(names) != len(tables):

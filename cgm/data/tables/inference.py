@@ -77,6 +77,8 @@ def infer_schema(
             used_cells = [cells.series[name][rows[name]] for name in names]
             missing = any(cells.series[name].isna().any() for name in names)
             described = describe(column, cells.kind, used_cells, missing, rare, column in categorical)
+            if isinstance(described, Column) and described.kind == "boolean":
+                described = replace(described, levels=_booleans(found[names[0]][2]))
         if isinstance(described, str):
             dropped[column] = described
             log.warning("column %s is left out: %s", column, described)
@@ -200,6 +202,14 @@ def _check_known(table: pd.DataFrame, known: Schema) -> None:
         raise ValueError(
             f"schema: the tables lack {', '.join(lacks) or 'nothing'}, and have also {', '.join(more) or 'nothing'}"
         )
+
+
+def _booleans(example: str) -> tuple[str, str]:
+    """Return false and true, written like an example."""
+
+    if example.islower():
+        return "false", "true"
+    return ("FALSE", "TRUE") if example.isupper() else ("False", "True")
 
 
 def _numbers_rows(cells: pd.Series) -> bool:

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from cgm.data.tables.columns import Column
 from cgm.records.figures.embedding import OWN
 from cgm.records.figures.style import BACKGROUND
 from cgm.records.figures.style import TARGET as REWARD
 from cgm.records.report.svg import figure_style, label
 from cgm.records.report.words import number
-from cgm.records.settled import Column
 
 BINS = 20
 MAX_LEVELS = 6  # bars of a figure

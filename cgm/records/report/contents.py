@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -42,7 +43,7 @@ def describe(settlement: SettledTables) -> dict[str, Any]:
         "unchecked": unchecked(settlement),
         "warnings": list(settlement.warnings),
         "settings": {name: shown(value) for name, value in flatten(plain(settlement.settings)).items()},
-        "sources": [dict(source) for source in settlement.sources],
+        "sources": [asdict(source) for source in settlement.sources],
         "versions": versions(),
         "seconds": dict(settlement.seconds),
     }
@@ -102,7 +103,7 @@ def sensitivity(settlement: SettledTables) -> list[dict[str, Any]]:
     alpha, n = settlement.contributions.alpha.tolist(), len(settlement.names)
     found = []
     for name, runs in settlement.sensitivity.items():
-        rows = np.array(runs, dtype=float).reshape(-1, n).tolist()  # a single run may be a list of numbers
+        rows = np.array(runs, dtype=float).reshape(-1, n).tolist()
         ranges = [(min(run[i] for run in rows), max(run[i] for run in rows)) for i in range(n)]
         found.append(
             {

@@ -18,7 +18,7 @@ def test_cells_stay_text(tmp_path):
     table, source = read_table(path)
 
     assert table.to_dict("list") == {"x": ["01", ""], "name": ["Ann, B.", "NA"]}
-    assert (source.name, source.suffix, source.separator, source.decimal) == ("a.csv", ".csv", ",", ".")
+    assert (source.file, source.suffix, source.separator, source.decimal) == ("a.csv", ".csv", ",", ".")
     assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -102,7 +102,7 @@ def test_a_file_for_each_party(tmp_path):
     files = [write(tmp_path, f"{name}.csv", "x\n1\n2\n") for name in "ba"]
     tables, sources = read_parties(files)
     assert list(tables) == ["b", "a"]
-    assert [source.name for source in sources] == ["b.csv", "a.csv"]
+    assert [source.file for source in sources] == ["b.csv", "a.csv"]
     assert list(read_parties(files, names=["one", "two"])[0]) == ["one", "two"]
 
     with pytest.raises(ValueError, match="names: 1 names for 2 parties"):
@@ -134,7 +134,7 @@ def test_tables_given_as_objects():
     tables, sources = tables_by_name({"a": pd.DataFrame({1: [1.0, 2.0]}, index=[7, 9])})
     assert tables["a"].index.tolist() == [0, 1]
     assert list(tables["a"].columns) == ["1"]
-    assert sources[0].name == "a"
+    assert sources[0].file == "a"
     for wrong, message in [({}, "with at least one"), ({"a": [1]}, "expected a pandas DataFrame, got list")]:
         with pytest.raises(ValueError, match=message):
             tables_by_name(wrong)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from cgm.data.tables import Source
 from cgm.generators import KDE
 from cgm.mediator import Mediator
 from cgm.records.figures import plane
@@ -152,7 +153,7 @@ def test_nothing_from_outside_is_html():
         settings={bad: EVIL},
         warnings=[EVIL],
         sensitivity={EVIL: [[1.0, 0.5, 0.2]]},
-        sources=({"file": EVIL, "sha256": EVIL},) * 3,
+        sources=(Source(EVIL, EVIL),) * 3,
     )
     parsed = Page(report(settlement))
     assert not {"script", "img", "b"} & {tag for tag, _ in parsed.tags}

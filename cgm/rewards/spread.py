@@ -1,0 +1,134 @@
+r"""The frontier between stability and proportionality: rewards that may miss stability by a stated slack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cgm.contributions.base import Contributions
+from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
+from cgm.rewards.shapley_fair import lower_bounds, name_left_out, solve_scheme
+from cgm.utils.checks import check_number
+from cgm.valuation.game import Game
+
+ROUNDS = 1000
+CONVERGED = 1e-13  # change of v*, as a share of it
+
+
+@dataclass(frozen=True)
+class Spread(Scheme):
+    r"""Rectified $\rho$-Shapley fair rewards with the largest $\rho$ that leaves them almost stable.
+
+    .. math::
+        \max \rho \quad \text{subject to} \quad \max \{v_c(\{i\}), v_c(C_i) - s v^*\} \leq v^* \alpha_i^\rho \leq
+            v(D_i \cup G), \quad 0 \leq \rho \leq 1
+
+    with $C_i = \{j : \phi_j \leq \phi_i\}$ and the slack $s$: a coalition may get less than its value, by at most the
+    share $s$ of $v^*$. With $s = 0$, the rewards are those of `scheme=stable`, and with a large $s$ those of
+    `scheme=fair`. In between, rewards differ more between the parties, the more a coalition may miss (R6).
+
+    For a given $\rho$, the best $v^*$ is $\min_i v(D_i \cup G) / \alpha_i^\rho$, which grows with $\rho$. So the linear
+    program of `ShapleyFair` has the largest feasible $\rho$ as its solution for any $\epsilon > 0$. Here, its lower
+    bounds depend on $v^*$ as well: it is solved with the largest possible $v^*$ in them, and again with the $v^*$ of
+    the solution until that does not change. The sequence decreases to the largest $v^*$, and thus the largest $\rho$,
+    for which both are the same.
+
+    Arguments:
+        slack: The slack $s$, from 0 to 1.
+
+    Raises:
+        ValueError: If the slack is out of range.
+    """
+
+    slack: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_number("scheme.slack", self.slack, min=0, max=1)
+
+    def solve(self, contributions: Contributions, game: Game, upper: Tensor) -> Rewards:
+        r"""Compute the reward values of the parties, see `Scheme.solve`.
+
+        The details are `v_star`, `rho`, `slack`, `shortfall`, the largest $v_c(C_i) - r_i$ as a share of $v^*$ (0 if
+        none is positive), and `left_out`, the parties (from 0) with $\alpha_i \leq 0$.
+        """
+
+        own, alpha = game.party_values, contributions.alpha
+        stable, members = lower_bounds(game, contributions.phi), alpha > 0
+        v_star = float((upper[members] / alpha[members]).min())
+        for _ in range(ROUNDS):
+            lower = torch.maximum(own, stable - self.slack * v_star)
+            rewards = solve_scheme(alpha, lower, upper, party_values=own)
+            change, v_star = v_star - rewards.v_star, rewards.v_star
+            if self.slack == 0 or change <= CONVERGED * v_star:
+                break
+
+        missed = float((stable - rewards.values)[members].max()) / v_star
+        details = {
+            "v_star": v_star,
+            "rho": rewards.rho,
+            "slack": float(self.slack),
+            "shortfall": max(missed, 0.0),
+            "left_out": list(rewards.left_out),
+        }
+        return Rewards(rewards.values, lower, upper, details, name_left_out(rewards.left_out, contributions.phi))
+
+
+class FrontierPoint(NamedTuple):
+    r"""A point on the frontier between stability and proportionality.
+
+    Attributes:
+        slack: The slack $s$.
+        rho: The exponent $\rho$; 1 for rewards proportional to the contributions.
+        v_star: The largest reward value $v^*$.
+        spread: $\max_i r_i - \min_i r_i$.
+        shortfall: The largest $v_c(C_i) - r_i$, as a share of $v^*$; 0 for stable rewards.
+    """
+
+    slack: float
+    rho: float
+    v_star: float
+    spread: float
+    shortfall: float
+
+
+def frontier(contributions: Contributions, game: Game, upper: Tensor, slacks: Sequence[float]) -> list[FrontierPoint]:
+    r"""Compute the frontier between stability and proportionality.
+
+    Arguments:
+        contributions: The contributions of the parties.
+        game: The game with the values $v_c$.
+        upper: The largest possible rewards $v(D_i \cup G)$, of shape $(n)$.
+        slacks: The slacks $s$ of `Spread`.
+
+    Returns:
+        A point for each slack for which there are rewards, in the given order.
+
+    Raises:
+        InfeasibleScheme: If there are no rewards for any slack.
+        ValueError: If a slack is out of range.
+
+    Example:
+        >>> from cgm.contributions import Shapley
+        >>> from cgm.valuation import TableGame
+        >>> game, upper = TableGame([0.0, 1.0, 2.0, 3.5]), torch.tensor([4.0, 4.0], dtype=torch.float64)
+        >>> [round(point.rho, 2) for point in frontier(Shapley().compute(game), game, upper, [0.0, 0.5])]
+        [1.0, 1.0]
+    """
+
+    points, error = [], InfeasibleScheme("scheme: no slacks")
+    for slack in slacks:
+        try:
+            rewards = Spread(slack).solve(contributions, game, upper)
+        except InfeasibleScheme as reason:
+            error = reason
+            continue
+        rho, v_star, shortfall = (rewards.details[name] for name in ("rho", "v_star", "shortfall"))
+        points.append(FrontierPoint(slack, rho, v_star, rewards.spread, shortfall))
+    if not points:
+        raise error
+
+    return points

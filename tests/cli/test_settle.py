@@ -1,0 +1,179 @@
+"""The command `cgm settle`, from files to a folder."""
+
+import json
+import os
+import shutil
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from cgm.cli import main as program
+from cgm.cli.settle import to_overrides
+
+FAST = ["synthetic_size=400", "sensitivity=false", "audit=none", "seed=0"]
+
+
+def hospital(seed, n=80):
+    random = np.random.default_rng(seed)
+    table = pd.DataFrame(
+        {
+            "age": random.integers(20, 90, n),
+            "bmi": random.normal(25, 4, n).round(1),
+            "unit": random.choice(["a", "b", "=c()"], n),
+            "smoker": random.choice(["TRUE", "FALSE"], n),
+        }
+    )
+    table.loc[::7, "bmi"] = np.nan
+    return table
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(["north", "east", "west"]):
+        hospital(seed).to_csv(f"{name}.csv", index=False)
+    return tmp_path
+
+
+def run(*arguments):
+    before = sys.argv
+    sys.argv = ["cgm", "settle", *arguments]
+    try:
+        program.main()
+    finally:
+        sys.argv = before
+
+
+def refused(*arguments) -> str:
+    with pytest.raises(SystemExit) as end:
+        run(*arguments)
+    assert "\n" not in str(end.value)
+    return str(end.value)
+
+
+def test_files_are_what_is_no_setting():
+    arguments = ["a.csv", "out=o", "--config-dir", "conf", "+x.y=1", "it's.csv"]
+    overrides = ["out=o", "--config-dir", "conf", "+x.y=1", r"files=['a.csv','it\'s.csv']"]
+    assert to_overrides(arguments) == overrides
+    assert to_overrides(["out=o"]) == ["out=o"]
+
+
+def test_a_settlement_of_files(folder, capsys):
+    run("north.csv", "east.csv", "west.csv", "out=settlement", *FAST)
+
+    assert "recommended" in capsys.readouterr().out
+    out = folder / "settlement"
+    assert {path.name for path in out.iterdir()} == {"report.html", "mediator", "parties"}
+    for name in ("north", "east", "west"):
+        lines = (out / "parties" / name / "reward.csv").read_text(encoding="utf-8").splitlines()
+        assert lines[0] == "age,bmi,unit,smoker"
+        smokers = {line.rpartition(",")[2] for line in lines[1:]}
+        assert smokers <= {"TRUE", "FALSE"}
+        units = {line.split(",")[2] for line in lines[1:]}
+        assert units <= {"a", "b", "'=c()"}  # a formula would be run by a spreadsheet
+        certificate = json.loads((out / "parties" / name / "certificate.json").read_text(encoding="utf-8"))
+        assert certificate["party"] == name
+        assert str(folder) not in json.dumps(certificate)
+        others = {"north", "east", "west"} - {name}
+        assert not any(f'"{other}"' in json.dumps(certificate) for other in others)
+    assert not list(folder.glob(".*"))  # nothing of Hydra, no half folder
+    assert sorted(path.name for path in folder.iterdir()) == ["east.csv", "north.csv", "settlement", "west.csv"]
+
+    # the schema can be given back, and the same seed gives the same files
+    shutil.copy(out / "mediator" / "schema.yaml", "schema.yaml")
+    run("north.csv", "east.csv", "west.csv", "out=again", "schema=schema.yaml", *FAST)
+    first, again = (folder / name / "parties" / "east" / "reward.csv" for name in ("settlement", "again"))
+    assert first.read_bytes() == again.read_bytes()
+
+
+def test_one_file_with_a_column_of_parties(folder):
+    tables = {name: pd.read_csv(f"{name}.csv").assign(bank=name) for name in ("north", "east", "west")}
+    pd.concat(list(tables.values())).to_csv("all.csv.gz", index=False)
+    run("all.csv.gz", "party_column=bank", "out=o", "generator=kde", *FAST)
+    assert sorted(path.name for path in (folder / "o" / "parties").iterdir()) == ["east", "north", "west"]
+    assert len(pd.read_csv(folder / "o" / "parties" / "east" / "reward.csv.gz").columns) == 4
+
+
+def test_semicolons_and_decimal_commas_come_back(folder):
+    for name in ("north", "east"):
+        pd.read_csv(f"{name}.csv").to_csv(f"{name}.csv", index=False, sep=";", decimal=",")
+    run("north.csv", "east.csv", "out=o", "names=[A,B]", *FAST)
+    reward = pd.read_csv(folder / "o" / "parties" / "B" / "reward.csv", sep=";", decimal=",")
+    assert list(reward.columns) == ["age", "bmi", "unit", "smoker"]
+    assert reward["bmi"].dtype == float
+
+
+def test_names_that_are_paths_stay_inside(folder):
+    run("north.csv", "east.csv", "out=o", "names=['../../evil','/etc/x']", *FAST)
+    assert not (folder.parent / "evil").exists()
+    inside = list((folder / "o" / "parties").iterdir())
+    assert len(inside) == 2
+    assert all(path.parent == folder / "o" / "parties" for path in inside)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["north.csv", "east.csv"], "cgm: error: out: the folder of the results is missing, say for example out="),
+        (["out=o"], "cgm: error: no files: cgm settle a.csv b.csv out=FOLDER"),
+        (["north.csv", "nothing.csv", "out=o"], "nothing.csv: there is no such file"),
+        (["north.csv", "out=o"], "north.csv: one file; give one for each party, or say party_column=NAME"),
+        (["north.csv", "east.csv", "out=o", "held_out=2"], "held_out=2: expected a number in [0, 0.5]"),
+        (["north.csv", "east.csv", "out=o", "drop=[ages]"], "drop=ages: there is no such column; there are age, bmi"),
+        (["north.csv", "east.csv", "out=o", "label_column=x"], "label_column=x: north has the columns age, bmi"),
+        (["north.csv", "east.csv", "out=o", "generator=magic"], "generator=magic: expected one of copula, flow"),
+        (["north.csv", "east.csv", "out=o", "nope=1"], "nope: unknown setting"),
+        (["north.csv", "east.csv", "out=o", "disclose=[all]"], "disclose"),
+        (["north.csv", "east.csv", "out=o", "alternatives=3"], "alternatives=3: expected true or false"),
+        (["north.csv", "east.csv", "out=o", "schema=none.yaml"], "none.yaml"),
+        (["north.csv", "east.csv", "out=.", "seed=1"], "expected a new or empty folder"),
+    ],
+)
+def test_what_is_wrong_is_told_before_any_work(folder, arguments, message):
+    assert message in refused(*arguments)
+    assert sorted(path.name for path in folder.iterdir()) == ["east.csv", "north.csv", "west.csv"]
+
+
+def test_damaged_tables_are_told(folder):
+    text = (folder / "east.csv").read_text(encoding="utf-8")
+    cases = {
+        "": "east.csv: the file is empty",
+        "age,bmi,unit,smoker\n1,2,a,TRUE\n": "east: has 1 rows, at least 10 are needed",
+        text.replace("bmi", "BMI", 1): "east: its columns are not those of north: it lacks bmi and has also BMI",
+        text.replace("unit", "age", 1): "east.csv: the column age occurs 2 times",
+        text.replace("\n", ",\n"): "east.csv: column 5 has no name",
+        text[: len(text) // 2].rpartition(",")[0]: "cells where 4 are expected",
+    }
+    for content, message in cases.items():
+        (folder / "east.csv").write_text(content, encoding="utf-8")
+        assert message in refused("north.csv", "east.csv", "out=o")
+
+    table = pd.read_csv("north.csv")
+    for column, values, message in [
+        ("age", "", "east, column age: all 80 cells are empty; say drop=[age]"),
+        ("age", "inf", "east, column age: data row 1 is infinite"),
+        ("age", "old", "column age: the parties disagree on its kind"),
+    ]:
+        table.assign(**{column: values}).to_csv("east.csv", index=False)
+        assert message in refused("north.csv", "east.csv", "out=o")
+
+
+def test_an_edited_schema_of_another_kind_is_told(folder):
+    schema = {"columns": {"age": {"kind": "date", "minimum": 0, "maximum": 1, "median": 0}}, "dropped": {}}
+    (folder / "s.yaml").write_text(yaml.safe_dump(schema), encoding="utf-8")
+    message = refused("north.csv", "east.csv", "out=o", "schema=s.yaml")
+    assert "have also bmi" in message
+    (folder / "s.yaml").write_text("columns: [1", encoding="utf-8")
+    assert "schema=s.yaml: not a schema" in refused("north.csv", "east.csv", "out=o", "schema=s.yaml")
+
+
+def test_a_folder_that_cannot_be_written_leaves_nothing(folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cgm.utils.files.os.fsync", full)
+    assert "No space left" in refused("north.csv", "east.csv", "out=deep/o", *FAST)
+    assert [name for _, _, names in os.walk(folder / "deep") for name in names] == []
