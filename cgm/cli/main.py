@@ -11,7 +11,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from cgm.cli import settle, verify
+from cgm.cli import collect, settle, verify
 from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.jobs import run
 from cgm.cli.settings import CONF
@@ -29,6 +29,9 @@ def main() -> None:
 
     if sys.argv[1:2] == ["verify"]:
         raise SystemExit(verify.main(sys.argv[2:]))
+    if sys.argv[1:2] == ["collect"]:
+        collect.main(sys.argv[2:])
+        return
     if "--version" in sys.argv[1:]:  # Hydra would print its own version
         print(f"cgm {__version__}")
         return

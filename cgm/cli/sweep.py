@@ -25,6 +25,7 @@ from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from cgm.cli.collect import write_page
 from cgm.cli.settings import OF_THE_PROGRAM, check_extras, digest, resolved_settings
 from cgm.records.collect import TABLES, collect
 from cgm.records.headline import check_objective
@@ -178,7 +179,7 @@ class Sweep(Callback):
             threading.Thread(target=progress.watch, daemon=True).start()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write the table of the sweep and print its summary, after the last job."""
+        """Write the tables of the sweep, its figures and page unless `figures` is false, and print its summary."""
 
         folder = Path(config.hydra.sweep.dir)
         progress = Progress(folder)
@@ -186,10 +187,11 @@ class Sweep(Callback):
         progress.end()
         try:
             table = collect(folder)
+            written = [*TABLES, *(write_page(table, folder) if config.get("figures", True) else ())]
         except Exception as error:  # Hydra would turn it into a warning
-            sys.exit(f"cgm: error: the sweep's table could not be written: {error}")
+            sys.exit(f"cgm: error: the tables and the page of the sweep could not be written: {error}")
         jobs = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
-        print(f"\n{table.console_summary()}\n\n{jobs}\n{folder.resolve()}: {', '.join(TABLES)}")
+        print(f"\n{table.console_summary()}\n\n{jobs}\n{folder.resolve()}: {', '.join(written)}")
         if counts["failed"] or counts["running"]:
             sys.exit(1)
 

@@ -1,18 +1,19 @@
-"""One table of all runs in a folder and below it: `python -m cgm.records.collect FOLDER`."""
+"""One table of all runs in a folder and below it."""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from cgm.evaluation.entries import MetricRow
 from cgm.records import metrics_table
-from cgm.records.headline import headline
+from cgm.records.headline import headline, objective_value
+from cgm.records.result import Result
 from cgm.records.runs import CONFIGURATION, RESULT, find_runs, is_run, read_error, read_run
 from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union
 from cgm.records.tables import aligned_lines, csv_text, markdown_table, mean_cell
@@ -39,18 +40,28 @@ class Run:
     Attributes:
         name: Its folder, relative to the folder of the table.
         settings: Its settings, by their dotted names as on the command line.
-        numbers: Its headline numbers; `None` if a number does not exist.
+        numbers: Its headline numbers, and others that were asked for; `None` if a number does not exist.
         metrics: Its metrics.
+        synthetic_size: $|G|$ in the end, which is larger than the setting of this name if $G$ grew.
+        warnings: Its warnings.
     """
 
     name: str
     settings: dict[str, Any]
     numbers: dict[str, float | None]
     metrics: list[MetricRow]
+    synthetic_size: int | None = None
+    warnings: Sequence[str] = ()
 
     @classmethod
-    def read(cls, name: str, folder: Path) -> Run:
-        """Read a run from its folder, see `read_run`."""
+    def read(cls, name: str, folder: Path, extra: Sequence[str] = ()) -> Run:
+        """Read a run from its folder, see `read_run`.
+
+        Arguments:
+            name: Its name in the table.
+            folder: The folder.
+            extra: The names of numbers beside the headline numbers, see `collect`.
+        """
 
         result, metrics = read_run(folder)
         try:
@@ -58,7 +69,10 @@ class Run:
             given = flatten(json.loads((folder / CONFIGURATION).read_text(encoding="utf-8")))
         except (OSError, ValueError, AttributeError):
             given = {}
-        return cls(name, given | flatten(result.settings), headline(result), metrics)
+        numbers = headline(result)
+        numbers |= {one: _extra_number(result, metrics, one) for one in extra if one not in numbers}
+        settings = given | flatten(result.settings)
+        return cls(name, settings, numbers, metrics, result.synthetic_size, tuple(result.warnings))
 
     def cells(self, names: Sequence[str]) -> list[str]:
         """Return some settings as cells of a table."""
@@ -131,31 +145,43 @@ class Table:
         return "\n".join(lines)
 
     def summary(self, numbers: Sequence[str]) -> list[list[str]]:
-        """Return a head and a row for each combination of the settings that vary, except for the seed.
-
-        A run that occurs twice, as in two sweeps that overlap, counts once: it is not another sample.
-        """
+        """Return a head and a row for each combination of the settings that vary, except for the seed."""
 
         by = [name for name in self.varying if name not in ("seed", *NO_EFFECT)]
-        groups: dict[tuple[str, ...], dict[str, Run]] = {}
-        for run in self.runs:
-            identity = canonical({name: value for name, value in run.settings.items() if name not in NO_EFFECT})
-            groups.setdefault(tuple(run.cells(by)), {}).setdefault(identity, run)
+        groups: dict[tuple[str, ...], list[Run]] = {}
+        for run in self.distinct():
+            groups.setdefault(tuple(run.cells(by)), []).append(run)
         rows = [[*by, "runs", *numbers]]
         for cells, runs in groups.items():
-            means = [mean_cell([run.numbers.get(name) for run in runs.values()]) for name in numbers]
+            means = [mean_cell([run.numbers.get(name) for run in runs]) for name in numbers]
             rows.append([*cells, str(len(runs)), *means])
         return rows
 
+    def distinct(self) -> list[Run]:
+        """Return the runs without those that occur again, as in two sweeps that overlap: they are no other samples."""
 
-def collect(folder: str | Path) -> Table:
+        runs: dict[str, Run] = {}
+        for run in self.runs:
+            identity = canonical({name: value for name, value in run.settings.items() if name not in NO_EFFECT})
+            runs.setdefault(identity, run)
+        return list(runs.values())
+
+
+def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
     """Read all runs in a folder and below it, and write `runs.csv`, `metrics.csv` and `summary.md` there.
 
     `rewards.npz` is not read, so that hundreds of runs take a second or two.
 
+    Arguments:
+        folder: The folder.
+        extra: The names of numbers beside the headline numbers: a metric of `metrics.csv`, of which the mean over
+            parties and inverse temperatures is taken, or a path in `result.json` such as `values.grand`.
+
     Raises:
         NotADirectoryError: If there is no such folder.
-        ValueError: If it is the folder of a run, whose own `metrics.csv` would be lost.
+        ValueError: If it is the folder of a run, whose own `metrics.csv` would be lost, if there are no runs in it, or
+            if no run has one of the extra numbers.
+        OSError: If the folder cannot be read or written.
     """
 
     folder = Path(folder)
@@ -169,32 +195,38 @@ def collect(folder: str | Path) -> Table:
         name = path.relative_to(folder).as_posix()
         reason = read_error(path)
         try:
-            runs.append(Run.read(name, path))
+            runs.append(Run.read(name, path, extra))
         except (OSError, ValueError) as error:
             if reason is None or (path / RESULT).is_file():
                 reason = str(error)
         if reason is not None:
             failed[name] = reason
+    if not runs and not failed:
+        raise ValueError(f"{folder}: there are no runs in this folder; expected the folder of a sweep")
 
     varying = find_varying([run.settings for run in runs])
     runs.sort(key=lambda run: ([sort_key(run.settings.get(name)) for name in varying], run.name))
     table = Table(runs, varying, failed)
+    for name in extra:
+        if name not in table.numbers:
+            metrics = union({row.metric: None for row in run.metrics} for run in runs)
+            raise ValueError(
+                f"metric={name}: no run has such a number; expected one of {', '.join([*table.numbers, *metrics])} or "
+                "the path of a number in result.json, such as values.grand"
+            )
     table.write(folder)
     return table
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line."""
+def _extra_number(result: Result, metrics: Sequence[MetricRow], name: str) -> float | None:
+    """Return the mean of a metric, or else the number at a path in `result.json`; `None` if there is none."""
 
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        sys.exit("usage: python -m cgm.records.collect FOLDER      writes FOLDER/" + ", FOLDER/".join(TABLES))
+    values = [row.value for row in metrics if row.metric == name]
+    if values:
+        known = [value for value in values if value is not None]
+        return fmean(known) if known else None
     try:
-        table = collect(arguments[0])
-    except (OSError, ValueError) as error:
-        sys.exit(f"cgm.records.collect: error: {error}")
-    print(f"{table.console_summary()}\n{os.path.join(arguments[0], '')}: {', '.join(TABLES)}")
-
-
-if __name__ == "__main__":
-    main()
+        number = objective_value(result, name)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

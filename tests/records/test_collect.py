@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cgm.evaluation.entries import Accuracy
-from cgm.records.collect import collect, main
+from cgm.records.collect import collect
 from cgm.records.result import Result, SchemeResult
 from tests.records.results import SETTINGS, alpha_correlation, beta_correlation, make_result
 
@@ -234,10 +234,32 @@ def test_a_run_may_be_complete_and_have_failed_later(runs):
     assert table.failed == {"Fair-2": "objective=x: no"}
 
 
-def test_nothing_to_collect(tmp_path):
-    table = collect(tmp_path)
-    assert (table.runs, table.failed, table.console_summary()) == ([], {}, "")
-    assert rows(tmp_path / "runs.csv") == []
+def test_a_folder_without_runs_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("no run")
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path, tmp_path / "empty"):
+        with pytest.raises(ValueError, match="there are no runs in this folder; expected the folder of a sweep"):
+            collect(folder)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "notes.txt"]
+
+
+def test_numbers_beside_the_headline_numbers(runs):
+    table = collect(runs, ["size", "values.grand", "v_star"])
+    grand = json.loads((runs / "Fair-2" / "result.json").read_text())["values"]["grand"]
+    assert table.runs[0].numbers["size"] == 15  # the mean over parties and betas
+    assert table.runs[0].numbers["values.grand"] == grand
+    found = rows(runs / "runs.csv")[0]
+    assert (found["size"], found["values.grand"], found["v_star"]) == ("15", str(grand), "0.52")
+    for name in ("no_such", "values.no_such", "values.party", "dataset", "increasing"):  # the last is always unknown
+        with pytest.raises(
+            ValueError, match=f"metric={name}: no run has such a number; expected one of v_star, .*size, "
+        ):
+            collect(runs, [name])
+
+
+def test_runs_have_their_pool_and_warnings(runs):
+    run = collect(runs).runs[0]
+    assert (run.synthetic_size, run.warnings) == (12345, ("beware",))
 
 
 def test_folders_within_folders(tmp_path):
@@ -277,20 +299,6 @@ def test_hundreds_of_runs(tmp_path):
     assert len(table.runs) == 300
     assert [float(row[0]) for row in table.summary([])[1:]] == list(range(30))
     assert "... and 10 more rows" in table.console_summary()
-
-
-def test_the_command_line(runs, capsys):
-    main([str(runs)])
-    out = capsys.readouterr().out
-    assert "Fair" in out
-    assert out.endswith(f"{runs}/: runs.csv, metrics.csv, summary.md\n")
-    for arguments, message in (
-        ([], r"usage: python -m cgm\.records\.collect FOLDER"),
-        (["--help"], r"usage: python -m cgm\.records\.collect FOLDER"),
-        ([str(runs / "no such")], r"cgm\.records\.collect: error: .*there is no such folder"),
-    ):
-        with pytest.raises(SystemExit, match=message):
-            main(arguments)
 
 
 def test_a_run_that_failed_later_keeps_both_reasons_apart(runs):
@@ -337,7 +345,7 @@ def test_a_number_that_no_run_has_is_no_column(tmp_path):
 
 def test_neither_torch_nor_hydra_is_imported(runs):
     code = (
-        "import sys, cgm.records.collect as c; c.main(sys.argv[1:]); "
+        "import sys, cgm.records.collect as c; c.collect(sys.argv[1]); "
         "print({'torch', 'hydra', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules))"
     )
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
@@ -345,10 +353,3 @@ def test_neither_torch_nor_hydra_is_imported(runs):
     done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("set()\n")
-
-
-def test_it_is_a_module_to_run(runs):
-    command = [sys.executable, "-m", "cgm.records.collect", str(runs)]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", env={**os.environ, "PYTHONUTF8": "1"})
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith(f"{runs}/: runs.csv, metrics.csv, summary.md\n")

@@ -14,26 +14,27 @@ from cgm.utils.version import __version__
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(template: str, **content: Any) -> bytes:
+def render(template: str, folder: Path = TEMPLATES, **content: Any) -> bytes:
     """Return a page as UTF-8.
 
     All text is escaped: names and values of the parties come from outside. A name that a template uses and that is not
     there is an error.
 
     Arguments:
-        template: The name of the template in the package's folder, without its extension.
+        template: The name of the template, without its extension.
+        folder: The folder of the template and of `style.css`.
         content: What the template shows.
     """
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    style = Markup((folder / "style.css").read_text(encoding="utf-8"))
     page = environment.get_template(f"{template}.html").render(style=style, version=__version__, **content)
 
     return page.encode()
