@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 MAX_LEVELS = 1000  # of a categorical column; more are refused
 MAX_DECIMALS = 9  # of numeric columns; numbers with more are rounded to twelve significant digits
+MAX_ERRORS = 5  # that are told at once
 MIN_IDENTIFIERS = 50  # rows from which a column without equal cells counts as an identifier
 
 
@@ -58,36 +59,57 @@ def infer_schema(
         _check_known(tables[names[0]], known)
     rows = {name: np.ones(len(table), bool) for name, table in tables.items()} if used is None else dict(used)
 
+    own = {column.name: column for column in known.columns} if known else {}
     parsed: dict[str, dict[str, pd.Series]] = {name: {} for name in names}
-    columns = []
-    for column in [str(name) for name in tables[names[0]].columns]:
-        if column in dropped:
+    columns, errors = [], []
+    for column in [str(name) for name in tables[names[0]].columns if name not in dropped]:
+        cells = {name: tables[name][column] for name in names}
+        try:
+            described, series = _describe_cells(column, cells, rows, rare, column in categorical, own.get(column))
+        except ValueError as error:
+            errors.append(str(error))
             continue
-        own = next((c for c in known.columns if c.name == column), None) if known else None
-        if own is not None and own.kind != "constant":
-            kind: str | None = own.kind
-        else:
-            kind = "categorical" if column in categorical else None
-        found = {name: parse(tables[name][column], f"{name}, column {column}", kind) for name in names}
-        cells = _same_kind(column, found)
-        described: Column | str
-        if own is not None:
-            described = own
-        else:
-            used_cells = [cells.series[name][rows[name]] for name in names]
-            missing = any(cells.series[name].isna().any() for name in names)
-            described = describe(column, cells.kind, used_cells, missing, rare, column in categorical)
-            if isinstance(described, Column) and described.kind == "boolean":
-                described = replace(described, levels=_booleans(found[names[0]][2]))
         if isinstance(described, str):
             dropped[column] = described
             log.warning("column %s is left out: %s", column, described)
             continue
         columns.append(described)
         for name in names:
-            parsed[name][column] = cells.series[name]
+            parsed[name][column] = series[name]
+    if errors:
+        more = f"; and {len(errors) - MAX_ERRORS} more" if len(errors) > MAX_ERRORS else ""
+        raise ValueError("; ".join(errors[:MAX_ERRORS]) + more)
 
     return Schema(tuple(columns), dropped), {name: pd.DataFrame(parsed[name]) for name in names}
+
+
+def _describe_cells(
+    column: str,
+    cells: Mapping[str, pd.Series],
+    rows: Mapping[str, np.ndarray],
+    rare: float,
+    categorical: bool,
+    known: Column | None,
+) -> tuple[Column | str, Mapping[str, pd.Series]]:
+    """Describe a column, or return the reason why it is left out; and return its parsed cells, by party."""
+
+    kind = "categorical" if categorical else None
+    if known is not None and known.kind != "constant":
+        kind = known.kind
+    found = {name: parse(own, f"{name}, column {column}", kind) for name, own in cells.items()}
+    together = _same_kind(column, found)
+    missing = any(own.isna().any() for own in together.series.values())
+    if known is not None:
+        if missing and not known.missing:
+            raise ValueError(f"column {column}: has empty cells, but the schema does not say missing: true")
+        return known, together.series
+
+    used = [own[rows[name]] for name, own in together.series.items()]
+    described = describe(column, together.kind, used, missing, rare, categorical)
+    if isinstance(described, Column) and described.kind == "boolean":
+        described = replace(described, levels=_booleans(next(iter(found.values()))[2]))
+
+    return described, together.series
 
 
 def describe(name: str, kind: str, parts: Sequence[pd.Series], missing: bool, rare: float, asked: bool) -> Column | str:

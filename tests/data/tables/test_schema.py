@@ -175,3 +175,20 @@ def test_too_many_levels_are_refused():
 def test_tables_without_a_column_that_differs_are_refused():
     with pytest.raises(ValueError, match="no column is left that rows differ in"):
         infer_schema({"a": pd.DataFrame({"x": [1, 1], "y": ["a", "a"]})})
+
+
+def test_all_columns_that_are_wrong_are_told():
+    a = pd.DataFrame({"x": ["1", "2"], "y": ["a", "b"], "z": ["", ""]})
+    b = pd.DataFrame({"x": ["1", "two"], "y": ["1", "2"], "z": ["1", "2"]})
+    with pytest.raises(ValueError, match=r"column x: .*; column y: .*; a, column z: all 2 cells are empty"):
+        infer_schema({"a": a, "b": b})
+    columns = [f"c{k}" for k in range(8)]
+    with pytest.raises(ValueError, match=r"; and 3 more$"):
+        infer_schema({"a": pd.DataFrame("1", range(3), columns), "b": pd.DataFrame("no", range(3), columns)})
+
+
+def test_a_schema_without_missing_cells_refuses_them():
+    full = pd.DataFrame({"x": ["1.5", "2", "3"]})
+    schema, _ = infer_schema({"a": full})
+    with pytest.raises(ValueError, match="column x: has empty cells, but the schema does not say missing: true"):
+        infer_schema({"a": pd.DataFrame({"x": ["1.5", "", "3"]})}, known=schema)
