@@ -142,7 +142,7 @@ REMARKS: dict[tuple[Variable, str, str, str], str] = {
     ("alpha", "cifar10", "equal_disjoint", "accuracy"): _TESTED,
     ("alpha", "cifar10", "unequal", "neg_reverse_kl"): _BIAS,
     ("alpha", "cifar10", "unequal", "neg_wasserstein2"): (
-        "of the same sign; features differ, as the length-scale shows, a sixth of the published one: the network that the "
+        "of the same sign; features differ, as the length-scale shows, a sixth of the published one: which network the "
         "paper used is not known"
     ),
     ("alpha", "cifar10", "unequal", "accuracy"): _TESTED,
