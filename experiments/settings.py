@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from cgm.cli.main import launch
-from cgm.cli.settings import CONF
+from cgm.cli.conf import CONF
 
 HERE = Path(__file__).parent
 

@@ -13,7 +13,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 import cgm
-from cgm.cli.settings import CONF
+from cgm.cli.conf import CONF
 from cgm.records.plain import plain
 
 PRIMARY = OmegaConf.load(CONF / "config.yaml")

@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 import cgm.cli.jobs as jobs
 import cgm.cli.main as program
 from cgm import Experiment, Record, __version__
-from cgm.cli.settings import CONF, drop_other_options
+from cgm.cli.conf import CONF
+from cgm.cli.settings import drop_other_options
 
 if sys.version_info >= (3, 11):
     import tomllib
