@@ -5,6 +5,7 @@ Read without Hydra, which composes configurations but knows nothing of comments,
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -186,11 +187,11 @@ def _settings(node: yaml.Node, prefix: str, text: str, top: int) -> Iterator[Set
             continue
         column, line = key.start_mark.column, key.start_mark.line
         last = key.end_mark if _is_block(value) else value.end_mark  # where the comment of the line may begin
-        on_line = re.match(r":?\s+#+\s*(.*)", lines[last.line][last.column :])
+        on_line = re.match(r"(?::(?:\s+[|>][-+\d]*)?)?\s+#+\s*(.*)", lines[last.line][last.column :])
         comment = [on_line[1]] if on_line else []
         for later in lines[last.line + 1 :]:
             continued = re.match(r"(\s+)#+\s*(.*)", later)
-            if not (on_line and continued and len(continued[1]) > column):
+            if not (on_line and continued and len(continued[1]) > last.column):  # beside the value, not below the name
                 break
             comment.append(continued[2])
         before: list[str] = []
@@ -221,4 +222,8 @@ def _as_written(node: yaml.Node, text: str) -> str:
     if not _is_block(node):
         return " ".join(text[node.start_mark.index : node.end_mark.index].split())
     value = yaml.SafeLoader("").construct_document(node)
-    return yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False).split("\n")[0]
+    if isinstance(value, str):  # text over several lines
+        return json.dumps(value, ensure_ascii=False)
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False).split("\n")[
+        0
+    ]

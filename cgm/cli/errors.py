@@ -17,7 +17,13 @@ from cgm.cli.conf import describe_yaml
 from cgm.cli.suggest import choice_error, setting_error
 from cgm.utils.files import write_whole
 
-REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError)  # errors that one line explains
+REFUSALS = (
+    ValueError,
+    OSError,
+    HydraException,
+    OmegaConfBaseException,
+    yaml.YAMLError,
+)  # errors that one line explains
 
 
 def explain(error: BaseException) -> str:
@@ -36,6 +42,9 @@ def explain(error: BaseException) -> str:
         parent, name = (getattr(error.__cause__, name, None) for name in ("parent_node", "full_key"))
         name = name if name and name.startswith(f"{unknown[1]}.") else unknown[1]  # kernel.a of kernel={a: 1}
         return setting_error(name, [] if parent is None else names(parent._get_root()))
+    given = re.match(r"Could not append to config\. An item is already at '(.+?)'", str(error))
+    if isinstance(error, HydraException) and given:
+        return f"{given[1]}: given already; without the +, it is changed"
     ambiguous = re.match(r"Ambiguous value for argument '(.+?)'\n", str(error))
     if isinstance(error, HydraException) and ambiguous:
         name, _, values = ambiguous[1].partition("=")
@@ -56,7 +65,7 @@ def names(config: DictConfig) -> list[str]:
 
     def below(node: object, prefix: str) -> Iterator[str]:
         if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation()):
-            for key in node:
+            for key in map(str, node):
                 if prefix or key != "hydra":
                     yield f"{prefix}{key}"
                     yield from below(node._get_node(key), f"{prefix}{key}.")

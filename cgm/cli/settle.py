@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.help import WITH_VALUE
-from cgm.cli.targets import build
+from cgm.cli.targets import check_targets
 
 OF_THE_COMMAND = ("files", "out", "party_column", "names", "encoding", "schema", "disclose", "alternatives", "threads")
 
@@ -59,7 +60,9 @@ def _run(config: DictConfig) -> None:
     from cgm.records.settlement_folder import check_folder
 
     check_folder(Path(command["out"]))
-    mediator = build(OmegaConf.create(own))
+    settings = OmegaConf.create(own)
+    check_targets(settings)
+    mediator = instantiate(settings, _convert_="all")
 
     from cgm.data.tables.files import read_parties
     from cgm.data.tables.schema import Schema

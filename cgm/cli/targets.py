@@ -1,4 +1,4 @@
-"""The classes that a configuration names with `_target_`: which of them may be called, and the objects that they build."""
+"""The classes that a configuration names with `_target_`: which of them may be called."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that are i
 
 # classes that settings may name besides those of extension points, each of which has an abstract class in its base.py
 WITHOUT_BASE = {
+    "cgm.data.features.automatic.Automatic",
     "cgm.experiment.Experiment",
     "cgm.mediator.Mediator",
     "cgm.rewards.sampling.WeightedSampling",
@@ -25,8 +26,8 @@ WITHOUT_BASE = {
 }
 
 
-def build(config: DictConfig, name: str = "") -> Any:
-    """Build the object that a configuration describes, once all classes in it are checked.
+def check_targets(config: DictConfig, name: str = "") -> None:
+    """Check all classes that a configuration names, before any of them is called.
 
     Arguments:
         config: The configuration.
@@ -36,11 +37,8 @@ def build(config: DictConfig, name: str = "") -> Any:
         ValueError: If a `_target_` names what may not be called, see `check_target`.
     """
 
-    from hydra.utils import instantiate
-
     for key, target in _targets(OmegaConf.to_container(config, resolve=True), name):
         check_target(key, target)
-    return instantiate(config, _convert_="all")
 
 
 def check_target(key: str, target: Any) -> None:
