@@ -142,10 +142,10 @@ def read(path: Path, group: str = "") -> File:
     comment = [line.removeprefix("#").removeprefix(" ").rstrip() for line in lines[:top]]
     package = next((line.split()[1] for line in comment if line.startswith("@package ")), group.replace("/", "."))
     prefix = "" if package in ("", "_global_") else f"{package}."
-    choices, bases = _defaults(content.get("defaults") or [], path)
+    choices, bases = _defaults(content.get("defaults") or [])
     return File(
         comment=tuple(line for line in comment if not line.startswith("@package ")),
-        target=content.get("_target_"),
+        target=str(content["_target_"]) if "_target_" in content else None,
         settings=tuple(_settings(node, prefix, text, top)) if node is not None else (),
         choices=choices,
         bases=bases,
@@ -166,9 +166,9 @@ def describe_yaml(error: yaml.YAMLError, path: Path | None = None) -> str:
     return f"{path or mark.name}, line {mark.line + 1}: not valid YAML: {getattr(error, 'problem', '')}"
 
 
-def _defaults(entries: Any, path: Path) -> tuple[dict[str, str | None], tuple[str, ...]]:
+def _defaults(entries: Any) -> tuple[dict[str, str | None], tuple[str, ...]]:
     choices, bases = {}, []
-    for entry in entries:
+    for entry in entries if isinstance(entries, list) else [entries]:
         if isinstance(entry, dict):
             for key, choice in entry.items():
                 group = re.sub(r"^((override|optional)\s+)*/?", "", str(key)).split("@")[0]

@@ -229,6 +229,9 @@ def test_files_of_the_user_are_shown(cgm):
     assert "generator.neighbours = 5 adaptive:" in text
     assert text.endswith("own_group=bare class: my.Bare own_group.x = 1")
 
+    Path("mine/generator/odd.yaml").write_text("# Odd\n_target_: 3\ndefaults: no_such\n")
+    assert cgm("--help", "--config-dir", "mine", "generator=odd") == "generator=odd\n  Odd\n  class: 3\n"
+
     Path("mine/generator/broken.yaml").write_text("# x\na: [1\n")
     with pytest.raises(SystemExit) as caught:
         cgm("--config-dir", "mine", "--help")
