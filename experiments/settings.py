@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from cgm.cli.conf import CONF
 from cgm.cli.main import launch
-from cgm.cli.settings import CONF
 
 HERE = Path(__file__).parent
 

@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import yaml
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from cgm.cli.conf import describe_yaml
+from cgm.cli.suggest import choice_error, setting_error
 from cgm.utils.files import write_whole
 
-REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException)  # errors that one line explains
+REFUSALS = (
+    ValueError,
+    OSError,
+    HydraException,
+    OmegaConfBaseException,
+    yaml.YAMLError,
+)  # errors that one line explains
 
 
 def explain(error: BaseException) -> str:
@@ -26,20 +36,41 @@ def explain(error: BaseException) -> str:
         return f"{error.override}: invalid syntax ({'; '.join(details)})"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}={choice}: expected one of {', '.join(error.options)}"
+        return choice_error(f"{group}={choice}", choice, error.options)
     unknown = re.match(r"Could not override '(.+?)'", str(error))
     if isinstance(error, HydraException) and unknown:
-        return f"{unknown[1]}: unknown setting; --help lists all settings"
+        parent, name = (getattr(error.__cause__, name, None) for name in ("parent_node", "full_key"))
+        name = name if name and name.startswith(f"{unknown[1]}.") else unknown[1]  # kernel.a of kernel={a: 1}
+        return setting_error(name, [] if parent is None else names(parent._get_root()))
+    given = re.match(r"Could not append to config\. An item is already at '(.+?)'", str(error))
+    if isinstance(error, HydraException) and given:
+        return f"{given[1]}: given already; without the +, it is changed"
+    ambiguous = re.match(r"Ambiguous value for argument '(.+?)'\n", str(error))
+    if isinstance(error, HydraException) and ambiguous:
+        name, _, values = ambiguous[1].partition("=")
+        return f"{ambiguous[1]}: several values; {name}=[{values}] is a list, and with --multirun they are a sweep"
+
+    if isinstance(error, yaml.YAMLError):
+        return describe_yaml(error)
 
     key = re.search(r"^\s*full_key: (\S+)$", str(error), re.M)
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
-    missing = re.match(r"Error loading '((\S+)\.(\w+))':\s+ModuleNotFoundError\(.No module named '\1'", str(error))
-    if missing:  # Hydra imports a name that a module does not have as a submodule, and explains only that
-        path, module, name = missing.groups()
-        return f"{key[1] + '.' if key else ''}_target_={path}: no class {name} was found in {module}"
     text = " ".join(re.sub(r"^\s*(full_key: |object_type=).*$", "", str(error), flags=re.M).split())
     return text if key is None or key[1] in text else f"{text} (in {key[1]})"
+
+
+def names(config: DictConfig) -> list[str]:
+    """List the names of all settings and sections of a configuration, without those of Hydra and classes."""
+
+    def below(node: object, prefix: str) -> Iterator[str]:
+        if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation()):
+            for key in map(str, node):
+                if prefix or key != "hydra":
+                    yield f"{prefix}{key}"
+                    yield from below(node._get_node(key), f"{prefix}{key}.")
+
+    return [name for name in below(config, "") if not name.endswith("_target_")]
 
 
 def reason(error: Exception) -> str:

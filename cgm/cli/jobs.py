@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cgm.cli.errors import REFUSALS, explain, reason, write_error
 from cgm.cli.settings import check_extras, own_settings, resolved_settings, thread_limit
 from cgm.cli.sweep import Progress
+from cgm.cli.targets import check_targets
 from cgm.records.headline import check_objective, objective_value
 from cgm.records.result import Result
 from cgm.records.runs import read_run
@@ -81,11 +82,13 @@ def resume(
         raise ValueError(f"force={force}: expected true or false")
     if objective is not None:
         check_objective(str(objective))
-    # imports torch: not at the top, so that --help is quick
-    experiment = hydra.utils.instantiate(own_settings(config, overrides), _convert_="all")
-    logger = hydra.utils.instantiate(config.logger, _convert_="all")
+    own = own_settings(config, overrides)
+    check_targets(own)
+    check_targets(config.logger, "logger")
+    experiment = instantiate(own, _convert_="all")
+    logger = instantiate(config.logger, _convert_="all")
 
-    from cgm.records.plain import plain
+    from cgm.records.plain import plain  # imports torch: not at the top, so that completion in shells is quick
     from cgm.utils.threads import limited
 
     result = None if force else read_complete(folder, configuration, experiment)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import hydra
-from omegaconf import DictConfig
-
-from cgm.cli import collect, settle, verify
-from cgm.cli.errors import REFUSALS, explain
-from cgm.cli.jobs import run
-from cgm.cli.settings import CONF
+from cgm.cli.conf import CONF
+from cgm.cli.help import help_text
 from cgm.utils.version import __version__
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # an environment variable; 1: errors are raised with their traceback
 
@@ -23,23 +21,52 @@ FULL_ERROR = "HYDRA_FULL_ERROR"  # an environment variable; 1: errors are raised
 def main() -> None:
     """Run the command line: a command such as `verify`, or an experiment.
 
+    Hydra is imported where it is needed: its import is slower than all that `--help` and `--version` do.
+
     Raises:
         SystemExit: If a command ends, with its status, or if settings are invalid.
     """
 
-    if sys.argv[1:2] == ["verify"]:
-        raise SystemExit(verify.main(sys.argv[2:]))
-    if sys.argv[1:2] == ["collect"]:
-        collect.main(sys.argv[2:])
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["verify"]:  # has options of its own
+        from cgm.cli import verify
+
+        raise SystemExit(verify.main(arguments[1:]))
+    if arguments[:1] == ["collect"]:
+        from cgm.cli import collect
+
+        collect.main(arguments[1:])
         return
-    if "--version" in sys.argv[1:]:  # Hydra would print its own version
+    if "--version" in arguments:  # Hydra would print its own version
         print(f"cgm {__version__}")
         return
-    if sys.argv[1:2] == ["settle"]:
-        sys.argv[1:] = settle.to_overrides(sys.argv[2:])
+    command = "settle" if arguments[:1] == ["settle"] else ""
+    if "--help" in arguments or "-h" in arguments:
+        try:
+            print(help_text(arguments[1:] if command else arguments, command))
+        except (ValueError, OSError) as error:
+            raise SystemExit(f"cgm: error: {error}") from error
+        return
+    if command:
+        from cgm.cli import settle
+
+        sys.argv[1:] = settle.to_overrides(arguments[1:])
         launch(settle.run, CONF, "settle")
         return
-    launch(run, CONF, "config")
+
+    from cgm.cli import jobs
+
+    launch(jobs.run, CONF, "settle" if _completes_settle(arguments) else "config")
+
+
+def _completes_settle(arguments: Sequence[str]) -> bool:
+    """Decide whether the line that a shell asks to complete is one of `cgm settle`, and drop that word from it."""
+
+    words = os.environ.get("COMP_LINE", "").split(maxsplit=2)
+    if not {"--shell-completion", "-sc"} & set(arguments) or words[1:2] != ["settle"]:
+        return False
+    os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]]) + " " * (len(words) == 2)
+    return True
 
 
 def launch(task: Callable[[DictConfig], Any], folder: Path, name: str, program: str = "cgm") -> None:
@@ -53,6 +80,10 @@ def launch(task: Callable[[DictConfig], Any], folder: Path, name: str, program: 
         name: The name of the primary configuration in it, without `.yaml`.
         program: The name of the program, for error messages.
     """
+
+    import hydra
+
+    from cgm.cli.errors import REFUSALS, explain
 
     sys.path.insert(0, os.getcwd())  # classes of the user: `python -m cgm` finds them here, a console script does not
     given = os.environ.get(FULL_ERROR)

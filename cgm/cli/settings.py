@@ -1,4 +1,4 @@
-"""The settings of a job: where they come from, which of them belong to the experiment, their digest."""
+"""The settings of a job: which of them belong to the experiment, their digest."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import copy
 import hashlib
 import importlib.util
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
-
-PACKAGE = Path(__file__).resolve().parents[1]
-# the folder of the configuration: `cgm/conf` where the wheel is installed, `conf` in a checkout
-CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
 
 # sections and settings on which the numbers of a run do not depend
 OF_THE_PROGRAM = ("hydra", "force", "objective", "threads", "logger")
@@ -65,7 +60,7 @@ def thread_limit(config: DictConfig) -> int | None:
         ValueError: If `threads` is invalid.
     """
 
-    from cgm.utils.checks import check_integer  # imports torch: not at the top, so that --help is quick
+    from cgm.utils.checks import check_integer  # imports torch: not at the top, so that completion in shells is quick
 
     threads, launcher = config.get("threads"), HydraConfig.get().launcher
     check_integer("threads", threads, min=1, optional=True)

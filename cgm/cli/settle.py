@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
 import yaml
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cgm.cli.errors import REFUSALS, explain
+from cgm.cli.help import WITH_VALUE
+from cgm.cli.targets import check_targets
 
 OF_THE_COMMAND = ("files", "out", "party_column", "names", "encoding", "schema", "disclose", "alternatives", "threads")
 
@@ -29,17 +31,7 @@ def to_overrides(arguments: Sequence[str]) -> list[str]:
             others.append(argument)
         else:
             files.append(argument)
-        # options of Hydra with a value in the next argument
-        value_follows = argument in (
-            "--config-dir",
-            "-cd",
-            "--config-name",
-            "-cn",
-            "--config-path",
-            "-cp",
-            "--info",
-            "-i",
-        )
+        value_follows = argument in WITH_VALUE
     if files:
         quoted = ",".join("'" + file.replace("\\", "\\\\").replace("'", "\\'") + "'" for file in files)
         others.append(f"files=[{quoted}]")
@@ -68,8 +60,9 @@ def _run(config: DictConfig) -> None:
     from cgm.records.settlement_folder import check_folder
 
     check_folder(Path(command["out"]))
-    # imports torch: not at the top, so that --help is quick
-    mediator = hydra.utils.instantiate(OmegaConf.create(own), _convert_="all")
+    settings = OmegaConf.create(own)
+    check_targets(settings)
+    mediator = instantiate(settings, _convert_="all")
 
     from cgm.data.tables.files import read_parties
     from cgm.data.tables.schema import Schema

@@ -13,14 +13,13 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 import cgm
-from cgm.cli.settings import CONF
+from cgm.cli.conf import CONF
 from cgm.records.plain import plain
 
 PRIMARY = OmegaConf.load(CONF / "config.yaml")
 DEFAULTS = [next(iter(default.items())) for default in PRIMARY.defaults if isinstance(default, DictConfig)]
 GROUPS = [group for group, choice in DEFAULTS if choice is not None and not group.startswith("override ")]
 OPTIONS = sorted(f"{group}/{path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml"))
-HYDRA = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in (CONF / "hydra").rglob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 STATED = {"split/shares": "split.matrix=[[0.5,0.5,0,0,0],[0,0,0.5,0.5,0]]", "dataset/npz": "dataset.path=x.npz"}
 
@@ -89,20 +88,6 @@ def test_an_option_builds_what_it_names_and_shows_every_default(option):
     if option in STATED:
         section = composed(f"{group}={name}", STATED[option])[group]
     assert type(instantiate(section, _convert_="all")) is target
-
-
-@pytest.mark.parametrize("option", [*OPTIONS, "config", *HYDRA])
-def test_each_setting_has_a_comment(option):
-    lines = (CONF / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
-    assert lines[0].startswith("# ")
-    first = [line for line in lines if re.match(r"(  )?[a-zA-Z]\w*:", line)]
-    if option == "config":  # the settings of Hydra are documented by Hydra
-        first = [line for line in first[: first.index("hydra:")] if line != "defaults:"]
-        first = [line for line in first if "_target_" not in line]
-    else:
-        first = [line for line in first if not line.startswith("  ") and line != "defaults:"]
-    for line in first:
-        assert re.search(r"\S\s+# \S", line), line
 
 
 def test_the_configuration_shows_every_setting_of_an_experiment():

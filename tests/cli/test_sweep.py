@@ -7,7 +7,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from cgm.cli.settings import CONF, drop_other_options, resolved_settings
+from cgm.cli.conf import CONF
+from cgm.cli.settings import drop_other_options, resolved_settings
 from cgm.cli.sweep import Progress, count_jobs, job_name, settings_digest, sweep_name
 
 

@@ -21,7 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 
 import cgm
 from cgm.cli import collect, verify
-from cgm.cli.settings import CONF, own_settings
+from cgm.cli.conf import CONF
+from cgm.cli.settings import own_settings
 from cgm.cli.settle import OF_THE_COMMAND, to_overrides
 from cgm.evaluation import entries
 from cgm.evaluation.entries import AttackResult

@@ -1,0 +1,229 @@
+"""The files of the configuration as text: groups, choices, and settings with their defaults and comments.
+
+Read without Hydra, which composes configurations but knows nothing of comments, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PACKAGE = Path(__file__).resolve().parents[1]
+# the folder of the configuration: `cgm/conf` where the wheel is installed, `conf` in a checkout
+CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting in a file, or a section of settings.
+
+    Arguments:
+        name: The name, with dots between sections.
+        value: The value as it is written; empty for a section.
+        comment: The comment on the line of the setting and on those that continue it, or on the lines before.
+        heading: The comment on the lines before, if the setting has one on its own line as well.
+    """
+
+    name: str
+    value: str
+    comment: str
+    heading: str = ""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the configuration.
+
+    Arguments:
+        comment: The lines of the comment at its top.
+        target: The class that it describes; `None` if there is none.
+        settings: The settings, named as on the command line.
+        choices: The choices of groups in its list of defaults; `None` for a group without a choice.
+        bases: The choices of its own group that it is based on.
+    """
+
+    comment: tuple[str, ...]
+    target: str | None
+    settings: tuple[Setting, ...]
+    choices: dict[str, str | None]
+    bases: tuple[str, ...]
+
+
+class Configuration:
+    """The files in some folders.
+
+    Arguments:
+        folders: The folders; of files of one name, that in the first folder is read.
+        primary: The name of the primary configuration.
+
+    Raises:
+        ValueError: If a folder does not exist, or has no such file.
+    """
+
+    def __init__(self, folders: Sequence[Path], primary: str) -> None:
+        for folder in folders[1:]:
+            if not folder.is_dir():
+                raise ValueError(f"--config-dir {folder}: no such folder")
+        self.folders = tuple(folders)
+        path = self._find(f"{primary}.yaml")
+        if path is None:
+            raise ValueError(f"--config-name {primary}: no file {primary}.yaml in {', '.join(map(str, folders))}")
+        self.primary = read(path)
+
+    def groups(self) -> list[str]:
+        """List the groups: those of the primary configuration in their order, then others."""
+
+        own = [path.parent.relative_to(CONF).as_posix() for path in sorted(CONF.rglob("*/*.yaml"))]
+        # only the top of the user's folders, which may hold much else
+        others = [path.parent.name for folder in self.folders[1:] for path in sorted(folder.glob("[!._]*/*.yaml"))]
+        return list(dict.fromkeys([*self.primary.choices, *own, *others]))
+
+    def choices(self, group: str) -> list[str]:
+        """List the choices of a group."""
+
+        return sorted({path.stem for folder in self.folders for path in (folder / group).glob("*.yaml")})
+
+    def read(self, group: str, choice: str) -> File:
+        """Read a choice of a group, with the settings of those that it is based on.
+
+        Raises:
+            ValueError: If there is none, or the file is not valid YAML.
+        """
+
+        path = self._find(f"{group}/{choice}.yaml")
+        if path is None:
+            raise ValueError(f"{group}={choice}: no such choice")
+        file = read(path, group)
+        settings: dict[str, Setting] = {}
+        for base in file.bases:
+            if base != choice and self._find(f"{group}/{base}.yaml") is not None:
+                below = self.read(group, base)
+                settings |= {setting.name: setting for setting in below.settings}
+                file = replace(file, target=file.target or below.target)
+        for setting in file.settings:
+            inherited = settings.get(setting.name, setting)
+            settings[setting.name] = replace(setting, comment=setting.comment or inherited.comment)
+        return replace(file, settings=tuple(settings.values()))
+
+    def _find(self, name: str) -> Path | None:
+        return next((folder / name for folder in self.folders if (folder / name).is_file()), None)
+
+
+def read(path: Path, group: str = "") -> File:
+    """Read a file of the configuration.
+
+    Arguments:
+        path: The file.
+        group: The group that it belongs to.
+
+    Raises:
+        ValueError: If it is not valid YAML.
+    """
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        node, content = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(describe_yaml(error, path)) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not encoded in UTF-8") from error
+    if content is not None and not isinstance(content, dict):
+        raise ValueError(f"{path}: expected names and values")
+    content = content or {}
+
+    lines = text.splitlines()
+    top = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    comment = [line.removeprefix("#").removeprefix(" ").rstrip() for line in lines[:top]]
+    package = next((line.split()[1] for line in comment if line.startswith("@package ")), group.replace("/", "."))
+    prefix = "" if package in ("", "_global_") else f"{package}."
+    choices, bases = _defaults(content.get("defaults") or [])
+    return File(
+        comment=tuple(line for line in comment if not line.startswith("@package ")),
+        target=str(content["_target_"]) if "_target_" in content else None,
+        settings=tuple(_settings(node, prefix, text, top)) if node is not None else (),
+        choices=choices,
+        bases=bases,
+    )
+
+
+def describe_yaml(error: yaml.YAMLError, path: Path | None = None) -> str:
+    """Describe an error in a YAML file in one line.
+
+    Arguments:
+        error: The error.
+        path: The file, if the error does not know it.
+    """
+
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(f"{path or ''} {error}".split())
+    return f"{path or mark.name}, line {mark.line + 1}: not valid YAML: {getattr(error, 'problem', '')}"
+
+
+def _defaults(entries: Any) -> tuple[dict[str, str | None], tuple[str, ...]]:
+    choices, bases = {}, []
+    for entry in entries if isinstance(entries, list) else [entries]:
+        if isinstance(entry, dict):
+            for key, choice in entry.items():
+                group = re.sub(r"^((override|optional)\s+)*/?", "", str(key)).split("@")[0]
+                choices[group] = choice
+        elif entry != "_self_":
+            bases.append(str(entry))
+    return choices, tuple(bases)
+
+
+def _settings(node: yaml.Node, prefix: str, text: str, top: int) -> Iterator[Setting]:
+    """Yield the settings of a section, in the order of the file."""
+
+    lines = text.splitlines()
+    for key, value in node.value:
+        if key.value == "defaults" or key.value.startswith("_"):
+            continue
+        column, line = key.start_mark.column, key.start_mark.line
+        last = key.end_mark if _is_block(value) else value.end_mark  # where the comment of the line may begin
+        on_line = re.match(r"(?::(?:\s+[|>][-+\d]*)?)?\s+#+\s*(.*)", lines[last.line][last.column :])
+        comment = [on_line[1]] if on_line else []
+        for later in lines[last.line + 1 :]:
+            continued = re.match(r"(\s+)#+\s*(.*)", later)
+            if not (on_line and continued and len(continued[1]) > last.column):  # beside the value, not below the name
+                break
+            comment.append(continued[2])
+        before: list[str] = []
+        while line > top and re.match(rf"\s{{{column}}}#", lines[line - 1]):
+            line -= 1
+            before.insert(0, lines[line].strip("# \t"))
+        name = f"{prefix}{key.value}"
+        setting = Setting(name, "", " ".join(comment or before), " ".join(before if comment else []))
+        if isinstance(value, yaml.MappingNode) and value.value and _is_block(value):
+            if setting.comment:
+                yield setting
+            yield from _settings(value, f"{name}.", text, top)
+        else:
+            yield replace(setting, value=_as_written(value, text))
+
+
+def _is_block(node: yaml.Node) -> bool:
+    """Decide whether a value is empty or written on the lines after its name."""
+
+    if isinstance(node, yaml.CollectionNode):
+        return not node.flow_style
+    return node.style in ("|", ">") or node.start_mark.index == node.end_mark.index
+
+
+def _as_written(node: yaml.Node, text: str) -> str:
+    """Return a value as it is written, in one line."""
+
+    if not _is_block(node):
+        return " ".join(text[node.start_mark.index : node.end_mark.index].split())
+    value = yaml.SafeLoader("").construct_document(node)
+    if isinstance(value, str):  # text over several lines
+        return json.dumps(value, ensure_ascii=False)
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False).split("\n")[
+        0
+    ]

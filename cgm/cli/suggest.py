@@ -1,0 +1,41 @@
+"""Suggestions for names that are mistyped."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
+
+
+def choice_error(given: str, choice: str, choices: Collection[str]) -> str:
+    """Describe a choice that there is not, in one line.
+
+    Arguments:
+        given: What was given, such as `kernel=sun`.
+        choice: The choice in it.
+        choices: Those that there are.
+    """
+
+    near = get_close_matches(choice, choices, n=1)
+    return f"{given}: expected one of {', '.join(choices)}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def setting_error(name: str, names: Collection[str]) -> str:
+    """Describe a setting that does not exist, in one line.
+
+    It may be mistyped, or stand in another section than that of this name.
+
+    Arguments:
+        name: The name that does not exist.
+        names: Those of all settings and sections.
+    """
+
+    section, _, last = name.rpartition(".")
+    beside = {other.rpartition(".")[2]: other for other in names if other.rpartition(".")[0] == section}
+    near = [beside[match] for match in get_close_matches(last, beside, n=1, cutoff=0.65)]
+    near = near or [other for other in names if other.rpartition(".")[2] == last]
+    near = near or get_close_matches(name, [other for other in names if not name.startswith(other)], n=1, cutoff=0.8)
+    if near:
+        return f"{name}: unknown setting; did you mean {' or '.join(near)}?"
+    if section and beside:
+        return f"{name}: unknown setting; {section} has {', '.join(beside)}"
+    return f"{name}: unknown setting; --help lists all settings"

@@ -1,0 +1,140 @@
+"""The classes that a configuration names with `_target_`: which of them may be called."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that are installed
+
+# classes that settings may name besides those of extension points, each of which has an abstract class in its base.py
+WITHOUT_BASE = {
+    "cgm.data.features.automatic.Automatic",
+    "cgm.experiment.Experiment",
+    "cgm.mediator.Mediator",
+    "cgm.rewards.sampling.WeightedSampling",
+    "cgm.table_settlement.TableMediator",
+    "cgm.valuation.lengthscale.LengthscaleSearch",
+}
+
+
+def check_targets(config: DictConfig, name: str = "") -> None:
+    """Check all classes that a configuration names, before any of them is called.
+
+    Arguments:
+        config: The configuration.
+        name: The name of its section, for error messages; empty for the whole.
+
+    Raises:
+        ValueError: If a `_target_` names what may not be called, see `check_target`.
+    """
+
+    for key, target in _targets(OmegaConf.to_container(config, resolve=True), name):
+        check_target(key, target)
+
+
+def check_target(key: str, target: Any) -> None:
+    """Check that a `_target_` names a class of an extension point of cgm, or a class of the user's own modules.
+
+    Functions and classes of Python and of installed packages may do anything, whatever else the configuration says.
+    Modules of Python's standard library are refused by their name; others are imported.
+
+    Arguments:
+        key: The name of the setting.
+        target: Its value.
+
+    Raises:
+        ValueError: If it names anything else.
+    """
+
+    given = f"{key}={target}"
+    if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
+        raise ValueError(f"{given}: expected the path of a class, such as my_package.MyGenerator")
+    _refuse_python(given, target)
+    found = _locate(given, target)
+    if not isinstance(found, type):
+        kind = "a function" if inspect.isroutine(found) else f"of type {type(found).__name__}"
+        raise ValueError(f"{given}: {kind}; expected a class")
+    _refuse_python(given, found.__module__)  # a class may have been imported by the module that names it
+    if not (_is_own(found.__module__) or _is_extension(found)):
+        raise ValueError(
+            f"{given}: expected a class of one of cgm's groups, a subclass of one of their base classes, or a class of "
+            "your own modules"
+        )
+
+
+def _targets(node: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of all `_target_` of a configuration."""
+
+    if isinstance(node, dict):
+        for key, value in node.items():
+            below = f"{name}.{key}" if name else str(key)
+            if key == "_target_":
+                yield below, value
+            else:
+                yield from _targets(value, below)
+    elif isinstance(node, list):
+        for k, value in enumerate(node):
+            yield from _targets(value, f"{name}[{k}]")
+
+
+def _refuse_python(given: str, path: str) -> None:
+    package = path.split(".")[0]
+    if package in sys.stdlib_module_names:
+        raise ValueError(f"{given}: {package} is of Python's standard library; expected a class of cgm or your own")
+
+
+def _locate(given: str, path: str) -> Any:
+    """Return what a path names, found as Hydra finds it: an attribute first, then a module."""
+
+    parts = path.split(".")
+    found: Any = None
+    for k, part in enumerate(parts):
+        above, module = ".".join(parts[:k]), ".".join(parts[: k + 1])
+        try:
+            found = _attribute_or_module(found, part, module)
+        except (AttributeError, ModuleNotFoundError) as error:
+            if getattr(error, "name", None) not in (part, module):  # a module is there, and needs one that is not
+                raise ValueError(f"{given}: {error}") from error
+            missing = f"no class {part} was found in {above}" if k else f"no module {module} was found"
+            raise ValueError(f"{given}: {missing}") from error
+        except Exception as error:
+            raise ValueError(f"{given}: importing {module} failed with {type(error).__name__}: {error}") from error
+
+    return found
+
+
+def _attribute_or_module(found: Any, name: str, module: str) -> Any:
+    try:
+        return getattr(found, name)
+    except AttributeError:
+        if not (found is None or isinstance(found, ModuleType)):
+            raise
+    return import_module(module)
+
+
+def _is_own(module: str) -> bool:
+    """Decide whether a module is the user's own: neither of cgm nor installed."""
+
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is not None and module.split(".")[0] != "cgm" and not INSTALLED & set(Path(file).parts)
+
+
+def _is_extension(found: type) -> bool:
+    """Decide whether a class is one that settings may name: of an extension point, or a loader of a dataset."""
+
+    for base in found.__mro__:
+        if f"{base.__module__}.{base.__qualname__}" in WITHOUT_BASE:
+            return True
+        if re.fullmatch(r"cgm\..+\.base", base.__module__) and inspect.isabstract(base):
+            return True
+    load = getattr(found, "load", None)  # a dataset has no base class: see `cgm.data.datasets.base.DatasetLoader`
+    return inspect.isfunction(load) and [*inspect.signature(load).parameters][1:] == ["data_dir", "seed"]
