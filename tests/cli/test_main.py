@@ -411,7 +411,10 @@ def test_the_version_is_that_of_cgm(cgm):
         ("no_such.setting=1", "no_such.setting: unknown setting; --help lists all settings"),
         ("kernel=no_such", "kernel=no_such: expected one of laplacian, rational_quadratic, squared_exponential, sum"),
         ("hparams_search=no_such", "hparams_search=no_such: expected one of kernel_and_split"),
-        ("scheme=fare", "scheme=fare: expected one of fair, stable; did you mean fair?"),
+        (
+            "kernel=summ",
+            "kernel=summ: expected one of laplacian, rational_quadratic, squared_exponential, sum; did you mean sum?",
+        ),
         ("kernel=", "kernel=: expected one of laplacian, rational_quadratic, squared_exponential, sum"),
         ("seed=1,2", "seed=1,2: several values; seed=[1,2] is a list, and with --multirun they are a sweep"),
         ("+kernel=sum", "Multiple values for kernel. To override a value use 'override kernel: sum'"),
