@@ -46,8 +46,10 @@ Features, the dimensions in which data is valued:
 - `Automatic`: an autoencoder for images, points as they are.
 - `Identity`: points as they are.
 - `PCA`: principal components.
+- `ARD`: points with a scale of their own for each column.
 - `UMAP`: uniform manifold approximation and projection.
 - `Autoencoder`: the code of a convolutional autoencoder.
+- `Deep`: a network that learns to tell points from points with mixed columns.
 
 Generators of the synthetic pool $G$:
 
@@ -69,7 +71,10 @@ Valuation (Sec. 3 and 5):
 - `Sum`: a sum of kernels.
 - `LengthscaleSearch`: the range in which a length-scale is searched.
 - `fit_lengthscale`: the smallest length-scale for which all parties' values are nonnegative.
-- `resolve_lengthscale`: a kernel whose length-scale `"fit"` or `"median"` is replaced by a number.
+- `fit_monotone`: a length-scale for which values are nonnegative and monotone over all coalitions.
+- `resolve_lengthscale`: a kernel whose length-scale, if it is a rule, is replaced by a number.
+- `negative_increments`: the share of coalitions that lose value when a party joins.
+- `Increments`: this share, and the smallest change of value.
 - `block_sums`: sums of the kernel between each point and each block of points.
 - `mmd2_biased`: the biased estimate of the squared MMD.
 - `mmd2_unbiased`: the unbiased estimate of the squared MMD.
@@ -113,6 +118,8 @@ Rewards (Sec. 4.1 and 4.2):
 - `InfeasibleScheme`: raised when no rewards satisfy their bounds.
 - `check_incentives`: checks the incentives R1 to R6 by their definitions.
 - `Incentive`: whether an incentive holds, and its slack.
+- `compare_lengthscales`: how contributions and rewards differ between parties, for several length-scales.
+- `LengthscaleSpread`: these differences for one length-scale.
 - `WeightedSampling`: parameters of weighted sampling.
 - `sample_rewards`: draws rewards by weighted sampling.
 - `Chain`: a reward: the points drawn for a party and a $\beta$.
@@ -169,7 +176,7 @@ from cgm.data.attacks import (
     SplitParty,
 )
 from cgm.data.datasets import CIFAR10, MNIST, CreditCard, CreditRatings, Dataset, DatasetLoader, Digits, ImageArrays
-from cgm.data.features import PCA, UMAP, Autoencoder, Automatic, Features, Identity
+from cgm.data.features import ARD, PCA, UMAP, Autoencoder, Automatic, Deep, Features, Identity
 from cgm.data.splits import Dirichlet, EqualDisjoint, Shares, Split, Unequal
 from cgm.evaluation.labellers import CNN, KNN, AutoLabeller, Labeller, NoLabeller
 from cgm.evaluation.privacy import Audit, Membership, NoAudit
@@ -191,6 +198,7 @@ from cgm.rewards import (
     FrontierPoint,
     Incentive,
     InfeasibleScheme,
+    LengthscaleSpread,
     MaxWelfare,
     Proportional,
     Rewards,
@@ -199,6 +207,7 @@ from cgm.rewards import (
     Spread,
     WeightedSampling,
     check_incentives,
+    compare_lengthscales,
     frontier,
     sample_rewards,
     solve_scheme,
@@ -206,10 +215,13 @@ from cgm.rewards import (
 from cgm.table_settlement import TableMediator, TableSettlement, settle
 from cgm.valuation import (
     Game,
+    Increments,
     LengthscaleSearch,
     TableGame,
     Valuation,
     fit_lengthscale,
+    fit_monotone,
+    negative_increments,
     resolve_lengthscale,
 )
 from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
@@ -223,6 +235,7 @@ from cgm.valuation.references import (
 )
 
 __all__ = [
+    "ARD",
     "CIFAR10",
     "CNN",
     "KDE",
@@ -250,6 +263,7 @@ __all__ = [
     "CreditRatings",
     "Dataset",
     "DatasetLoader",
+    "Deep",
     "Digits",
     "Dirichlet",
     "Duplicate",
@@ -268,6 +282,7 @@ __all__ = [
     "Identity",
     "ImageArrays",
     "Incentive",
+    "Increments",
     "InfeasibleScheme",
     "Kernel",
     "Labeller",
@@ -276,6 +291,7 @@ __all__ = [
     "LeaveOneOut",
     "LeaveOneOutReference",
     "LengthscaleSearch",
+    "LengthscaleSpread",
     "MaxWelfare",
     "Mediator",
     "Membership",
@@ -319,10 +335,13 @@ __all__ = [
     "check_folder",
     "check_generator",
     "check_incentives",
+    "compare_lengthscales",
     "fit_lengthscale",
+    "fit_monotone",
     "frontier",
     "mmd2_biased",
     "mmd2_unbiased",
+    "negative_increments",
     "pointwise_values",
     "report",
     "resolve_lengthscale",

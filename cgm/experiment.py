@@ -40,6 +40,7 @@ from cgm.utils.clock import Clock
 from cgm.utils.memory import peak_memory, reset_peak
 from cgm.utils.seeds import stream_seed
 from cgm.valuation.bounds import kernel_bounds
+from cgm.valuation.monotone import MAX_PARTIES, negative_increments
 
 log = logging.getLogger(__name__)
 
@@ -259,6 +260,7 @@ class Experiment(Mediator):
 
         game, contributions, rewards = settlement.game, settlement.contributions, settlement.rewards
         bounds = kernel_bounds(game)
+        changes = negative_increments(game) if game.n <= MAX_PARTIES else None
         return records.Result(
             schema=records.SCHEMA,
             dataset=known.dataset,
@@ -287,6 +289,7 @@ class Experiment(Mediator):
                 grand=game.grand_value,
                 lower=rewards.lower.tolist(),
                 upper=rewards.upper.tolist(),
+                increments=changes and records.IncrementsResult(changes.share, changes.smallest),
             ),
             contributions=records.ContributionsResult(
                 name=snake(type(self.contribution).__name__),

@@ -30,10 +30,11 @@ from cgm.utils.models.classifier import Classifier
 from cgm.utils.seeds import stream_seed
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
+from cgm.valuation.lengthscale import LengthscaleSearch
 from cgm.valuation.mmd import check_precision
 from cgm.valuation.references.all import AllReference
 from cgm.valuation.references.base import Reference
+from cgm.valuation.rules import resolve_lengthscale
 from cgm.valuation.valuation import Valuation
 
 log = logging.getLogger(__name__)

@@ -196,7 +196,7 @@ def test_record_holds_all_that_the_design_names(record):
         "attack",
     }
     assert set(r["kernel"]) == {"name", "lengthscale", "min", "max", "nonnegative", "monotone"}
-    assert set(r["values"]) == {"party", "grand", "lower", "upper"}
+    assert set(r["values"]) == {"party", "grand", "lower", "upper", "increments"}
     assert set(r["contributions"]) >= {"name", "phi", "alpha", "stderr", "method", "details"}
     assert set(r["scheme"]) == {"name", "v_star", "rho", "epsilon", "stable", "rewards", "spread", "left_out"}
     assert set(r["incentives"]) == {*(f"R{k}" for k in range(1, 7)), *(f"F{k}" for k in range(1, 5))}
@@ -267,6 +267,14 @@ def test_values(record, plain):
     assert values["party"] == pytest.approx([plain.v(x) for x in plain.x], abs=1e-12)
     assert values["grand"] == pytest.approx(plain.v(np.concatenate(plain.x)), abs=1e-12)
     assert values["upper"] == pytest.approx([plain.v(np.concatenate([x, plain.pool])) for x in plain.x], abs=1e-12)
+    changes = [
+        plain.coalition([*others, i]) - (plain.coalition(others) if others else 0.0)
+        for i in range(3)
+        for size in range(3)
+        for others in itertools.combinations([j for j in range(3) if j != i], size)
+    ]
+    assert values["increments"]["negative"] == sum(change < 0 for change in changes) / 12
+    assert values["increments"]["smallest"] == pytest.approx(min(changes), abs=1e-12)
     assert min(values["party"]) >= 0  # the length-scale was looked for
     shorter = 0.99 * content(record)["kernel"]["lengthscale"]
     k = lambda x, y: np.exp(-(cdist(x, y) ** 2) / 2 / shorter**2)  # noqa: E731

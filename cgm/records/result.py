@@ -41,6 +41,19 @@ class KernelResult:
 
 
 @dataclass(frozen=True)
+class IncrementsResult:
+    r"""The changes $v_c(C \cup \{i\}) - v_c(C)$ over all coalitions, see `cgm.valuation.negative_increments`.
+
+    Attributes:
+        negative: The share of them that is negative; 0 if $v_c$ is non-negative and monotone.
+        smallest: The smallest of them.
+    """
+
+    negative: float
+    smallest: float
+
+
+@dataclass(frozen=True)
 class Values:
     r"""Values $v$.
 
@@ -48,12 +61,15 @@ class Values:
         party: $v(D_i)$ of each party.
         grand: $v_c(N)$.
         lower, upper: The bounds $v_i^{\min}$ and $v_i^{\max}$ of each reward.
+        increments: How values change when parties join coalitions; `None` for more than 20 parties, and in older
+            records.
     """
 
     party: list[float]
     grand: float
     lower: list[float]
     upper: list[float]
+    increments: IncrementsResult | None = None
 
 
 @dataclass(frozen=True)

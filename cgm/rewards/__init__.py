@@ -3,6 +3,7 @@
 from .base import InfeasibleScheme, Rewards, Scheme
 from .equal import EqualRewards
 from .incentives import Incentive, check_incentives
+from .lengthscales import LengthscaleSpread, compare_lengthscales
 from .max_welfare import MaxWelfare
 from .proportional import Proportional
 from .sampling import Chain, WeightedSampling, sample_rewards
@@ -16,6 +17,7 @@ __all__ = [
     "FrontierPoint",
     "Incentive",
     "InfeasibleScheme",
+    "LengthscaleSpread",
     "MaxWelfare",
     "Proportional",
     "Rewards",
@@ -24,6 +26,7 @@ __all__ = [
     "Spread",
     "WeightedSampling",
     "check_incentives",
+    "compare_lengthscales",
     "frontier",
     "lower_bounds",
     "sample_rewards",

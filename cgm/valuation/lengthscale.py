@@ -15,6 +15,7 @@ from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.mmd import block_sums, cross_sums
 from cgm.valuation.references.all import AllReference
 from cgm.valuation.references.base import Reference, check_blocks
+from cgm.valuation.search import first_true, search, thin
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def fit_lengthscale(
     def share(i: int) -> float:
         return sizes[i] / total if i in compared else 0.0
 
-    subsets = [(_thin(own, 300), _thin(rest, 1500)) for own, rest in map(own_and_rest, order)]
+    subsets = [(thin(own, 300), thin(rest, 1500)) for own, rest in map(own_and_rest, order)]
 
     @cache
     def estimate(i: int, step: int) -> float:
@@ -127,7 +128,7 @@ def fit_lengthscale(
                 return False
         return True
 
-    estimated = _first_true(lambda step: all_nonnegative(step, estimate), 0, last)
+    estimated = first_true(lambda step: all_nonnegative(step, estimate), 0, last)
     with progress(len(parties) + 3, "length-scale") as bar:
         step = 0
         while step == 0 or not all_nonnegative(step, value):  # at first, order[0] is the last party by the estimate
@@ -137,7 +138,7 @@ def fit_lengthscale(
                     f"length-scale, kernel_search.high={high}; increase it, or rescale the data"
                 )
             party = order[0]
-            step = _search(partial(value, party), partial(estimate, party), step, last, max(estimated, step + 1))
+            step = search(partial(value, party), partial(estimate, party), step, last, max(estimated, step + 1))
 
     return at(step)
 
@@ -161,56 +162,6 @@ def _own_value(kernel: Kernel, x: Tensor, rest: Tensor, s: int, share: float) ->
     return (2 * share - 1) * mean + 2 * (1 - share) * cross
 
 
-def _search(value: Callable[[int], float], estimate: Callable[[int], float], false: int, true: int, step: int) -> int:
-    """Return the smallest k from `false` + 1 to `true` with value(k) >= 0, if all larger k have value(k) >= 0 too.
-
-    Arguments:
-        value: The function. It is computed between `false` and `true` only: it is assumed to be negative at `false`
-            and non-negative at `true`.
-        estimate: An estimate of the function that costs much less, with an error that changes slowly with k.
-        false, true: The range of the search.
-        step: The first k to try.
-    """
-
-    errors: list[tuple[int, float]] = []  # (k, error of the estimate at k), for all k tried so far
-    while true - false > 1:
-        step = min(max(step, false + 1), true - 1)
-        v = value(step)
-        false, true = (false, step) if v >= 0 else (step, true)
-        errors.append((step, v - estimate(step)))
-        if len(errors) > 8 and len(errors) % 2:  # the estimate does not help: bisect in every other step
-            step = (false + true) // 2
-        else:
-            (a, error), (b, before) = errors[-1], errors[-2:][0]
-            slope = (before - error) / (b - a) if a != b else 0.0
-
-            def corrected(k: int, a: int = a, error: float = error, slope: float = slope) -> bool:
-                return estimate(k) + error + slope * (k - a) >= 0
-
-            step = _first_true(corrected, false, true)
-
-    return true
-
-
-def _first_true(predicate: Callable[[int], bool], false: int, true: int) -> int:
-    """Return the smallest k from `false` + 1 to `true` with predicate(k), if all larger k satisfy it too.
-
-    The predicate is assumed to hold at `true` and is not computed there.
-    """
-
-    while true - false > 1:
-        middle = (false + true) // 2
-        false, true = (false, middle) if predicate(middle) else (middle, true)
-    return true
-
-
-def _thin(x: Tensor, max_rows: int) -> Tensor:
-    """Return evenly spaced rows if there are more than `max_rows`, otherwise all rows."""
-
-    rows = torch.linspace(0, len(x) - 1, min(len(x), max_rows), dtype=torch.float64, device=x.device).long()
-    return x[rows]
-
-
 def median_distance(x: Tensor, max_points: int = 2000) -> float:
     r"""Compute the median distance between two points, a common rule of thumb for a length-scale.
 
@@ -223,37 +174,8 @@ def median_distance(x: Tensor, max_points: int = 2000) -> float:
     """
 
     check_points(x, "kernel.lengthscale=median: points", min=2)
-    median = float(torch.pdist(_thin(x, max_points).double()).median())
+    median = float(torch.pdist(thin(x, max_points).double()).median())
     if median == 0:
         raise ValueError("kernel.lengthscale=median: the median distance is 0; set kernel.lengthscale to a number")
 
     return median
-
-
-def resolve_lengthscale(
-    kernel: Kernel,
-    parties: Sequence[Tensor],
-    synthetic: Tensor,
-    search: LengthscaleSearch | None = None,
-    reference: Reference | None = None,
-) -> Kernel:
-    r"""Replace a length-scale that is a rule, `"fit"` or `"median"`, by a number.
-
-    Arguments:
-        kernel: The kernel; if its length-scale is a number, the kernel itself is returned.
-        parties: The parties' points, each of shape $(N_i, d)$.
-        synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
-        search: The range of `fit_lengthscale`; the default range, if `None`.
-        reference: The reference that values are compared with; all data, if `None`. `"median"` is that of all data.
-
-    Raises:
-        ValueError: If the rule cannot be applied to the points, see `fit_lengthscale` and `median_distance`.
-    """
-
-    if kernel.lengthscale == "fit":
-        search = search or LengthscaleSearch()
-        return fit_lengthscale(kernel, parties, synthetic, search.low, search.high, search.iterations, reference)
-    if kernel.lengthscale == "median":
-        return kernel.with_lengthscale(median_distance(torch.cat([*parties, synthetic])))
-
-    return kernel

@@ -205,17 +205,7 @@ class Valuation:
             The values, of shape $(2^n)$, float64; the bits of $c$ are the members of coalition number $c$.
         """
 
-        size, linear, quadratic = (np.zeros(1) for _ in range(3))
-        for i in range(self.n):  # the coalitions of the first i parties, then the same with party i
-            cross = np.zeros(1)  # sum of B_ij over the members j
-            for j in range(i):
-                cross = np.concatenate([cross, cross + float(self._b[i, j])])
-            size = np.concatenate([size, size + self.sizes[i]])
-            linear = np.concatenate([linear, linear + float(self._a[i])])
-            quadratic = np.concatenate([quadratic, quadratic + 2 * cross + float(self._b[i, i])])
-
-        size[0] = 1  # the empty coalition: 0 / 1
-        return torch.from_numpy(2 * linear / (size * self.t) - quadratic / size**2)
+        return coalition_table(self.sizes[:-1], self.a, self.b, self.t)
 
     @property
     def party_values(self) -> Tensor:
@@ -254,3 +244,29 @@ class Valuation:
     def _value(self, blocks: list[int]) -> float:
         s = sum(self.sizes[i] for i in blocks)
         return 2 * float(self._a[blocks].sum()) / (s * self.t) - float(self._b[blocks][:, blocks].sum()) / s**2
+
+
+def coalition_table(sizes: Sequence[int], a: Tensor, b: Tensor, t: int) -> Tensor:
+    r"""Compute $v_c$ of all $2^n$ coalitions from $n + n^2$ sums of the kernel.
+
+    Arguments:
+        sizes: The sizes $N_1, \dots, N_n$.
+        a: The sums $a_i$ of the kernel over $D_i$ and the reference, of shape $(n)$.
+        b: The sums $B_{ij}$ of the kernel over $D_i \times D_j$, of shape $(n, n)$.
+        t: The number of points in the reference.
+
+    Returns:
+        The values, of shape $(2^n)$, float64; the bits of $c$ are the members of coalition number $c$.
+    """
+
+    size, linear, quadratic = (np.zeros(1) for _ in range(3))
+    for i in range(len(sizes)):  # the coalitions of the first i parties, then the same with party i
+        cross = np.zeros(1)  # sum of B_ij over the members j
+        for j in range(i):
+            cross = np.concatenate([cross, cross + float(b[i, j])])
+        size = np.concatenate([size, size + sizes[i]])
+        linear = np.concatenate([linear, linear + float(a[i])])
+        quadratic = np.concatenate([quadratic, quadratic + 2 * cross + float(b[i, i])])
+
+    size[0] = 1  # the empty coalition: 0 / 1
+    return torch.from_numpy(2 * linear / (size * t) - quadratic / size**2)

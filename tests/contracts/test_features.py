@@ -18,6 +18,7 @@ FILES = configurations("features")
 
 SMALL = {
     "Autoencoder": {"components": 3, "width": 2, "pretrained": False, "epochs": 2, "batch": 10},
+    "Deep": {"components": 3, "width": 4, "epochs": 2, "batch": 20},
     "Encoder": {"components": 3, "width": 2, "pretrained": False, "epochs": 2, "batch": 10},
     "PCA": {"components": 3},
     "UMAP": {"components": 3, "n_neighbors": 5, "pca": 20},

@@ -354,6 +354,7 @@ def test_the_keys_of_a_result_are_on_their_page():
     expected = {
         "kernel": [result.KernelResult],
         "values": [result.Values],
+        "increments": [result.IncrementsResult],
         "contributions": [result.ContributionsResult],
         "scheme": [result.SchemeResult],
         "incentives": [result.IncentiveResult],

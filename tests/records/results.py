@@ -23,6 +23,7 @@ from cgm.records.result import (
     ChainResult,
     ContributionsResult,
     IncentiveResult,
+    IncrementsResult,
     KernelResult,
     Memory,
     Result,
@@ -96,7 +97,13 @@ def make_result(n: int = 3, betas: Sequence[float] = (1.0, 8.0), length: int = 4
         "t": 60 * n + 12345,
         "synthetic_size": 12345,
         "kernel": KernelResult("squared_exponential", 0.25, 1e-9, 0.99, [[1, 4]], [[2, 3]]),
-        "values": Values(own.tolist(), 0.45, (own + 0.1).tolist(), (rewards + rng.uniform(0.0, 0.05, n)).tolist()),
+        "values": Values(
+            own.tolist(),
+            0.45,
+            (own + 0.1).tolist(),
+            (rewards + rng.uniform(0.0, 0.05, n)).tolist(),
+            IncrementsResult(0.25, -0.01),
+        ),
         "contributions": ContributionsResult(
             "shapley", (alpha / 2).tolist(), alpha.tolist(), [0.0] * n, "exact", {"permutations": 7}
         ),

@@ -88,6 +88,13 @@ def test_every_key_is_written_and_read_back():
     assert "créancé ∪ β" in result.dumps()  # not escaped
 
 
+def test_results_without_increments_are_read():
+    content = make_result().to_json()
+    assert content["values"]["increments"] == {"negative": 0.25, "smallest": -0.01}
+    del content["values"]["increments"]
+    assert Result.from_json(content).values.increments is None
+
+
 def test_results_without_a_reference_compare_with_all_data():
     content = make_result().to_json()
     del content["reference"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cgm.valuation.kernels.base import Kernel, squared_distances
+from cgm.valuation.kernels.base import RULES, Kernel, squared_distances
 from cgm.valuation.kernels.laplacian import Laplacian
 from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
@@ -160,7 +160,8 @@ def test_rate_and_min_scale() -> None:
 @pytest.mark.parametrize("cls", [SquaredExponential, RationalQuadratic, Laplacian])
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "fitted", "", None, True])
 def test_bad_lengthscale(cls: type[Kernel], value: float | str | None) -> None:
-    message = rf"^{re.escape(f'kernel.lengthscale={value}')}: expected a number in \(0, inf\), or one of fit, median$"
+    setting, rules = re.escape(f"kernel.lengthscale={value}"), ", ".join(RULES)
+    message = rf"^{setting}: expected a number in \(0, inf\), or one of {rules}$"
     with pytest.raises(ValueError, match=message):
         cls(value)
     with pytest.raises(ValueError, match=message):
@@ -175,7 +176,7 @@ def test_bad_alpha(value: float) -> None:
         RationalQuadratic(1.0, alpha=value)
 
 
-@pytest.mark.parametrize("rule", ["fit", "median"])
+@pytest.mark.parametrize("rule", RULES)
 def test_a_rule_must_be_resolved(rule: str) -> None:
     x = normal(3, 2)
     for kernel in (SquaredExponential(rule), Laplacian(rule), Sum([Laplacian(1.0)], rule)):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cgm.utils.checks import check_number
 
-RULES = ("fit", "median")
+RULES = ("fit", "fit_monotone", "median")
 
 Lengthscale = float | str
 """A number, or the name of a rule in `RULES`, which `resolve_lengthscale` replaces by a number."""
@@ -25,8 +25,8 @@ class Kernel(ABC):
     of shape $(m, d)$ returns the $(n, m)$ matrix of kernel values.
 
     Arguments:
-        lengthscale: The length-scale $\ell$, in the units of the data; or a rule, `"fit"` or `"median"`, which
-            `resolve_lengthscale` must replace by a number before the kernel can be called.
+        lengthscale: The length-scale $\ell$, in the units of the data; or a rule, `"fit"`, `"fit_monotone"` or
+            `"median"`, which `resolve_lengthscale` must replace by a number before the kernel can be called.
 
     Raises:
         ValueError: If a setting is out of range.

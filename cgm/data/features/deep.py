@@ -1,0 +1,180 @@
+"""The features of a network that learns to tell points from points with mixed columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from cgm.data.features.base import Features, check_distinct, flatten_points
+from cgm.data.features.pca import PCA
+from cgm.utils.checks import check_integer, check_number
+from cgm.utils.models.deep_network import DeepNetwork
+from cgm.utils.models.descent import Budget, Descent
+from cgm.utils.models.fitted_network import FittedNetwork
+from cgm.utils.models.networks import in_batches, weights_of
+from cgm.utils.models.streams import seeded
+from cgm.utils.threads import limited
+
+WEIGHT_DECAY = 1e-3
+SUBSET = 1000  # points from which the first length-scale is computed
+REGULARISATION = 1e-8  # of the variance, as in MMD-D
+
+
+@dataclass(eq=False)
+class Deep(FittedNetwork[DeepNetwork], Features):
+    r"""The features of a network with which a two-sample test tells the points from corrupted ones.
+
+    With a squared exponential kernel on its features, the network $\varphi$ makes a deep kernel,
+    $k(x, x') = \exp(-\|\varphi(x) - \varphi(x')\|^2 / 2 \ell^2)$. A corrupted point is a point in which each column is
+    replaced, with probability `share`, by that of another random point: each column keeps its distribution, and the
+    relations between columns are lost. Training maximises the power of the test that compares the two by the MMD,
+    approximately $\text{MMD}_u^2 / \sigma$ with the standard deviation $\sigma$ of the estimate (see `power`).
+    No labels are used, and not which point is whose.
+
+    The network is a linear map plus one of two hidden layers. Training starts at principal components in units of their
+    median distance, with $\ell = 1$. Then the network is fixed, and the kernel of the valuation with its own
+    length-scale is applied to its features: Proposition 4 and Theorem 1 hold as for any points. Images are flattened.
+
+    Arguments:
+        components: The number $d$ of features.
+        width: The number of units of each hidden layer.
+        share: The probability that a column of a corrupted point is replaced.
+        epochs: The maximum number of passes over the points.
+        minutes: The time limit. `None`: no limit. The same seed gives the same weights on machines of different speed
+            only without a limit.
+        batch: The number of points in a step.
+        rate: The largest learning rate.
+        checkpoint: A file from which an interrupted training is resumed. `None`: no file.
+
+    Raises:
+        ValueError: If a setting is out of range.
+
+    References:
+        | Learning Deep Kernels for Non-Parametric Two-Sample Tests (Liu et al., 2020), https://arxiv.org/abs/2002.09116
+        | SCARF: Self-Supervised Contrastive Learning using Random Feature Corruption (Bahri et al., 2022),
+          https://arxiv.org/abs/2106.15147, for the corruption
+
+    Example:
+        >>> x = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+        >>> Deep(components=2, width=4, epochs=1).fit(x, seed=0).transform(x).shape
+        torch.Size([50, 2])
+    """
+
+    components: int = 8
+    width: int = 64
+    share: float = 0.5
+    epochs: int = 50
+    minutes: float | None = None
+    batch: int = 256
+    rate: float = 1e-3
+    checkpoint: str | None = None
+
+    size_names: ClassVar[tuple[str, ...]] = ("width",)
+    file_settings: ClassVar[tuple[str, ...] | None] = ("components", "width")
+
+    def __post_init__(self) -> None:
+        check_integer("features.components", self.components, min=1)
+        check_integer("features.width", self.width, min=1)
+        check_number("features.share", self.share, min=0, max=1, open_min=True)
+        self._budget().check("features")
+
+    def make_network(self, sizes: Mapping[str, Any]) -> DeepNetwork:
+        """Construct the network for a number of columns."""
+
+        return DeepNetwork(self.components, self.width, sizes["width"])
+
+    @limited(1)  # sums, and so the weights, depend on the number of threads
+    def fit(self, x: Tensor, seed: int) -> Deep:
+        """Train the network on x of shape (N, D) or (N, C, H, W)."""
+
+        points = flatten_points(x, "points to fit features to", min=4)
+        check_distinct(points, "points to fit features to")
+        if points.shape[1] < 2:
+            raise ValueError(
+                "features=deep: the points have one column, and there are no relations of columns to learn"
+            )
+
+        sizes = {"width": points.shape[1]}
+        with seeded(seed):
+            network = self.make_network(sizes)
+        pca = PCA(self.components).fit(points, seed)
+        z = pca.transform(points[:: max(1, len(points) // SUBSET)])
+        unit = float(torch.pdist(z).median()) or float(torch.pdist(z).mean())
+        scale = float(points.var(0, correction=0).mean().sqrt())
+        network.start(pca.fitted()["mean"], scale, pca.fitted()["directions"], unit)
+        x = points.float()
+
+        def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+            z = network(torch.cat([x[rows], corrupt(x, len(rows), self.share, generator)]))
+            return -power(*z.chunk(2))
+
+        settings = {"components": self.components, "width": self.width, "share": self.share}
+        label = "features: deep"
+        self.report = Descent(network, loss, {"points": x}, seed, self._budget(), "features", label, settings).train()
+        self.sizes, self.state = sizes, weights_of(network)
+
+        return self
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Compute the features of points, batch by batch."""
+
+        network = self.network()
+        x = flatten_points(x, "points to transform", width=self.sizes["width"]).float()
+
+        return in_batches(network, x, "features").double()
+
+    def _budget(self) -> Budget:
+        return Budget(self.epochs, self.minutes, self.batch, self.rate, WEIGHT_DECAY, self.checkpoint)
+
+
+def corrupt(x: Tensor, n: int, share: float, generator: torch.Generator) -> Tensor:
+    """Draw corrupted points.
+
+    Arguments:
+        x: The points, of shape (N, D).
+        n: The number of corrupted points.
+        share: The probability that a column of one is replaced by that of another random point.
+        generator: Draws them.
+
+    Returns:
+        The points, of shape (n, D).
+    """
+
+    rows = torch.randint(len(x), (n, 1), generator=generator)
+    others = torch.randint(len(x), (n, x.shape[1]), generator=generator)
+    replaced = torch.rand(n, x.shape[1], generator=generator) < share
+
+    return x.gather(0, torch.where(replaced, others, rows))
+
+
+def power(x: Tensor, y: Tensor) -> Tensor:
+    r"""Compute the criterion of the power of the two-sample test by the MMD, with a squared exponential kernel.
+
+    .. math:: \frac{\text{MMD}_u^2}{\sqrt{\sigma^2 + \lambda}}, \qquad
+        \text{MMD}_u^2 = \frac{1}{m (m - 1)} \sum_{i \neq j} H_{ij}, \qquad
+        \sigma^2 = \frac{4}{m^3} \sum_i \Bigl(\sum_j H_{ij}\Bigr)^2 - \frac{4}{m^4} \Bigl(\sum_{i, j} H_{ij}\Bigr)^2
+
+    with $H_{ij} = k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(y_i, x_j)$ and the length-scale 1.
+
+    Arguments:
+        x: Points of one sample, of shape $(m, d)$, $m \geq 2$.
+        y: As many points of the other, of shape $(m, d)$.
+
+    References:
+        Learning Deep Kernels for Non-Parametric Two-Sample Tests (Liu et al., 2020), Eq. 3 to 5.
+    """
+
+    m = len(x)
+    z = torch.cat([x, y])
+    square = z.square().sum(1)
+    k = (-(square[:, None] + square - 2 * z @ z.T).clamp(min=0) / 2).exp()  # (2m, 2m)
+    cross = k[:m, m:]
+    h = k[:m, :m] + k[m:, m:] - cross - cross.T
+    mmd2 = (h.sum() - h.diagonal().sum()) / (m * (m - 1))
+    variance = 4 / m**3 * h.sum(1).square().sum() - 4 / m**4 * h.sum().square()
+
+    return mmd2 / (variance.clamp(min=0) + REGULARISATION).sqrt()
