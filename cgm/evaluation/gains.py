@@ -108,14 +108,14 @@ def measure_gains(
 def true_values(game: Valuation, pool: Tensor, rewards: Sequence[tuple[int, Tensor]]) -> list[float]:
     r"""Compute the values $v(D_i \cup G_a)$ of parties' data with points of another pool than the game's.
 
-    With $a_x = \sum_{x' \in T} k(x, x')$ and $S = D_i \cup G_a$, equation (2) is
+    With $a_x = \sum_{x' \in T} k(x, x')$, where $T$ is the reference, and $S = D_i \cup G_a$, equation (2) is
 
     .. math:: v(S) = \frac{2}{s t} \Big(a_i + \sum_{x \in G_a} a_x\Big) - \frac{1}{s^2} \sum_{x, x' \in S} k(x, x')
 
     A point that several rewards have in common costs $t$ kernel evaluations once.
 
     Arguments:
-        game: The game, with its parties' data $D_i$, $T$ and kernel.
+        game: The game, with its parties' data $D_i$, reference and kernel.
         pool: The points of the other pool, of shape $(M, d)$.
         rewards: Each the number of a party, from 0, and the rows of the pool that are $G_a$; there may be none.
 
@@ -127,7 +127,7 @@ def true_values(game: Valuation, pool: Tensor, rewards: Sequence[tuple[int, Tens
     used = torch.cat([torch.empty(0, dtype=torch.int64), *(rows for _, rows in rewards)]).unique()
     a = pool.new_zeros(len(pool))
     if len(used):
-        a[used] = cross_sums(game.kernel, pool[used], game.points, "auto")
+        a[used] = cross_sums(game.kernel, pool[used], game.reference_points, "auto")
 
     values = []
     for party, rows in rewards:

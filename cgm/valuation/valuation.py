@@ -171,6 +171,12 @@ class Valuation:
 
         return self.points[self.block(self.n)]
 
+    @property
+    def reference_points(self) -> Tensor:
+        """The points of the reference, of shape $(t, d)$."""
+
+        return torch.cat([self.points[self.block(b)] for b in self.reference_blocks])
+
     def block(self, i: int) -> slice:
         """Return the rows of $T$ with the points of party i (from 0), or with those of $G$ if i = n."""
 
@@ -236,8 +242,7 @@ class Valuation:
         """
 
         s = check_points(points, "value: points", width=self.points.shape[1]).to(self.points)
-        reference = torch.cat([self.points[self.block(b)] for b in self.reference_blocks])
-        st = float(cross_sums(self.kernel, s, reference).sum())
+        st = float(cross_sums(self.kernel, s, self.reference_points).sum())
         ss = float(block_sums(self.kernel, s, [len(s)]).sum())
         return 2 * st / (len(s) * self.t) - ss / len(s) ** 2
 

@@ -1,33 +1,19 @@
 """The claims of the paper, one by one, with the numbers that decide them."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from statistics import fmean, pstdev
 
 from cgm.records.result import Result
 from cgm.records.tables import markdown_table
+from experiments.claims import Check, verdicts
 from experiments.paper import published
-from experiments.paper.published import Setting, Variable
+from experiments.paper.published import Variable
 from experiments.paper.records import Groups, correlation
 from experiments.paper.tables import INCENTIVES
-from experiments.paper.text import METRICS, OF_THE_PAPER, dataset_name, increasing, increasing_share, names, signed
+from experiments.paper.text import METRICS, OF_THE_PAPER, increasing, increasing_share
+from experiments.text import Setting, dataset_name, names, signed
 
 HIGH = 0.5  # a correlation from it counts as high
-
-
-@dataclass(frozen=True)
-class Check:
-    """One test of a claim.
-
-    Attributes:
-        where: What was tested.
-        holds: Whether it holds.
-        number: The number that decides.
-    """
-
-    where: str
-    holds: bool
-    number: str
 
 
 def claims(groups: Groups) -> list[str]:
@@ -86,13 +72,7 @@ def claims(groups: Groups) -> list[str]:
             incentives(own),
         ),
     ]
-    rows = []
-    for sentence, criterion, checks in tested:
-        if checks:
-            held = [check for check in checks if check.holds]
-            missed = "; ".join(f"{check.where}: {check.number}" for check in checks if not check.holds)
-            verdict = "held" if not missed else "not held" if not held else f"held in {len(held)} of {len(checks)}"
-            rows.append([sentence, criterion, _range(checks), verdict, missed or "–"])
+    rows = verdicts(tested)
     if not rows:
         return []
     head = ["the paper says (Sec. 6, but for the last two)", "tested here", "smallest to largest", "verdict", "not in"]
@@ -165,18 +145,6 @@ def incentives(groups: Groups) -> list[Check]:
 
 def _of_split(groups: Groups, split: str) -> list[tuple[Setting, list[Result]]]:
     return [(setting, group) for setting, group in groups.items() if setting[1] == split]
-
-
-def _range(checks: list[Check]) -> str:
-    """Write the smallest and the largest of the numbers of some checks, or all of them if they are not numbers."""
-
-    if len(checks) > 1 and len({check.number for check in checks}) == 1:
-        return f"{checks[0].number} in each"
-    try:
-        values = sorted((float(check.number.replace("−", "-").rstrip("%")), check.number) for check in checks)
-    except ValueError:
-        return "; ".join(f"{check.where}: {check.number}" for check in checks)
-    return f"{values[0][1]} to {values[-1][1]}" if len(values) > 1 else values[0][1]
 
 
 def _published() -> str:

@@ -7,9 +7,10 @@ from cgm.records.result import Result
 from cgm.records.tables import markdown_table
 from experiments.paper import published
 from experiments.paper.plan import BASE
-from experiments.paper.published import Number, Setting, Variable
+from experiments.paper.published import Number, Variable
 from experiments.paper.records import Groups, Records, all_results, correlation
-from experiments.paper.text import METRICS, NONE, SPLITS, dataset_name, distinct, names, signed, with_errors
+from experiments.paper.text import METRICS, with_errors
+from experiments.text import NONE, SPLITS, Setting, dataset_name, distinct, names, signed
 
 
 def fig2(groups: Groups) -> list[str]:

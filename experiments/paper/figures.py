@@ -12,7 +12,8 @@ from cgm.records.result import Result
 from experiments.paper import published
 from experiments.paper.published import Number
 from experiments.paper.records import Groups, correlation
-from experiments.paper.text import METRICS, names
+from experiments.paper.text import METRICS
+from experiments.text import names
 
 BAR, SEEDS, GRID = "#56B4E9", "#0072B2", "#EEEEEE"
 

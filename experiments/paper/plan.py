@@ -1,9 +1,9 @@
 """The runs of the reproduction: which datasets, splits, seeds and settings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cgm.utils.checks import check_choice, check_integer
+from experiments.jobs import Job
 from experiments.settings import check_names
 
 SPLITS = ("equal_disjoint", "unequal")
@@ -53,21 +53,6 @@ CHOICE_SIZES: dict[str, tuple[str, ...]] = {  # 20 synthetic points for each poi
     "small": ("synthetic_size=2000", "split.points_per_party=100", "figures=false"),
 }
 CHOICE_SEEDS = {"full": 3, "small": 1}
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run of the reproduction.
-
-    Attributes:
-        dataset: The name of its dataset.
-        folder: Its folder, relative to the folder of the reproduction.
-        overrides: Its settings, as on the command line of `cgm`.
-    """
-
-    dataset: str
-    folder: str
-    overrides: tuple[str, ...]
 
 
 def plan_jobs(

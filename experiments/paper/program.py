@@ -16,9 +16,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from experiments.jobs import run_jobs
 from experiments.paper.plan import plan_jobs
 from experiments.paper.report import write_report
-from experiments.paper.run import run_jobs
 from experiments.settings import as_dict, program
 
 FOLDERS = {"full": "outputs/paper", "small": "outputs/reproduction"}

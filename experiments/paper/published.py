@@ -7,8 +7,9 @@ where none is given. Metrics are negated as in the paper: higher is better.
 
 from typing import Literal
 
+from experiments.text import Setting
+
 Variable = Literal["alpha", "beta"]  # what metrics are correlated with
-Setting = tuple[str, str]  # dataset and split
 Number = tuple[float, float | None]  # mean and standard error
 
 SIZES = {  # points of each party, and |G|

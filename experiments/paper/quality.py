@@ -8,7 +8,7 @@ from typing import Any
 from cgm.records.tables import markdown_table
 from experiments.paper.plan import BASE
 from experiments.paper.records import Groups, Records
-from experiments.paper.text import DATASETS, NONE, dataset_name, mean_over_seeds, minus
+from experiments.text import DATASETS, NONE, dataset_name, mean_over_seeds, minus
 
 RULES = {"scott": "KDE, h = scott", "cv": "KDE, h = cv", "adaptive": "KDE, h = adaptive"}
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from cgm.evaluation.correlations import summarise
 from cgm.records.result import Result
-from cgm.records.runs import find_runs, read_error, read_run
-from experiments.paper.published import Setting, Variable
-from experiments.paper.text import DATASETS, SPLITS
+from experiments.paper.published import Variable
+from experiments.records import read_results
+from experiments.text import DATASETS, SPLITS, Setting
 
 Groups = dict[Setting, list[Result]]  # for each dataset and split, the results by seed
 
@@ -31,19 +31,10 @@ class Records:
 def read_records(folder: Path) -> Records:
     """Read the results of the runs in a folder."""
 
+    results, broken = read_results(folder)
     runs: dict[Setting, list[tuple[Result, str]]] = {}
-    broken = {}
-    for path in find_runs(folder) if folder.is_dir() else ():
-        name = path.relative_to(folder.parent).as_posix()
-        try:
-            failure = read_error(path)
-            if failure is not None:
-                raise ValueError(f"failed: {failure}")
-            result, _ = read_run(path)
-        except (FileNotFoundError, ValueError) as error:
-            broken[name] = str(error)
-        else:
-            runs.setdefault((result.dataset, result.split), []).append((result, name))
+    for name, result in results.items():
+        runs.setdefault((result.dataset, result.split), []).append((result, name))
     order = [(dataset, split) for dataset in DATASETS for split in SPLITS]
     order += sorted(set(runs) - set(order))
     groups, folders = {}, {}

@@ -13,7 +13,8 @@ from experiments.paper import claims, comparison, published, quality, tables
 from experiments.paper.figures import draw_correlations
 from experiments.paper.plan import BASE
 from experiments.paper.records import Records, all_results, read_records
-from experiments.paper.text import DATASETS, OF_THE_PAPER, SPLITS, distinct, names
+from experiments.paper.text import OF_THE_PAPER
+from experiments.text import DATASETS, SPLITS, distinct, names
 
 FIG1 = "rewards_of_party_1.png"  # of a run
 SECTIONS = (

@@ -5,7 +5,8 @@ from statistics import fmean, stdev
 from cgm.records.tables import markdown_table
 from experiments.paper import published
 from experiments.paper.records import Groups, all_results
-from experiments.paper.text import NONE, increasing_share, mean_over_seeds, minus, names
+from experiments.paper.text import increasing_share
+from experiments.text import NONE, mean_over_seeds, minus, names
 
 INCENTIVES = ("R1", "R2", "R3", "R4", "R5", "R6")
 STATIONS = ("valuation", "lengthscale", "sampling", "downstream", "figures")

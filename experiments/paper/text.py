@@ -1,20 +1,11 @@
-"""Names and numbers as the report writes them."""
+"""Names and numbers that only the report of the reproduction writes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from cgm.evaluation.correlations import summarise
 from cgm.records.result import ChainResult
-from experiments.paper.published import Setting
+from experiments.text import NONE, signed
 
-DATASETS = {
-    "credit_ratings": "credit ratings",
-    "credit_card": "credit card",
-    "mnist": "MNIST",
-    "cifar10": "CIFAR-10",
-    "digits": "digits (not in the paper)",
-}
 OF_THE_PAPER = ("credit_ratings", "credit_card", "mnist", "cifar10")
-SPLITS = {"equal_disjoint": "equal disjoint", "unequal": "unequal"}
 METRICS = {
     "neg_mmd2_unbiased": "−MMD_u²",
     "neg_reverse_kl": "−reverse KL",
@@ -23,32 +14,6 @@ METRICS = {
     "size": "|G_i|",
     "accuracy": "SVM accuracy",
 }
-NONE = "–"
-
-
-def dataset_name(dataset: str) -> str:
-    """Return the name of a dataset in the report."""
-
-    return DATASETS.get(dataset, dataset)
-
-
-def names(setting: Setting) -> list[str]:
-    """Return the names of a dataset and a split."""
-
-    dataset, split = setting
-    return [dataset_name(dataset), SPLITS.get(split, split)]
-
-
-def signed(x: float) -> str:
-    """Write a number with its sign and three decimals."""
-
-    return minus(f"{x:+.3f}")
-
-
-def minus(number: str) -> str:
-    """Replace the hyphens of a number by minus signs."""
-
-    return number.replace("-", "−")
 
 
 def with_errors(mean: float | None, *errors: float | None) -> str:
@@ -60,16 +25,6 @@ def with_errors(mean: float | None, *errors: float | None) -> str:
     while known and known[-1] == "n/a":
         known.pop()
     return " ± ".join([signed(mean), *known])
-
-
-def mean_over_seeds(values: Sequence[float], digits: int) -> str:
-    """Write a mean over seeds and its standard error, unless that is 0 or unknown."""
-
-    summary = summarise(values)
-    if summary.mean is None:
-        return NONE
-    error = "" if summary.sem is None else f"{summary.sem:.{digits}f}"
-    return minus(f"{summary.mean:.{digits}f}") + (f" ± {error}" if error and float(error) else "")
 
 
 def increasing(chains: Sequence[ChainResult]) -> float | None:
@@ -84,9 +39,3 @@ def increasing_share(chains: Sequence[ChainResult]) -> str:
 
     share = increasing(chains)
     return NONE if share is None else f"{share:.1%}"
-
-
-def distinct(texts: Iterable[str]) -> str:
-    """Join texts, each of them once."""
-
-    return ", ".join(dict.fromkeys(texts))

@@ -20,6 +20,9 @@ from cgm.mediator import Mediator, Settlement
 from cgm.rewards.sampling import WeightedSampling
 from cgm.valuation.kernels.laplacian import Laplacian
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.references.leave_one_out import LeaveOneOutReference
+from cgm.valuation.references.pool import PoolReference
+from cgm.valuation.references.real import RealReference
 from cgm.valuation.valuation import Valuation
 
 BETAS = (1.0, float("inf"))
@@ -174,4 +177,13 @@ def test_true_values(sizes, seed):
     rewards = [(k % 3, torch.randperm(40, generator=random)[:size]) for k, size in enumerate(sizes)]
     found = true_values(game, pool, rewards)
     expected = [game.value(torch.cat([PARTIES[party], pool[rows]])) for party, rows in rewards]
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("reference", [PoolReference(), RealReference(), LeaveOneOutReference()])
+def test_true_values_compare_with_the_reference_of_the_game(reference):
+    game = Valuation(SquaredExponential(1.0), PARTIES, torch.cat(PARTIES)[::2] + 0.1, reference=reference)
+    rewards = [(0, torch.arange(5)), (2, torch.arange(20, 45))]
+    found = true_values(game, game.synthetic, rewards)
+    expected = [game.value(torch.cat([PARTIES[i], game.synthetic[rows]])) for i, rows in rewards]
     assert found == pytest.approx(expected, abs=1e-12)

@@ -11,7 +11,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from cgm.utils.memory import MARK, peak_memory, reset_peak
-from experiments.paper import plan, published, report, run
+from experiments import jobs as runner
+from experiments.paper import plan, published, report
 from experiments.paper.records import read_records
 from experiments.settings import compose_run
 
@@ -38,7 +39,7 @@ def grid(jobs, tmp_path_factory):
     """The folder of the grid after a run, and the jobs that failed."""
 
     folder = tmp_path_factory.mktemp("grid")
-    return folder, run.run_jobs(jobs, folder)
+    return folder, runner.run_jobs(jobs, folder)
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_complete_runs_are_skipped(jobs, folder, capsys):
     cut = "runs/credit_ratings-unequal-seed1"
     (folder / cut / "result.json").unlink()  # as if the run had been interrupted
     before = {path: path.read_bytes() for path in folder.rglob("result.json")}
-    assert run.run_jobs(jobs, folder) == [BAD]
+    assert runner.run_jobs(jobs, folder) == [BAD]
     printed = capsys.readouterr().out
     assert "left out because data is missing: dataset=mnist" in printed
     assert "13 of 13 jobs done (11 skipped, 1 failed)" in printed

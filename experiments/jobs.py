@@ -1,7 +1,8 @@
-"""Execution of the runs of the reproduction."""
+"""Runs of cgm that a study consists of, one after another."""
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -9,10 +10,24 @@ from hydra.utils import instantiate
 from cgm.cli.errors import reason, write_error
 from cgm.cli.jobs import resume
 from cgm.cli.sweep import Progress
-from experiments.paper.plan import Job
 from experiments.settings import compose_run
 
-log = logging.getLogger("cgm.reproduce")
+log = logging.getLogger("cgm.experiments")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of a study.
+
+    Attributes:
+        dataset: The name of its dataset.
+        folder: Its folder, relative to the folder of the study.
+        overrides: Its settings, as on the command line of `cgm`.
+    """
+
+    dataset: str
+    folder: str
+    overrides: tuple[str, ...]
 
 
 def run_jobs(jobs: Iterable[Job], folder: Path) -> list[str]:
@@ -20,7 +35,7 @@ def run_jobs(jobs: Iterable[Job], folder: Path) -> list[str]:
 
     Arguments:
         jobs: The jobs.
-        folder: The folder of the reproduction.
+        folder: The folder of the study.
 
     Returns:
         The folders of the jobs that failed.

@@ -1,0 +1,1 @@
+"""Whether the scheme can be gamed, and by which choices that is prevented."""

@@ -1,0 +1,207 @@
+"""Tables of gains, of remedies and of their prices."""
+
+from collections.abc import Iterable, Sequence
+
+from cgm.records.tables import markdown_table
+from experiments.robustness.findings import spread
+from experiments.robustness.plan import ATTACKERS, ATTACKS, BASE, UNCONDITIONAL, VARIANTS
+from experiments.robustness.records import (
+    Gain,
+    Honest,
+    Records,
+    by_setting,
+    choose,
+    honest_means,
+    on_variants,
+    over_seeds,
+    write_number,
+)
+from experiments.text import NONE, distinct, names, signed
+
+NUMBERS = {"alpha": ("α", 3), "reward": ("r", 1), "value": ("true value", 1)}
+INCENTIVES = ("R1", "R2", "R3", "R4", "R5", "R6")
+
+
+def base_gains(records: Records) -> list[str]:
+    """List what each attack gains without a remedy, by either attacker."""
+
+    base = choose(records.gains, variant=BASE)
+    settings = list(dict.fromkeys(gain.setting for gain in base))
+    rows = []
+    for attack in ATTACKS:
+        for attacker in ATTACKERS:
+            gains = choose(base, attack=attack, attacker=attacker)
+            if gains:
+                values = by_setting(gains, "value")
+                cells = [write_number(over_seeds(gains, name), digits) for name, (_, digits) in NUMBERS.items()]
+                pays = f"{sum(x > 0 for x in values.values())} of {len(values)}"
+                rows.append([attack, attacker, *cells, pays, write_number(over_seeds(gains, "others"), 1)])
+    if not rows:
+        return []
+    return [
+        "## What attacks gain in the paper's scheme without stability",
+        f"Shapley values, all data as the reference, `scheme=fair`; means over {len(settings)} settings ± standard "
+        "error over seeds. Gains in r and in true value are in % of v_c(N). The true value is that of the attacker's "
+        "honest data with all it received, in the honest game; an attack pays if it rises.",
+        markdown_table(["attack", "by the", "α", "r", "true value", "pays in", "others' true value"], rows),
+    ]
+
+
+def variant_gains(records: Records) -> list[str]:
+    """List the gains of the weakest party for each variant and attack."""
+
+    gains = on_variants(records.gains)
+    if all(gain.variant == BASE for gain in gains):
+        return []
+    attacks = [attack for attack in ATTACKS if choose(gains, attack=attack)]
+    parts = []
+    for number, (name, digits) in NUMBERS.items():
+        rows = []
+        for variant in VARIANTS:
+            own = choose(gains, variant=variant)
+            if own:
+                cells = [write_number(over_seeds(choose(own, attack=a), number), digits) for a in attacks]
+                rows.append([variant, *cells])
+        unit = "" if number == "alpha" else ", % of v_c(N)"
+        parts.append(markdown_table([f"gain in {name}{unit}", *attacks], rows))
+    where = distinct(" ".join(names(gain.setting)) for gain in gains)
+    return [
+        "## What changes of the scheme do to the gains",
+        f"Attacks by the weakest party; one choice is changed at a time. Means over {where}, "
+        "± standard error over seeds.",
+        *parts,
+        "![Gains in true value](gains_value.png)",
+    ]
+
+
+def remedies(records: Records) -> list[str]:
+    """List for each attack the variant in which it gains least, and what this variant costs."""
+
+    gains = on_variants(records.gains)
+    costs = prices(records.honest, list(dict.fromkeys(gain.setting for gain in gains)))
+    rows = []
+    for number in ("alpha", "value"):
+        for attack in ATTACKS:
+            own = choose(gains, attack=attack)
+            row = _remedy(own, number, costs)
+            if row:
+                rows.append([NUMBERS[number][0], attack, *row])
+    if not rows:
+        return []
+    trivial = " and ".join(f"`{name}`" for name in UNCONDITIONAL)
+    return [
+        "## The best remedies",
+        f"The change with the smallest gain of the weakest party. Left out are {trivial}, whose rewards do not depend "
+        "on what a party contributes, and, for α, the schemes, which do not change it. An attack that loses by itself "
+        "needs no remedy. The price is the change of: the correlation of α with −MMD_u² and with the accuracy of "
+        "an SVM; the spread of rewards, (max r − min r) / max r; and incentives that hold without the remedy and fail "
+        "with it.",
+        markdown_table(["gain in", "attack", "without", "best remedy", "with it", *_PRICE], rows),
+    ]
+
+
+_PRICE = ("−MMD_u²", "accuracy", "spread", "incentives lost")
+
+
+def _remedy(gains: Sequence[Gain], number: str, costs: dict[str, list[str]]) -> list[str]:
+    """Return the gain without a remedy, the remedy, the gain with it and its price; nothing without variants."""
+
+    found = {variant: over_seeds(choose(gains, variant=variant), number) for variant in VARIANTS}
+    digits = NUMBERS[number][1]
+    without = found.pop(BASE)
+    means = {
+        variant: summary.mean
+        for variant, summary in found.items()
+        if summary.mean is not None
+        and variant not in UNCONDITIONAL
+        and not (number == "alpha" and variant.startswith("scheme="))
+    }
+    if without.mean is None or not means:
+        return []
+    if without.mean <= 0:
+        return [write_number(without, digits), "none needed", *[NONE] * (1 + len(_PRICE))]
+    best = min(means, key=means.__getitem__)
+    if means[best] >= without.mean:
+        return [write_number(without, digits), "none helps", *[NONE] * (1 + len(_PRICE))]
+    return [write_number(without, digits), best, write_number(found[best], digits), *costs.get(best, [NONE] * 4)]
+
+
+def prices(honest: Sequence[Honest], settings: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return what each variant costs compared with the base: the cells of a table, changes and lost incentives."""
+
+    runs = [run for run in honest if run.setting in settings]
+    base = {(run.setting, run.seed): run for run in runs if run.variant == BASE}
+    cells = {}
+    for variant in VARIANTS[1:]:
+        pairs = [
+            (run, base[run.setting, run.seed])
+            for run in runs
+            if run.variant == variant and (run.setting, run.seed) in base
+        ]
+        if pairs:
+            changes = []
+            for number in (_mmd, _accuracy, spread):
+                known = [
+                    (x, y) for run, old in pairs if (x := number(run)) is not None and (y := number(old)) is not None
+                ]
+                changes.append(
+                    signed(sum(x - y for x, y in known) / len(known)).replace("+0.000", "0") if known else "n/a"
+                )
+            cells[variant] = [*changes, _lost(pairs)]
+    return cells
+
+
+def honest_runs(records: Records) -> list[str]:
+    """List what each variant does without an attack: whether rewards follow contributions, their spread, incentives."""
+
+    rows = []
+    for variant in VARIANTS:
+        runs = [run for run in records.honest if run.variant == variant]
+        if runs:
+            numbers = [write_number(honest_means(runs, f), 3, sign=False) for f in (_mmd, _accuracy, spread, _rho)]
+            rows.append([variant, *numbers, _missed(runs)])
+    if not rows:
+        return []
+    count = len({run.setting for run in records.honest})
+    head = ["", "α with −MMD_u²", "α with accuracy", "spread of rewards", "ρ", "incentives missed"]
+    return [
+        "## Without an attack",
+        f"Means over {count} settings ± standard error over seeds. `–`: all α or all rewards are the same, or the "
+        "scheme has no ρ. Incentives are checked by definition with the contributions and values of the variant "
+        "itself; in brackets, in how many of the runs they are missed.",
+        markdown_table(head, rows),
+    ]
+
+
+def _mmd(run: Honest) -> float | None:
+    return _correlation(run, "neg_mmd2_unbiased")
+
+
+def _accuracy(run: Honest) -> float | None:
+    return _correlation(run, "accuracy")
+
+
+def _correlation(run: Honest, metric: str) -> float | None:
+    entry = run.result.correlations.get(metric)
+    return None if entry is None else entry.mean
+
+
+def _rho(run: Honest) -> float | None:
+    return run.result.scheme.number("rho")
+
+
+def _missed(runs: Sequence[Honest]) -> str:
+    counts = {name: sum(run.result.incentives[name].holds is False for run in runs) for name in INCENTIVES}
+    return distinct(f"{name} ({count} of {len(runs)})" for name, count in counts.items() if count) or "none"
+
+
+def _lost(pairs: Iterable[tuple[Honest, Honest]]) -> str:
+    """Return the incentives that hold in the base run and fail in that of the variant, in any pair."""
+
+    lost = [
+        name
+        for name in INCENTIVES
+        for run, old in pairs
+        if run.result.incentives[name].holds is False and old.result.incentives[name].holds
+    ]
+    return distinct(lost) or "none"
