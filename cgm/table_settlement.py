@@ -43,9 +43,11 @@ from cgm.valuation.valuation import Valuation
 
 log = logging.getLogger(__name__)
 
-HOLD_OUT, AUDIT, AGAIN = 11, 12, 13  # streams that a seed is split into, beside those of the mediator
+HOLD_OUT, AUDIT, AGAIN, FILL = 11, 12, 13, 14  # streams that a seed is split into, beside those of the mediator
+OWN = ("seconds", "warnings")  # of a settlement of tables, in place of the mediator's
 MIN_ROWS = 10  # of a party, to value and audit it
 TESTED = 50  # held-out rows from which accuracies are measured
+SENSITIVE = 0.25  # changes of α above it are told
 LENGTHSCALES = (0.5, 2.0)  # factors of the length-scale for which contributions are computed again
 
 
@@ -87,7 +89,8 @@ class TableSettlement(Settlement):
             ValueError: If no such reward was drawn.
         """
 
-        return self.pool_table.iloc[self.chain(party, beta).indices.numpy()].reset_index(drop=True)
+        columns = list(self.tables[party].columns)  # in the order of the party's own table
+        return self.pool_table[columns].iloc[self.chain(party, beta).indices.numpy()].reset_index(drop=True)
 
     def table(self) -> str:
         """Return the headline numbers as a short table, a row for each party."""
@@ -102,6 +105,14 @@ class TableSettlement(Settlement):
             rows.append([name, str(len(self.tables[i])), *(f"{float(x):.4f}" for x in numbers), *sizes])
         lines = aligned_lines(rows)
         lines.append("< recommended: nearest to all data")
+        alpha, largest = self.contributions.alpha.tolist(), SENSITIVE
+        for setting, others in self.sensitivity.items():
+            for name, before, after in zip(self.names, alpha, others, strict=True):
+                if abs(after - before) > largest:
+                    largest = abs(after - before)
+                    sensitive = f"contributions depend on settings: with {setting}, α of {name} is {after:.2f}"
+        if largest > SENSITIVE:
+            lines.append(sensitive)
         if not all(chain.reached for chain in self.chains):
             lines.append("* stopped before v(D_i ∪ G_i) reached r_i")
         return "\n".join(lines)
@@ -208,12 +219,14 @@ class TableMediator(Mediator):
             labels, tables = self._take_labels(tables)
             masks = self._used(tables)
             schema, parsed = infer_schema(tables, masks, self.categorical, self.drop, self.rare, schema)
-            used = [parsed[name][masks[name]].reset_index(drop=True) for name in parsed]
-            held_out = [parsed[name][~masks[name]].reset_index(drop=True) for name in parsed]
+            order = {name: [column for column in tables[name].columns if column in parsed[name]] for name in tables}
+            used = [parsed[name][order[name]][masks[name]].reset_index(drop=True) for name in parsed]
+            held_out = [parsed[name][order[name]][~masks[name]].reset_index(drop=True) for name in parsed]
         log.info("%d parties, %d rows, %d columns", len(used), sum(map(len, used)), len(schema.columns))
 
         encoding = TableEncoding(schema, self.numbers)
-        codes = [schema.to_codes(table) for table in used]
+        filled = schema.filled(torch.cat([schema.to_codes(table) for table in used]), stream_seed(self.seed, FILL))
+        codes = list(filled.split([len(table) for table in used]))
         settlement = self._mediator(encoding).settle(codes, self.seed)
         features = settlement.features
         assert isinstance(features, TableEncoding)
@@ -226,12 +239,13 @@ class TableMediator(Mediator):
         with clock("downstream"):
             accuracies = self._accuracies(settlement, labels, masks, apart)
         with clock("sensitivity"):
-            sensitivity = self._sensitivity(settlement, codes) if self.sensitivity else {}
+            sensitivity, warnings = self._sensitivity(settlement, codes) if self.sensitivity else ({}, [])
 
-        shared = {name: getattr(settlement, name) for name in Settlement.__dataclass_fields__ if name != "seconds"}
+        shared = {name: getattr(settlement, name) for name in Settlement.__dataclass_fields__ if name not in OWN}
         return TableSettlement(
             **shared,
             seconds={**settlement.seconds, **clock.seconds},
+            warnings=[*settlement.warnings, *warnings],
             names=tuple(tables),
             tables=tuple(used),
             held_out=tuple(held_out),
@@ -318,17 +332,25 @@ class TableMediator(Mediator):
 
         return self.downstream.evaluate(parties, rewards, (torch.cat(list(held_out)), test))
 
-    def _sensitivity(self, settlement: Settlement, codes: Sequence[Tensor]) -> dict[str, list[float]]:
+    def _sensitivity(self, settlement: Settlement, codes: Sequence[Tensor]) -> tuple[dict[str, list[float]], list[str]]:
         """Compute contributions with other length-scales, and with the generator and pool of another seed."""
 
         assert self.seed is not None
         game, seed = settlement.game, stream_seed(self.seed, AGAIN)
-        found = {}
+        found: dict[str, list[float]] = {}
+        warnings: list[str] = []
+
+        def compute(name: str, game: Valuation) -> None:
+            try:
+                found[name] = self.contribution.compute(game, seed).alpha.tolist()
+            except ValueError as error:  # the settlement itself has contributions
+                warnings.append(f"sensitivity, {name}: {error}")
+
         with progress(len(LENGTHSCALES) + 1, "sensitivity") as bar:
             for factor in LENGTHSCALES:
                 kernel = game.kernel.with_lengthscale(factor * float(game.kernel.lengthscale))
                 other = Valuation(kernel, settlement.parties, settlement.pool.points, self.precision)
-                found[f"length-scale × {factor:g}"] = self.contribution.compute(other, seed).alpha.tolist()
+                compute(f"length-scale × {factor:g}", other)
                 bar.update()
             features = settlement.features
             assert isinstance(features, TableEncoding)
@@ -336,10 +358,10 @@ class TableMediator(Mediator):
             generator.fit(torch.cat(list(codes) if generator.space == "data" else settlement.parties), seed)
             pool = draw_pool(generator, features, game.sizes[-1], seed, game.points.shape[1])
             other = Valuation(game.kernel, settlement.parties, pool.points, self.precision)
-            found["another seed"] = self.contribution.compute(other, seed).alpha.tolist()
+            compute("another seed", other)
             bar.update()
 
-        return found
+        return found, warnings
 
 
 def settle(parties: Mapping[str, pd.DataFrame], **settings: Any) -> TableSettlement:

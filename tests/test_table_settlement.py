@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import cgm
+from cgm.contributions import Shapley
 from cgm.data.tables import Schema
 from cgm.evaluation.labellers import NoLabeller
 from cgm.evaluation.privacy import NoAudit
@@ -171,3 +172,31 @@ def test_wrong_settings(settings, message):
 def test_small_parties_are_refused():
     with pytest.raises(ValueError, match="tiny: has 9 rows, at least 10 are needed"):
         cgm.settle({"north": TABLES["north"], "tiny": TABLES["east"][:9]})
+
+
+def test_the_median_of_missing_numbers_is_not_frequent_in_the_pool():
+    tables = {name: hospital(seed, 300) for seed, name in enumerate(["north", "east", "west"])}
+    for table in tables.values():
+        table["bmi"] = np.random.default_rng(len(table)).normal(25, 4, len(table)).round(3)
+        table.loc[::5, "bmi"] = np.nan
+    settlement = cgm.settle(tables, drop=["ill"], audit=NoAudit(), **{**FAST, "synthetic_size": 3000})
+    (median,) = (column.median for column in settlement.schema.columns if column.name == "bmi")
+    drawn = settlement.pool_table["bmi"]
+    assert drawn.isna().mean() == pytest.approx(0.2, abs=0.04)
+    assert (drawn == median).mean() < 0.02
+
+
+def test_a_sensitivity_that_cannot_be_computed_is_told():
+    class Fragile(Shapley):
+        def compute(self, game, seed):
+            if game.kernel.lengthscale < self.limit:
+                raise ValueError("no party has a positive contribution")
+            return super().compute(game, seed)
+
+    lengthscale = float(cgm.settle(TABLES, drop=["ill"], audit=NoAudit(), **FAST).game.kernel.lengthscale)
+    contribution = Fragile()
+    object.__setattr__(contribution, "limit", 0.9 * lengthscale)
+    settings = {**FAST, "sensitivity": True, "contribution": contribution}
+    settlement = cgm.settle(TABLES, drop=["ill"], audit=NoAudit(), **settings)
+    assert set(settlement.sensitivity) == {"length-scale × 2", "another seed"}
+    assert "sensitivity, length-scale × 0.5: no party has a positive contribution" in settlement.warnings

@@ -59,7 +59,10 @@ def _run(config: DictConfig) -> None:
 
     from cgm.records.settlement_folder import check_folder
 
-    check_folder(Path(command["out"]))
+    try:
+        check_folder(Path(command["out"]))
+    except ValueError as error:
+        raise ValueError(str(error).replace("folder=", "out=", 1)) from None
     settings = OmegaConf.create(own)
     check_targets(settings)
     mediator = instantiate(settings, _convert_="all")

@@ -79,7 +79,7 @@ def party_files(
         entry["escaped_cells"] = None if name is None else tables[name][1].escaped
 
     files = {name: table.content for name, (_, table) in tables.items()}
-    files[README] = _readme(content, reward).encode()
+    files[README] = _readme(content, reward, settlement.schema.dropped).encode()
     listed = {name: _listed(data) for name, data in files.items()}
     for name, (_, table) in tables.items():
         listed[name]["rows"] = table.rows
@@ -111,13 +111,15 @@ def _listed(data: bytes) -> dict[str, Any]:
     return {"sha256": sha256(data), "bytes": len(data)}
 
 
-def _readme(content: dict[str, Any], reward: str) -> str:
+def _readme(content: dict[str, Any], reward: str, dropped: Collection[str]) -> str:
     """Return the text that says what the files are."""
 
     rewards = {entry["file"]: entry for entry in content["rewards"] if entry["file"]}
     best = rewards.pop(reward)
+    left_out = [f"Columns left out: {', '.join(dropped)}."] * bool(dropped)
     lines = [
-        f"{reward} is your reward: {best['rows']:,} rows of synthetic data, with the columns of your own file.",
+        f"{reward} is your reward: {best['rows']:,} rows of synthetic data, with columns of your own file.",
+        *left_out,
         "Use it together with your own data: its value is that of both together.",
         "",
         f"{PAGE} says what it is worth and why. Open it in a browser.",
@@ -130,7 +132,13 @@ def _readme(content: dict[str, Any], reward: str) -> str:
             "resemble your own data more. Use one reward, either this one or an alternative: each is worth your reward",
             "value with your own data.",
         ]
-    lines += ["", "To check that no file was changed, install cgm and run in this folder:", "", "    cgm verify .", ""]
+    lines += [
+        "",
+        "To check that no file was changed, install cgm and run in this folder:",
+        "",
+        "    cgm verify . YOUR_FILE",
+        "",
+    ]
     lines += [content["method"]["cells"], ""]
 
     return "\n".join(lines)

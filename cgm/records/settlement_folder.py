@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ from cgm.records.mediator_folder import SETTINGS, mediator_files
 from cgm.records.party_folder import alternative_files, party_files
 from cgm.records.report.report import report
 from cgm.records.settled import SettledTables
+from cgm.records.tables import csv_text
+from cgm.records.verification import CERTIFICATE
 from cgm.utils.files import write_whole
 
 REPORT = "report.html"
@@ -79,6 +82,11 @@ def write_settlement(
         if not alternatives:
             others = alternative_files(settlement, party).items()
             files |= {f"mediator/alternatives/{name}/{file}": table.content for file, (_, table) in others}
+    names = safe_names(settlement.names)
+    digests = [json.loads(files[f"parties/{name}/{CERTIFICATE}"])["sha256"] for name in names]
+    files["mediator/certificates.csv"] = csv_text(
+        ("party", "sha256"), zip(settlement.names, digests, strict=True)
+    ).encode()
     files[REPORT] = report(settlement, seed)
     _write(folder, files)
 

@@ -1,7 +1,7 @@
 """A settlement of tables for the tests of reports and certificates: random points, with a table made of each point."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any
 
@@ -29,6 +29,7 @@ class Column:
 @dataclass(frozen=True)
 class Schema:
     columns: tuple[Column, ...]
+    dropped: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return {"columns": [{"name": column.name, "kind": column.kind} for column in self.columns]}

@@ -8,7 +8,7 @@ kind               code                                                  missing
 numeric, integer   the number                                            the median, and 1 in a column of indicators
 date               days since 1970-01-01                                 likewise
 boolean            0 or 1                                                2
-categorical        the number of the level, the most frequent one first  the number after the last level
+categorical        the number of the level                               the number after the last level
 constant           none
 =================  ====================================================  ==========================================
 """
@@ -40,8 +40,9 @@ class Column:
         median: The median, the code of missing numbers.
         decimals: The number of decimals. `None`: twelve significant digits.
         time: Whether dates have a time of day.
-        levels: The levels of a category, the most frequent one first; `(other)`, the last one, stands for all rare
-            levels. Of booleans, false and true as they are written. Of a constant column, its value.
+        levels: The levels of a category, in the order of the number that they explain best, otherwise the most frequent
+            one first; `(other)` stands for all rare levels. Of booleans, false and true as they are written. Of a
+            constant column, its value.
     """
 
     name: str

@@ -63,7 +63,7 @@ class TableEncoding(Features):
     def fit(self, x: Tensor, seed: int) -> TableEncoding:
         """Fit the encoding to codes x, of shape (N, p)."""
 
-        codes = flatten_points(x, "codes to fit the encoding to", min=2).numpy()
+        codes = self.schema.blanked(flatten_points(x, "codes to fit the encoding to", min=2)).numpy()
         numbers, categories = self._places()
         weights: dict[str, float] = {}
         parts: list[tuple[str, Any, list[int]]] = []
@@ -87,7 +87,8 @@ class TableEncoding(Features):
     def transform(self, x: Tensor) -> Tensor:
         """Encode codes of shape (N, p) as points of shape (N, d), float64."""
 
-        codes = flatten_points(x, "codes to encode", width=self.schema.slices[-1].stop).numpy()
+        x = flatten_points(x, "codes to encode", width=self.schema.slices[-1].stop)
+        codes = self.schema.blanked(x).numpy()
 
         return torch.from_numpy(np.ascontiguousarray(self._fitted().transform(codes)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 MAX_LEVELS = 1000  # of a categorical column; more are refused
 MAX_DECIMALS = 9  # of numeric columns; numbers with more are rounded to twelve significant digits
+DATE_LIKE = r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}.*"
+MIN_EXPLAINED = 0.05  # share of a number's variance from which it orders the levels of a category
 MAX_ERRORS = 5  # that are told at once
 MIN_IDENTIFIERS = 50  # rows from which a column without equal cells counts as an identifier
 
@@ -80,6 +83,9 @@ def infer_schema(
         more = f"; and {len(errors) - MAX_ERRORS} more" if len(errors) > MAX_ERRORS else ""
         raise ValueError("; ".join(errors[:MAX_ERRORS]) + more)
 
+    if known is None:
+        columns = _ordered_levels(columns, [pd.DataFrame(parsed[name])[rows[name]] for name in names])
+
     return Schema(tuple(columns), dropped), {name: pd.DataFrame(parsed[name]) for name in names}
 
 
@@ -110,6 +116,32 @@ def _describe_cells(
         described = replace(described, levels=_booleans(next(iter(found.values()))[2]))
 
     return described, together.series
+
+
+def _ordered_levels(columns: Sequence[Column], tables: Sequence[pd.DataFrame]) -> list[Column]:
+    """Order the levels of each category by the means of the number that they explain best.
+
+    A Gaussian copula correlates the codes of levels with numbers, and so keeps what increases along them.
+    """
+
+    rows = pd.concat(list(tables), ignore_index=True)
+    numbers = [c.name for c in columns if c.kind in ("numeric", "integer")]
+    ordered = []
+    for column in columns:
+        best, order = MIN_EXPLAINED, list(column.levels)
+        if column.kind == "categorical":
+            levels = rows[column.name].map(str, na_action="ignore")
+            levels = levels.where(levels.isin(column.levels) | levels.isna(), OTHER)
+            for name in numbers:
+                values = rows[name].astype("float64")
+                groups = values.groupby(levels.to_numpy())
+                explained = groups.transform("mean").var() / max(float(values.var()), 1e-300)
+                if explained > best:
+                    means = groups.mean().to_dict()
+                    best, order = explained, sorted(column.levels, key=lambda level: means.get(level, math.inf))
+        ordered.append(replace(column, levels=tuple(order)))
+
+    return ordered
 
 
 def describe(name: str, kind: str, parts: Sequence[pd.Series], missing: bool, rare: float, asked: bool) -> Column | str:
@@ -143,7 +175,8 @@ def describe(name: str, kind: str, parts: Sequence[pd.Series], missing: bool, ra
         counts = counts.sort_index(kind="stable").sort_values(ascending=False, kind="stable")
         distinct = len(counts)
         if not asked and distinct > max(len(values) / 2, 20) and len(values) >= MIN_IDENTIFIERS:
-            return f"{distinct} different texts in {len(values)} rows; identifiers or free text cannot be valued"
+            hint = "; write dates as 2024-12-31" if values.str.fullmatch(DATE_LIKE).mean() > 0.5 else ""
+            return f"{distinct} different texts in {len(values)} rows; identifiers or free text cannot be valued{hint}"
         if distinct > MAX_LEVELS:
             raise ValueError(
                 f"column {name}: {distinct} levels, at most {MAX_LEVELS} are possible; group them, or say drop=[{name}]"

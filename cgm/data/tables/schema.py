@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cgm.data.tables.columns import Column
+from cgm.data.tables.columns import NUMBERS, Column
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,31 @@ class Schema:
 
         codes = [column.to_codes(table[column.name]) for column in self.columns]
         return torch.from_numpy(np.ascontiguousarray(np.concatenate(codes, axis=1)))
+
+    def blanked(self, codes: Tensor) -> Tensor:
+        """Return codes of shape (N, p) in which all missing numbers are the median of their column."""
+
+        codes = codes.clone()
+        for column, part in zip(self.columns, self.slices, strict=True):
+            if column.kind in NUMBERS and column.missing:
+                codes[codes[:, part.start + 1] > 0.5, part.start] = float(column.median or 0)
+        return codes
+
+    def filled(self, codes: Tensor, seed: int) -> Tensor:
+        """Return codes of shape (N, p) in which missing numbers are drawn from those of their column.
+
+        A generator that is fitted to them learns the numbers that there are, and where cells are empty, but not that
+        the median is frequent.
+        """
+
+        codes, random = codes.clone(), np.random.default_rng(seed)
+        for column, part in zip(self.columns, self.slices, strict=True):
+            if column.kind in NUMBERS and column.missing:
+                empty = codes[:, part.start + 1] > 0.5
+                known = codes[~empty, part.start].numpy()
+                if len(known):
+                    codes[empty, part.start] = torch.from_numpy(random.choice(known, int(empty.sum())))
+        return codes
 
     def nearest(self, codes: Tensor) -> Tensor:
         """Return the nearest codes of rows that the columns allow, of shape (N, p)."""

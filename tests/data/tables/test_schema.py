@@ -192,3 +192,27 @@ def test_a_schema_without_missing_cells_refuses_them():
     schema, _ = infer_schema({"a": full})
     with pytest.raises(ValueError, match="column x: has empty cells, but the schema does not say missing: true"):
         infer_schema({"a": pd.DataFrame({"x": ["1.5", "", "3"]})}, known=schema)
+
+
+def test_levels_are_ordered_by_the_number_that_they_explain():
+    x = np.linspace(0, 10, 90)
+    size = np.select([x < 2, x < 6], ["small", "medium"], "large")
+    schema, _ = infer_schema({"a": pd.DataFrame({"x": x, "y": np.arange(90) % 7, "size": size})})
+    assert schema.columns[2].levels == ("small", "medium", "large")
+
+
+def test_dates_of_other_forms_get_a_hint():
+    days = pd.date_range("2020-01-01", periods=80).strftime("%d.%m.%Y")
+    schema, _ = infer_schema({"a": pd.DataFrame({"day": days, "x": np.arange(80) % 7})})
+    assert schema.dropped["day"].endswith("write dates as 2024-12-31")
+
+
+def test_missing_numbers_are_filled_with_numbers_of_the_column():
+    table = pd.DataFrame({"x": [1.5, None, 2.5, None, 4.0], "y": list("abaab")})
+    schema, parsed = infer_schema({"a": table})
+    codes = schema.to_codes(parsed["a"])
+    filled = schema.filled(codes, seed=0)
+    assert set(filled[:, 0].tolist()) <= {1.5, 2.5, 4.0}
+    assert torch.equal(filled[:, 1:], codes[:, 1:])
+    assert torch.equal(schema.blanked(filled), codes)
+    assert torch.equal(schema.filled(codes, seed=0), filled)
