@@ -11,7 +11,7 @@ DATASETS = {
     "credit_card": "credit card",
     "mnist": "MNIST",
     "cifar10": "CIFAR-10",
-    "digits": "digits (not in the paper)",
+    "digits": "digits",
 }
 SPLITS = {"equal_disjoint": "equal disjoint", "unequal": "unequal"}
 NONE = "–"

@@ -1,5 +1,6 @@
 """The figures of gains."""
 
+from collections import Counter
 from collections.abc import Iterable
 from statistics import fmean
 
@@ -7,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cgm.records.collect import Run
 from cgm.records.figures.attack_gains import attack_gains
-from experiments.robustness.plan import ATTACKS, VARIANTS
+from experiments.robustness.plan import ATTACKS, BASE, VARIANTS
 from experiments.robustness.records import Gain
 
 TITLES = {
@@ -19,6 +20,8 @@ TITLES = {
 def draw_gains(gains: Iterable[Gain], number: str) -> Figure:
     r"""Draw gains as a heat map of attacks and variants: means over settings and seeds, and standard errors over seeds.
 
+    A cell is empty if the variant lacks some of the base's runs, with which it would be compared.
+
     Arguments:
         gains: The gains, at least one.
         number: `"attack_gain_alpha"` or `"attack_gain_value"`.
@@ -28,13 +31,17 @@ def draw_gains(gains: Iterable[Gain], number: str) -> Figure:
     for gain in gains:
         x = gain.alpha if number == "attack_gain_alpha" else gain.value
         cells.setdefault((gain.variant, gain.attack, gain.seed), []).append(x)
+    counts: Counter[tuple[str, str]] = Counter()
+    for (variant, attack, _), values in cells.items():
+        counts[variant, attack] += len(values)
     runs = []
     for variant in VARIANTS:
         for attack in ATTACKS:
             for (own, name, seed), values in cells.items():
-                if (own, name) == (variant, attack):
+                if (own, name) == (variant, attack) and counts[own, name] >= counts[BASE, name]:
                     settings = {"attack": attack, "changed": variant.replace("=", "\n"), "seed": seed}
                     runs.append(Run("", settings, {"attack_gain_value": 0.0, number: fmean(values)}, []))
     figure = attack_gains(runs, "changed", number)
+    figure.set_size_inches(1.1 * len({run.settings["changed"] for run in runs}) + 2, figure.get_size_inches()[1])
     figure.suptitle(TITLES[number], fontsize=10)
     return figure

@@ -27,30 +27,23 @@ def findings(records: Records) -> list[str]:
                 raised(choose(base, attack="noise", attacker=WEAKEST), "alpha"),
             ),
             (
-                "(b) In the unequal split, `scheme=stable` pays nearly everyone the same:",
+                "(b) In the unequal split, `scheme=stable` pays nearly everyone the same.",
                 f"ρ ≤ {EQUAL}",
                 means(_of_split(stable, "unequal"), lambda run: run.result.scheme.number("rho"), _at_most(EQUAL)),
             ),
             (
-                "(the same, measured by rewards)",
+                "(b) the same, measured by rewards.",
                 "(max r − min r) / max r ≤ 5 %",
                 means(_of_split(stable, "unequal"), spread, _at_most(0.05)),
             ),
             *(
                 (
-                    f"(c) Splitting the {attacker} party into two raises its total α",
-                    "gain in α > 0",
-                    raised(choose(base, attack="split", attacker=attacker), "alpha"),
+                    f"(c) Splitting the {attacker} party into two raises its total{what}.",
+                    f"gain in{what} > 0",
+                    raised(choose(base, attack="split", attacker=attacker), number),
                 )
                 for attacker in (WEAKEST, STRONGEST)
-            ),
-            *(
-                (
-                    f"and what the {attacker} party has in the end.",
-                    "gain in true value > 0",
-                    raised(choose(base, attack="split", attacker=attacker), "value"),
-                )
-                for attacker in (WEAKEST, STRONGEST)
+                for number, what in (("alpha", " α"), ("value", " true value"))
             ),
             (
                 "(d) Leave-one-out nearly reverses Shapley's order of the parties.",
@@ -72,7 +65,7 @@ def findings(records: Records) -> list[str]:
 def raised(gains: Iterable[Gain], number: str) -> list[Check]:
     """Test in each setting whether a gain is positive."""
 
-    write = signed if number == "alpha" else _percent
+    write = signed if number == "alpha" else percent
     return [Check(_where(setting), mean > 0, write(mean)) for setting, mean in by_setting(gains, number).items()]
 
 
@@ -108,16 +101,18 @@ def spread(run: Honest) -> float:
     return run.result.scheme.spread / max(run.result.scheme.rewards)
 
 
+def percent(x: float) -> str:
+    """Write a gain in per cent of v_c(N)."""
+
+    return minus(f"{round(x, 1) or 0.0:+.1f}%")
+
+
 def _at_most(limit: float) -> Callable[[float], bool]:
     return lambda x: x <= limit
 
 
 def _of_split(runs: Iterable[Honest], split: str) -> list[Honest]:
     return [run for run in runs if run.setting[1] == split]
-
-
-def _percent(x: float) -> str:
-    return minus(f"{x:+.1f}%")
 
 
 def _where(setting: Setting) -> str:

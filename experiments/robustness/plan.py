@@ -18,7 +18,7 @@ DATASETS: dict[str, tuple[str, ...]] = {
     "credit_card": ("dataset=credit_card", "generator=kde_adaptive"),
     "mnist": ("dataset=mnist", "generator=mmd_gan", "features=encoder"),  # both trained beforehand
     "cifar10": ("dataset=cifar10", "generator=mmd_gan", "features=encoder"),
-    "digits": ("dataset=digits", "features=pca"),
+    "digits": ("dataset=digits", "features=pca"),  # enough images for synthetic_size=4000
 }
 DEFAULT_DATASETS = {  # of each size, for datasets=null
     "full": ("credit_ratings", "credit_card", "mnist", "cifar10"),

@@ -118,7 +118,7 @@ def _missing(records: Records) -> list[str]:
 
     if not records.broken:
         return []
-    lines = [f"- `{name}`: {' '.join(why.split())}" for name, why in sorted(records.broken.items())]
+    lines = [f"- `{name}`: {' '.join(why.split()).partition(';')[0]}" for name, why in sorted(records.broken.items())]
     note = "The same command, given again, resumes what was interrupted. Means are over the runs that are there."
     return ["## What is missing", f"{note}\n\n" + "\n".join(lines)]
 

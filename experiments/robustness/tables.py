@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from cgm.records.tables import markdown_table
-from experiments.robustness.findings import spread
+from experiments.robustness.findings import percent, spread
 from experiments.robustness.plan import ATTACKERS, ATTACKS, BASE, UNCONDITIONAL, VARIANTS
 from experiments.robustness.records import (
     Gain,
@@ -54,13 +54,13 @@ def variant_gains(records: Records) -> list[str]:
     if all(gain.variant == BASE for gain in gains):
         return []
     attacks = [attack for attack in ATTACKS if choose(gains, attack=attack)]
+    bases = {attack: choose(gains, variant=BASE, attack=attack) for attack in attacks}
     parts = []
-    for number, (name, digits) in NUMBERS.items():
+    for number, (name, _) in NUMBERS.items():
         rows = []
         for variant in VARIANTS:
-            own = choose(gains, variant=variant)
-            if own:
-                cells = [write_number(over_seeds(choose(own, attack=a), number), digits) for a in attacks]
+            if choose(gains, variant=variant) and not (number == "alpha" and variant.startswith("scheme=")):
+                cells = [_cell(choose(gains, variant=variant, attack=a), number, bases[a]) for a in attacks]
                 rows.append([variant, *cells])
         unit = "" if number == "alpha" else ", % of v_c(N)"
         parts.append(markdown_table([f"gain in {name}{unit}", *attacks], rows))
@@ -68,10 +68,18 @@ def variant_gains(records: Records) -> list[str]:
     return [
         "## What changes of the scheme do to the gains",
         f"Attacks by the weakest party; one choice is changed at a time. Means over {where}, "
-        "± standard error over seeds.",
+        "± standard error over seeds. In brackets: the number of runs, where some of the base's have no counterpart. "
+        "Schemes do not change α.",
         *parts,
         "![Gains in true value](gains_value.png)",
     ]
+
+
+def _cell(gains: Sequence[Gain], number: str, base: Sequence[Gain]) -> str:
+    """Write a mean gain, with the number of runs if the base has more."""
+
+    missing = f" ({len(gains)} of {len(base)})" if len(gains) < len(base) else ""
+    return write_number(over_seeds(gains, number), NUMBERS[number][1]) + missing
 
 
 def remedies(records: Records) -> list[str]:
@@ -97,7 +105,30 @@ def remedies(records: Records) -> list[str]:
         "an SVM; the spread of rewards, (max r − min r) / max r; and incentives that hold without the remedy and fail "
         "with it.",
         markdown_table(["gain in", "attack", "without", "best remedy", "with it", *_PRICE], rows),
+        *_against_all(gains),
     ]
+
+
+def _against_all(gains: Sequence[Gain]) -> list[str]:
+    """Say what the most successful attack gains in true value, without a remedy and with the best one."""
+
+    worst: dict[str, tuple[float, str]] = {}
+    attacks = {gain.attack for gain in gains}
+    for variant in VARIANTS:
+        runs = {attack: choose(gains, variant=variant, attack=attack) for attack in ATTACKS if attack in attacks}
+        complete = all(len(own) == len(choose(gains, variant=BASE, attack=attack)) for attack, own in runs.items())
+        means = {attack: by.mean for attack, own in runs.items() if (by := over_seeds(own, "value")).mean is not None}
+        if variant not in UNCONDITIONAL and complete and means:
+            attack = max(means, key=lambda name: means[name] or 0.0)
+            worst[variant] = (means[attack] or 0.0, attack)
+    if BASE not in worst:
+        return []
+    best = min(worst, key=worst.__getitem__)
+    (without, attack), (least, other) = worst[BASE], worst[best]
+    text = f"The attack that gains most in true value without a remedy is `{attack}` ({percent(without)})."
+    if best == BASE:
+        return [f"{text} No single change makes the most successful attack gain less."]
+    return [f"{text} With `{best}`, the most successful attack, `{other}`, gains least: {percent(least)}."]
 
 
 _PRICE = ("−MMD_u²", "accuracy", "spread", "incentives lost")
@@ -106,7 +137,8 @@ _PRICE = ("−MMD_u²", "accuracy", "spread", "incentives lost")
 def _remedy(gains: Sequence[Gain], number: str, costs: dict[str, list[str]]) -> list[str]:
     """Return the gain without a remedy, the remedy, the gain with it and its price; nothing without variants."""
 
-    found = {variant: over_seeds(choose(gains, variant=variant), number) for variant in VARIANTS}
+    runs = {variant: choose(gains, variant=variant) for variant in VARIANTS}
+    found = {variant: over_seeds(own, number) for variant, own in runs.items() if len(own) == len(runs[BASE])}
     digits = NUMBERS[number][1]
     without = found.pop(BASE)
     means = {
