@@ -34,7 +34,7 @@ def test_a_settlement_is_written_for_the_mediator_and_each_party(tmp_path):
     settlement = settle()
     folder = write_settlement(tmp_path / "deep" / "out", settlement)
     party = {"reward.csv", "certificate.json", "certificate.html", "README.txt"}
-    mediator = {"result.json", "settings.json", "pool.csv", "rewards.csv", "schema.yaml"}
+    mediator = {"result.json", "settings.json", "pool.csv", "rewards.csv", "schema.yaml", "certificates.csv"}
     expected = {"report.html", *(f"mediator/{name}" for name in mediator)}
     for name in settlement.names:
         expected |= {f"parties/{name}/{file}" for file in party}
@@ -94,7 +94,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, fails):
         write_settlement(tmp_path / "out", settle())
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
     write_settlement(tmp_path / "empty", settle())  # the write that failed is over; an empty folder may be there
-    assert len(tree(tmp_path / "empty")) == 24
+    assert len(tree(tmp_path / "empty")) == 25
 
 
 def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
