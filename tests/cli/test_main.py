@@ -346,7 +346,7 @@ def test_a_sweep_that_is_killed_resumes_to_the_same_table(cgm, tmp_path):
         ("dataset=credit_card dataset.path=x.csv", r"no file at .*x\.csv"),
         ("split=unequal split.n_parties=2", r"split\.n_parties=2: "),
         ("kernel.lengthscale=0", r"kernel\.lengthscale=0: expected a number in \(0, inf\)"),
-        ("kernel.lengthscale=best", r"kernel\.lengthscale=best: expected a number in .* or one of fit, median"),
+        ("kernel.lengthscale=best", r"kernel\.lengthscale=best: expected a number in .* or one of fit, fit_monotone"),
         ("kernel_search.low=wide", r"kernel_search\.low=wide"),
         ("+kernel_search.most=2", r"unexpected keyword argument 'most' \(in kernel_search\)"),
         ("device=no_such_device", r"device=no_such_device: not available on this machine .*; use 'cpu'"),
