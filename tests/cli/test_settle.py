@@ -1,6 +1,7 @@
 """The command `cgm settle`, from files to a folder."""
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -28,6 +29,18 @@ def hospital(seed, n=80):
     )
     table.loc[::7, "bmi"] = np.nan
     return table
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before():
+    """Hydra sets up logging for the whole process."""
+
+    loggers = [logging.getLogger(), logging.getLogger("cgm")]
+    before = [(logger, logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
+    yield
+    for logger, level, handlers, propagate in before:
+        logger.setLevel(level)
+        logger.handlers[:], logger.propagate = handlers, propagate
 
 
 @pytest.fixture
