@@ -239,3 +239,19 @@ def test_verification_imports_neither_torch_nor_pandas():
     code = "import sys, cgm.cli.verify; print({'torch', 'pandas', 'numpy', 'hydra', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("suffix", [".csv.gz", ".parquet"])
+def test_rewards_in_other_formats_are_verified(suffix, tmp_path):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    settlement = settle()
+    source = Source(f"bank{suffix}", hashlib.sha256(DATA).hexdigest(), suffix)
+    settlement = changed(settlement, sources=(source, *settlement.sources[1:]))
+    for name, data in party_files(settlement, 0).items():
+        (tmp_path / name).write_bytes(data)
+    assert failures(tmp_path) == []
+
+    path = tmp_path / f"reward{suffix}"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert len(failures(tmp_path)) == 1
