@@ -6,10 +6,7 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from cgm.contributions.base import Contribution, Contributions
 from cgm.contributions.games import compute_contributions
@@ -26,6 +23,7 @@ from cgm.rewards.shapley_fair import ShapleyFair
 from cgm.utils.checks import check_instance, check_integer, check_number, check_parties, check_values
 from cgm.utils.clock import Clock
 from cgm.utils.device import resolve_device
+from cgm.utils.lazy import torch
 from cgm.utils.models.classifier import Classifier
 from cgm.utils.seeds import stream_seed
 from cgm.valuation.kernels.base import Kernel
@@ -36,6 +34,9 @@ from cgm.valuation.references.all import AllReference
 from cgm.valuation.references.base import Reference
 from cgm.valuation.rules import resolve_lengthscale
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 

@@ -5,18 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from cgm.rewards import steps
 from cgm.utils.checks import check_integer, check_number
+from cgm.utils.lazy import LazyModule, torch
 from cgm.utils.progress import progress
 from cgm.utils.threads import workers
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.mmd import biased, unbiased
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cgm.rewards import steps
+else:
+    steps = LazyModule("cgm.rewards.steps")  # imports numba
 
 ROUNDING = 1e-13  # values of Δ that differ by at most this share of k* are equal up to rounding
 NEARLY = 1e-8  # a target counts as reached if at most this share of it is missing: the error of float32 tiles

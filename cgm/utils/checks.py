@@ -1,12 +1,16 @@
 """Checks of points, labels and settings, with errors that name the setting, its value and the remedy."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import torch
-from torch import Tensor
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def check_points(x: Tensor, name: str, width: int | None = None, min: int = 1) -> Tensor:
@@ -22,7 +26,7 @@ def check_points(x: Tensor, name: str, width: int | None = None, min: int = 1) -
         ValueError: If $x$ has another shape or type, too few points, or values that are not finite.
     """
 
-    if not isinstance(x, Tensor):
+    if not isinstance(x, torch.Tensor):
         raise ValueError(f"{name}: expected a torch tensor of shape (N, d), got {type(x).__name__}")
     if x.dim() < 2 or x.shape[1] == 0:
         raise ValueError(f"{name}: expected shape (N, d), got {tuple(x.shape)}; use x.reshape(N, d)")
@@ -52,7 +56,7 @@ def check_parties(parties: Sequence[Tensor], synthetic: Tensor | None = None) ->
             party has fewer than two points or only copies of a single one.
     """
 
-    if isinstance(parties, Tensor):
+    if isinstance(parties, torch.Tensor):
         raise ValueError(
             f"parties: expected a list of tensors, one for each party, got one tensor of shape {tuple(parties.shape)}; "
             "use list(x) if its first dimension is that of the parties"
@@ -85,8 +89,8 @@ def check_labels(y: Tensor, name: str, n_classes: int | None = None) -> Tensor:
         ValueError: If $y$ is empty, has another shape or type, or values that are not classes.
     """
 
-    if not isinstance(y, Tensor) or y.dim() != 1 or y.is_floating_point() or y.dtype == torch.bool:
-        got = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+    if not isinstance(y, torch.Tensor) or y.dim() != 1 or y.is_floating_point() or y.dtype == torch.bool:
+        got = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else type(y).__name__
         raise ValueError(f"{name}: expected a tensor of integers of shape (N), got {got}")
     if len(y) == 0:
         raise ValueError(f"{name}: has no labels, at least 1 is needed")

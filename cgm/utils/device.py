@@ -1,6 +1,8 @@
 """Devices on which kernel sums are computed."""
 
-import torch
+from __future__ import annotations
+
+from cgm.utils.lazy import torch
 
 
 def resolve_device(name: str) -> torch.device:

@@ -1,5 +1,7 @@
 """Real credit card transactions."""
 
+from __future__ import annotations
+
 import zlib
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -7,14 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import torch
-from sklearn.datasets import fetch_openml
 
 from cgm.data.datasets.base import Dataset
 from cgm.data.datasets.folder import OTHER_FOLDER, data_folder, first_file, listed
 from cgm.data.holdout import check_test_share, hold_out
 from cgm.utils.checks import check_integer
+from cgm.utils.lazy import pd, torch
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,8 @@ class CreditCard:
 
     def _read(self, folder: Path, columns: list[str]) -> tuple[str, np.ndarray]:
         """Return the source of the data, and its columns and amounts, of shape (N, d + 1)."""
+
+        from sklearn.datasets import fetch_openml
 
         if self.path is None:
             names = ("creditcard.csv.gz", "creditcard.csv")

@@ -1,12 +1,14 @@
 """Simulated credit ratings, and the random numbers of the paper's own experiment."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from cgm.data.datasets.base import Dataset
 from cgm.utils.checks import check_integer
+from cgm.utils.lazy import torch
 
 CLASSES = 5
 VARIANCE = 1 / 200

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import cos, pi
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from cgm.utils.checks import check_integer, check_number
+from cgm.utils.lazy import torch
 from cgm.utils.models.streams import ORDER, STEP, stream
 from cgm.utils.models.training import Progress, Training
 from cgm.utils.tensors import digest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

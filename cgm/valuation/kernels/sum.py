@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from cgm.utils.lazy import torch
 from cgm.valuation.kernels.base import Kernel, Lengthscale
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, init=False)
