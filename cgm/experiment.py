@@ -32,6 +32,7 @@ from cgm.records.plain import plain, snake, versions
 from cgm.records.record import Record
 from cgm.utils.checks import check_bool, check_instance, check_integer
 from cgm.utils.clock import Clock
+from cgm.utils.device import resolve_device
 from cgm.utils.lazy import torch
 from cgm.utils.memory import peak_memory, reset_peak
 from cgm.utils.seeds import stream_seed
@@ -142,6 +143,7 @@ class Experiment(Mediator):
         from cgm.evaluation.gains import measure_gains
         from cgm.records.figures.run import draw_run
 
+        resolve_device(self.device)  # an error before any long work
         folder = Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "result.json").unlink(missing_ok=True)  # of an earlier run: its other files are about to change
