@@ -30,7 +30,7 @@ from cgm.mediator import EMBED, Mediator, Settlement
 from cgm.records import result as records
 from cgm.records.plain import plain, snake, versions
 from cgm.records.record import Record
-from cgm.utils.checks import check_bool, check_instance, check_integer
+from cgm.utils.checks import check_bool, check_instance, check_integer, check_text
 from cgm.utils.clock import Clock
 from cgm.utils.device import resolve_device
 from cgm.utils.lazy import torch
@@ -119,8 +119,7 @@ class Experiment(Mediator):
         check_instance("labeller", self.labeller, Labeller)
         check_instance("downstream", self.downstream, Task)
         check_instance("audit", self.audit, Audit)
-        if self.data_dir is not None:
-            check_instance("data_dir", self.data_dir, str)
+        check_text("data_dir", self.data_dir, path=True, optional=True)
         check_bool("figures", self.figures)
         check_integer("seed", self.seed, min=0)
         check_integer("embedding_party", self.embedding_party, min=1)

@@ -178,7 +178,7 @@ class TableMediator(Mediator):
             check_instance("label_column", self.label_column, str)
         for name in ("drop", "categorical"):
             columns = getattr(self, name)
-            if isinstance(columns, str) or not all(isinstance(column, str) for column in columns):
+            if not isinstance(columns, list | tuple) or not all(isinstance(column, str) for column in columns):
                 raise ValueError(f"{name}={columns}: expected a list of columns, such as [{columns}]")
             object.__setattr__(self, name, tuple(columns))
         check_choice("numbers", self.numbers, NUMBER_ENCODINGS)

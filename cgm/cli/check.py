@@ -136,8 +136,8 @@ class SweepJobs:
         if not self.values:
             function(self.config, [])
         passed: set[str] = set()
-        by_length = sorted(self.values, key=lambda key: len(self.values[key]))
-        for key, value in [(key, value) for key in by_length for value in self.values[key]]:
+        short_first = sorted(self.values.items(), key=lambda item: len(item[1]))
+        for key, value in [(key, value) for key, values in short_first for value in values]:
             errors = []
             for job in islice(self._jobs(key, value), MAX_JOBS):
                 if value in passed:

@@ -13,7 +13,7 @@ import numpy as np
 
 from cgm.generators.base import Generator
 from cgm.generators.kid import RandomNetworkKID
-from cgm.utils.checks import check_number
+from cgm.utils.checks import check_number, check_text
 from cgm.utils.lazy import torch
 from cgm.utils.models import pretrained
 from cgm.utils.models.fitted import dtype_name
@@ -81,6 +81,7 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
     def __post_init__(self) -> None:
         check_number("generator.minutes", self.minutes, min=0, open_min=True, optional=True)
         pretrained.check_pretrained("generator.pretrained", self.pretrained)
+        check_text("generator.checkpoint", self.checkpoint, path=True, optional=True)
         if self.checkpoint is not None and Path(self.checkpoint).is_file():
             raise ValueError(f"generator.checkpoint={self.checkpoint}: is a file, expected a folder")
 

@@ -13,7 +13,7 @@ import numpy as np
 from cgm.data.datasets.base import Dataset
 from cgm.data.datasets.folder import OTHER_FOLDER, data_folder, first_file, listed
 from cgm.data.holdout import check_test_share, hold_out
-from cgm.utils.checks import check_integer
+from cgm.utils.checks import check_bool, check_integer, check_text
 from cgm.utils.lazy import pd, torch
 
 
@@ -58,6 +58,8 @@ class CreditCard:
         check_integer("dataset.components", self.components, min=1, max=28)
         check_integer("dataset.classes", self.classes, min=2)
         check_test_share(self.test_share)
+        check_text("dataset.path", self.path, path=True, optional=True)
+        check_bool("dataset.download", self.download)
         if self.path is not None and self.download:
             raise ValueError(f"dataset.path={self.path}: cannot be combined with dataset.download=true")
 

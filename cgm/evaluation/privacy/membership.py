@@ -74,7 +74,7 @@ class Membership(Audit):
         check_number("audit.false_positive_rate", self.false_positive_rate, min=0, max=1, open_min=True, open_max=True)
         check_number("audit.confidence", self.confidence, min=0, max=1, open_min=True, open_max=True)
         check_integer("audit.max_rows", self.max_rows, min=MIN_ROWS)
-        if isinstance(self.attacks, str) or not self.attacks:
+        if not isinstance(self.attacks, list | tuple) or not self.attacks:
             raise ValueError(f"audit.attacks={self.attacks}: expected a list of one or more of {', '.join(ATTACKS)}")
         for name in self.attacks:
             check_choice("audit.attacks", name, ATTACKS)
