@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import re
 import shutil
@@ -199,6 +200,7 @@ class Sweep(Callback):
         progress = Progress(folder)
         counts = progress.counts()
         progress.end()
+        logging.getLogger("fontTools").setLevel(logging.WARNING)  # lists the glyphs of each PDF
         try:
             table = collect(folder)
             written = [*TABLES, *(write_page(table, folder) if config.get("figures", True) else ())]
