@@ -101,7 +101,7 @@ def test_every_setting_of_every_group_refuses_wrong_values_without_slow_packages
     [
         ("seed=-1", "seed=-1: expected an integer >= 0"),
         ("generator=mmd_gan generator.steps=0", "generator.steps=0: expected an integer >= 1 or null"),
-        ("generator=kd", "generator=kd: expected one of copula, .*; did you mean kde?"),
+        ("generator=kd", "generator=kd: expected one of copula, .*; did you mean kde or kde_adaptive?"),
         ("generator.bandwith=1", "generator.bandwith: unknown setting; did you mean generator.bandwidth?"),
         ("-m seed=0,1 scheme.rho=2", "scheme.rho=2: expected a number in [0, 1] or null"),
         ("-m seed=0,1 scheme.rho=0.5,2", "scheme.rho=2: expected a number in [0, 1] or null"),
