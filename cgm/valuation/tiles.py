@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cgm.utils.lazy import torch
-
 from cgm.valuation.near_copies import near_copies
 
 if TYPE_CHECKING:

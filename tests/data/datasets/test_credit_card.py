@@ -166,9 +166,7 @@ def test_download_fails(tmp_path, monkeypatch):
 
 
 def test_download_with_other_columns(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "sklearn.datasets.fetch_openml", lambda **_: SimpleNamespace(frame=table().drop(columns="V2"))
-    )
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **_: SimpleNamespace(frame=table().drop(columns="V2")))
     with pytest.raises(ValueError, match="OpenML: lacks the columns V2"):
         CreditCard(download=True).load(str(tmp_path), seed=0)
 
