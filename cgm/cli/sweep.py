@@ -30,7 +30,7 @@ from cgm.cli.settings import OF_THE_PROGRAM, check_extras, digest, resolved_sett
 from cgm.records.collect import TABLES, collect
 from cgm.records.headline import check_objective
 from cgm.records.settings import canonical
-from cgm.utils.files import write_whole
+from cgm.utils.files import Locked, locked, remove_parts, write_whole
 
 STATES = ("running", "done", "skipped", "failed")
 
@@ -162,18 +162,29 @@ class Progress:
 
 
 class Sweep(Callback):
-    """A callback of Hydra: checks a sweep and starts its progress; writes its table, exits with 1 if a job failed."""
+    """A callback of Hydra: checks a sweep and starts its progress; writes its table, exits with 1 if a job failed.
+
+    The folder of a sweep is locked while it runs.
+    """
+
+    def __init__(self) -> None:
+        self._lock = contextlib.ExitStack()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the settings of the sweep and start its progress, before the first job."""
 
+        folder = Path(config.hydra.sweep.dir)
         try:
             check_extras(config.hydra.runtime.choices)
             if config.get("objective") is not None:  # an error here, not one in each job
                 check_objective(str(config.objective))
+            self._lock.enter_context(locked(folder / ".sweep.lock"))
+        except Locked as error:
+            sys.exit(f"cgm: error: {error}; wait for that sweep, or name another folder: hydra.sweep.dir=FOLDER")
         except ValueError as error:
             sys.exit(f"cgm: error: {error}")
-        progress = Progress(config.hydra.sweep.dir)
+        remove_parts(folder, folder / "figures")
+        progress = Progress(folder)
         progress.start(count_jobs(config))
         if "submitit" in config.hydra.launcher._target_:  # jobs print to files of their own
             threading.Thread(target=progress.watch, daemon=True).start()
@@ -190,6 +201,8 @@ class Sweep(Callback):
             written = [*TABLES, *(write_page(table, folder) if config.get("figures", True) else ())]
         except Exception as error:  # Hydra would turn it into a warning
             sys.exit(f"cgm: error: the tables and the page of the sweep could not be written: {error}")
+        finally:
+            self._lock.close()
         jobs = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
         print(f"\n{table.console_summary()}\n\n{jobs}\n{folder.resolve()}: {', '.join(written)}")
         if counts["failed"] or counts["running"]:
