@@ -1,7 +1,7 @@
 """Kill a sweep at random moments, start it again, and check that nothing is lost.
 
-    python -m tests.crash            # 100 kills of a sweep of 16 jobs
-    python -m tests.crash 10 2       # 10 kills, seed 2
+python -m tests.crash            # 100 kills of a sweep of 16 jobs
+python -m tests.crash 10 2       # 10 kills, seed 2
 """
 
 import csv

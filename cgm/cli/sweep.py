@@ -179,13 +179,13 @@ class Sweep(Callback):
             if config.get("objective") is not None:  # an error here, not one in each job
                 check_objective(str(config.objective))
             self._lock.enter_context(locked(folder / ".sweep.lock"))
+            remove_parts(folder, folder / "figures")
+            progress = Progress(folder)
+            progress.start(count_jobs(config))
         except Locked as error:
             sys.exit(f"cgm: error: {error}; wait for that sweep, or name another folder: hydra.sweep.dir=FOLDER")
-        except ValueError as error:
+        except (ValueError, OSError) as error:  # Hydra would turn an OSError into a warning
             sys.exit(f"cgm: error: {error}")
-        remove_parts(folder, folder / "figures")
-        progress = Progress(folder)
-        progress.start(count_jobs(config))
         if "submitit" in config.hydra.launcher._target_:  # jobs print to files of their own
             threading.Thread(target=progress.watch, daemon=True).start()
 
