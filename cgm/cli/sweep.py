@@ -170,6 +170,11 @@ class Sweep(Callback):
     def __init__(self) -> None:
         self._lock = contextlib.ExitStack()
 
+    def __reduce__(self) -> tuple[type[Sweep], tuple[()]]:
+        """Leave the lock in this process when launchers send the callback to others."""
+
+        return Sweep, ()
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the settings of the sweep and start its progress, before the first job."""
 
