@@ -7,12 +7,15 @@ from cgm.utils.version import __version__
 
 if TYPE_CHECKING:
     from cgm.experiment import Experiment
+    from cgm.image_settlement import ImageMediator, ImageSettlement
     from cgm.mediator import Mediator, Settlement
     from cgm.records.record import Record
     from cgm.table_settlement import TableMediator, TableSettlement, settle
 
 __all__ = [
     "Experiment",
+    "ImageMediator",
+    "ImageSettlement",
     "Mediator",
     "Record",
     "Settlement",
@@ -24,6 +27,8 @@ __all__ = [
 
 MODULES = {
     "Experiment": "cgm.experiment",
+    "ImageMediator": "cgm.image_settlement",
+    "ImageSettlement": "cgm.image_settlement",
     "Mediator": "cgm.mediator",
     "Record": "cgm.records.record",
     "Settlement": "cgm.mediator",

@@ -5,7 +5,7 @@ From data to rewards:
 - `Mediator`: settles what the parties receive, from their points alone (Sections 2 to 4.2).
 - `Settlement`: the result of a mediator: pool, game, contributions, rewards, incentives, chains.
 - `Experiment`: a mediator with a dataset, a split and an attack before it and an evaluation after it (Sec. 6).
-- `settle`: settles what parties with tables receive, as tables.
+- `settle`: settles what parties with tables or images receive, in the same form.
 - `TableMediator`: a mediator for tables, with a schema before it and an audit after it.
 - `TableSettlement`: its result: a `Settlement` with tables, schema, audits.
 - `Record`: the files of a run: result, metrics, rewards.

@@ -27,6 +27,8 @@ STATIONS = [
     "cgm.evaluation",
     "cgm.records",
     "cgm.experiment",
+    "cgm.party_settlement",
+    "cgm.image_settlement",
     "cgm.table_settlement",
     "cgm.api",
     "cgm.cli",

@@ -19,6 +19,7 @@ INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that are i
 WITHOUT_BASE = {
     "cgm.data.features.automatic.Automatic",
     "cgm.experiment.Experiment",
+    "cgm.image_settlement.ImageMediator",
     "cgm.mediator.Mediator",
     "cgm.rewards.sampling.WeightedSampling",
     "cgm.table_settlement.TableMediator",
