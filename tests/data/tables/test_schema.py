@@ -202,7 +202,7 @@ def test_levels_are_ordered_by_the_number_that_they_explain():
 
 
 def test_dates_of_other_forms_get_a_hint():
-    days = pd.date_range("2020-01-01", periods=80).strftime("%d.%m.%Y")
+    days = pd.date_range("2020-01-01", periods=80).strftime("%d.%m.%y")
     schema, _ = infer_schema({"a": pd.DataFrame({"day": days, "x": np.arange(80) % 7})})
     assert schema.dropped["day"].endswith("write dates as 2024-12-31")
 

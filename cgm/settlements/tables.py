@@ -26,10 +26,10 @@ from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.evaluation.tasks.svm import SVM
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
-from cgm.image_settlement import ImageMediator, ImageSettlement
 from cgm.mediator import Mediator, Settlement
-from cgm.party_settlement import PartyMediator, PartySettlement
 from cgm.records.plain import plain
+from cgm.settlements.images import ImageMediator, ImageSettlement
+from cgm.settlements.party import PartyMediator, PartySettlement
 from cgm.utils.checks import check_choice, check_instance, check_number
 from cgm.utils.clock import Clock
 from cgm.utils.seeds import stream_seed

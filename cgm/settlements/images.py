@@ -18,8 +18,8 @@ from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
 from cgm.generators.pixels import Pixels
 from cgm.mediator import FIT_FEATURES, SAMPLE_POOL, Settlement
-from cgm.party_settlement import PartyMediator, PartySettlement
 from cgm.records.plain import plain
+from cgm.settlements.party import PartyMediator, PartySettlement
 from cgm.utils.clock import Clock
 from cgm.utils.folders import folder_digest
 from cgm.utils.seeds import stream_seed
