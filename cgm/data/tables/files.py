@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -62,7 +63,7 @@ def read_parties(
         files: A file for each party, CSV (also compressed by gzip) or Parquet; or one file with `party_column`.
         party_column: The column that names the party of a row, if there is one file for all parties.
         names: The names of the parties. `None`: the names of the files, or the values of `party_column`.
-        encoding: The encoding of CSV files.
+        encoding: The encoding of CSV files that are not UTF-8.
 
     Returns:
         The table of each party by its name, cells of CSV files as text, and where it came from.
@@ -196,7 +197,7 @@ def _csv(path: Path, content: bytes, suffix: str, encoding: str) -> tuple[pd.Dat
         except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path}: not a gzip file, or a truncated one ({error})") from error
     try:
-        text = content.decode("utf-8-sig" if encoding.lower().replace("-", "") == "utf8" else encoding)
+        text = _decode(content, encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ValueError(
@@ -230,6 +231,22 @@ def _csv(path: Path, content: bytes, suffix: str, encoding: str) -> tuple[pd.Dat
         raise ValueError(f"{path}: line {rows.line_num}: {error}") from error
 
     return pd.DataFrame(cells, columns=header, dtype=object), separator
+
+
+def _decode(content: bytes, encoding: str) -> str:
+    """Decode text: as UTF-16 if it begins with its mark, as UTF-8 if it is, so that files may have both encodings."""
+
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    codecs.lookup(encoding)
+    try:
+        text = content.decode("utf-8-sig")
+        if "\x00" not in text:
+            return text
+    except UnicodeDecodeError:
+        if encoding.lower().replace("-", "") == "utf8":
+            raise
+    return content.decode(encoding)
 
 
 def _parquet(path: Path, content: bytes) -> pd.DataFrame:
