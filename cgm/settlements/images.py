@@ -122,8 +122,7 @@ class ImageMediator(PartyMediator):
         sensitivity, warnings = self._other_settings(settlement, generator, used, clock)
 
         return ImageSettlement(
-            **self._shared(settlement, clock.seconds, warnings),
-            names=tuple(arrays),
+            **self._shared(settlement, list(arrays), clock.seconds, warnings),
             schema=None,
             tables=tuple(_bytes(x).numpy() for x in used),
             held_out=tuple(_bytes(x).numpy() for x in apart),

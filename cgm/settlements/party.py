@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import secrets
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence, Sized
@@ -222,15 +223,18 @@ class PartyMediator(Mediator):
 
         return secrets.randbits(63) if self.seed is None else self.seed
 
-    def _shared(self, settlement: Settlement, seconds: Mapping[str, float], warnings: Sequence[str]) -> dict[str, Any]:
-        """Return the attributes of a settlement that another one takes over, with more seconds and warnings."""
+    def _shared(
+        self, settlement: Settlement, names: Sequence[str], seconds: Mapping[str, float], warnings: Sequence[str]
+    ) -> dict[str, Any]:
+        """Return the attributes of a settlement that one of parties with names has, with more seconds and warnings."""
 
         shared = {name: getattr(settlement, name) for name in Settlement.__dataclass_fields__ if name not in OWN}
         recommended = tuple(_recommended(settlement, party) for party in range(settlement.game.n))
         return {
             **shared,
             "seconds": {**settlement.seconds, **seconds},
-            "warnings": [*settlement.warnings, *warnings],
+            "names": tuple(names),
+            "warnings": [_with_names(warning, names) for warning in (*settlement.warnings, *warnings)],
             "recommended": recommended,
         }
 
@@ -239,6 +243,12 @@ class PartyMediator(Mediator):
 
         settings = {name: getattr(self, name) for name in Mediator.__dataclass_fields__}
         return Mediator(**{**settings, "generator": copy.copy(self.generator), **changes})
+
+
+def _with_names(warning: str, names: Sequence[str]) -> str:
+    """Return a warning of the mediator, which knows parties by their numbers, with their names."""
+
+    return re.sub(r"\bparty (\d+)\b", lambda found: names[int(found[1]) - 1], warning)
 
 
 def _recommended(settlement: Settlement, party: int) -> float:

@@ -167,8 +167,7 @@ class TableMediator(PartyMediator):
                 sensitivity, warnings = self._sensitivity(settlement, generator, data)
 
         return TableSettlement(
-            **self._shared(settlement, clock.seconds, warnings),
-            names=tuple(tables),
+            **self._shared(settlement, list(tables), clock.seconds, warnings),
             tables=tuple(used),
             held_out=tuple(held_out),
             schema=schema,

@@ -127,10 +127,10 @@ def test_a_party_verifies_its_rows_of_the_file_of_all(folder):
         assert any(f"{data} has the rows of east that were settled" in line for line in verification.lines)
     assert not verify(own, "north.csv").ok
     changed = pd.concat(list(tables.values()))
-    changed.loc[changed["bank"] == "north", "age"] = 1  # rows of others do not matter
+    changed.loc[changed["bank"] == "north", "age"] = "1"  # rows of others do not matter
     changed.to_csv("all.csv", index=False)
     assert verify(own, "all.csv").ok
-    changed.loc[changed["bank"] == "east", "age"] = 1
+    changed.loc[changed["bank"] == "east", "age"] = "1"
     changed.to_csv("all.csv", index=False)
     assert any("does not have the rows of east" in line for line in verify(own, "all.csv").lines)
     assert any("nothing.csv cannot be read" in line for line in verify(own, "nothing.csv").lines)
