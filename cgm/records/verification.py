@@ -204,7 +204,20 @@ def _rows(name: str, content: bytes) -> int | None:
     if name.endswith(".gz"):
         content = gzip.decompress(content)
     csv.field_size_limit(2**31 - 1)
-    return sum(1 for _ in csv.reader(io.StringIO(content.decode(), newline=""))) - 1
+    return sum(1 for row in csv.reader(io.StringIO(content.decode(), newline="")) if row) - 1
+
+
+def _check_rows_used(expected: Mapping[str, Any], rows: int | None, found: Findings) -> None:
+    """Compare the number of a party's own rows with those that were valued and kept apart."""
+
+    valued, apart = expected.get("rows_valued"), expected.get("rows_held_out")
+    unit = "images" if expected.get("digest_of") == "folder" else "rows"
+    if rows is None:
+        found.add(OPEN, "the rows of your own file were not counted: it is no CSV file in UTF-8")
+    elif rows == (valued or 0) + (apart or 0):
+        found.add(OK, f"all of its {rows:,} {unit} are accounted for: {valued:,} valued, {apart:,} kept apart")
+    else:
+        found.add(FAILED, f"it has {rows:,} {unit}, but the certificate says {valued} valued and {apart} kept apart")
 
 
 def _check_data(expected: Mapping[str, Any], data: str | Path | None, found: Findings) -> None:
@@ -221,12 +234,16 @@ def _check_data(expected: Mapping[str, Any], data: str | Path | None, found: Fin
         _check_rows(expected, Path(data), found)
         return
     try:
-        digest = sha256(Path(data).read_bytes())
+        content = Path(data).read_bytes()
     except OSError as error:
         found.add(FAILED, f"{data} cannot be read: {error.strerror or error}")
         return
-    if digest == expected.get("sha256"):
+    if sha256(content) == expected.get("sha256"):
         found.add(OK, f"{data} is the file that was settled, with the same bytes")
+        try:
+            _check_rows_used(expected, _rows(Path(data).name.lower(), content), found)
+        except (csv.Error, OSError, EOFError, UnicodeDecodeError):  # another encoding, or no table
+            _check_rows_used(expected, None, found)
     else:
         found.add(
             FAILED,
@@ -244,6 +261,8 @@ def _check_images(expected: Mapping[str, Any], data: Path, found: Findings) -> N
         found.add(FAILED, f"{data} cannot be read, or is not a folder with files that end in .png or .npz")
     elif folder_digest(contents) == expected.get("sha256"):
         found.add(OK, f"{data} is the folder that was settled, {len(contents):,} files with the same names and bytes")
+        if all(name.lower().endswith(".png") for name in contents):
+            _check_rows_used(expected, len(contents), found)
     else:
         found.add(
             FAILED,
@@ -260,12 +279,14 @@ def _check_rows(expected: Mapping[str, Any], data: Path, found: Findings) -> Non
     column, party = str(expected.get("party_column")), str(expected.get("party"))
     try:
         table, _ = read_table(data, str(expected.get("encoding") or "utf-8"))
-        digest = rows_digest(rows_of(table, column, party) if column in table else table)
+        rows = rows_of(table, column, party) if column in table else table
+        digest = rows_digest(rows)
     except (OSError, ValueError) as error:
         found.add(FAILED, f"{data} cannot be read: {error}")
         return
     if digest == expected.get("sha256"):
         found.add(OK, f"{data} has the rows of {party} that were settled, with the same cells")
+        _check_rows_used(expected, len(rows), found)
     else:
         found.add(
             FAILED,
