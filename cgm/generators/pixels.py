@@ -24,6 +24,7 @@ class Pixels(Generator):
         features: The features, fitted; they need `decode` if the generator is one of features.
 
     Example:
+        >>> import torch
         >>> from cgm.data.features import PCA
         >>> from cgm.generators import KDE
         >>> images = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))

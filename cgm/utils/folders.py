@@ -16,7 +16,7 @@ def folder_digest(files: Mapping[str, bytes]) -> str:
 
     Example:
         >>> folder_digest({"b.png": b"2", "a.png": b"1"})[:16]
-        '7bb3ca9f80b3a1e0'
+        '70679c6136412b88'
     """
 
     lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files, key=str.encode))
