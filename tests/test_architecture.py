@@ -28,7 +28,7 @@ STATIONS = [
     "cgm.evaluation",
     "cgm.records",
     "cgm.experiment",
-    "cgm.table_settlement",
+    "cgm.settlements",
     "cgm.api",
     "cgm.cli",
     "cgm.__main__",

@@ -20,8 +20,8 @@ from cgm.cli.targets import check_targets
 from cgm.records.headline import objective_value
 from cgm.records.plain import NUMERICS, plain
 from cgm.records.result import Result
-from cgm.records.runs import read_run
-from cgm.utils.files import write_whole
+from cgm.records.runs import check_files, read_run
+from cgm.utils.files import locked, remove_parts, write_whole
 from cgm.utils.threads import limited
 
 log = logging.getLogger("cgm")
@@ -47,7 +47,9 @@ def run(config: DictConfig) -> float | None:
         if progress:
             progress.mark(job.job.num, "running")
         check_extras(job.runtime.choices)
-        state, objective = resume(config, folder, overrides, thread_limit(config))
+        with locked(folder / ".lock", lambda: log.warning("waiting for another process that runs %s", folder)):
+            remove_parts(folder)
+            state, objective = resume(config, folder, overrides, thread_limit(config))
     except Exception as error:
         write_error(folder, overrides, error)
         if not in_sweep:
@@ -116,6 +118,7 @@ def read_complete(folder: Path, configuration: dict[str, Any], experiment: Any) 
 
     try:
         result, _ = read_run(folder)
+        check_files(folder)
         kept = json.loads((folder / "configuration.json").read_text(encoding="utf-8"))
         same = kept == plain(configuration) and result.settings == plain(experiment)
         same = same and result.versions.get("numerics") == str(NUMERICS)

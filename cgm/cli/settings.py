@@ -21,6 +21,7 @@ OF_THE_PROGRAM = ("hydra", "force", "objective", "threads", "logger")
 # choices that need an optional dependency: its module, and the extra of cgm that installs it
 EXTRAS = {
     "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "sweep"),
+    "hydra/launcher=ray": ("ray", "ray"),
     "hydra/launcher=submitit_local": ("hydra_plugins.hydra_submitit_launcher", "sweep"),
     "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "sweep"),
     "hydra/sweeper=optuna": ("optuna", "sweep"),

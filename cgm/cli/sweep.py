@@ -33,7 +33,7 @@ from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.settings import OF_THE_PROGRAM, check_extras, digest, resolved_settings
 from cgm.records.collect import TABLES, collect
 from cgm.records.settings import canonical
-from cgm.utils.files import write_whole
+from cgm.utils.files import Locked, locked, remove_parts, write_whole
 
 STATES = ("running", "done", "skipped", "failed")
 
@@ -167,8 +167,17 @@ class Progress:
 class Sweep(Callback):
     """A callback of Hydra: checks settings before a run or a sweep; writes the table of a sweep.
 
-    The program exits with status 1 if settings are invalid or a job failed.
+    The program exits with status 1 if settings are invalid or a job failed. The folder of a sweep is locked while it
+    runs.
     """
+
+    def __init__(self) -> None:
+        self._lock = contextlib.ExitStack()
+
+    def __reduce__(self) -> tuple[type[Sweep], tuple[()]]:
+        """Leave the lock in this process when launchers send the callback to others."""
+
+        return Sweep, ()
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the settings of a single run, before its folder is created."""
@@ -180,6 +189,7 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the settings of the sweep and start its progress, before the first job."""
 
+        folder = Path(config.hydra.sweep.dir)
         with _refusing():
             check_extras(config.hydra.runtime.choices)
             check_sweep(config, sweep_overrides(config), GlobalHydra.instance().config_loader())
@@ -188,8 +198,15 @@ class Sweep(Callback):
 
                 instantiate(config.hydra.sweeper)
                 search_space(config)
-        progress = Progress(config.hydra.sweep.dir)
-        progress.start(count_jobs(config))
+        try:
+            self._lock.enter_context(locked(folder / ".sweep.lock"))
+            remove_parts(folder, folder / "figures")
+            progress = Progress(folder)
+            progress.start(count_jobs(config))
+        except Locked as error:
+            sys.exit(f"cgm: error: {error}; wait for that sweep, or name another folder: hydra.sweep.dir=FOLDER")
+        except OSError as error:  # Hydra would turn it into a warning
+            sys.exit(f"cgm: error: {error}")
         if "submitit" in config.hydra.launcher._target_:  # jobs print to files of their own
             threading.Thread(target=progress.watch, daemon=True).start()
 
@@ -206,6 +223,8 @@ class Sweep(Callback):
             written = [*TABLES, *(write_page(table, folder) if config.get("figures", True) else ())]
         except Exception as error:  # Hydra would turn it into a warning
             sys.exit(f"cgm: error: the tables and the page of the sweep could not be written: {error}")
+        finally:
+            self._lock.close()
         jobs = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
         print(f"\n{table.console_summary()}\n\n{jobs}\n{folder.resolve()}: {', '.join(written)}")
         if counts["failed"] or counts["running"]:

@@ -19,9 +19,10 @@ INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that are i
 WITHOUT_BASE = {
     "cgm.data.features.automatic.Automatic",
     "cgm.experiment.Experiment",
+    "cgm.settlements.images.ImageMediator",
     "cgm.mediator.Mediator",
     "cgm.rewards.sampling.WeightedSampling",
-    "cgm.table_settlement.TableMediator",
+    "cgm.settlements.tables.TableMediator",
     "cgm.valuation.lengthscale.LengthscaleSearch",
 }
 

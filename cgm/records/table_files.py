@@ -103,6 +103,8 @@ def _cells(values: pd.Series, column: Column | None) -> list[str]:
     """Return the cells of a column."""
 
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        if column is not None and column.date_format:
+            return ["" if pd.isna(x) else x.strftime(column.date_format) for x in values]
         known = values.dropna()
         days = bool((known == known.dt.normalize()).all())
         return ["" if pd.isna(x) else (x.date() if days else x).isoformat() for x in values]

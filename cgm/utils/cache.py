@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from cgm.utils.files import write_whole
+from cgm.utils.files import remove_parts, write_whole
 from cgm.utils.lazy import torch
 from cgm.utils.tensors import digest, read_tensors
 from cgm.utils.version import __version__
@@ -56,6 +56,7 @@ def cached(
     try:
         write_whole(path, to_bytes(tensors, metadata={"key": text, "sha256": digest(tensors, text)}))
         log.info("cache: %s written to %s", what, path)
+        remove_parts(path.parent, min_age=24 * 3600)
     except OSError as error:
         log.warning("cache: %s could not be written (%s); continuing without it", path, error)
 

@@ -67,7 +67,8 @@ def kernel_pass(
         sizes: The number of points in each block; they add up to $t$.
         precision: The arithmetic of the kernel values, whose sums are always in float64. `"float64"`; `"float32"`,
             about five times as fast, with rounding errors of about 1e-7 in each value, which average out in sums
-            (points too far from the mean for float32 are computed in float64, see `Tiles`); or `"auto"`, float32 for
+            (points too far from the mean for float32, or with many near-copies, are computed in float64, see `Tiles`);
+            or `"auto"`, float32 for
             more than 10,000 points.
         exact: The number of points, from the first, for which all kernel values are in float64 in any case.
 
@@ -224,7 +225,7 @@ def _kernel_pass(
     t, size = len(x), _tile_size(x)
     order = sort_by_norm(x, sizes)
     x = x[order]
-    tiles = Tiles(kernel, x, x, size, precision)
+    tiles = Tiles(kernel, x, x, size, precision, exact)
     segments = {i: list(_segments(sizes, i, min(i + size, t))) for i in range(0, t, size)}
 
     def strip(

@@ -39,6 +39,7 @@ def rows(folder: str) -> list[dict[str, str]]:
     "launcher",
     [
         pytest.param("joblib", marks=needs("hydra_plugins.hydra_joblib_launcher", "sweep")),
+        pytest.param("ray", marks=needs("ray", "ray")),
         pytest.param("submitit_local", marks=needs("hydra_plugins.hydra_submitit_launcher", "sweep")),
     ],
 )

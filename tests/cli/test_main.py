@@ -64,7 +64,8 @@ def test_a_run_ends_with_the_table_and_the_folder(cgm, tmp_path):
     assert {beta for _, beta in record.rewards} == {2.0, float("inf")}
     assert out.rstrip().endswith(f"{record.table()}\n{tmp_path / 'run'}")
     names = [name for name in os.listdir("run") if not name.endswith(".log")]
-    assert sorted(names) == [".hydra", "configuration.json", "metrics.csv", "result.json", "rewards.npz"]
+    files = ["configuration.json", "metrics.csv", "result.json", "rewards.npz"]
+    assert sorted(names) == [".hydra", ".lock", "SHA256SUMS", *files]
     kept = OmegaConf.load("run/.hydra/config.yaml")
     assert (kept.seed, kept.split.points_per_party) == (4, 60)
     assert sorted(os.listdir(tmp_path)) == ["run"]

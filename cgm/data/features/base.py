@@ -49,6 +49,18 @@ class Features(Fitted, ABC):
 
         return z
 
+    def decode(self, z: Tensor) -> Tensor:
+        r"""Map features of shape $(N, d)$ back to points of shape $(N, D)$ or images of shape $(N, C, H, W)$.
+
+        Raises:
+            ValueError: If these features cannot be mapped back.
+        """
+
+        raise ValueError(
+            f"features: images cannot be made from features of the class {type(self).__name__}; use "
+            "generator=mmd_gan, or features=auto or features=pca"
+        )
+
     @property
     def joint(self) -> bool:
         """Whether the map is fitted to the parties' points and the pool together."""

@@ -85,3 +85,11 @@ class PCA(Features):
         x = flatten_points(x, "points to transform", width=len(mean))
 
         return (x - mean) @ directions.T  # (N, D) @ (D, d)
+
+    @limited(1)
+    def decode(self, z: Tensor) -> Tensor:
+        """Map features z of shape (N, d) back to points of shape (N, D), in the plane of the directions."""
+
+        mean, directions = self.fitted()["mean"], self.fitted()["directions"]
+
+        return flatten_points(z, "features to decode", width=len(directions)) @ directions + mean
