@@ -120,6 +120,7 @@ def test_every_combination_of_a_sweep_is_run_and_ends_in_one_table(cgm):
     assert len(jobs) == 4
     assert all(re.fullmatch(r"credit_ratings-equal_disjoint-kde-seed[12]-[0-9a-f]{10}", name) for name in jobs)
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == [
+        ".sweep.lock",
         "metrics.csv",
         "multirun.yaml",
         "runs.csv",
