@@ -1,6 +1,35 @@
-"""Devices on which kernel sums are computed."""
+"""Devices on which kernel sums are computed and networks are trained."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
+
+_TRAINING: ContextVar[torch.device | None] = ContextVar("training", default=None)
+
+
+@contextmanager
+def training_on(device: torch.device) -> Iterator[None]:
+    """Train networks of generators on a device. Their weights are on the CPU before and after.
+
+    Example:
+        >>> with training_on(torch.device("cpu")):
+        ...     training_device()
+        device(type='cpu')
+    """
+
+    token = _TRAINING.set(device)
+    try:
+        yield
+    finally:
+        _TRAINING.reset(token)
+
+
+def training_device() -> torch.device:
+    """Return the device of `training_on`; outside of it, the CPU."""
+
+    return _TRAINING.get() or torch.device("cpu")
 
 
 def resolve_device(name: str) -> torch.device:

@@ -77,7 +77,7 @@ def kernel_pass(
     """
 
     check_pass(x, sizes)
-    with workers() as threads:
+    with workers(x.device) as threads:
         return _kernel_pass(kernel, x, sizes, resolve_precision(precision, len(x)), exact, threads)
 
 
@@ -133,7 +133,7 @@ def cross_sums(kernel: Kernel, x: Tensor, y: Tensor, precision: str = "float64")
         $\sum_{x' \in y} k(x, x')$ for each $x$, of shape $(N)$, float64.
     """
 
-    with workers() as threads:
+    with workers(x.device) as threads:
         n, m, size = len(x), len(y), tile_size(y)
         points = torch.cat([x, y])
         order = sort_by_norm(points, [n, m])

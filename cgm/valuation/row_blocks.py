@@ -44,7 +44,7 @@ def kernel_pass_in_tasks(
     do not depend on the backend.
 
     Arguments:
-        kernel, x, sizes, precision, exact: See `kernel_pass`. The points are on the CPU.
+        kernel, x, sizes, precision, exact: See `kernel_pass`. Tasks compute on the CPU.
         tasks: The number of tasks; several for each core, so that all cores finish at about the same time.
 
     Raises:
@@ -65,7 +65,7 @@ def kernel_pass_in_tasks(
     check_integer("tasks", tasks, min=1)
     precision = resolve_precision(precision, len(x))
     order, size = sort_by_norm(x, sizes), tile_size(x)
-    points = x[order].numpy()  # of an array, joblib gives all processes of this machine the same copy
+    points = x[order].cpu().numpy()  # of an array, joblib gives all processes of this machine the same copy
     ranges = row_ranges(len(x), size, tasks)
     sums = np.zeros((len(x), len(sizes)))
     gamma, eta = np.inf, -np.inf
@@ -85,8 +85,8 @@ def kernel_pass_in_tasks(
                 gamma, eta = min(gamma, part.gamma), max(eta, part.eta)
 
     result = torch.empty(sums.shape, dtype=torch.float64)
-    result[order] = torch.from_numpy(sums)
-    return KernelPass(result, gamma, eta)
+    result[order.cpu()] = torch.from_numpy(sums)
+    return KernelPass(result.to(x.device), gamma, eta)
 
 
 def compute_part(

@@ -171,9 +171,10 @@ class Tiles:
     def _buffers(self, dtype: torch.dtype, n: int, m: int) -> Tensor:
         """Return two (n, m) matrices to which only this thread writes."""
 
-        if not hasattr(self._local, "buffers"):
-            self._local.buffers = {d: left.new_empty(2, self.size**2) for d, (left, _) in self.factors.items()}
-        return self._local.buffers[dtype][:, : n * m].view(2, n, m)
+        buffers = self._local.__dict__.setdefault("buffers", {})
+        if dtype not in buffers:
+            buffers[dtype] = torch.empty(2, self.size**2, dtype=dtype, device=self.device)
+        return buffers[dtype][:, : n * m].view(2, n, m)
 
 
 def _square(x: float) -> float:
