@@ -6,10 +6,7 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from cgm.contributions.base import Contribution, Contributions
 from cgm.contributions.games import compute_contributions
@@ -25,7 +22,8 @@ from cgm.rewards.sampling import Chain, WeightedSampling
 from cgm.rewards.shapley_fair import ShapleyFair
 from cgm.utils.checks import check_instance, check_integer, check_number, check_parties, check_values
 from cgm.utils.clock import Clock
-from cgm.utils.device import resolve_device, training_on
+from cgm.utils.device import check_device, resolve_device, training_on
+from cgm.utils.lazy import torch
 from cgm.utils.models.classifier import Classifier
 from cgm.utils.seeds import stream_seed
 from cgm.valuation.kernels.base import Kernel
@@ -36,6 +34,9 @@ from cgm.valuation.references.all import AllReference
 from cgm.valuation.references.base import Reference
 from cgm.valuation.rules import resolve_lengthscale
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class Mediator:
         check_number("max_growth", self.max_growth, min=1)
         if self.cache is not False and not (isinstance(self.cache, str) and self.cache):
             raise ValueError(f"cache={self.cache!r}: expected the path of a folder, or false")
-        resolve_device(self.device)
+        check_device(self.device)
 
     def settle(
         self,
@@ -185,6 +186,7 @@ class Mediator:
         """
 
         check_integer("seed", seed, min=0)
+        resolve_device(self.device)  # an error before any long work
         clock, warnings = Clock(), []
 
         def warn(message: str) -> None:

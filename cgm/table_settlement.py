@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import torch
-from torch import Tensor
 
 from cgm.data.features.automatic import Automatic
 from cgm.data.tables.encoding import NUMBER_ENCODINGS, TableEncoding
@@ -37,6 +34,7 @@ from cgm.records.settlement_folder import write_settlement
 from cgm.records.tables import aligned_lines
 from cgm.utils.checks import check_bool, check_choice, check_instance, check_integer, check_number
 from cgm.utils.clock import Clock
+from cgm.utils.lazy import pd, torch
 from cgm.utils.progress import progress
 from cgm.utils.seeds import stream_seed
 from cgm.valuation.valuation import Valuation
@@ -180,7 +178,7 @@ class TableMediator(Mediator):
             check_instance("label_column", self.label_column, str)
         for name in ("drop", "categorical"):
             columns = getattr(self, name)
-            if isinstance(columns, str) or not all(isinstance(column, str) for column in columns):
+            if not isinstance(columns, list | tuple) or not all(isinstance(column, str) for column in columns):
                 raise ValueError(f"{name}={columns}: expected a list of columns, such as [{columns}]")
             object.__setattr__(self, name, tuple(columns))
         check_choice("numbers", self.numbers, NUMBER_ENCODINGS)
@@ -307,7 +305,7 @@ class TableMediator(Mediator):
         settlement: Settlement,
         labels: Mapping[str, pd.Series] | None,
         masks: Mapping[str, np.ndarray],
-        held_out: Sequence[Tensor],
+        held_out: Sequence[torch.Tensor],
     ) -> list[Accuracy]:
         """Train and test classifiers of the labels."""
 
@@ -332,7 +330,9 @@ class TableMediator(Mediator):
 
         return self.downstream.evaluate(parties, rewards, (torch.cat(list(held_out)), test))
 
-    def _sensitivity(self, settlement: Settlement, codes: Sequence[Tensor]) -> tuple[dict[str, list[float]], list[str]]:
+    def _sensitivity(
+        self, settlement: Settlement, codes: Sequence[torch.Tensor]
+    ) -> tuple[dict[str, list[float]], list[str]]:
         """Compute contributions with other length-scales, and with the generator and pool of another seed."""
 
         assert self.seed is not None

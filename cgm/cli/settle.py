@@ -9,6 +9,7 @@ import yaml
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from cgm.cli.check import check_built_in
 from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.help import WITH_VALUE
 from cgm.cli.targets import check_targets
@@ -64,6 +65,7 @@ def _run(config: DictConfig) -> None:
     except ValueError as error:
         raise ValueError(str(error).replace("folder=", "out=", 1)) from None
     settings = OmegaConf.create(own)
+    check_built_in(own)
     check_targets(settings)
     mediator = instantiate(settings, _convert_="all")
 

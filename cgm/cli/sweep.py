@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from cgm.cli.check import check_job, check_sweep
 from cgm.cli.collect import write_page
+from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.settings import OF_THE_PROGRAM, check_extras, digest, resolved_settings
 from cgm.records.collect import TABLES, collect
-from cgm.records.headline import check_objective
 from cgm.records.settings import canonical
 from cgm.utils.files import Locked, locked, remove_parts, write_whole
 
@@ -162,9 +164,10 @@ class Progress:
 
 
 class Sweep(Callback):
-    """A callback of Hydra: checks a sweep and starts its progress; writes its table, exits with 1 if a job failed.
+    """A callback of Hydra: checks settings before a run or a sweep; writes the table of a sweep.
 
-    The folder of a sweep is locked while it runs.
+    The program exits with status 1 if settings are invalid or a job failed. The folder of a sweep is locked while it
+    runs.
     """
 
     def __init__(self) -> None:
@@ -175,21 +178,33 @@ class Sweep(Callback):
 
         return Sweep, ()
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check the settings of a single run, before its folder is created."""
+
+        hydra = config.hydra
+        with _refusing():
+            check_job(config, hydra.overrides.task, hydra.runtime.choices)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the settings of the sweep and start its progress, before the first job."""
 
         folder = Path(config.hydra.sweep.dir)
-        try:
+        with _refusing():
             check_extras(config.hydra.runtime.choices)
-            if config.get("objective") is not None:  # an error here, not one in each job
-                check_objective(str(config.objective))
+            check_sweep(config, sweep_overrides(config), GlobalHydra.instance().config_loader())
+            if config.hydra.sweeper._target_.endswith("cgm_optuna.OptunaSweeper"):
+                from hydra_plugins.cgm_optuna import search_space
+
+                instantiate(config.hydra.sweeper)
+                search_space(config)
+        try:
             self._lock.enter_context(locked(folder / ".sweep.lock"))
             remove_parts(folder, folder / "figures")
             progress = Progress(folder)
             progress.start(count_jobs(config))
         except Locked as error:
             sys.exit(f"cgm: error: {error}; wait for that sweep, or name another folder: hydra.sweep.dir=FOLDER")
-        except (ValueError, OSError) as error:  # Hydra would turn an OSError into a warning
+        except OSError as error:  # Hydra would turn it into a warning
             sys.exit(f"cgm: error: {error}")
         if "submitit" in config.hydra.launcher._target_:  # jobs print to files of their own
             threading.Thread(target=progress.watch, daemon=True).start()
@@ -212,6 +227,16 @@ class Sweep(Callback):
         print(f"\n{table.console_summary()}\n\n{jobs}\n{folder.resolve()}: {', '.join(written)}")
         if counts["failed"] or counts["running"]:
             sys.exit(1)
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """End the program with one line if settings are invalid: Hydra would turn other exceptions into warnings."""
+
+    try:
+        yield
+    except REFUSALS as error:
+        raise SystemExit(f"cgm: error: {explain(error)}") from error
 
 
 def sweep_overrides(config: DictConfig) -> list[Override]:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cgm.evaluation.entries import AttackGains, Change, MetricRow
 from cgm.records import checksums, metrics_table
@@ -18,6 +16,10 @@ from cgm.records.result import Result
 from cgm.records.runs import CONFIGURATION, METRICS, RESULT, REWARDS, check_files, read_run
 from cgm.records.tables import aligned_lines
 from cgm.utils.files import write_whole
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

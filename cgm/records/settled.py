@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
-
-import pandas as pd
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cgm.contributions.base import Contributions
 from cgm.data.features.base import Features
@@ -18,7 +15,11 @@ from cgm.generators.pool import Pool
 from cgm.rewards.base import Rewards
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import Chain
+from cgm.utils.lazy import pd
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class SettledTables(Protocol):

@@ -14,7 +14,6 @@ from pathlib import Path
 from cgm.records.certificate import check_disclose
 from cgm.records.mediator_folder import SETTINGS, mediator_files
 from cgm.records.party_folder import alternative_files, party_files
-from cgm.records.report.report import report
 from cgm.records.settled import SettledTables
 from cgm.records.tables import csv_text
 from cgm.records.verification import CERTIFICATE
@@ -71,6 +70,8 @@ def write_settlement(
         ValueError: If the folder is not empty, or `disclose` has an unknown name.
         OSError: If the files cannot be written; then there is no folder.
     """
+
+    from cgm.records.report.report import report
 
     folder = check_folder(folder)
     check_disclose(disclose)

@@ -1,20 +1,23 @@
 """On-disk cache of tensors, under a key made of everything that they depend on."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import save as to_bytes
-from torch import Tensor
 
 from cgm.utils.files import remove_parts, write_whole
+from cgm.utils.lazy import torch
 from cgm.utils.tensors import digest, read_tensors
 from cgm.utils.version import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ def cached(
         key: Everything that they depend on; the versions of cgm and torch are added.
         compute: Computes them.
     """
+
+    from safetensors.torch import save as to_bytes
 
     if folder is None:
         return compute()

@@ -1,12 +1,26 @@
 """Devices on which kernel sums are computed and networks are trained."""
 
+from __future__ import annotations
+
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-import torch
+from cgm.utils.lazy import torch
 
 _TRAINING: ContextVar[torch.device | None] = ContextVar("training", default=None)
+
+
+def check_device(name: object) -> None:
+    """Check the name of a device. Whether it is available depends on the machine, see `resolve_device`.
+
+    Raises:
+        ValueError: If it is neither a CPU nor a CUDA device.
+    """
+
+    if not (isinstance(name, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?", name)):
+        raise ValueError(f"device={name}: expected cpu, cuda, cuda:0 (or another number), or auto")
 
 
 @contextmanager
@@ -14,6 +28,7 @@ def training_on(device: torch.device) -> Iterator[None]:
     """Train networks of generators on a device. Their weights are on the CPU before and after.
 
     Example:
+        >>> import torch
         >>> with training_on(torch.device("cpu")):
         ...     training_device()
         device(type='cpu')

@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import torch
-from torch import Tensor
-
 from cgm.utils.checks import check_choice, check_points
+from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
 from cgm.utils.threads import in_order, workers
 from cgm.valuation.tiles import Tiles, sort_by_norm
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cgm.valuation.kernels.base import Kernel
 
 TILE = 800  # 800 x 800 numbers fit in the cache, and 800 is no power of two, which would cause cache conflicts
@@ -24,7 +24,7 @@ STRIP = 8  # the number of neighbouring tiles that one task of a thread computes
 LARGE = 10_000  # the number of points above which precision="auto" is float32
 PRECISIONS = ("auto", "float32", "float64")
 
-Number = TypeVar("Number", float, Tensor)
+Number = TypeVar("Number", float, "Tensor")
 
 
 class KernelPass(NamedTuple):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RESOLUTION = -18  # float32 numbers near 1 are 2 ** -24 apart; points 2 ** -18 apart have unrelated errors
 CLAMPED = -10  # squared distances below 2 ** -20, the square of this, may be rounded to less than 0

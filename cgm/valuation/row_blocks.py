@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-import joblib
 import numpy as np
-import torch
 
 from cgm.utils.checks import check_integer
+from cgm.utils.lazy import torch
 from cgm.utils.threads import limited
 from cgm.valuation.mmd import KernelPass, check_pass, partial_pass, resolve_precision, tile_size
 from cgm.valuation.tiles import Tiles, sort_by_norm
@@ -51,7 +50,7 @@ def kernel_pass_in_tasks(
         ValueError: As `kernel_pass`.
 
     Example:
-        >>> import joblib
+        >>> import joblib, torch
         >>> from cgm.valuation.kernels import SquaredExponential
         >>> x = torch.tensor([[0.0], [0.0], [100.0]])
         >>> with joblib.parallel_config(backend="threading", n_jobs=2):
@@ -60,6 +59,8 @@ def kernel_pass_in_tasks(
                 [2., 0.],
                 [0., 1.]], dtype=torch.float64)
     """
+
+    import joblib
 
     check_pass(x, sizes)
     check_integer("tasks", tasks, min=1)

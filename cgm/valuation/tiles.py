@@ -7,12 +7,12 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from cgm.utils.lazy import torch
 from cgm.valuation.near_copies import near_copies
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cgm.valuation.kernels.base import Kernel
 
 # A tile is computed in float32 if one of its sides has squared norms up to SINGLE; by a matrix product in float64 if

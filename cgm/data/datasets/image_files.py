@@ -1,17 +1,22 @@
 """Files of images and labels, and the datasets made of them."""
 
+from __future__ import annotations
+
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.lib.npyio import NpzFile
-from torch import Tensor
 
 from cgm.data.datasets.base import Dataset
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Arrays = tuple[np.ndarray, np.ndarray]
 """Images of shape $(N, C, H, W)$, uint8 or floating-point numbers in $[0, 1]$, and labels of shape $(N)$."""

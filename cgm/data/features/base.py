@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_points
+from cgm.utils.lazy import torch
 from cgm.utils.models.fitted import Fitted
 from cgm.utils.tensors import digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 F = TypeVar("F", bound="Features")
 

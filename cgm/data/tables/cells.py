@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
-from pandas.api import types
+
+from cgm.utils.lazy import pd
 
 # cells that count as missing, beside empty ones
 MISSING = ("na", "n/a", "#n/a", "nan", "null", "none", "<na>", "nat", "?", "-")
@@ -55,17 +55,17 @@ def parse(cells: pd.Series, name: str, kind: str | None = None) -> tuple[str, pd
 def _typed(cells: pd.Series, name: str) -> tuple[str, pd.Series, str] | None:
     """Return kind and cells of a column that has a type other than text."""
 
-    if types.is_bool_dtype(cells.dtype):
+    if pd.api.types.is_bool_dtype(cells.dtype):
         return "boolean", cells.astype("boolean"), ""
-    if types.is_datetime64_any_dtype(cells.dtype):
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         dates = cells.dt.tz_localize(None) if getattr(cells.dt, "tz", None) is not None else cells
         return "date", dates.dt.floor("s"), ""
-    if types.is_numeric_dtype(cells.dtype):
+    if pd.api.types.is_numeric_dtype(cells.dtype):
         numbers = cells.astype("Float64").astype("float64")
         _check_finite(numbers, name)
         whole = numbers.dropna()
         # pandas turns integers into floats where cells are missing
-        if types.is_integer_dtype(cells.dtype) or (cells.isna().any() and (whole % 1 == 0).all()):
+        if pd.api.types.is_integer_dtype(cells.dtype) or (cells.isna().any() and (whole % 1 == 0).all()):
             return "integer", numbers.astype("Int64"), ""
         return "numeric", numbers, ""
     return None

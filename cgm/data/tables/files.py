@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
+from cgm.utils.lazy import pd
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from cgm.data.tables.cells import parse
 from cgm.data.tables.columns import OTHER, Column
 from cgm.data.tables.schema import Schema
+from cgm.utils.lazy import pd
 
 log = logging.getLogger(__name__)
 

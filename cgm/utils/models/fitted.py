@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import save as to_bytes
-from torch import Tensor
 
 from cgm.utils.checks import check_integer
 from cgm.utils.files import write_whole
+from cgm.utils.lazy import torch
 from cgm.utils.tensors import digest, read_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 F = TypeVar("F", bound="Fitted")
 Shape = tuple[int | str, ...]
@@ -83,6 +84,8 @@ class Fitted:
         Raises:
             ValueError: If nothing has been fitted yet.
         """
+
+        from safetensors.torch import save as to_bytes
 
         tensors = {name: x.detach().cpu().contiguous() for name, x in self.fitted().items()}
         metadata = self._metadata()
