@@ -57,7 +57,7 @@ def test_a_settlement_has_the_numbers_of_the_cpu() -> None:
 
 
 @gpu
-@pytest.mark.parametrize("loss", ["mmd", "repulsive"])
+@pytest.mark.parametrize("loss", ["paper", "repulsive"])
 @pytest.mark.parametrize("arithmetic", ["float32", "bfloat16"])
 def test_the_training_of_a_gan(tmp_path, loss: str, arithmetic: str) -> None:
     images = torch.rand(64, 1, 12, 12, generator=torch.Generator().manual_seed(0))
