@@ -22,7 +22,7 @@ from cgm.rewards.sampling import Chain, WeightedSampling
 from cgm.rewards.shapley_fair import ShapleyFair
 from cgm.utils.checks import check_instance, check_integer, check_number, check_parties, check_values
 from cgm.utils.clock import Clock
-from cgm.utils.device import check_device, resolve_device
+from cgm.utils.device import check_device, resolve_device, training_on
 from cgm.utils.lazy import torch
 from cgm.utils.models.classifier import Classifier
 from cgm.utils.seeds import stream_seed
@@ -117,7 +117,8 @@ class Mediator:
         synthetic_size: The size of $G$.
         growth: The factor by which $G$ grows while no rewards fit their bounds (Sec. 4.1).
         max_growth: The largest size that $G$ may grow to, as a multiple of `synthetic_size`.
-        device: Where the kernel's sums are computed, `"cpu"`, `"cuda"`, or `"auto"` for `"cuda"` if there is one.
+        device: Where the kernel's sums are computed and an MMD-GAN is trained, `"cpu"`, `"cuda"`, or `"auto"` for
+            `"cuda"` if there is one.
         cache: A folder where features and pools of images are kept for the next run, or `False`. Each use is logged.
 
     Raises:
@@ -204,7 +205,8 @@ class Mediator:
                 check_parties(x)
         with clock("generator"):
             pooled = torch.cat(x).flatten(1) if self.generator.space == "features" else torch.cat(list(parties))
-            self.generator.fit(pooled, stream_seed(seed, FIT_GENERATOR))
+            with training_on(resolve_device(self.device)):
+                self.generator.fit(pooled, stream_seed(seed, FIT_GENERATOR))
         raw = x if features.joint else []
         joint_images = features.joint and self.generator.space == "data"
         width = x[0].shape[1] if joint_images else x[0].flatten(1).shape[1]

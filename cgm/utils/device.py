@@ -1,10 +1,15 @@
-"""Devices on which kernel sums are computed."""
+"""Devices on which kernel sums are computed and networks are trained."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from cgm.utils.lazy import torch
+
+_TRAINING: ContextVar[torch.device | None] = ContextVar("training", default=None)
 
 
 def check_device(name: object) -> None:
@@ -16,6 +21,30 @@ def check_device(name: object) -> None:
 
     if not (isinstance(name, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?", name)):
         raise ValueError(f"device={name}: expected cpu, cuda, cuda:0 (or another number), or auto")
+
+
+@contextmanager
+def training_on(device: torch.device) -> Iterator[None]:
+    """Train networks of generators on a device. Their weights are on the CPU before and after.
+
+    Example:
+        >>> import torch
+        >>> with training_on(torch.device("cpu")):
+        ...     training_device()
+        device(type='cpu')
+    """
+
+    token = _TRAINING.set(device)
+    try:
+        yield
+    finally:
+        _TRAINING.reset(token)
+
+
+def training_device() -> torch.device:
+    """Return the device of `training_on`; outside of it, the CPU."""
+
+    return _TRAINING.get() or torch.device("cpu")
 
 
 def resolve_device(name: str) -> torch.device:

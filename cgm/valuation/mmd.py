@@ -76,12 +76,21 @@ def kernel_pass(
         ValueError: If a size is not positive, if the sizes do not add up to $t$, or if the precision is unknown.
     """
 
+    check_pass(x, sizes)
+    with workers(x.device) as threads:
+        return _kernel_pass(kernel, x, sizes, resolve_precision(precision, len(x)), exact, threads)
+
+
+def check_pass(x: Tensor, sizes: Sequence[int]) -> None:
+    r"""Check the points of a pass, and the sizes of their blocks.
+
+    Raises:
+        ValueError: If a size is not positive, or if the sizes do not add up to $t$.
+    """
+
     check_points(x, "block_sums: x")
     if min(sizes, default=0) < 1 or sum(sizes) != len(x):
         raise ValueError(f"block_sums: sizes={list(sizes)}: expected positive sizes that add up to {len(x)} points")
-
-    with workers() as threads:
-        return _kernel_pass(kernel, x, sizes, _resolve_precision(precision, len(x)), exact, threads)
 
 
 def block_sums(kernel: Kernel, x: Tensor, sizes: Sequence[int], precision: str = "float64") -> Tensor:
@@ -124,12 +133,12 @@ def cross_sums(kernel: Kernel, x: Tensor, y: Tensor, precision: str = "float64")
         $\sum_{x' \in y} k(x, x')$ for each $x$, of shape $(N)$, float64.
     """
 
-    with workers() as threads:
-        n, m, size = len(x), len(y), _tile_size(y)
+    with workers(x.device) as threads:
+        n, m, size = len(x), len(y), tile_size(y)
         points = torch.cat([x, y])
         order = sort_by_norm(points, [n, m])
         points = points[order]
-        tiles = Tiles(kernel, points[:n], points[n:], size, _resolve_precision(precision, n + m))
+        tiles = Tiles(kernel, points[:n], points[n:], size, resolve_precision(precision, n + m))
 
         def strip(i: int, js: range) -> Tensor:
             return reduce(torch.add, (tiles.tile(i, j).sum(1).double() for j in js))
@@ -212,7 +221,7 @@ def check_precision(precision: str) -> None:
     check_choice("precision", precision, PRECISIONS)
 
 
-def _resolve_precision(precision: str, t: int) -> str:
+def resolve_precision(precision: str, t: int) -> str:
     """Return the arithmetic of a precision for t points, `"float32"` or `"float64"`."""
 
     check_precision(precision)
@@ -222,10 +231,32 @@ def _resolve_precision(precision: str, t: int) -> str:
 def _kernel_pass(
     kernel: Kernel, x: Tensor, sizes: Sequence[int], precision: str, exact: int, threads: ThreadPoolExecutor
 ) -> KernelPass:
-    t, size = len(x), _tile_size(x)
     order = sort_by_norm(x, sizes)
     x = x[order]
-    tiles = Tiles(kernel, x, x, size, precision, exact)
+    tiles = Tiles(kernel, x, x, tile_size(x), precision, exact)
+    part = partial_pass(tiles, sizes, exact, range(0, len(x), tiles.size), threads)
+    result = torch.empty(len(x), len(sizes), dtype=torch.float64, device=x.device)
+    result[order] = part.sums
+    return part._replace(sums=result)
+
+
+def partial_pass(
+    tiles: Tiles, sizes: Sequence[int], exact: int, starts: range, threads: ThreadPoolExecutor
+) -> KernelPass:
+    """Compute the part of a pass that some rows of tiles, on the diagonal and to the right of it, contribute.
+
+    Arguments:
+        tiles: The tiles of the points and themselves; the points are sorted by their norms within each block.
+        sizes: The number of points in each block.
+        exact: The number of points, from the first, for which all kernel values are in float64 in any case.
+        starts: The first points of these rows of tiles.
+        threads: The threads.
+
+    Returns:
+        The sums, of all points in the order of the tiles, and the smallest and largest values in these tiles.
+    """
+
+    t, size, kernel = sum(sizes), tiles.size, tiles.kernel
     segments = {i: list(_segments(sizes, i, min(i + size, t))) for i in range(0, t, size)}
 
     def strip(
@@ -247,10 +278,9 @@ def _kernel_pass(
         return rows, columns, extremes
 
     # tiles on the diagonal first: with the extremes found there, most other tiles need not be searched for extremes
-    starts = range(0, t, size)
     diagonal = [(i, range(i, i + 1)) for i in starts]
     others = [(i, js) for i in starts for js in _strips(range(i + size, t, size))]
-    sums = torch.zeros(len(sizes), t, dtype=torch.float64, device=x.device)
+    sums = torch.zeros(len(sizes), t, dtype=torch.float64, device=tiles.device)
     extremes: list[TileExtremes] = []
     with progress(len(diagonal) + len(others), "kernel sums") as bar:
         for pairs in (diagonal, others):
@@ -266,12 +296,12 @@ def _kernel_pass(
                 extremes += more
                 bar.update()
 
-    result = torch.empty(t, len(sizes), dtype=torch.float64, device=x.device)
-    result[order] = sums.T
-    return KernelPass(result, *_exact_extremes(tiles, extremes))
+    return KernelPass(sums.T, *_exact_extremes(tiles, extremes))
 
 
-def _tile_size(x: Tensor) -> int:
+def tile_size(x: Tensor) -> int:
+    """Return the number of rows of a tile."""
+
     return TILE if x.device.type == "cpu" else 16 * TILE  # accelerators need larger tiles to be fully used
 
 

@@ -52,15 +52,23 @@ class Tiles:
         precision: `"float32"`, for the tiles in which it is accurate enough, or `"float64"`.
         exact: The number of points, from the first in x and in y, whose tiles are not used in float32: they do not
             count as near-copies.
+        rows: The rows of which tiles are computed, from a multiple of `size`; all, if `None`. Others need no memory.
 
     Raises:
         ValueError: If the length-scale of the kernel is a rule.
     """
 
     def __init__(
-        self, kernel: Kernel, x: Tensor, y: Tensor, size: int, precision: str = "float64", exact: int = 0
+        self,
+        kernel: Kernel,
+        x: Tensor,
+        y: Tensor,
+        size: int,
+        precision: str = "float64",
+        exact: int = 0,
+        rows: range | None = None,
     ) -> None:
-        self.kernel, self.size = kernel, size
+        self.kernel, self.size, self.device = kernel, size, x.device
         same = x is y
         self.sign = 1.0 if kernel.rate is None else -1.0
         unit = 1.0 if kernel.rate is None else math.sqrt(kernel.rate / math.log(2))
@@ -73,12 +81,14 @@ class Tiles:
         # the largest squared norms, in units of the smallest scale over which f changes
         self.norms = [[_square(largest / kernel.min_scale) for _, largest in radii] for radii in self.radii]
 
-        self.factors = {torch.float64: self._factors(x, y)}
+        self._first = 0 if rows is None else rows.start
+        chosen = x if rows is None else x[rows.start : rows.stop]
+        self.factors = {torch.float64: self._factors(chosen, y)}
         # any other setting may enable TF32 or bf16 matmul, which is not accurate enough
         if precision == "float32" and torch.get_float32_matmul_precision() == "highest":
-            self.factors[torch.float32] = self._factors(x.float(), y.float())
-            rows = self._near_copies(x, exact)
-            self.copies = (rows, rows if same else self._near_copies(y, exact))
+            self.factors[torch.float32] = self._factors(chosen.float(), y.float())
+            copies = self._near_copies(x, exact)
+            self.copies = (copies, copies if same else self._near_copies(y, exact))
         self._local = threading.local()
 
     def dtype(self, i: int, j: int) -> torch.dtype:
@@ -118,7 +128,8 @@ class Tiles:
 
         dtype = torch.float64 if exact else self.dtype(i, j)
         left, right = self.factors[dtype]
-        left, right = left[i : i + self.size], right[:, j : j + self.size]
+        i_left = i - self._first
+        left, right = left[i_left : i_left + self.size], right[:, j : j + self.size]
         small, large = self._norms(i, j)
         z, spare = self._buffers(dtype, len(left), right.shape[1])
 
@@ -160,9 +171,10 @@ class Tiles:
     def _buffers(self, dtype: torch.dtype, n: int, m: int) -> Tensor:
         """Return two (n, m) matrices to which only this thread writes."""
 
-        if not hasattr(self._local, "buffers"):
-            self._local.buffers = {d: left.new_empty(2, self.size**2) for d, (left, _) in self.factors.items()}
-        return self._local.buffers[dtype][:, : n * m].view(2, n, m)
+        buffers = self._local.__dict__.setdefault("buffers", {})
+        if dtype not in buffers:
+            buffers[dtype] = torch.empty(2, self.size**2, dtype=dtype, device=self.device)
+        return buffers[dtype][:, : n * m].view(2, n, m)
 
 
 def _square(x: float) -> float:

@@ -15,6 +15,7 @@ from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 from cgm.valuation.references.all import AllReference
 from cgm.valuation.references.base import Reference, check_blocks
+from cgm.valuation.row_blocks import kernel_pass_in_tasks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +44,8 @@ class Valuation:
             parties' points: $v(D_i)$, $v_c$ and all that follows from them do not depend on the precision, and
             $v(D_i \cup G)$ is accurate to 1e-7.
         reference: The reference that values are compared with; all of $T$, if `None`.
+        tasks: The number of independent tasks of joblib in which the pass is computed, see `kernel_pass_in_tasks`; in
+            threads of this process, if `None`.
 
     Attributes:
         points: $T$, of shape $(|T|, d)$, float64.
@@ -77,6 +80,7 @@ class Valuation:
         synthetic: Tensor,
         precision: str = "auto",
         reference: Reference | None = None,
+        tasks: int | None = None,
     ) -> None:
         check_parties(parties, synthetic)
 
@@ -85,9 +89,12 @@ class Valuation:
         self.kernel = kernel
         self.points = torch.cat([*parties, synthetic]).double()
         self.sizes = [len(x) for x in (*parties, synthetic)]
-        self.sums, self.gamma, self.eta = kernel_pass(
-            kernel, self.points, self.sizes, precision, exact=len(self.points) - len(synthetic)
-        )
+        exact = len(self.points) - len(synthetic)
+        if tasks is None:
+            result = kernel_pass(kernel, self.points, self.sizes, precision, exact)
+        else:
+            result = kernel_pass_in_tasks(kernel, self.points, self.sizes, precision, exact, tasks)
+        self.sums, self.gamma, self.eta = result
 
         self._add_up()
 

@@ -18,6 +18,7 @@ from cgm.generators.kid import RandomNetworkKID, stalled
 from cgm.generators.mmd_gan.losses import GANLoss
 from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork
 from cgm.generators.mmd_gan.settings import GANSettings
+from cgm.utils.device import training_device
 from cgm.utils.files import write_whole
 from cgm.utils.lazy import torch
 from cgm.utils.models.networks import autocast
@@ -35,7 +36,9 @@ STREAMS = INITIAL, BATCHES, CODES, EVALUATION = range(4)
 
 
 class GANTraining(Training):
-    """Training of the two networks of an MMD-GAN.
+    """Training of the two networks of an MMD-GAN, on the device of `training_on`.
+
+    Random numbers are drawn and the KID is measured on the CPU, so that other devices train with the same batches.
 
     Arguments:
         settings: The settings of networks and training.
@@ -50,6 +53,7 @@ class GANTraining(Training):
     ) -> None:
         self.settings, self.loss, self.x, self.seed = settings, loss, x, seed
         self.folder = None if folder is None else Path(folder)
+        self.device = training_device()
         sequences = np.random.SeedSequence(seed).spawn(len(STREAMS))
         random = [torch.Generator().manual_seed(int(s.generate_state(1, np.uint64)[0])) for s in sequences]
 
@@ -71,6 +75,8 @@ class GANTraining(Training):
         self.history: list[Tensor] = []  # KID by block, at each evaluation since the learning rates were last halved
         self.evaluated: dict[str, float] = {}  # the last evaluation: step and KID
 
+        for network in (self.generator, self.average, self.critic):
+            network.to(self.device)
         networks = {"generator": self.generator, "critic": self.critic}
         self.rates = {
             "generator": settings.learning_rate,
@@ -99,7 +105,8 @@ class GANTraining(Training):
         names = [field.name for field in fields(GANSettings) if field.name not in free]
         settings = {name: getattr(self.settings, name) for name in names}
 
-        return settings | {"training": "MMDGAN", "seed": self.seed, "images": digest({"x": self.x})}
+        device = {} if self.device.type == "cpu" else {"device": self.device.type}  # other rounding errors
+        return settings | device | {"training": "MMDGAN", "seed": self.seed, "images": digest({"x": self.x})}
 
     def advance(self, progress: Progress) -> dict[str, float]:
         """Take one step of the generator, after those of the critic."""
@@ -129,7 +136,7 @@ class GANTraining(Training):
             fake = self._fake()
         between = None
         if self.loss.needs_between:
-            share = torch.rand(len(real), 1, 1, 1, generator=self.streams["batches"])
+            share = torch.rand(len(real), 1, 1, 1, generator=self.streams["batches"]).to(self.device)
             between = share * real + (1 - share) * fake
 
         gain, penalty = self.loss.critic(self._features, real, fake, between)
@@ -159,7 +166,7 @@ class GANTraining(Training):
     def network(self) -> GeneratorNetwork:
         """Return the network that generates images: averaged weights, without batch norm."""
 
-        return self.average.folded(self.codes)
+        return copy.deepcopy(self.average).cpu().folded(self.codes)
 
     def evaluate(self, progress: Progress) -> None:
         """Measure the KID, and adapt the learning rates."""
@@ -235,23 +242,24 @@ class GANTraining(Training):
         x = self.x[rows]
         if self.settings.mirror:
             x = mirror_some(x, self.streams["batches"])
+        x = x.to(self.device)
         return x.contiguous(memory_format=torch.channels_last) if self.half else x
 
     def _fake(self) -> Tensor:
         """Generate a batch of images."""
 
         codes = self._codes()
-        with autocast(self.settings.arithmetic):
+        with autocast(self.settings.arithmetic, self.device.type):
             return self.generator(codes).float()
 
     def _features(self, x: Tensor) -> Tensor:
         """Return the critic's features of images, float32."""
 
-        with autocast(self.settings.arithmetic):
+        with autocast(self.settings.arithmetic, self.device.type):
             return self.critic(x).float()
 
     def _codes(self) -> Tensor:
-        return uniform_codes(self.settings.batch_size, self.settings.latent, self.streams["codes"])
+        return uniform_codes(self.settings.batch_size, self.settings.latent, self.streams["codes"]).to(self.device)
 
 
 def uniform_codes(n: int, latent: int, random: torch.Generator) -> Tensor:

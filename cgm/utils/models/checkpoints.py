@@ -59,7 +59,7 @@ def write_checkpoint(
 
     from safetensors.torch import save as to_bytes
 
-    plain = {name: x.detach().contiguous() for name, x in tensors.items()}
+    plain = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
     metadata = {"format": FORMAT, "identity": to_json(identity), "progress": to_json(progress)}
     metadata["sha256"] = digest(plain, metadata["identity"] + metadata["progress"])
     write_whole(path, to_bytes(plain, metadata))

@@ -20,10 +20,10 @@ MAX_RECALIBRATION = 10_000  # images from which batch norm's statistics are comp
 Network = TypeVar("Network", bound="nn.Module")
 
 
-def autocast(arithmetic: str) -> torch.autocast:
-    """Return a context in which convolutions and matrix products have one of `ARITHMETICS`."""
+def autocast(arithmetic: str, device: str = "cpu") -> torch.autocast:
+    """Return a context in which convolutions and matrix products on a device have one of `ARITHMETICS`."""
 
-    return torch.autocast("cpu", torch.bfloat16, enabled=arithmetic == "bfloat16")
+    return torch.autocast(device, torch.bfloat16, enabled=arithmetic == "bfloat16")
 
 
 def check_images(x: Tensor, name: str, shape: Sequence[int] | None = None, min: int = 1) -> Tensor:
