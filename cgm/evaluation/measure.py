@@ -10,6 +10,7 @@ from torch import Tensor
 from cgm.evaluation.entries import MetricRow, Missing
 from cgm.evaluation.metrics import Neighbours, fit_gaussian, neg_class_imbalance, neg_wasserstein2
 from cgm.rewards.sampling import Chain
+from cgm.utils.sharing import data_of, shared
 from cgm.valuation.valuation import Valuation
 
 NO_LABELS = "the synthetic points have no labels (labeller=none)"
@@ -44,7 +45,7 @@ def measure(
     first = valuation.block(valuation.n).start
     neighbours: Neighbours | ValueError
     try:
-        neighbours = Neighbours(points)
+        neighbours = shared("neighbours", data_of([points]), lambda: Neighbours(points))
     except ValueError as error:
         neighbours = error
 

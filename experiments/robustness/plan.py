@@ -117,7 +117,7 @@ class Study:
                     for attack in self.attacks:
                         settings = (f"attack={attack}", *ATTACKS[attack], f"++attack.party={party + 1}")
                         settings += (f"attack.source={source + 1}",) if attack == "clone" else ()
-                        settings = (*_changed(variant), *settings, "downstream=none", "labeller=none")
+                        settings = (*_changed(variant), *settings, "downstream=none")
                         folder = f"attacks/{variant}/{attacker}/{attack}"
                         jobs.append(self._job(folder, dataset, split, seed, settings))
         return jobs
