@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cgm.rewards import steps
+from cgm.rewards.vectors import squared_distances
 from cgm.utils.checks import check_integer, check_number
 from cgm.utils.progress import progress
 from cgm.utils.threads import workers
@@ -19,6 +20,7 @@ from cgm.valuation.mmd import biased, unbiased
 from cgm.valuation.valuation import Valuation
 
 ROUNDING = 1e-13  # values of Δ that differ by at most this share of k* are equal up to rounding
+CHUNK = 1000  # points that are accepted in one call of compiled code, which cannot be interrupted
 NEARLY = 1e-8  # a target counts as reached if at most this share of it is missing: the error of float32 tiles
 
 
@@ -86,12 +88,12 @@ class WeightedSampling:
 
     so that $\bar\Delta$ can be computed from $h$ instead of $\Delta$. Another reference takes the place of $T$.
     Accepting $x$ changes $u$ by one kernel row, $k(\cdot, x)$. The module `cgm.rewards.steps` documents how
-    a step passes over $G$ only once and still draws from $p$ exactly.
+    most of this row is computed later, for many accepted points at once, and $x$ is still drawn from $p$ exactly.
 
     Chains run in parallel, one on each core. Each has its own random stream, derived from the seed, the party and
     $\beta$, so that a chain does not depend on the other chains. All computations are on the CPU, also if the valuation
     is on another device. Memory: $|G|$ numbers for each party and each core. The squared exponential kernel is
-    compiled; the rows of all other kernels are computed by `profile`, which takes up to three times as long.
+    compiled; the rows of all other kernels are computed by `profile`, at every step, which takes several times as long.
 
     Arguments:
         betas: The inverse temperatures $\beta \geq 0$, all different; infinity is greedy.
@@ -170,118 +172,146 @@ def sample_rewards(
 
 
 class PoolArrays:
-    r"""The arrays that all chains read.
+    r"""The arrays that all chains read. Points of $G$ are in the order of `cgm.rewards.steps.order_by_blocks`.
 
     Attributes:
-        g: $G$ in units of the length-scale, of shape $(d, |G|)$.
+        order: The rows of the points in $G$, of shape $(|G|)$.
         sums: The block sums of $G$'s points, of shape $(|G|, n + 1)$.
-        with_all: The sums of the kernel of $x$ and $T$, of shape $(|G|)$.
-        a: The sums $a_x$ of the kernel of $x$ and the reference, of shape $(|G|)$.
-        mean_a: $a_x / t$, of shape $(|G|)$.
-        compiled: Whether the rows of the kernel are computed by compiled code.
+        pool: $G$ and its sums, see `cgm.rewards.steps.Pool`.
+        compiled: Whether the kernel is computed by compiled code.
     """
 
     def __init__(self, valuation: Valuation) -> None:
         self.valuation, self.kernel = valuation, valuation.kernel
         # not isinstance: a subclass may override `profile`
         self.compiled = type(self.kernel) is SquaredExponential
-        self.g = np.ascontiguousarray((valuation.synthetic.cpu() / self.kernel.numeric_lengthscale).T.numpy())
-        self.sums = valuation.sums[valuation.block(valuation.n)].cpu().numpy()
-        self.with_all = self.sums.sum(1)
-        self.a = np.take(self.sums, valuation.reference_blocks, axis=1).sum(1)
-        self.mean_a = self.a / valuation.t
+        g = (valuation.synthetic.cpu() / self.kernel.numeric_lengthscale).numpy()
+        self.order = steps.order_by_blocks(g)
+        self.sums = valuation.sums[valuation.block(valuation.n)].cpu().numpy()[self.order]
+        a = np.take(self.sums, valuation.reference_blocks, axis=1).sum(1)
+        self.pool = steps.make_pool(np.ascontiguousarray(g[self.order].T), a, valuation.t, self.sums.sum(1))
 
 
 class ChainState:
-    r"""The state of a chain while points are added to $G_i$.
+    r"""The state of a chain while points are added to $G_i$. Points are numbered as in `PoolArrays`.
 
     Attributes:
-        ss, st: The sums of the kernel over $S \times S$, and over $S$ and the reference, with $S = D_i \cup G_i$.
-        with_all: The sum of the kernel over $S \times T$.
-        s: The size of $S$.
-        u: The sums $u_x$, of shape $(|G|)$; infinite for the points in $G_i$.
-        block_max, block_min: The extremes of $h$ in each block of points, see `cgm.rewards.steps`.
-        indices: The rows of $G$ in $G_i$, in order of acceptance.
+        totals: The size of $S = D_i \cup G_i$, and the sums of the kernel over $S \times S$, $S \times$ reference, and
+            $S \times T$.
+        sums: The sums $u_x$ and their bounds, see `cgm.rewards.steps.Sums`.
+        recent: The number of points that were accepted since all of `sums` was brought up to date.
+        accepted: The points in $G_i$, in order of acceptance.
         values: $v(S)$ after each accepted point.
     """
 
     def __init__(self, arrays: PoolArrays, party: int, beta: float, seed: int) -> None:
+        valuation = arrays.valuation
         self.arrays, self.party, self.beta = arrays, party, beta
         self.rng = np.random.default_rng([seed, party, int(np.float64(beta).view(np.uint64))])
-        self.ss = float(arrays.valuation.b[party, party])
-        self.st = float(arrays.valuation.a[party])
-        self.with_all = float(arrays.valuation.with_all[party])
-        self.s = arrays.valuation.sizes[party]
-        self.indices: list[int] = []
+        sums = (valuation.b[party, party], valuation.a[party], valuation.with_all[party])
+        self.totals = np.array([valuation.sizes[party], *map(float, sums)])
+        self.accepted: list[int] = []
         self.values: list[float] = []
-        self.u = arrays.sums[:, party].copy()
-        blocks = math.ceil(len(self.u) / steps.BLOCK)
-        self.block_max, self.block_min = np.empty(blocks), np.empty(blocks)
-        steps.add_kernel_row(np.zeros_like(self.u), *self._h_arrays())
+        self.recent = 0
+        self.sums = steps.make_sums(arrays.pool, arrays.sums[:, party].copy(), self.m)
 
-    def _h_arrays(self) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, np.ndarray]:
-        """Return the arguments of the functions of `cgm.rewards.steps` that define h and its extremes."""
+    @property
+    def m(self) -> int:
+        """The size of $S$ with one more point."""
 
-        return self.arrays.mean_a, self.u, self.s + 1, self.block_max, self.block_min
+        return int(self.totals[0]) + 1
 
     @property
     def value(self) -> float:
         """The value $v(S)$."""
 
-        return 2 * self.st / (self.s * self.arrays.valuation.t) - self.ss / self.s**2
+        return steps.value(self.totals, self.arrays.valuation.t)
+
+    @property
+    def noise(self) -> float:
+        r"""The differences of $h$ that are rounding errors."""
+
+        return ROUNDING * self.arrays.kernel.diagonal
 
     def draw(self) -> int:
-        """Draw the row of a point of $G$ with probability $p(x)$."""
+        """Draw a point of $G$ with probability $p(x)$."""
 
-        kernel = self.arrays.kernel
-        x = steps.draw(self.rng, *self._h_arrays(), self.beta, ROUNDING * kernel.diagonal)
+        x = steps.draw(self.rng, self.arrays.pool, self.sums, self.recent, self.m, self.beta, self.noise)
         if x < 0:
-            raise ValueError(f"kernel: {kernel.name}.profile gives values that are not finite")
+            raise self._not_finite()
         return x
 
     def accept(self, x: int) -> None:
         """Add a point of $G$ to $G_i$ and update the sums."""
 
-        arrays, kernel = self.arrays, self.arrays.kernel
-        # S x S gains the pairs of the new point with S, twice, and the pair of the new point with itself
-        self.ss += 2 * float(self.u[x]) + kernel.diagonal
-        self.st += float(arrays.a[x])
-        self.with_all += float(arrays.with_all[x])
-        self.s += 1
-        self.indices.append(x)
-        self.values.append(self.value)
+        arrays, kernel, pool = self.arrays, self.arrays.kernel, self.arrays.pool
+        u = steps.sum_at(x, pool, self.sums, self.recent)
+        self.accepted.append(x)
+        self.values.append(steps.add_to_totals(x, u, kernel.diagonal, pool, self.totals, arrays.valuation.t))
 
-        self.u[x] = math.inf  # has probability 0 from now on
-        y = arrays.g[:, x].copy()
+        self.sums.u[x] = math.inf  # has probability 0 from now on
         if arrays.compiled:
-            steps.add_squared_exponential(arrays.g, y, *self._h_arrays())
+            self.recent = steps.add_point(x, pool, self.sums, self.recent, self.m)
         else:
-            k = kernel.profile(torch.from_numpy(steps.squared_distances(arrays.g, y)))
-            steps.add_kernel_row(k.double().numpy(), *self._h_arrays())
+            k = kernel.profile(torch.from_numpy(squared_distances(pool.g, pool.g[:, x].copy())))
+            steps.add_kernel_row(k.double().numpy(), pool, self.sums, self.m)
+
+    def advance(self, target: float, limit: int) -> None:
+        """Draw and accept points until the target is reached, or up to a number of points."""
+
+        if not self.arrays.compiled:
+            self.accept(self.draw())
+            return
+
+        points, values = np.empty(limit, dtype=np.int64), np.empty(limit)
+        t = self.arrays.valuation.t
+        accepted, self.recent = steps.advance(
+            self.rng,
+            self.arrays.pool,
+            self.sums,
+            self.totals,
+            self.recent,
+            t,
+            self.beta,
+            self.noise,
+            target,
+            points,
+            values,
+        )
+        if accepted < 0:
+            raise self._not_finite()
+        self.accepted += points[:accepted].tolist()
+        self.values += values[:accepted].tolist()
+
+    def _not_finite(self) -> ValueError:
+        return ValueError(f"kernel: {self.arrays.kernel.name}.profile gives values that are not finite")
 
     def run(self, target: float, patience: float | None) -> Chain:
         """Accept points until the target is reached, $G$ has no more points, or `patience` is exhausted."""
 
-        valuation = self.arrays.valuation
+        valuation, size = self.arrays.valuation, len(self.arrays.order)
         enough = target - NEARLY * abs(target) if math.isfinite(target) else target
-        limit = math.inf if patience is None else max(1, round(patience * len(self.u)))
+        limit = size if patience is None else max(1, round(patience * size))
         start = best = self.value
         since = 0  # accepted points since the last new best value
-        while self.value < enough and len(self.indices) < len(self.u) and since < limit:
-            self.accept(self.draw())
-            since = 0 if self.value > best else since + 1
-            best = max(best, self.value)
+        while self.value < enough and len(self.accepted) < size and since < limit:
+            before = len(self.values)
+            self.advance(enough, min(CHUNK, size - before, limit - since))
+            for v in self.values[before:]:
+                since = 0 if v > best else since + 1
+                best = max(best, v)
 
         t = len(valuation.points)  # compared with T, whatever the reference
-        sums = (self.ss, self.with_all, valuation.total)
+        s, ss, _, with_all = self.totals.tolist()
+        sums = (ss, with_all, valuation.total)
         return Chain(
             party=self.party,
             beta=self.beta,
             target=target,
-            indices=torch.tensor(self.indices, dtype=torch.int64),
+            indices=torch.from_numpy(self.arrays.order[np.array(self.accepted, dtype=np.int64)]),
             values=torch.tensor(self.values, dtype=torch.float64),
             start=start,
             reached=self.value >= enough,
-            mmd2_biased=biased(*sums, self.s, t),
-            mmd2_unbiased=unbiased(*sums, self.s, t, valuation.kernel.diagonal),
+            mmd2_biased=biased(*sums, int(s), t),
+            mmd2_unbiased=unbiased(*sums, int(s), t, valuation.kernel.diagonal),
         )

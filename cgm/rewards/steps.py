@@ -8,118 +8,223 @@ probability of drawing a point $x \in G \setminus G_i$ is
     h_x = \frac{a_x}{t} - \frac{u_x}{m}
 
 (see `cgm.rewards.sampling.WeightedSampling`). An accepted point $y$ changes every $h_x$: it adds $k(x, y)$ to $u_x$,
-and 1 to $m$. So each step passes over all of $G$, but only once, and computes only what is necessary: the kernel, the
-new $u$ and the extremes of $h$.
+and 1 to $m$. Few of these changes matter for the next draw. So $G$ is divided into blocks of points that are close to
+each other, and the sums $u_x$ of a block are brought up to date only when they are needed, or when `RECENT` points have
+been accepted since. The points that are far from all of a block (`FAR`) are passed over, which changes $h$ and $v$ by
+less than 1e-13. Otherwise, draws have the probabilities $p(x)$ exactly.
 
-**The extremes.** $G$ is divided into blocks of consecutive points, and the pass computes the largest and the smallest
-$h$ of each block, from which those of $G$ follow. A point in $G_i$ has $u = \infty$, thus $h = -\infty$ and $w = 0$.
+**Bounds.** A block was last brought up to date when $m$ was $m_b$. Its points have $h$ and $u$ within known limits at
+that time, and the points $y$ accepted since add $E_x = \sum_y k(x, y)$ to $u_x$. The box of the block bounds its
+distance from $y$, and with it $k(x, y)$, so that $E_x$ is in $[E_{low}, E_{high}]$, and
 
-**The draw.** Computing the sum of all weights would require another exponential for each point of $G$. Instead, a
-point is proposed: first a block $b$ with a probability $\propto |b| \max_b w$, which follows from the largest $h$ in
-the block, then one of its $|b|$ points, with equal probabilities. The proposal is accepted with probability
-$w_x / \max_b w$; otherwise there is another proposal. The accepted point is $x$ with a probability
+.. math::
+    h_x \leq \max_b h + \left(\frac{1}{m_b} - \frac{1}{m}\right) \max_b u - \frac{E_{low}}{m}, \qquad
+    h_x \geq \min_b h + \left(\frac{1}{m_b} - \frac{1}{m}\right) \min_b u - \frac{E_{high}}{m}
 
-.. math:: \propto |b| \max_b w \cdot \frac{1}{|b|} \cdot \frac{w_x}{\max_b w} = w_x
+**The extremes.** The block with the largest upper bound is brought up to date, until this block is up to date already:
+its largest $h$ is that of $G$. The smallest $h$ follows in the same way. A point in $G_i$ has $u = \infty$, thus
+$h = -\infty$ and $w = 0$.
 
-that is, $p(x)$ exactly. The mean number of proposals, $\sum_b |b| \max_b w / \sum_x w_x$, is at most $|b|$ for any
-kernel, any $\beta$ and any order of the points; a proposal takes a few nanoseconds.
+**The draw.** Computing the sum of all weights would require an exponential for each point of $G$. Instead, a point is
+proposed: first a block $b$ with a probability $\propto |b| w_b$, with the weight $w_b$ of its upper bound, then one of
+its $|b|$ points, with equal probabilities. The proposal is accepted with probability $w_x / w_b$; otherwise the block
+is brought up to date, and there is another proposal. The accepted point is $x$ with a probability
+
+.. math:: \propto |b| w_b \cdot \frac{1}{|b|} \cdot \frac{w_x}{w_b} = w_x
+
+that is, $p(x)$ exactly. The mean number of proposals, once all blocks are up to date, is at most $|b|$ for any kernel,
+any $\beta$ and any order of the points; usually it is below 2.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from cgm.rewards.vectors import add, add_box_distances, add_squares, argmax, argmin, half_exponential, live_extremes
+
 BLOCK = 256  # points; the arrays of a block stay in the fastest cache
+RECENT = 64  # accepted points after which all blocks are brought up to date
+FAR = 60.0  # squared distance, in units of the length-scale, above which k is below 1e-13 and is taken for 0
 MAX_PROPOSALS = 1_000_000  # for one point; the probability that they are not enough is below exp(-3,000)
 
 
-@njit(nogil=True, cache=True)
-def add_kernel_row(
-    k: np.ndarray, mean_a: np.ndarray, u: np.ndarray, m: int, block_max: np.ndarray, block_min: np.ndarray
-) -> None:
-    r"""Add a row of the kernel to $u$, and compute the extremes of $h$.
+class Pool(NamedTuple):
+    r"""What does not change during a chain. Blocks are `BLOCK` consecutive points of $G$.
 
-    Arguments:
-        k: The row $k(x, y)$ of the accepted point $y$, of shape $(|G|)$.
-        mean_a: $a_x / t$, of shape $(|G|)$.
-        u: $u_x$, of shape $(|G|)$; updated in place.
-        m: $|S| + 1$, with the accepted point in $S$.
-        block_max, block_min: The extremes of $h$ over the points of each block that are not in $G_i$, of shape
-            $(\lceil |G| / \text{BLOCK} \rceil)$; overwritten. They are $-\infty$ and $\infty$ for a block without such
-            points.
-    """
-
-    for b in range(len(block_max)):
-        start, stop = b * BLOCK, min((b + 1) * BLOCK, len(u))
-        block_max[b], block_min[b] = _add(k[start:stop], mean_a[start:stop], u[start:stop], 1 / m)
-
-
-@njit(nogil=True, cache=True)
-def add_squared_exponential(
-    g: np.ndarray,
-    y: np.ndarray,
-    mean_a: np.ndarray,
-    u: np.ndarray,
-    m: int,
-    block_max: np.ndarray,
-    block_min: np.ndarray,
-) -> None:
-    r"""Compute a row of the squared exponential kernel, block by block in the cache, and add it as `add_kernel_row`.
-
-    Arguments:
+    Attributes:
         g: $G$ in units of the length-scale, column by column, of shape $(d, |G|)$.
-        y: The accepted point, of shape $(d)$.
-        mean_a, u, m, block_max, block_min: As in `add_kernel_row`.
+        a: $a_x$, of shape $(|G|)$.
+        mean_a: $a_x / t$, of shape $(|G|)$.
+        with_all: $\sum_{x' \in T} k(x, x')$, of shape $(|G|)$; $a_x$, if the reference is all of $T$.
+        low, high: The corners of the box of each block, of shape $(d, \text{blocks})$.
     """
 
-    row = np.empty(BLOCK)
-    for b in range(len(block_max)):
-        start, stop = b * BLOCK, min((b + 1) * BLOCK, len(u))
-        k = row[: stop - start]
-        k[:] = 0
-        for j in range(len(g)):
-            _add_squares(g[j, start:stop], y[j], k)
-        half_exponential(k)
-        block_max[b], block_min[b] = _add(k, mean_a[start:stop], u[start:stop], 1 / m)
+    g: np.ndarray
+    a: np.ndarray
+    mean_a: np.ndarray
+    with_all: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
-@njit(nogil=True, cache=True)
-def squared_distances(g: np.ndarray, y: np.ndarray) -> np.ndarray:
-    r"""Compute $\|x - y\|^2$ from differences, so that the error is a rounding error of the distance itself.
+class Sums(NamedTuple):
+    r"""What changes during a chain.
+
+    Attributes:
+        u: $u_x$ as of when the block of $x$ was brought up to date, of shape $(|G|)$; infinite for the points in $G_i$.
+        recent: The points accepted since all blocks were brought up to date, of shape $(d, \text{RECENT})$.
+        near: Whether they are near a block, so that their kernel is not 0 there, of shape $(\text{RECENT}, blocks)$.
+        seen: The number of them that $u$ includes, for each block.
+        inverse: $1 / m_b$.
+        h_max, h_min, u_max, u_min: The extremes over the points of each block that were not in $G_i$ when it was
+            brought up to date; $-\infty$, $\infty$, 0 and 0 for a block without such points.
+        e_low, e_high: $E_{low}$ and $E_{high}$.
+        upper, lower: The bounds of $h$.
+    """
+
+    u: np.ndarray
+    recent: np.ndarray
+    near: np.ndarray
+    seen: np.ndarray
+    inverse: np.ndarray
+    h_max: np.ndarray
+    h_min: np.ndarray
+    u_max: np.ndarray
+    u_min: np.ndarray
+    e_low: np.ndarray
+    e_high: np.ndarray
+    upper: np.ndarray
+    lower: np.ndarray
+
+
+def order_by_blocks(x: np.ndarray) -> np.ndarray:
+    r"""Order points so that blocks of consecutive points are small in space: the leaves of a k-d tree.
 
     Arguments:
-        g: Points $x$, column by column, of shape $(d, N)$.
-        y: A point, of shape $(d)$.
+        x: Points, of shape $(N, d)$.
 
     Returns:
-        The squared distances, of shape $(N)$.
+        The rows of the points in this order, of shape $(N)$.
     """
 
-    q = np.zeros(g.shape[1])
-    for j in range(len(g)):
-        _add_squares(g[j], y[j], q)
-    return q
+    def split(rows: np.ndarray) -> list[np.ndarray]:
+        if len(rows) <= BLOCK:
+            return [rows]
+        points = x[rows]
+        rows = rows[np.argsort(points[:, np.ptp(points, axis=0).argmax()], kind="stable")]
+        middle = BLOCK * math.ceil(len(rows) / BLOCK / 2)  # all blocks but the last are full
+        return split(rows[:middle]) + split(rows[middle:])
+
+    return np.concatenate(split(np.arange(len(x))))
+
+
+def make_pool(g: np.ndarray, a: np.ndarray, t: int, with_all: np.ndarray) -> Pool:
+    """Create a `Pool` from its points and sums and the size of the reference, see there."""
+
+    starts = np.arange(0, g.shape[1], BLOCK)
+    return Pool(g, a, a / t, with_all, np.minimum.reduceat(g, starts, axis=1), np.maximum.reduceat(g, starts, axis=1))
+
+
+def make_sums(pool: Pool, u: np.ndarray, m: int) -> Sums:
+    """Create the `Sums` of the first step of a chain."""
+
+    d, blocks = pool.low.shape
+    near = np.zeros((RECENT, blocks), dtype=np.bool_)
+    sums = Sums(u, np.empty((d, RECENT)), near, np.zeros(blocks, dtype=np.int64), *np.zeros((9, blocks)))
+    update_all(pool, sums, 0, m)
+    return sums
 
 
 @njit(nogil=True, cache=True)
-def draw(
-    rng: np.random.Generator,
-    mean_a: np.ndarray,
-    u: np.ndarray,
-    m: int,
-    block_max: np.ndarray,
-    block_min: np.ndarray,
-    beta: float,
-    noise: float,
-) -> int:
+def update_all(pool: Pool, sums: Sums, count: int, m: int) -> None:
+    """Bring all blocks up to date.
+
+    Arguments:
+        pool: The pool.
+        sums: The sums; updated in place.
+        count: The number of recent points.
+        m: $|S| + 1$.
+    """
+
+    for b in range(len(sums.seen)):
+        _update(b, pool, sums, count, m)
+
+
+@njit(nogil=True, cache=True)
+def add_kernel_row(k: np.ndarray, pool: Pool, sums: Sums, m: int) -> None:
+    r"""Add a row $k(x, y)$ of any kernel to $u$, of shape $(|G|)$. There must be no recent points.
+
+    Arguments:
+        k: The row of the accepted point $y$.
+        pool, sums: As in `update_all`.
+        m: $|S| + 1$, with the accepted point in $S$.
+    """
+
+    for i in range(len(k)):
+        sums.u[i] += k[i]
+    update_all(pool, sums, 0, m)
+
+
+@njit(nogil=True, cache=True)
+def add_point(x: int, pool: Pool, sums: Sums, count: int, m: int) -> int:
+    r"""Add a point of $G$ to $G_i$, for the squared exponential kernel.
+
+    Arguments:
+        x: The row of the accepted point in $G$; $u_x$ is infinite already.
+        pool, sums, count: As in `update_all`.
+        m: $|S| + 1$, with the accepted point in $S$.
+
+    Returns:
+        The number of recent points; 0, if all blocks were brought up to date.
+    """
+
+    blocks = len(sums.seen)
+    near, far = np.zeros(blocks), np.zeros(blocks)  # squared distances from the boxes
+    for j in range(len(pool.g)):
+        add_box_distances(pool.g[j, x], pool.low[j], pool.high[j], near, far)
+    sums.recent[:, count] = pool.g[:, x]
+    sums.near[count] = near < FAR
+    count += 1
+    if count == RECENT:
+        update_all(pool, sums, count, m)
+        sums.seen[:] = 0
+        return 0
+
+    half_exponential(near)
+    half_exponential(far)
+    inverse = 1 / m
+    for b in range(blocks):
+        sums.e_low[b] += far[b]
+        sums.e_high[b] += near[b]
+        drift = sums.inverse[b] - inverse
+        sums.upper[b] = sums.h_max[b] + drift * sums.u_max[b] - sums.e_low[b] * inverse
+        sums.lower[b] = sums.h_min[b] + drift * sums.u_min[b] - sums.e_high[b] * inverse
+    return count
+
+
+@njit(nogil=True, cache=True)
+def sum_at(x: int, pool: Pool, sums: Sums, count: int) -> float:
+    r"""Compute $u_x$ of a point of $G$, with all recent points; the arguments are those of `update_all`."""
+
+    first = sums.seen[x // BLOCK]
+    k = np.zeros(count - first)
+    for j in range(len(pool.g)):
+        add_squares(sums.recent[j, first:count], pool.g[j, x], k)
+    half_exponential(k)
+    return sums.u[x] + k.sum()
+
+
+@njit(nogil=True, cache=True)
+def draw(rng: np.random.Generator, pool: Pool, sums: Sums, count: int, m: int, beta: float, noise: float) -> int:
     r"""Draw a point of $G \setminus G_i$ with probability $p(x)$.
 
     Arguments:
         rng: The random stream.
-        mean_a, u, m, block_max, block_min: As updated by `add_kernel_row`.
+        pool, sums, count, m: As in `update_all`.
         beta: The inverse temperature $\beta$; if it is infinite, a point with the largest $h$ is drawn.
         noise: Values of $h$ that differ by at most this are considered equal.
 
@@ -127,7 +232,9 @@ def draw(
         The row of the point in $G$, or -1 if $h$ is not a number.
     """
 
-    high, low = block_max.max(), block_min.min()
+    high, low = _extremes(pool, sums, count, m)
+    if not high - low < math.inf:
+        return -1
     greedy = beta == math.inf
     # the limit avoids inf · 0 for the best point if β is huge; it changes no other weight
     scale = min(beta / (high - low), 1e300) if high - low > noise else 0.0
@@ -137,55 +244,150 @@ def draw(
     else:
         floor = -math.inf
 
-    ends = np.empty(len(block_max))  # cumulative sums of |b| max_b w
-    total = 0.0
-    for b in range(len(block_max)):
-        if block_max[b] > -math.inf and block_max[b] >= floor:
-            total += min(BLOCK, len(u) - b * BLOCK) * math.exp((block_max[b] - high) * scale)
-        ends[b] = total
+    weights = np.empty(len(sums.upper))  # |b| w_b
+    for b in range(len(weights)):
+        weights[b] = _weight(b, sums, high, scale, floor)
+    ends = np.cumsum(weights)
 
     for _ in range(MAX_PROPOSALS):
-        block = np.searchsorted(ends, rng.random() * total, side="right")
-        if block == len(ends):  # the product was rounded up
+        b = int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))
+        if b == len(ends):  # the product was rounded up
             continue
-        x = block * BLOCK + int(rng.random() * min(BLOCK, len(u) - block * BLOCK))
-        h = _gain(mean_a[x], u[x], 1 / m)
-        if h > -math.inf and h >= floor and rng.random() < math.exp((h - block_max[block]) * scale):
-            return x
+        x = b * BLOCK + int(rng.random() * min(BLOCK, len(sums.u) - b * BLOCK))
+        if sums.u[x] < math.inf:
+            h = _gain(pool.mean_a[x], sum_at(x, pool, sums, count), 1 / m)
+            if h >= floor and rng.random() < math.exp((h - sums.upper[b]) * scale):
+                return x
+        if sums.seen[b] < count:
+            _update(b, pool, sums, count, m)
+            weights[b] = _weight(b, sums, high, scale, floor)
+            ends = np.cumsum(weights)
 
     return -1
 
 
-@njit(fastmath={"contract"}, cache=True)
-def half_exponential(q: np.ndarray) -> None:
-    r"""Replace $q \geq 0$ by $\exp(-q / 2)$, with a relative error below 1e-15; results below 1e-307 become 3e-308.
+@njit(nogil=True, cache=True)
+def advance(
+    rng: np.random.Generator,
+    pool: Pool,
+    sums: Sums,
+    totals: np.ndarray,
+    count: int,
+    t: int,
+    beta: float,
+    noise: float,
+    target: float,
+    points: np.ndarray,
+    values: np.ndarray,
+) -> tuple[int, int]:
+    r"""Draw and accept points, for the squared exponential kernel, until $v(S)$ reaches a target.
 
-    The compiler turns this into vector instructions, which is not possible with a call of the library's `exp`. With
-    $-q / 2 = n \ln 2 + r$, $|r| \leq \ln(2) / 2$, the result is $2^n$ times the Taylor polynomial of $e^r$, whose
-    degree is 12.
+    Arguments:
+        rng, pool, sums, count, beta, noise: As in `draw`.
+        totals: $|S|$ and the sums of the kernel over $S \times S$, $S \times$ reference, and $S \times T$; updated in
+            place.
+        t: The size of the reference.
+        target: The value to be reached.
+        points: Receives the accepted points, of shape $(N)$, for at most $N$ points.
+        values: Receives $v(S)$ after each of them, of shape $(N)$.
+
+    Returns:
+        The number of accepted points, and the number of recent points.
     """
 
-    for i in range(len(q)):
-        x = max(-0.5 * q[i], -708.0)
-        # the last bits of a double near 1.5 · 2^52 are an integer: adding this number rounds x / ln 2 to the integer n
-        shifted = x * 1.4426950408889634 + 6755399441055744.0
-        n = shifted - 6755399441055744.0
-        r = x - n * 6.93147180369123816490e-01  # ln 2 in two parts: n times the first part is exact
-        r = r - n * 1.90821492927058770002e-10
-        r2 = r * r
-        r4 = r2 * r2
-        p0 = (1.0 + r) + r2 * (1 / 2 + r * (1 / 6))
-        p1 = (1 / 24 + r * (1 / 120)) + r2 * (1 / 720 + r * (1 / 5040))
-        p2 = (1 / 40320 + r * (1 / 362880)) + r2 * (1 / 3628800 + r * (1 / 39916800))
-        p = p0 + r4 * (p1 + r4 * (p2 + r4 * (1 / 479001600)))
-        # add n to the bits of the exponent
-        q[i] = np.int64(np.float64(p).view(np.int64) + (np.float64(shifted).view(np.int64) << 52)).view(np.float64)
+    for i in range(len(points)):
+        x = draw(rng, pool, sums, count, int(totals[0]) + 1, beta, noise)
+        if x < 0:
+            return -1, count
+        u = sum_at(x, pool, sums, count)
+        points[i], values[i] = x, add_to_totals(x, u, 1.0, pool, totals, t)
+        sums.u[x] = math.inf  # has probability 0 from now on
+        count = add_point(x, pool, sums, count, int(totals[0]) + 1)
+        if values[i] >= target:
+            return i + 1, count
+
+    return len(points), count
 
 
-@njit(fastmath={"contract"}, cache=True)
-def _add_squares(x: np.ndarray, y: float, q: np.ndarray) -> None:
-    for i in range(len(q)):
-        q[i] += (x[i] - y) * (x[i] - y)
+@njit(nogil=True, cache=True)
+def add_to_totals(x: int, u: float, diagonal: float, pool: Pool, totals: np.ndarray, t: int) -> float:
+    r"""Add a point to the sums of the kernel over $S$.
+
+    Arguments:
+        x: The point.
+        u: $u_x$, before the point is in $S$.
+        diagonal: $k^*$.
+        pool, totals, t: As in `advance`.
+
+    Returns:
+        $v(S)$ with the point.
+    """
+
+    # S x S gains the pairs of the new point with S, twice, and the pair of the new point with itself
+    totals[0] += 1
+    totals[1] += 2 * u + diagonal
+    totals[2] += pool.a[x]
+    totals[3] += pool.with_all[x]
+    return value(totals, t)
+
+
+@njit(nogil=True, cache=True)
+def value(totals: np.ndarray, t: int) -> float:
+    """Compute the value $v(S)$ from the sums of the kernel, see `advance`."""
+
+    return 2 * totals[2] / (totals[0] * t) - totals[1] / totals[0] ** 2
+
+
+@njit(cache=True)
+def _update(b: int, pool: Pool, sums: Sums, count: int, m: int) -> None:
+    """Bring a block up to date."""
+
+    start, stop = b * BLOCK, min((b + 1) * BLOCK, len(sums.u))
+    u, k = sums.u[start:stop], np.empty(stop - start)
+    for c in range(sums.seen[b], count):
+        if not sums.near[c, b]:
+            continue
+        k[:] = 0
+        for j in range(len(pool.g)):
+            add_squares(pool.g[j, start:stop], sums.recent[j, c], k)
+        half_exponential(k)
+        add(k, u)
+
+    sums.seen[b], sums.inverse[b] = count, 1 / m
+    for i in range(len(k)):
+        k[i] = _gain(pool.mean_a[start + i], u[i], sums.inverse[b])
+    sums.h_max[b], sums.h_min[b] = live_extremes(k, u)
+    sums.u_max[b], sums.u_min[b] = live_extremes(u, u)
+    if sums.h_max[b] == -math.inf:
+        sums.u_max[b] = sums.u_min[b] = 0.0
+    sums.e_low[b] = sums.e_high[b] = 0.0
+    sums.upper[b], sums.lower[b] = sums.h_max[b], sums.h_min[b]
+
+
+@njit(cache=True)
+def _extremes(pool: Pool, sums: Sums, count: int, m: int) -> tuple[float, float]:
+    """Return the largest and the smallest h of G."""
+
+    high = argmax(sums.upper)
+    while sums.seen[high] < count:
+        _update(high, pool, sums, count, m)
+        high = argmax(sums.upper)
+
+    low = argmin(sums.lower)
+    while sums.seen[low] < count:
+        _update(low, pool, sums, count, m)
+        low = argmin(sums.lower)
+
+    return sums.upper[high], sums.lower[low]
+
+
+@njit(cache=True)
+def _weight(b: int, sums: Sums, high: float, scale: float, floor: float) -> float:
+    """Compute |b| w_b."""
+
+    if sums.upper[b] == -math.inf or sums.upper[b] < floor:
+        return 0.0
+    return min(BLOCK, len(sums.u) - b * BLOCK) * math.exp((sums.upper[b] - high) * scale)
 
 
 @njit(cache=True)
@@ -193,27 +395,3 @@ def _gain(mean_a: float, u: float, inverse: float) -> float:
     """Compute h, by the same operations everywhere, so that the largest h of a block equals that of a point exactly."""
 
     return mean_a - u * inverse
-
-
-@njit(cache=True)
-def _add(k: np.ndarray, mean_a: np.ndarray, u: np.ndarray, inverse: float) -> tuple[float, float]:
-    """Add k to u, and return the largest and the smallest h of one block."""
-
-    # the compiler creates vector instructions for extremes of integers, but not for those of floats, which may be NaN
-    infinity = np.int64(0x7FF0000000000000)
-    largest, smallest = _ordered(np.float64(-math.inf).view(np.int64)), infinity
-    for i in range(len(u)):
-        u[i] += k[i]
-        h = _gain(mean_a[i], u[i], inverse)
-        key = _ordered(np.float64(h).view(np.int64))
-        largest = max(largest, key)
-        smallest = min(smallest, key if h > -math.inf else infinity)
-
-    return np.int64(_ordered(largest)).view(np.float64), np.int64(_ordered(smallest)).view(np.float64)
-
-
-@njit(cache=True)
-def _ordered(bits: int) -> int:
-    """Map the bits of doubles to integers in the same order as the doubles, and such integers back to bits."""
-
-    return bits ^ ((bits >> np.int64(63)) & np.int64(0x7FFFFFFFFFFFFFFF))

@@ -1,5 +1,7 @@
 """The probabilities with which weighted sampling draws points, by chi-squared tests."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -62,16 +64,18 @@ def test_points_deep_in_a_chain_have_their_probabilities(beta: float) -> None:
     valuation = problem(size=600, n=2)
     plain = Plain(valuation, squared_exponential(0.9))
     state = ChainState(PoolArrays(valuation), 1, beta, seed=0)
+    order = state.arrays.order
     for accepted in (0, 1, 50, 300, 590):
-        while len(state.indices) < accepted:
+        while len(state.accepted) < accepted:
             state.accept(state.draw())
-        counts = np.bincount([state.draw() for _ in range(8000)], minlength=600)
-        p = plain.probabilities(1, state.indices, beta)
+        taken = order[state.accepted].tolist()
+        counts = np.bincount([order[state.draw()] for _ in range(8000)], minlength=600)
+        p = plain.probabilities(1, taken, beta)
         assert counts[p == 0].sum() == 0
         assert goodness(counts, p) > 1e-3
         if beta:  # the test detects uniform draws, and draws with another β
             assert goodness(counts, (p > 0) / (p > 0).sum()) < 1e-6
-            assert accepted == 590 or goodness(counts, plain.probabilities(1, state.indices, 2 * beta)) < 1e-3
+            assert accepted == 590 or goodness(counts, plain.probabilities(1, taken, 2 * beta)) < 1e-3
 
 
 def goodness(counts: np.ndarray, p: np.ndarray) -> float:
@@ -83,28 +87,66 @@ def goodness(counts: np.ndarray, p: np.ndarray) -> float:
     return chisquare(counts[expected > 0], expected[expected > 0]).pvalue
 
 
+@pytest.mark.parametrize("stale", [1, 20, 63])
+def test_draws_from_bounds_have_their_probabilities(stale: int) -> None:
+    """Each draw starts from a state in which no block is up to date, as after the acceptance of a point."""
+
+    valuation = problem(size=1500, n=2)
+    plain = Plain(valuation, squared_exponential(0.9))
+    state = ChainState(PoolArrays(valuation), 1, 6.0, seed=0)
+    for _ in range(stale):
+        state.accept(state.draw())
+    state = fresh(state)
+    counts = np.zeros(1500)
+    for _ in range(6000):
+        counts[state.arrays.order[copy_of(state).draw()]] += 1
+    taken = state.arrays.order[state.accepted].tolist()
+    assert goodness(counts, plain.probabilities(1, taken, 6.0)) > 1e-3
+    assert goodness(counts, plain.probabilities(1, taken, 12.0)) < 1e-3
+
+
+def fresh(state: ChainState) -> ChainState:
+    """Accept the points of a chain without draws, so that no block is brought up to date."""
+
+    new = ChainState(state.arrays, state.party, state.beta, seed=0)
+    for x in state.accepted:
+        new.accept(x)
+    assert new.recent == len(state.accepted) > new.sums.seen.max() == 0
+    return new
+
+
+def copy_of(state: ChainState) -> ChainState:
+    """Copy a state, but for its random stream."""
+
+    new = copy.copy(state)
+    new.sums = steps.Sums(*(x.copy() for x in state.sums))
+    return new
+
+
 @pytest.mark.parametrize("kernel", [SquaredExponential(0.9), Laplacian(0.9)])
 @pytest.mark.parametrize("size", [200, 700])
 def test_sums_and_extremes_deep_in_a_chain(kernel: Kernel, size: int) -> None:
-    """u equals plain sums, and the extremes of each block are exactly those of the h of its points."""
+    """u equals plain sums, and the extremes of each block are those of the h of its points."""
 
     valuation = problem(size=size, n=2, kernel=kernel)
     k = kernel(valuation.points, valuation.points).numpy()
     state = ChainState(PoolArrays(valuation), 0, 2.0, seed=0)
-    live = np.ones(size, dtype=bool)
+    order = state.arrays.order
+    live = np.ones(size, dtype=bool)  # in the order of the blocks
     for accepted in (0, 1, 120):
-        while len(state.indices) < accepted:
+        while len(state.accepted) < accepted:
             state.accept(state.draw())
-        live[state.indices] = False
-        taken = [*range(valuation.sizes[0]), *(valuation.t - size + x for x in state.indices)]
-        u = k[-size:, taken].sum(1)
-        assert state.u[live] == pytest.approx(u[live], rel=1e-12)
-        assert np.all(state.u[~live] == INF)
+        live[state.accepted] = False
+        taken = [*range(valuation.sizes[0]), *(valuation.t - size + order[x] for x in state.accepted)]
+        u = k[-size:, taken].sum(1)[order]
+        steps.update_all(state.arrays.pool, state.sums, state.recent, state.m)
+        assert state.sums.u[live] == pytest.approx(u[live], rel=1e-12)
+        assert np.all(state.sums.u[~live] == INF)
 
-        h = k[-size:].sum(1) / valuation.t - u / (len(taken) + 1)
-        exact = state.arrays.mean_a - state.u * (1 / (len(taken) + 1))
+        h = k[-size:].sum(1)[order] / valuation.t - u / (len(taken) + 1)
+        exact = state.arrays.pool.mean_a - state.sums.u * (1 / (len(taken) + 1))
         assert exact[live] == pytest.approx(h[live], abs=1e-13)
-        for b, (high, low) in enumerate(zip(state.block_max, state.block_min, strict=True)):
+        for b, (high, low) in enumerate(zip(state.sums.upper, state.sums.lower, strict=True)):
             block = slice(b * steps.BLOCK, (b + 1) * steps.BLOCK)
             assert high == exact[block].max()
             assert low == exact[block][live[block]].min()
@@ -115,8 +157,9 @@ def test_block_without_live_points() -> None:
     state = ChainState(PoolArrays(valuation), 0, 0.0, seed=0)
     for x in range(256, 300):
         state.accept(x)
-    assert (state.block_max[1], state.block_min[1]) == (-INF, INF)
-    assert state.block_max[0] > state.block_min[0] > -INF
+    steps.update_all(state.arrays.pool, state.sums, state.recent, state.m)
+    assert (state.sums.upper[1], state.sums.lower[1]) == (-INF, INF)
+    assert state.sums.upper[0] > state.sums.lower[0] > -INF
     assert {state.draw() // 256 for _ in range(1000)} == {0}
 
 

@@ -4,57 +4,109 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from cgm.rewards.steps import BLOCK, add_kernel_row, add_squared_exponential, draw, half_exponential, squared_distances
+from cgm.rewards.steps import (
+    BLOCK,
+    RECENT,
+    Pool,
+    Sums,
+    add_kernel_row,
+    add_point,
+    draw,
+    make_pool,
+    make_sums,
+    order_by_blocks,
+    sum_at,
+    update_all,
+)
 
 
-def test_half_exponential() -> None:
-    q = np.concatenate([[0.0, 1e-300, 5e-324], np.logspace(-20, 3, 50_001), np.linspace(0, 1410, 50_001)])
-    e = q.copy()
-    half_exponential(e)
-    exact = np.exp(-q.astype(np.longdouble) / 2)
-    assert np.abs(e / exact - 1).max() < 1e-15
-    assert e[0] == 1
-
-    far = np.array([1420.0, 1e6, 1e300, np.inf])
-    half_exponential(far)
-    assert np.all((far >= 0) & (far < 4e-308))
+def make(g: np.ndarray, mean_a: np.ndarray, u: np.ndarray, m: int) -> tuple[Pool, Sums]:
+    pool = make_pool(g, mean_a, 1, mean_a)
+    return pool, make_sums(pool, u.copy(), m)
 
 
 @pytest.mark.parametrize("d", [1, 3])
-@pytest.mark.parametrize("shift", [0.0, 1e6])
-def test_squared_distances(d: int, shift: float) -> None:
-    x, y = shift + np.random.default_rng(0).standard_normal((d, 300)), np.full(d, shift)
-    assert squared_distances(x, y) == pytest.approx(((x - y[:, None]) ** 2).sum(0), rel=1e-13)
+@pytest.mark.parametrize("size", [1, 256, 257, 1000])
+def test_order_by_blocks(size: int, d: int) -> None:
+    x = np.random.default_rng(0).standard_normal((size, d))
+    order = order_by_blocks(x)
+    assert sorted(order) == list(range(size))
+    pool = make_pool(np.ascontiguousarray(x[order].T), np.zeros(size), 1, np.zeros(size))
+    for b in range(-(-size // BLOCK)):
+        block = x[order[b * BLOCK : (b + 1) * BLOCK]]
+        assert np.array_equal(pool.low[:, b], block.min(0))
+        assert np.array_equal(pool.high[:, b], block.max(0))
+    if size == 1000:  # the blocks are much smaller than blocks of points in any order
+        starts = np.arange(0, size, BLOCK)
+        random = np.maximum.reduceat(x, starts) - np.minimum.reduceat(x, starts)
+        assert (pool.high - pool.low).prod(0).max() < 0.8 * random.prod(1).min()
 
 
 @pytest.mark.parametrize("size", [1, 255, 600])
-def test_compiled_rows_and_rows_of_profiles(size: int) -> None:
+@pytest.mark.parametrize("spread", [1.0, 30.0])
+def test_points_and_rows_of_profiles(size: int, spread: float) -> None:
+    """Sums are those of plain rows, for points that are added one by one, more than `RECENT` of them."""
+
     rng = np.random.default_rng(0)
-    g, mean_a, u = rng.standard_normal((3, size)), rng.random(size), 9 * rng.random(size)
+    g = spread * rng.standard_normal((3, size))
+    g = np.ascontiguousarray(g[:, order_by_blocks(g.T)])
+    mean_a, u = rng.random(size), 9 * rng.random(size)
     u[::3] = np.inf
-    blocks = -(-size // BLOCK)
-    one, other = (u.copy(), *np.empty((2, blocks))), (u.copy(), *np.empty((2, blocks)))
-    add_squared_exponential(g, g[:, 0].copy(), mean_a, one[0], 7, one[1], one[2])
-    k = np.exp(-((g - g[:, :1]) ** 2).sum(0) / 2)
-    add_kernel_row(k, mean_a, other[0], 7, other[1], other[2])
-    h = mean_a - (u + k) / 7
-    for sums in (one, other):
-        assert sums[0] == pytest.approx(u + k, rel=1e-14)
-        for b in range(blocks):
+    (pool, one), (_, other) = make(g, mean_a, u, 7), make(g, mean_a, u, 7)
+    count = 0
+    for step, x in enumerate(rng.integers(size, size=RECENT + 20)):
+        m = 8 + step
+        k = np.exp(-((g - g[:, [x]]) ** 2).sum(0) / 2)
+        u += k
+        count = add_point(x, pool, one, count, m)
+        add_kernel_row(k, pool, other, m)
+        assert count == (step + 1) % RECENT
+        h = mean_a - u / m
+        live = u < np.inf
+        for b in range(-(-size // BLOCK)):
             block = slice(b * BLOCK, (b + 1) * BLOCK)
-            live = u[block] < np.inf
-            assert sums[1][b] == pytest.approx(h[block].max(), rel=1e-13)
-            assert sums[2][b] == pytest.approx(h[block][live].min() if live.any() else np.inf, rel=1e-13)
+            if not live[block].any():
+                assert (one.upper[b], one.lower[b]) == (other.upper[b], other.lower[b]) == (-np.inf, np.inf)
+                continue
+            high, low = h[block][live[block]].max(), h[block][live[block]].min()
+            assert one.upper[b] >= high - 1e-12
+            assert one.lower[b] <= low + 1e-12
+            assert other.upper[b] == pytest.approx(high, abs=1e-12)
+            assert other.lower[b] == pytest.approx(low, abs=1e-12)
+        if step % 20 == 0:
+            for y in range(0, size, 7):
+                assert sum_at(y, pool, one, count) == pytest.approx(u[y], abs=1e-11)
+
+    update_all(pool, one, count, m)
+    for sums in (one, other):
+        assert sums.u == pytest.approx(u, abs=1e-11)
+    assert one.upper == pytest.approx(other.upper, abs=1e-12)
+    assert one.lower == pytest.approx(other.lower, abs=1e-12)
 
 
-def state(h: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, np.ndarray, np.ndarray]:
+def test_bounds_are_narrow() -> None:
+    """A block far from all accepted points is not updated before `RECENT` points were accepted."""
+
+    rng = np.random.default_rng(0)
+    g = np.concatenate([rng.standard_normal((2, BLOCK)), 50 + rng.standard_normal((2, BLOCK))], 1)
+    pool, sums = make(g, rng.random(2 * BLOCK), np.ones(2 * BLOCK), 1000)
+    count = 0
+    for x in range(RECENT - 1):
+        count = add_point(x, pool, sums, count, 1001 + x)
+    assert not sums.near[:count, 1].any()
+    assert sums.near[:count, 0].all()
+    assert sums.e_low[1] == pytest.approx(0)
+    assert sums.e_high[1] == pytest.approx(0)
+    assert 0 <= sums.upper[1] - sums.h_max[1] < 1e-4
+    assert sums.e_high[0] > sums.e_low[0] > 0
+
+
+def state(h: np.ndarray) -> tuple[Pool, Sums, int, int]:
     """Arrays for given values of h; -inf is a point that has been drawn."""
 
     u = np.where(h == -np.inf, np.inf, 0.0)
     mean_a = np.where(h == -np.inf, 0.0, h)
-    block_max, block_min = np.empty((2, -(-len(h) // BLOCK)))
-    add_kernel_row(np.zeros(len(h)), mean_a, u, 2, block_max, block_min)
-    return mean_a, u, 2, block_max, block_min
+    return *make(np.zeros((1, len(h))), mean_a, u, 2), 0, 2
 
 
 @pytest.mark.parametrize("beta", [0.0, 3.0, 700.0, 1e9, np.inf])
