@@ -84,6 +84,12 @@ def read_honest(folder: Path) -> dict[str, Result]:
     return read_results(folder / "honest")[0]
 
 
+def read_features(folder: Path) -> dict[str, Result]:
+    """Read the results of the runs with other features, by their folders."""
+
+    return read_results(folder / "features")[0]
+
+
 def read_records(folder: Path) -> Records:
     """Read the records of a study, in the order of the report."""
 
