@@ -29,7 +29,7 @@ SYNTHETIC = {"full": 10_000, "small": 1_000}
 RATIO = 20  # synthetic points for each point of a party, as in most of the paper
 SETTINGS = ("sampling.betas=[1,8]", "max_growth=2", "figures=false")
 
-TASK = ("downstream=svm", "downstream.max_points=2000")  # of honest runs
+TASK: tuple[str, ...] = ("downstream=svm", "downstream.max_points=2000")  # of honest runs
 
 BASE = "base"
 BASE_SETTINGS = {"contribution": "shapley", "reference": "all", "scheme": "fair"}

@@ -6,10 +6,10 @@
     python -m experiments.robustness 'attacks=[]'
 
 For each dataset, split and seed, honest runs come first: the parties with the smallest and the largest α are the
-attackers. These runs share what they have in common: data, pools, valuations, and the honest settlements. Each run has a
-folder of its own, and is skipped if this folder holds its complete result, with the same settings and the same version
-of cgm's numerics. A run that fails leaves `error.json`, and the others continue. The report is written from the records
-alone: `attacks=[]` only writes the report.
+attackers. These runs share what they have in common: data, pools, valuations, and the honest settlements. Each run has
+a folder of its own, and is skipped if this folder holds its complete result, with the same settings and the same
+version of cgm's numerics. A run that fails leaves `error.json`, and the others continue. The report is written from
+the records alone: `attacks=[]` only writes the report.
 """
 
 import sys

@@ -10,6 +10,7 @@ from cgm.records.figures import style
 from cgm.records.tables import csv_text, markdown_table
 from cgm.utils.files import write_whole
 from experiments.robustness import findings, tables
+from experiments.robustness.features import feature_table
 from experiments.robustness.figures import draw_gains
 from experiments.robustness.plan import ATTACKS
 from experiments.robustness.records import Gain, Records, on_variants, read_records, versions
@@ -47,7 +48,8 @@ def write_report(folder: str | Path) -> Path:
             style.save(draw_gains(drawn, number), folder, name)
 
     parts = [*_head(records), *findings.findings(records)]
-    for section in (tables.base_gains, tables.variant_gains, tables.remedies, tables.honest_runs):
+    sections = (tables.base_gains, tables.variant_gains, tables.remedies, tables.honest_runs, feature_table)
+    for section in sections:
         parts += section(records)
     parts += [*_limits(), *_missing(records)]
     write_whole(folder / "gains.csv", csv_text(COLUMNS, map(_cells, records.gains)).encode())
@@ -61,7 +63,7 @@ def _head(records: Records) -> list[str]:
     parts = [
         "# Can the scheme be gamed?",
         "One party hands in something else than its data. This page is written by `python -m experiments.robustness` "
-        "from the records in `honest` and `attacks` alone; `gains.csv` has the gains of each run. "
+        "from the records in `honest`, `attacks` and `features` alone; `gains.csv` has the gains of each run. "
         "[Attacks](../../docs/how_to/attacks.md) explains the attacks and the gains. The attacker is the **weakest** "
         "or the **strongest** party, that with the smallest or the largest honest Shapley value α of the same dataset, "
         "split and seed.",
@@ -86,9 +88,12 @@ def _head(records: Records) -> list[str]:
         )
     if rows:
         head = ["dataset", "split", "generator", "features", "parties' points", "|G|", "seeds", "weakest", "strongest"]
-        results = [*(run.result for run in records.honest), *records.attacked]
+        results = [*(run.result for run in records.honest), *(run.result for run in records.features)]
+        results += records.attacked
         hours = sum(sum(result.seconds.values()) for result in results) / 3600
-        runs = f"{len(records.honest)} honest and {len(records.attacked)} attacked runs, {hours:.1f} hours in total"
+        runs = f"{len(records.honest)} honest and {len(records.attacked)} attacked runs"
+        runs += f", {len(records.features)} with other features" if records.features else ""
+        runs += f"; all stations together took {hours:.1f} hours"
         parts += [markdown_table(head, rows), f"{runs}. Computed with {'; or '.join(versions(results))}."]
     return parts
 
