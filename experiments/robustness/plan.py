@@ -40,7 +40,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
 }
 VARIANTS = (BASE, *(f"{group}={choice}" for group, choices in CHANGES.items() for choice in choices))
 UNCONDITIONAL = ("contribution=equal", "scheme=max_welfare")  # rewards do not depend on what a party contributes
-HONEST_ONLY = "scheme=max_welfare"  # attacks would repeat what those on contribution=equal show
+HONEST_ONLY = UNCONDITIONAL  # without attacks: what a party hands in hardly matters there, and G_i is nearly all of G
 
 WEAKEST, STRONGEST = "weakest", "strongest"
 ATTACKERS = (WEAKEST, STRONGEST)  # the parties with the smallest and the largest α of the honest base run
@@ -52,6 +52,8 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     "free_ride": ("attack.kind=subset", "attack.share=0.1"),
     "poison": ("attack.share=0.2", "attack.shift=3"),
 }
+
+BASE_ONLY = ("free_ride",)  # not repeated for variants: it loses in each setting of the base, by either party
 
 FEATURES = "features"
 DEFAULT = "default"  # those of the base
@@ -131,9 +133,9 @@ class Study:
         jobs = []
         for attacker in ATTACKERS:
             party, source = (order[0], order[-1]) if attacker == WEAKEST else (order[-1], order[-2])
-            variants = self._attacked_variants() if place[1] == self.splits[0] and attacker == WEAKEST else [BASE]
+            repeated = place[1] == self.splits[0] and attacker == WEAKEST
             for attack in self.attacks:
-                for variant in variants:
+                for variant in self._attacked_variants() if repeated and attack not in BASE_ONLY else [BASE]:
                     settings = (*_changed(variant), *_attack(attack, party, source), "downstream=none")
                     jobs.append(self._job(f"attacks/{variant}/{attacker}/{attack}", place, settings))
         return jobs
@@ -175,8 +177,8 @@ class Study:
 
         seeds, variants = self.seeds or SEEDS[self.size], len(self._variants())
         honest = len(self.splits) * variants
-        on_variants = len(self._attacked_variants()) - 1
-        attacked = (len(self.splits) * len(ATTACKERS) + on_variants) * len(self.attacks) if self.splits else 0
+        on_variants = (len(self._attacked_variants()) - 1) * len(set(self.attacks) - set(BASE_ONLY))
+        attacked = len(self.splits) * len(ATTACKERS) * len(self.attacks) + (on_variants if self.splits else 0)
         return dict.fromkeys(self._datasets() if self.attacks else (), (seeds * honest, seeds * attacked))
 
     def _datasets(self) -> Sequence[str]:
@@ -186,7 +188,7 @@ class Study:
         return [BASE, *(f"{group}={choice}" for group in CHANGES if group in self.what for choice in CHANGES[group])]
 
     def _attacked_variants(self) -> list[str]:
-        return [variant for variant in self._variants() if variant != HONEST_ONLY]
+        return [variant for variant in self._variants() if variant not in HONEST_ONLY]
 
     def _job(self, folder: str, place: Place, settings: Sequence[str], size: int | None = None) -> Job:
         dataset, split, seed = place

@@ -165,10 +165,12 @@ def choose(gains: Iterable[Gain], **wanted: object) -> list[Gain]:
 
 
 def on_variants(gains: Sequence[Gain]) -> list[Gain]:
-    """Return the gains of the weakest party in the settings in which variants were attacked."""
+    """Return the gains of the weakest party by the attacks, and in the settings, that there are for variants."""
 
-    settings = {gain.setting for gain in gains if gain.variant != BASE} or {gain.setting for gain in gains}
-    return [gain for gain in gains if gain.attacker == WEAKEST and gain.setting in settings]
+    chosen = [gain for gain in gains if gain.variant != BASE] or gains
+    settings, attacks = {gain.setting for gain in chosen}, {gain.attack for gain in chosen}
+    own = (gain for gain in gains if gain.attacker == WEAKEST)
+    return [gain for gain in own if gain.setting in settings and gain.attack in attacks]
 
 
 def by_setting(gains: Iterable[Gain], number: str) -> dict[Setting, float]:

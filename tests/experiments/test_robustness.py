@@ -59,7 +59,7 @@ def test_the_attackers_are_the_weakest_and_the_strongest_honest_party(study):
     honest, attacked = results(study, "honest"), results(study, "attacks")
     schemes = {f"scheme={name}" for name in ("max_welfare", "proportional", "spread", "stable")}
     assert {key[0] for key in honest} == {BASE, *schemes}
-    assert {key[0] for key in attacked} == {BASE, *schemes} - {plan.HONEST_ONLY}
+    assert {key[0] for key in attacked} == {BASE, *schemes} - {*plan.HONEST_ONLY}
     assert len(attacked) == 2 * (2 * 2 + 3 * 2)
     for (variant, attacker, attack, seed), result in attacked.items():
         alpha = honest[BASE, seed]["contributions"]["alpha"]
@@ -258,8 +258,8 @@ def test_the_settings_of_the_program():
     jobs = [job for place in full.places() for job in full.honest(place)]
     counts = full.count()
     assert len({job.folder for job in jobs}) == len(jobs) == sum(count[0] for count in counts.values()) == 312
-    assert sum(count[1] for count in counts.values()) == 4 * 3 * (2 * 2 * 6 + 11 * 6)
-    text = "312 honest runs and 1080 with an attack, and 72 with other features, about "
+    assert sum(count[1] for count in counts.values()) == 4 * 3 * (2 * 2 * 6 + 10 * 5)
+    text = "312 honest runs and 888 with an attack, and 72 with other features, about "
     assert program.describe(full).startswith(text)
     for job in jobs:
         if job.folder.endswith("unequal-seed0") and (job.dataset == "cifar10" or f"/{BASE}/" in job.folder):
@@ -276,7 +276,7 @@ def test_the_settings_of_attacks_exist(study):
     full = Study(datasets=["credit_ratings"], seeds=1, splits=["unequal"])
     (place,) = full.places()
     attacked = full.attacked(place, records.read_honest(study))
-    assert len(attacked) == 6 + 12 * 6
+    assert len(attacked) == 6 + 6 + 10 * 5
     for job in attacked[::12]:
         attack = compose_run(job.overrides).attack
         assert attack.get("source") != attack.party
