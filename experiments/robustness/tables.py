@@ -69,8 +69,8 @@ def variant_gains(records: Records) -> list[str]:
         "## What changes of the scheme do to the gains",
         f"Attacks by the weakest party; one choice is changed at a time. Means over {where}, "
         f"± standard error over seeds. Not repeated: {distinct(BASE_ONLY)}, which loses above, and attacks on "
-        f"{' and '.join(f'`{name}`' for name in HONEST_ONLY)}. In brackets: the number of runs, where some of the base's have no counterpart. "
-        "Schemes do not change α.",
+        f"{' and '.join(f'`{name}`' for name in HONEST_ONLY)}. In brackets: the number of runs, where some of the "
+        "base's have no counterpart. Schemes do not change α.",
         *parts,
         "![Gains in true value](gains_value.png)",
     ]
