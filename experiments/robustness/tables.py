@@ -56,8 +56,8 @@ def variant_gains(records: Records) -> list[str]:
     attacks = [attack for attack in ATTACKS if choose(gains, attack=attack)]
     bases = {attack: choose(gains, variant=BASE, attack=attack) for attack in attacks}
     parts = []
-    for number, (name, _) in NUMBERS.items():
-        rows = []
+    for number in ("alpha", "value"):
+        name, rows = NUMBERS[number][0], []
         for variant in VARIANTS:
             if choose(gains, variant=variant) and not (number == "alpha" and variant.startswith("scheme=")):
                 cells = [_cell(choose(gains, variant=variant, attack=a), number, bases[a]) for a in attacks]

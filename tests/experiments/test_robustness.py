@@ -126,8 +126,7 @@ def test_gains_from_the_records(folder):
     honest, attacked = results(folder, "honest"), results(folder, "attacks")
     rows = {(row[0], row[1]): row[2:] for row in table(text, "attack | by the")}
     lines = {
-        name: {row[0]: row[1:] for row in table(text, f"gain in {name}")}
-        for name in ("α", "r, % of v_c(N)", "true value, % of v_c(N)")
+        name: {row[0]: row[1:] for row in table(text, f"gain in {name}")} for name in ("α", "true value, % of v_c(N)")
     }
     with (folder / "gains.csv").open(newline="") as file:
         found = {(r["variant"], r["attacker"], r["attack"], r["seed"]): r for r in csv.DictReader(file)}
@@ -156,7 +155,7 @@ def test_gains_from_the_records(folder):
                     assert rows[attack, attacker][3] == f"{int(fmean(value) > 0)} of 1"
                 if attacker == "weakest":
                     own = [lines[name][variant][k] for name in lines if name != "α" or variant == BASE]
-                    assert own == (expected if variant == BASE else expected[1:])  # schemes do not change α
+                    assert own == (expected[::2] if variant == BASE else expected[2:])  # schemes do not change α
                     assert variant == BASE or variant not in lines["α"]
 
 
@@ -192,7 +191,20 @@ def test_the_report_is_the_same_bytes_and_names_what_is_missing(folder):
     assert "- `honest/scheme=stable/credit_ratings-unequal-seed0`: no result.json" in text
     lost = "attacks/scheme=stable/weakest/noise/credit_ratings-unequal-seed0"
     assert f"- `{lost}`: no complete honest run to compare with" in text
+    assert "## Without rewards" not in text
     assert str(ROOT) not in text
+
+
+def test_runs_without_rewards_are_no_interrupted_ones():
+    broken = {
+        "attacks/a": "scheme: no reward values satisfy their bounds: party 1; more",
+        "attacks/b": "no result.json",
+    }
+    text = "\n".join(report._missing(records.Records([], [], broken, [])))
+    without, missing = text.split("## What is missing")
+    assert "- `attacks/a`" in without
+    assert "- `attacks/b`: no result.json" in missing
+    assert "attacks/a" not in missing
 
 
 def test_a_report_of_nothing(tmp_path):
