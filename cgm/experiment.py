@@ -3,8 +3,9 @@ r"""Experiments: dataset, split, attack, mediator, evaluation, record."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from cgm.utils.device import resolve_device
 from cgm.utils.lazy import torch
 from cgm.utils.memory import peak_memory, reset_peak
 from cgm.utils.seeds import stream_seed
+from cgm.utils.sharing import settings_of, shared
 from cgm.valuation.bounds import kernel_bounds
 from cgm.valuation.monotone import MAX_PARTIES, negative_increments
 
@@ -149,25 +151,34 @@ class Experiment(Mediator):
         clock = Clock()
         reset_peak()
 
+        key = settings_of(self.dataset), settings_of(self.split), self.data_dir, self.seed
         with clock("data"):
-            parties, known, attacked = self._load()
+            parties, known, attacked = self._load(key)
             makes_images = self.generator.space == "data" and known.image is not None
             classifier = self.labeller.classifier(known.dataset, known.image if makes_images else None)
 
+        def settle_honest() -> Settlement:
+            # handed over, not kept: the mediator frees them, up to a gigabyte of images, as soon as possible
+            data = [parties.pop(0) for _ in known.parties]
+            return self.settle(data, self.seed, classifier)
+
+        mediator = (settings_of(getattr(self, setting.name)) for setting in fields(Mediator))
+        own = *key, *mediator, classifier and classifier.fingerprint()
         honest, classes = None, known.parties
-        if attacked is not None:
+        if attacked is None:
+            settlement = shared("honest", own, settle_honest)
+        else:
             log.info("the parties are settled without the attack first")
             with clock("honest"):
-                honest = self.settle(parties, self.seed, classifier)
+                honest = shared("honest", own, settle_honest)
             parties, classes = attacked.parties, attacked.labels
-
-        # handed over, not kept: the mediator frees them, up to a gigabyte of images, as soon as possible
-        features = None if honest is None else honest.features  # values are compared, in the same features
-        settlement = self.settle([parties.pop(0) for _ in classes], self.seed, classifier, features)
+            # values are compared, in the same features
+            settlement = self.settle([parties.pop(0) for _ in classes], self.seed, classifier, honest.features)
         clock.seconds |= settlement.seconds
 
         with clock("features"):
-            (points,) = transform_parts(settlement.features, [known.test[0]], self.cache or None)
+            move = partial(transform_parts, settlement.features, [known.test[0]], self.cache or None)
+            (points,) = shared("held-out points", (settlement.features, *key), move)
         with clock("labels"):
             labels = self._label(settlement, honest or settlement, known)
             labels_honest = None if honest is None else self._label(honest, honest, known)
@@ -212,10 +223,15 @@ class Experiment(Mediator):
 
         return record
 
-    def _load(self) -> tuple[list[Tensor], Labels, Attacked | None]:
-        """Load the dataset; return the parties' points, what is known of them, and what they hand in if one attacks."""
+    def _load(self, key: Hashable) -> tuple[list[Tensor], Labels, Attacked | None]:
+        """Load the dataset; return the parties' points, what is known of them, and what they hand in if one attacks.
 
-        dataset = self.dataset.load(self.data_dir, self.seed)
+        Arguments:
+            key: The settings of dataset and split, as a key of what runs share.
+        """
+
+        load = partial(self.dataset.load, self.data_dir, self.seed)
+        dataset = shared("dataset", (settings_of(self.dataset), self.data_dir, self.seed), load, keep=1)
         log.info("dataset %s: %d points, %d held out", dataset.name, len(dataset.x), len(dataset.x_test))
         rows = self.split.assign(dataset.y, len(dataset.classes), self.seed, dataset.ordered, dataset.classes)
         if self.embedding_party > len(rows):
@@ -231,9 +247,14 @@ class Experiment(Mediator):
         parties = [dataset.x[r] for r in rows]
         if isinstance(self.attack, NoAttack):
             return parties, labels, None
-        public = torch.ones(len(dataset.y), dtype=torch.bool)
-        public[torch.cat(rows)] = False
-        attacked = self.attack.apply(parties, labels.parties, self.seed, (dataset.x[public], dataset.y[public]))
+
+        def public() -> Labelled:
+            rest = torch.ones(len(dataset.y), dtype=torch.bool)
+            rest[torch.cat(rows)] = False
+            return dataset.x[rest], dataset.y[rest]
+
+        points = shared("public points", key, public, keep=1)
+        attacked = self.attack.apply(parties, labels.parties, self.seed, points)
 
         return parties, labels, attacked if attacked.identities else None
 

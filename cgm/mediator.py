@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from cgm.contributions.base import Contribution, Contributions
@@ -26,6 +27,7 @@ from cgm.utils.device import check_device, resolve_device, training_on
 from cgm.utils.lazy import torch
 from cgm.utils.models.classifier import Classifier
 from cgm.utils.seeds import stream_seed
+from cgm.utils.sharing import data_of, settings_of, shared
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.lengthscale import LengthscaleSearch
@@ -196,34 +198,35 @@ class Mediator:
         # Sec. 2: the parties' data in the features, and the generator fitted to all of it
         check_parties(parties)
         features, cache = self._choose_features(parties[0]) if fitted is None else fitted, self.cache or None
+        fit_seed = stream_seed(seed, FIT_FEATURES) if fitted is None else None
         x = list(parties)
+        key: tuple[Hashable, ...] = (settings_of(self.features), fitted, seed, data_of(parties))
         if not features.joint:
             with clock("features"):
-                if fitted is None:
-                    features.fit(torch.cat(x), stream_seed(seed, FIT_FEATURES))
-                x = transform_parts(features, x, cache)
-                check_parties(x)
+                features, x = shared("features", key, partial(_reduce, features, x, fit_seed, cache))
+        key = settings_of(self.generator), *key
         with clock("generator"):
             pooled = torch.cat(x).flatten(1) if self.generator.space == "features" else torch.cat(list(parties))
-            with training_on(resolve_device(self.device)):
-                self.generator.fit(pooled, stream_seed(seed, FIT_GENERATOR))
+            fit = partial(_fit, self.generator, pooled, stream_seed(seed, FIT_GENERATOR), self.device)
+            generator = shared("generator", key, fit)
         raw = x if features.joint else []
-        joint_images = features.joint and self.generator.space == "data"
+        joint_images = features.joint and generator.space == "data"
         width = x[0].shape[1] if joint_images else x[0].flatten(1).shape[1]
-        del parties, pooled  # up to a gigabyte of images, which is not needed any more
+        del parties, pooled, fit  # up to a gigabyte of images, which is not needed any more
 
         sizes = self._sizes()
         for size in sizes:
+            own = size, classifier and classifier.fingerprint(), *key
             with clock("pool"):
-                first = None if features.joint else features
-                pool = draw_pool(self.generator, first, size, stream_seed(seed, SAMPLE_POOL), width, classifier, cache)
+                first, pool_seed = None if features.joint else features, stream_seed(seed, SAMPLE_POOL)
+                draw = partial(draw_pool, generator, first, size, pool_seed, width, classifier, cache)
+                pool = shared("pool", own, draw)
             if features.joint:  # the pool takes part in the fit: another pool, another fit
                 with clock("features"):
-                    fit_seed = stream_seed(seed, FIT_FEATURES) if fitted is None else None
-                    x, pool = embed_pool(features, raw, pool, fit_seed, cache)
-                    check_parties(x, pool.points)
+                    embed = partial(_embed, features, raw, pool, fit_seed, cache)
+                    features, x, pool = shared("joint features", own, embed)
             # Sec. 3 and 5: the values of all coalitions
-            game = self._value(x, pool, clock)
+            game = self._value(x, pool, own, clock)
             # Sec. 4: the contributions
             with clock("contributions"):
                 contributions = compute_contributions(self.contribution, game, stream_seed(seed, CONTRIBUTIONS))
@@ -281,13 +284,47 @@ class Mediator:
             sizes.append(max(int(sizes[-1] * self.growth), sizes[-1] + 1))
         return sizes
 
-    def _value(self, parties: Sequence[Tensor], pool: Pool, clock: Clock) -> Valuation:
+    def _value(self, parties: Sequence[Tensor], pool: Pool, key: Hashable, clock: Clock) -> Valuation:
         """Choose the length-scale and compute the kernel's sums."""
 
         *x, g = (points.to(resolve_device(self.device)) for points in (*parties, pool.points))
+        own = (self.device, settings_of(self.kernel), settings_of(self.kernel_search), key)
         with clock("lengthscale"):
-            kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search, self.reference)
+            search = partial(resolve_lengthscale, self.kernel, x, g, self.kernel_search, self.reference)
+            kernel = shared("lengthscale", (self.reference.blocks(len(x)), own), search)
         with clock("valuation"):
-            game = Valuation(kernel, x, g, self.precision, self.reference)
+            value = partial(Valuation, kernel, x, g, self.precision, self.reference)
+            game = shared("valuation", (settings_of(self.reference), self.precision, own), value)
         log.info("length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, game.grand_value, len(game.points))
         return game
+
+
+def _fit(generator: Generator, x: Tensor, seed: int, device: str) -> Generator:
+    """Fit a generator and return it."""
+
+    with training_on(resolve_device(device)):
+        generator.fit(x, seed)
+    return generator
+
+
+def _reduce(
+    features: Features, parties: Sequence[Tensor], seed: int | None, cache: str | None
+) -> tuple[Features, list[Tensor]]:
+    """Fit the features, if there is a seed, and map the parties' data to them."""
+
+    if seed is not None:
+        features.fit(torch.cat(list(parties)), seed)
+    x = transform_parts(features, parties, cache)
+    check_parties(x)
+    return features, x
+
+
+def _embed(
+    features: Features, parties: Sequence[Tensor], pool: Pool, seed: int | None, cache: str | None
+) -> tuple[Features, list[Tensor], Pool]:
+    """Map the parties' data and the pool together to features, which are fitted if there is a seed."""
+
+    features = features if seed is None else copy.copy(features)  # an earlier fit may be in use elsewhere
+    x, pool = embed_pool(features, parties, pool, seed, cache)
+    check_parties(x, pool.points)
+    return features, x, pool

@@ -30,19 +30,20 @@ class Job:
     overrides: tuple[str, ...]
 
 
-def run_jobs(jobs: Iterable[Job], folder: Path) -> list[str]:
+def run_jobs(jobs: Iterable[Job], folder: Path, missing: dict[str, str | None] | None = None) -> list[str]:
     """Run jobs one after another, except those whose data is missing and those that are complete.
 
     Arguments:
         jobs: The jobs.
         folder: The folder of the study.
+        missing: What datasets lack, as far as known; what is found out is added. `None`: nothing is known.
 
     Returns:
         The folders of the jobs that failed.
     """
 
     failed, progress = [], Progress(folder)
-    jobs = _with_data(jobs)
+    jobs = _with_data(jobs, {} if missing is None else missing)
     progress.start(len(jobs))
     for number, job in enumerate(jobs):
         progress.mark(number, "running")
@@ -60,10 +61,9 @@ def run_jobs(jobs: Iterable[Job], folder: Path) -> list[str]:
     return failed
 
 
-def _with_data(jobs: Iterable[Job]) -> list[Job]:
+def _with_data(jobs: Iterable[Job], missing: dict[str, str | None]) -> list[Job]:
     """Return the jobs whose dataset has its files, and print the other datasets."""
 
-    missing: dict[str, str | None] = {}
     kept = []
     for job in jobs:
         if job.dataset not in missing:

@@ -9,6 +9,7 @@ from cgm.evaluation.entries import MetricRow, Missing
 from cgm.evaluation.metrics import Neighbours, fit_gaussian, neg_class_imbalance, neg_wasserstein2
 from cgm.rewards.sampling import Chain
 from cgm.utils.lazy import torch
+from cgm.utils.sharing import data_of, shared
 from cgm.valuation.valuation import Valuation
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def measure(
     first = valuation.block(valuation.n).start
     neighbours: Neighbours | ValueError
     try:
-        neighbours = Neighbours(points)
+        neighbours = shared("neighbours", data_of([points]), lambda: Neighbours(points))
     except ValueError as error:
         neighbours = error
 

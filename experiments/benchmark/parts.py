@@ -13,11 +13,6 @@ import torch
 from hydra.utils import instantiate
 
 from cgm.cli.settings import own_settings
-from cgm.contributions.banzhaf import Banzhaf
-from cgm.contributions.beta_shapley import BetaShapley
-from cgm.contributions.least_core import LeastCore
-from cgm.contributions.leave_one_out import LeaveOneOut
-from cgm.contributions.pointwise import Pointwise
 from cgm.contributions.shapley import Shapley
 from cgm.data.datasets.credit_ratings import CreditRatings
 from cgm.data.splits.equal_disjoint import EqualDisjoint
@@ -35,14 +30,6 @@ from experiments.benchmark.problems import Estimated, draw, mixture, normal, sma
 from experiments.settings import compose_run
 
 BETAS = (1.0, 2.0, 4.0, 8.0)
-CONCEPTS = {
-    "Shapley": Shapley(),
-    "Banzhaf": Banzhaf(),
-    "beta Shapley": BetaShapley(),
-    "leave-one-out": LeaveOneOut(),
-    "least core": LeastCore(),
-    "pointwise": Pointwise(),
-}
 Calls = dict[str, Callable[[], object]]
 
 
@@ -138,7 +125,7 @@ def sampling(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shapley(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Measure Shapley values by each method, compare them with other packages, and with other contributions."""
+    """Measure Shapley values by each method, and compare them with other packages."""
 
     sizes, seed = settings["sizes"], settings["seed"]
 
@@ -147,10 +134,6 @@ def shapley(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     def with_shapiq(n: int) -> Calls:
         return exact(n) | {"shapiq": partial(peers.shapiq_values, small_game(n, seed))}
-
-    def concepts(n: int) -> Calls:
-        valuation = small_game(n, seed)
-        return {name: partial(concept.compute, valuation, 0) for name, concept in CONCEPTS.items()}
 
     def with_pydvl(n: int, permutations: int) -> Calls:
         valuation = small_game(n, seed)
@@ -164,8 +147,6 @@ def shapley(settings: Mapping[str, Any]) -> dict[str, Any]:
     comparisons = []
     for n in sizes["exact"]:
         comparisons.append(compare(f"exact, n = {n}", "call", exact(n), exact(4), settings))
-    n = sizes["concepts"]
-    comparisons.append(compare(f"contributions, n = {n}", "call", concepts(n), concepts(4), settings))
     n, equal = sizes["equal"], partial(exact, method="equal_sizes", equal=True)
     comparisons.append(compare(f"equal sizes, n = {n:,}", "call", equal(n), equal(4), settings))
     for n in sizes["shapiq"]:

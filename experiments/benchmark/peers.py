@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -196,13 +197,18 @@ def coalition_value(valuation: Valuation, members: np.ndarray) -> np.ndarray:
     return 2 * (x @ valuation.a.numpy()) / (size * valuation.t) - ((x @ valuation.b.numpy()) * x).sum(1) / size**2
 
 
-def shapiq_values(valuation: Valuation) -> np.ndarray:
-    """Compute exact Shapley values by shapiq's `ExactComputer`, of shape (n)."""
+def shapiq_values(valuation: Valuation, index: str = "SV") -> np.ndarray:
+    """Compute exact contributions by shapiq's `ExactComputer`, of shape (n).
+
+    Arguments:
+        valuation: The valuation that holds the game.
+        index: shapiq's name of the concept: `"SV"`, `"BV"` (Banzhaf) or `"ELC"` (egalitarian least core).
+    """
 
     from shapiq import ExactComputer
 
     computer = ExactComputer(lambda members: coalition_value(valuation, members), valuation.n)
-    return computer("SV").get_n_order_values(1)
+    return np.asarray(computer(cast(Any, index)).get_n_order_values(1))  # of its literal type
 
 
 def pydvl_values(valuation: Valuation, permutations: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

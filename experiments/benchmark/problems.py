@@ -68,3 +68,23 @@ def small_game(n: int, seed: int, equal: bool = False) -> Valuation:
     return Valuation(
         SquaredExponential(2.0), [p + c for p, c in zip(x, centres, strict=True)], normal(500, 2, seed + 2)
     )
+
+
+class SinglePoints(Valuation):
+    """The valuation whose parties are the real points of another one. A `Valuation` itself needs two points each."""
+
+    def __init__(self, whole: Valuation) -> None:
+        m = whole.real.stop
+        self.kernel, self.points = whole.kernel, whole.points
+        self.sizes = [1] * m + [whole.sizes[-1]]
+        x = whole.points[whole.real]
+        self.sums = torch.cat([whole.kernel(whole.points, x), whole.sums[:, -1:]], 1)
+        self._add_up()
+
+
+def single_points(n: int, seed: int) -> tuple[Valuation, Valuation]:
+    """Make a valuation of two parties with n points in total, and that of the same points as n parties."""
+
+    x = normal(n, 2, seed)
+    whole = Valuation(SquaredExponential(2.0), [x[: n // 2], x[n // 2 :]], normal(500, 2, seed + 1))
+    return whole, SinglePoints(whole)

@@ -30,6 +30,7 @@ from cgm.utils.checks import check_choice, check_integer, check_number
 from cgm.utils.files import write_whole
 from cgm.utils.progress import progress
 from experiments.benchmark.compare import limit_cores
+from experiments.benchmark.concepts import contributions
 from experiments.benchmark.growth import growth
 from experiments.benchmark.parts import kernel_sums, lengthscale, runs, sampling, shapley
 from experiments.benchmark.report import growth_figure, tables
@@ -38,7 +39,9 @@ from experiments.settings import as_dict, check_names, program
 
 FOLDERS = {"full": "outputs/paper/benchmark", "small": "outputs/benchmark"}
 PACKAGES = ("numba", "pykeops", "shapiq", "pyDVL")  # recorded in addition to those of every record
-PARTS = {part.__name__: part for part in (kernel_sums, lengthscale, sampling, shapley, runs, growth, startup)}
+PARTS = {
+    part.__name__: part for part in (kernel_sums, lengthscale, sampling, shapley, contributions, runs, growth, startup)
+}
 SIZES: dict[str, dict[str, Any]] = {
     "full": {
         "kernel_sums": [(20_000, 2), (20_000, 8)],  # t, d
@@ -49,6 +52,8 @@ SIZES: dict[str, dict[str, Any]] = {
         "authors": [(10_000, 2, 1000, 0.5)],
         "exact": [20, 24],
         "concepts": 20,
+        "concepts_shapiq": 14,
+        "pointwise": (20, 4000, 20_000),  # parties, points of each, |G|
         "equal": 1000,
         "shapiq": [12, 14, 16],
         "sampled": (200, 50),  # parties, permutations of pyDVL
@@ -70,6 +75,8 @@ SIZES: dict[str, dict[str, Any]] = {
         "authors": [(300, 2, 50, 0.5)],
         "exact": [8],
         "concepts": 6,
+        "concepts_shapiq": 5,
+        "pointwise": (3, 20, 40),
         "equal": 30,
         "shapiq": [6],
         "sampled": (6, 10),
@@ -105,7 +112,8 @@ def benchmark(
 ) -> dict[str, Any]:
     """Measure some parts, and write numbers, tables and the figure to a folder.
 
-    Parts that the folder has from this machine, and that are not measured now, are kept.
+    Parts that the folder has from this machine, and that are not measured now, are kept with the versions of the
+    packages that they were measured with.
 
     Arguments:
         what: Names of `PARTS`.
@@ -145,18 +153,24 @@ def benchmark(
     result = plain({"machine": machine(), "size": size, "parts": {}})
     if (target / "result.json").is_file():
         before = json.loads((target / "result.json").read_text(encoding="utf-8"))
-        if (before["machine"], before["size"]) == (result["machine"], size):
-            result["parts"] = before["parts"]
+        versions_before = before["machine"].pop("versions")
+        if (before["machine"], before["size"]) == (_hardware(result), size):
+            result["parts"] = {name: {"versions": versions_before} | part for name, part in before["parts"].items()}
 
     with limit_cores(threads), progress(len(what), "benchmark (parts)") as bar:
         for part in PARTS:  # in this order
             if part in what:
-                result["parts"][part] = plain(PARTS[part](settings) | {"settings": own})
+                found = PARTS[part](settings) | {"settings": own, "versions": result["machine"]["versions"]}
+                result["parts"][part] = plain(found)
                 bar.update()
                 result["parts"] = {name: result["parts"][name] for name in PARTS if name in result["parts"]}
                 save(result, target)  # after each part: a failure of the next does not lose minutes of measurements
 
     return result
+
+
+def _hardware(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result["machine"].items() if name != "versions"}
 
 
 def save(result: Mapping[str, Any], folder: Path) -> None:

@@ -45,9 +45,11 @@ NOTES = {
     "its chains run side by side, one on each core, or one after the other, with each operation on all cores. The "
     "authors' way computes the kernel of every candidate with S and T again; one step is measured. Sums over G are "
     "estimated from some of its points, since the time does not depend on their values.",
-    "shapley": "For games with parties of 2 to 40 points; the rows of contributions compare other concepts with the "
-    "Shapley values of the same game. For pyDVL, the seconds until the standard error is 1 % of "
+    "shapley": "For games with parties of 2 to 40 points. For pyDVL, the seconds until the standard error is 1 % of "
     "the largest φ are extrapolated from fewer permutations by the square root law; those of cgm are measured.",
+    "contributions": "After the pass over the kernel, for games with parties of 2 to 40 points: concepts compared with "
+    "the Shapley values of the same game, and cgm with shapiq, which computes the values of all coalitions from the "
+    "same sums of the kernel. Of points as players, shapiq has the Shapley values as well, from all sets of points.",
     "runs": "Whole runs of `cgm`: seconds and share of each station.",
     "growth": "Each curve changes one size; the others are |G| = {synthetic:,} points, {parties} parties of {points}, "
     "d = {dimensions}, {chains} chains. Memory is the peak of a separate process, minus that of a process in which "
@@ -59,6 +61,7 @@ TITLES = {
     "lengthscale": "Length-scale",
     "sampling": "Weighted sampling",
     "shapley": "Shapley values",
+    "contributions": "Contribution concepts",
     "runs": "Whole runs",
     "growth": "Growth",
 }
@@ -68,11 +71,9 @@ def tables(result: Mapping[str, Any]) -> str:
     """Write the numbers of a result as Markdown."""
 
     host = result["machine"]
-    packages = ", ".join(f"{name} {number}" for name, number in host["versions"].items())
     lines = [
         "# Speed and memory of cgm\n",
-        f"{host['processor']}, {host['cores']} cores, {host['gibibytes']:g} GiB of memory, {host['system']}. "
-        f"{packages}.\n",
+        f"{host['processor']}, {host['cores']} cores, {host['gibibytes']:g} GiB of memory, {host['system']}.\n",
         "Written by `python -m experiments.benchmark`. Medians over rounds, minimum to maximum in brackets; the "
         "implementations of a comparison take turns, and a ratio is the median of the ratios within each round. If the "
         "machine runs other programs, processor time (CPU, of all cores together) is more reliable than wall time.\n",
@@ -80,7 +81,8 @@ def tables(result: Mapping[str, Any]) -> str:
     for part, found in result["parts"].items():
         settings = found["settings"]
         note = NOTES[part].format(**found["start"]) if part == "growth" else NOTES[part]
-        lines += [f"## {TITLES[part]}\n", f"{note} Cores used: {settings['threads']}.\n"]
+        packages = ", ".join(f"{name} {number}" for name, number in found.get("versions", host["versions"]).items())
+        lines += [f"## {TITLES[part]}\n", f"{note} Cores used: {settings['threads']}. {packages}.\n"]
         if "comparisons" in found:
             lines.append(comparison_table(found["comparisons"]))
         elif part == "runs":

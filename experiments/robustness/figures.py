@@ -15,12 +15,14 @@ TITLES = {
     "attack_gain_alpha": r"gain of the weakest party in $\alpha$, sum over identities",
     "attack_gain_value": r"gain of the weakest party in true value, % of $v_c(N)$",
 }
+DECIMALS = {"attack_gain_alpha": 2, "attack_gain_value": 1}
 
 
 def draw_gains(gains: Iterable[Gain], number: str) -> Figure:
     r"""Draw gains as a heat map of attacks and variants: means over settings and seeds, and standard errors over seeds.
 
-    A cell is empty if the variant lacks some of the base's runs, with which it would be compared.
+    A cell is empty if the variant lacks some of the base's runs, with which it would be compared. Schemes, which do not
+    change α, are left out of its figure.
 
     Arguments:
         gains: The gains, at least one.
@@ -36,12 +38,15 @@ def draw_gains(gains: Iterable[Gain], number: str) -> Figure:
         counts[variant, attack] += len(values)
     runs = []
     for variant in VARIANTS:
+        if number == "attack_gain_alpha" and variant.startswith("scheme="):
+            continue
         for attack in ATTACKS:
             for (own, name, seed), values in cells.items():
                 if (own, name) == (variant, attack) and counts[own, name] >= counts[BASE, name]:
                     settings = {"attack": attack, "changed": variant.replace("=", "\n"), "seed": seed}
                     runs.append(Run("", settings, {"attack_gain_value": 0.0, number: fmean(values)}, []))
-    figure = attack_gains(runs, "changed", number)
+    figure = attack_gains(runs, "changed", number, decimals=DECIMALS[number])
+    figure.axes[0].set_xlabel("what is changed in the base")
     figure.set_size_inches(1.1 * len({run.settings["changed"] for run in runs}) + 2, figure.get_size_inches()[1])
     figure.suptitle(TITLES[number], fontsize=10)
     return figure

@@ -1,7 +1,7 @@
 r"""The runs of the study: honest ones first, which say who attacks, and then the attacks.
 
 The base is the paper's scheme without stability: Shapley values, all data as the reference, `scheme=fair`. Each variant
-changes one of the three.
+changes one of the three. Apart from that, images are valued in other features, honest and with one attack.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,15 +29,18 @@ SYNTHETIC = {"full": 10_000, "small": 1_000}
 RATIO = 20  # synthetic points for each point of a party, as in most of the paper
 SETTINGS = ("sampling.betas=[1,8]", "max_growth=2", "figures=false")
 
+TASK: tuple[str, ...] = ("downstream=svm", "downstream.max_points=2000")  # of honest runs
+
 BASE = "base"
 BASE_SETTINGS = {"contribution": "shapley", "reference": "all", "scheme": "fair"}
 CHANGES: dict[str, tuple[str, ...]] = {
-    "contribution": ("banzhaf", "equal", "leave_one_out", "pointwise"),
+    "contribution": ("banzhaf", "equal", "least_core", "leave_one_out", "pointwise"),
     "reference": ("leave_one_out", "pool", "real"),
-    "scheme": ("max_welfare", "proportional", "stable"),
+    "scheme": ("max_welfare", "proportional", "spread", "stable"),
 }
 VARIANTS = (BASE, *(f"{group}={choice}" for group, choices in CHANGES.items() for choice in choices))
 UNCONDITIONAL = ("contribution=equal", "scheme=max_welfare")  # rewards do not depend on what a party contributes
+HONEST_ONLY = UNCONDITIONAL  # without attacks: what a party hands in hardly matters there, and G_i is nearly all of G
 
 WEAKEST, STRONGEST = "weakest", "strongest"
 ATTACKERS = (WEAKEST, STRONGEST)  # the parties with the smallest and the largest α of the honest base run
@@ -50,13 +53,25 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     "poison": ("attack.share=0.2", "attack.shift=3"),
 }
 
+BASE_ONLY = ("free_ride",)  # not repeated for variants: it loses in each setting of the base, by either party
+
+FEATURES = "features"
+DEFAULT = "default"  # those of the base
+FEATURE_CHOICES = (DEFAULT, "ard", "deep")
+FEATURE_DATASETS = ("mnist", "digits")
+FEATURE_SIZES = {"full": 2_000, "small": 1_000}  # |G|; features=ard of MNIST has 784 dimensions
+FEATURE_ATTACK = "noise"
+
+
+Place = tuple[str, str, int]  # a dataset, a split and a seed
+
 
 @dataclass(frozen=True)
 class Study:
     """What is run.
 
     Arguments:
-        what: Names of `CHANGES`.
+        what: Names of `CHANGES`, and `"features"` for the features of images.
         attacks: Names of `ATTACKS`.
         datasets: Names of `DATASETS`; `None` for those of the size.
         splits: Names of splits. Attacks on the variants are run for the first of them only.
@@ -69,7 +84,7 @@ class Study:
         ValueError: If a setting is out of range.
     """
 
-    what: Sequence[str] = tuple(CHANGES)
+    what: Sequence[str] = (*CHANGES, FEATURES)
     attacks: Sequence[str] = tuple(ATTACKS)
     datasets: Sequence[str] | None = None
     splits: Sequence[str] = ("unequal", "equal_disjoint")
@@ -80,7 +95,7 @@ class Study:
 
     def __post_init__(self) -> None:
         check_choice("size", self.size, SEEDS)
-        check_names("what", self.what, CHANGES)
+        check_names("what", self.what, (*CHANGES, FEATURES))
         check_names("attacks", self.attacks, ATTACKS)
         if self.datasets is not None:
             check_names("datasets", self.datasets, DATASETS)
@@ -88,46 +103,82 @@ class Study:
         check_integer("seeds", self.seeds, min=1, optional=True)
         check_integer("synthetic_size", self.synthetic_size, min=10 * RATIO, optional=True)
 
-    def honest(self) -> list[Job]:
-        """List the runs without an attack: the base and all variants, with every split; none if there is no attack."""
+    def places(self) -> list[Place]:
+        """List datasets, splits and seeds, by seed: an interrupted study has all datasets and splits."""
 
-        return [
-            self._job(f"honest/{variant}", dataset, split, seed, (*_changed(variant), *self._task()))
-            for dataset, split, seed in self._places(self.splits)
-            for variant in self._variants()
-        ]
+        if not self.attacks:
+            return []
+        seeds = range(self.seeds or SEEDS[self.size])
+        return [(dataset, split, seed) for seed in seeds for dataset in self._datasets() for split in self.splits]
 
-    def attacked(self, honest: Mapping[str, Result]) -> list[Job]:
-        """List the runs with an attack whose attackers are known.
+    def honest(self, place: Place) -> list[Job]:
+        """List the runs without an attack, of the base and all variants, for a dataset, a split and a seed."""
+
+        return [self._job(f"honest/{variant}", place, (*_changed(variant), *TASK)) for variant in self._variants()]
+
+    def attacked(self, place: Place, honest: Mapping[str, Result]) -> list[Job]:
+        """List the runs with an attack for a dataset, a split and a seed; none if its attackers are not known.
+
+        Runs with the same attack follow each other: they have much in common.
 
         Arguments:
-            honest: The results of the honest runs, by their folders; only those of the base are used.
+            place: The dataset, the split and the seed.
+            honest: The results of the honest runs, by their folders; only that of the base is used.
         """
 
+        base = honest.get(f"honest/{BASE}/{_name(*place)}")
+        if base is None:
+            return []
+        order = sorted(range(base.n_parties), key=base.contributions.alpha.__getitem__)
         jobs = []
-        for dataset, split, seed in self._places(self.splits):
-            base = honest.get(f"honest/{BASE}/{_name(dataset, split, seed)}")
+        for attacker in ATTACKERS:
+            party, source = (order[0], order[-1]) if attacker == WEAKEST else (order[-1], order[-2])
+            repeated = place[1] == self.splits[0] and attacker == WEAKEST
+            for attack in self.attacks:
+                for variant in self._attacked_variants() if repeated and attack not in BASE_ONLY else [BASE]:
+                    settings = (*_changed(variant), *_attack(attack, party, source), "downstream=none")
+                    jobs.append(self._job(f"attacks/{variant}/{attacker}/{attack}", place, settings))
+        return jobs
+
+    def feature_places(self) -> list[Place]:
+        """List the datasets, splits and seeds of the runs with other features."""
+
+        if not self.attacks or FEATURES not in self.what:
+            return []
+        datasets = [name for name in FEATURE_DATASETS if self.datasets is None or name in self.datasets]
+        seeds = range(self.seeds or SEEDS[self.size])
+        return [(dataset, split, seed) for seed in seeds for dataset in datasets for split in self.splits]
+
+    def with_features(self, place: Place, honest: Mapping[str, Result] | None = None) -> list[Job]:
+        """List the runs with other features: the honest ones, or those with an attack if the honest results are given.
+
+        The attacker is the party with the smallest α in the default features.
+        """
+
+        size = self.synthetic_size or FEATURE_SIZES[self.size]
+        kind, settings = "honest", TASK
+        if honest is not None:
+            base = honest.get(f"features/{DEFAULT}/honest/{_name(*place)}")
             if base is None:
-                continue
-            order = sorted(range(base.n_parties), key=base.contributions.alpha.__getitem__)
-            for variant in self._variants() if split == self.splits[0] else (BASE,):
-                for attacker in ATTACKERS if variant == BASE else (WEAKEST,):
-                    party = order[0] if attacker == WEAKEST else order[-1]
-                    source = order[-1] if attacker == WEAKEST else order[-2]
-                    for attack in self.attacks:
-                        settings = (f"attack={attack}", *ATTACKS[attack], f"++attack.party={party + 1}")
-                        settings += (f"attack.source={source + 1}",) if attack == "clone" else ()
-                        settings = (*_changed(variant), *settings, "downstream=none", "labeller=none")
-                        folder = f"attacks/{variant}/{attacker}/{attack}"
-                        jobs.append(self._job(folder, dataset, split, seed, settings))
+                return []
+            weakest = min(range(base.n_parties), key=base.contributions.alpha.__getitem__)
+            kind, settings = FEATURE_ATTACK, (*_attack(FEATURE_ATTACK, weakest, weakest), "downstream=none")
+        jobs = []
+        for choice in FEATURE_CHOICES:
+            features = () if choice == DEFAULT else (f"features={choice}",)
+            jobs.append(self._job(f"features/{choice}/{kind}", place, (*_changed(BASE), *features, *settings), size))
         return jobs
 
     def count(self) -> dict[str, tuple[int, int]]:
-        """Return the numbers of honest runs and of runs with an attack of each dataset, if all honest runs succeed."""
+        """Return the numbers of honest runs and of runs with an attack of each dataset, if all honest runs succeed.
+
+        Without those of other features.
+        """
 
         seeds, variants = self.seeds or SEEDS[self.size], len(self._variants())
         honest = len(self.splits) * variants
-        attacked = (len(self.splits) * len(ATTACKERS) + (variants - 1)) * len(self.attacks) if self.splits else 0
+        on_variants = (len(self._attacked_variants()) - 1) * len(set(self.attacks) - set(BASE_ONLY))
+        attacked = len(self.splits) * len(ATTACKERS) * len(self.attacks) + (on_variants if self.splits else 0)
         return dict.fromkeys(self._datasets() if self.attacks else (), (seeds * honest, seeds * attacked))
 
     def _datasets(self) -> Sequence[str]:
@@ -136,22 +187,27 @@ class Study:
     def _variants(self) -> list[str]:
         return [BASE, *(f"{group}={choice}" for group in CHANGES if group in self.what for choice in CHANGES[group])]
 
-    def _places(self, splits: Sequence[str]) -> list[tuple[str, str, int]]:
-        """List datasets, splits and seeds, by seed: an interrupted study has all datasets and splits."""
+    def _attacked_variants(self) -> list[str]:
+        return [variant for variant in self._variants() if variant not in HONEST_ONLY]
 
-        if not self.attacks:
-            return []
-        seeds = range(self.seeds or SEEDS[self.size])
-        return [(dataset, split, seed) for seed in seeds for dataset in self._datasets() for split in splits]
-
-    def _task(self) -> tuple[str, ...]:
-        return ("downstream=svm", "downstream.max_points=2000")
-
-    def _job(self, folder: str, dataset: str, split: str, seed: int, settings: Sequence[str]) -> Job:
-        size = self.synthetic_size or SYNTHETIC[self.size]
+    def _job(self, folder: str, place: Place, settings: Sequence[str], size: int | None = None) -> Job:
+        dataset, split, seed = place
+        size = size or self.synthetic_size or SYNTHETIC[self.size]
         sizes = (f"synthetic_size={size}", f"split.points_per_party={size // RATIO}")
-        overrides = (*DATASETS[dataset], f"split={split}", f"seed={seed}", *sizes, *SETTINGS, *settings, *self.more)
-        return Job(dataset, f"{folder}/{_name(dataset, split, seed)}", overrides)
+        chosen = [override for override in DATASETS[dataset] if not _replaced(override, settings)]
+        overrides = (*chosen, f"split={split}", f"seed={seed}", *sizes, *SETTINGS, *settings, *self.more)
+        return Job(dataset, f"{folder}/{_name(*place)}", overrides)
+
+
+def _replaced(override: str, settings: Sequence[str]) -> bool:
+    """Return whether settings choose something else in the group of an override."""
+
+    return any(setting.split("=")[0] == override.split("=")[0] for setting in settings)
+
+
+def _attack(attack: str, party: int, source: int) -> tuple[str, ...]:
+    settings = (f"attack={attack}", *ATTACKS[attack], f"++attack.party={party + 1}")
+    return (*settings, f"attack.source={source + 1}") if attack == "clone" else settings
 
 
 def _changed(variant: str) -> tuple[str, ...]:

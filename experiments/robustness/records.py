@@ -1,7 +1,7 @@
 """The records of the study, and means over their seeds."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
@@ -9,7 +9,7 @@ from cgm.evaluation.correlations import Summary, summarise
 from cgm.records.headline import headline
 from cgm.records.result import Result
 from experiments.records import read_results
-from experiments.robustness.plan import ATTACKERS, ATTACKS, BASE, DATASETS, VARIANTS, WEAKEST
+from experiments.robustness.plan import ATTACKERS, ATTACKS, BASE, DATASETS, FEATURE_CHOICES, VARIANTS, WEAKEST
 from experiments.text import SPLITS, Setting, minus
 
 PERCENT = ("reward", "value", "others")  # gains in per cent of the honest v_c(N)
@@ -62,6 +62,25 @@ class Gain:
 
 
 @dataclass(frozen=True)
+class FeatureRun:
+    """A run with other features of images.
+
+    Attributes:
+        choice: One of `FEATURE_CHOICES`.
+        kind: `"honest"` or the attack.
+        setting: The dataset and the split.
+        seed: The seed.
+        result: Its result.
+    """
+
+    choice: str
+    kind: str
+    setting: Setting
+    seed: int
+    result: Result
+
+
+@dataclass(frozen=True)
 class Records:
     """The records in a folder.
 
@@ -70,18 +89,26 @@ class Records:
         gains: What the attacks gained.
         broken: For each folder without a complete result, the reason.
         attacked: The results of the runs with an attack.
+        features: The runs with other features.
     """
 
     honest: list[Honest]
     gains: list[Gain]
     broken: dict[str, str]
     attacked: list[Result]
+    features: list[FeatureRun] = field(default_factory=list)
 
 
 def read_honest(folder: Path) -> dict[str, Result]:
     """Read the results of the honest runs, by their folders."""
 
     return read_results(folder / "honest")[0]
+
+
+def read_features(folder: Path) -> dict[str, Result]:
+    """Read the results of the runs with other features, by their folders."""
+
+    return read_results(folder / "features")[0]
 
 
 def read_records(folder: Path) -> Records:
@@ -101,7 +128,11 @@ def read_records(folder: Path) -> Records:
         elif result.attack is not None:
             gains.append(_gain(variant, attacker, attack, result, whole))
     gains.sort(key=_gain_key)
-    return Records(honest, gains, broken | more, list(results.values()))
+    found, lacking = read_results(folder / "features")
+    parts = {name: name.split("/") for name in found}  # features, choice, kind, run
+    features = [FeatureRun(parts[k][1], parts[k][2], (r.dataset, r.split), r.seed, r) for k, r in found.items()]
+    features.sort(key=lambda run: (_setting_key(run.setting), _place(run.choice, FEATURE_CHOICES), run.kind, run.seed))
+    return Records(honest, gains, broken | more | lacking, list(results.values()), features)
 
 
 def _gain(variant: str, attacker: str, attack: str, result: Result, whole: float) -> Gain:
@@ -134,10 +165,12 @@ def choose(gains: Iterable[Gain], **wanted: object) -> list[Gain]:
 
 
 def on_variants(gains: Sequence[Gain]) -> list[Gain]:
-    """Return the gains of the weakest party in the settings in which variants were attacked."""
+    """Return the gains of the weakest party by the attacks, and in the settings, that there are for variants."""
 
-    settings = {gain.setting for gain in gains if gain.variant != BASE} or {gain.setting for gain in gains}
-    return [gain for gain in gains if gain.attacker == WEAKEST and gain.setting in settings]
+    chosen = [gain for gain in gains if gain.variant != BASE] or gains
+    settings, attacks = {gain.setting for gain in chosen}, {gain.attack for gain in chosen}
+    own = (gain for gain in gains if gain.attacker == WEAKEST)
+    return [gain for gain in own if gain.setting in settings and gain.attack in attacks]
 
 
 def by_setting(gains: Iterable[Gain], number: str) -> dict[Setting, float]:

@@ -10,6 +10,7 @@ from cgm.records.figures import style
 from cgm.records.tables import csv_text, markdown_table
 from cgm.utils.files import write_whole
 from experiments.robustness import findings, tables
+from experiments.robustness.features import feature_table
 from experiments.robustness.figures import draw_gains
 from experiments.robustness.plan import ATTACKS
 from experiments.robustness.records import Gain, Records, on_variants, read_records, versions
@@ -17,6 +18,7 @@ from experiments.text import distinct, names
 
 FIGURES = {"gains_value": "attack_gain_value", "gains_alpha": "attack_gain_alpha"}
 COLUMNS = ("variant", "attacker", "attack", "dataset", "split", "seed", "party", "alpha", "reward", "value", "others")
+INFEASIBLE = "no reward values satisfy their bounds"  # in the message of the error
 DESCRIPTIONS = {
     "duplicate": "hands in each row twice",
     "split": "appears as two parties, each with half of its rows",
@@ -25,6 +27,16 @@ DESCRIPTIONS = {
     "free_ride": "hands in a tenth of its rows",
     "poison": "moves a fifth of its rows by 3 standard deviations, to where there is no data",
 }
+
+
+INTRODUCTION = (
+    "# Can the scheme be gamed?",
+    "One party hands in something else than its data. This page is written by `python -m experiments.robustness` from "
+    "the records in `honest`, `attacks` and `features` alone; `gains.csv` has the gains of each run. "
+    "[Attacks](../../docs/how_to/attacks.md) explains the attacks and the gains. The attacker is the **weakest** or "
+    "the **strongest** party, that with the smallest or the largest honest Shapley value α of the same dataset, split "
+    "and seed.",
+)
 
 
 def write_report(folder: str | Path) -> Path:
@@ -46,8 +58,9 @@ def write_report(folder: str | Path) -> Path:
         if drawn:
             style.save(draw_gains(drawn, number), folder, name)
 
-    parts = [*_head(records), *findings.findings(records)]
-    for section in (tables.base_gains, tables.variant_gains, tables.remedies, tables.honest_runs):
+    parts = list(INTRODUCTION)
+    sections = (findings.findings, tables.base_gains, tables.variant_gains, tables.remedies, tables.honest_runs)
+    for section in (*sections, feature_table, _runs):
         parts += section(records)
     parts += [*_limits(), *_missing(records)]
     write_whole(folder / "gains.csv", csv_text(COLUMNS, map(_cells, records.gains)).encode())
@@ -55,18 +68,10 @@ def write_report(folder: str | Path) -> Path:
     return folder / "README.md"
 
 
-def _head(records: Records) -> list[str]:
-    """Introduce the report, and say what was run."""
+def _runs(records: Records) -> list[str]:
+    """Say what was run."""
 
-    parts = [
-        "# Can the scheme be gamed?",
-        "One party hands in something else than its data. This page is written by `python -m experiments.robustness` "
-        "from the records in `honest` and `attacks` alone; `gains.csv` has the gains of each run. "
-        "[Attacks](../../docs/how_to/attacks.md) explains the attacks and the gains. The attacker is the **weakest** "
-        "or the **strongest** party, that with the smallest or the largest honest Shapley value α of the same dataset, "
-        "split and seed.",
-        markdown_table(["attack", "the attacker"], [[name, DESCRIPTIONS[name]] for name in ATTACKS]),
-    ]
+    parts = ["## What was run", markdown_table(["attack", "the attacker"], [[k, DESCRIPTIONS[k]] for k in ATTACKS])]
     base = [run for run in records.honest if run.variant == "base"]
     rows = []
     for setting in dict.fromkeys(run.setting for run in base):
@@ -86,9 +91,12 @@ def _head(records: Records) -> list[str]:
         )
     if rows:
         head = ["dataset", "split", "generator", "features", "parties' points", "|G|", "seeds", "weakest", "strongest"]
-        results = [*(run.result for run in records.honest), *records.attacked]
+        results = [*(run.result for run in records.honest), *(run.result for run in records.features)]
+        results += records.attacked
         hours = sum(sum(result.seconds.values()) for result in results) / 3600
-        runs = f"{len(records.honest)} honest and {len(records.attacked)} attacked runs, {hours:.1f} hours in total"
+        runs = f"{len(records.honest)} honest and {len(records.attacked)} attacked runs"
+        runs += f", {len(records.features)} with other features" if records.features else ""
+        runs += f"; all stations together took {hours:.1f} hours"
         parts += [markdown_table(head, rows), f"{runs}. Computed with {'; or '.join(versions(results))}."]
     return parts
 
@@ -114,13 +122,23 @@ def _limits() -> list[str]:
 
 
 def _missing(records: Records) -> list[str]:
-    """List the runs that are missing or broken."""
+    """List the runs without rewards, and those that are missing or broken."""
 
-    if not records.broken:
-        return []
-    lines = [f"- `{name}`: {' '.join(why.split()).partition(';')[0]}" for name, why in sorted(records.broken.items())]
-    note = "The same command, given again, resumes what was interrupted. Means are over the runs that are there."
-    return ["## What is missing", f"{note}\n\n" + "\n".join(lines)]
+    reasons = {name: " ".join(why.split()).partition(";")[0] for name, why in sorted(records.broken.items())}
+    infeasible = [name for name, why in reasons.items() if INFEASIBLE in why]
+    parts = []
+    if infeasible:
+        parts += [
+            "## Without rewards",
+            "In these runs no rewards satisfy their bounds, even with twice as many points in G. They are left out of "
+            "the means, and a variant that lacks a run is no remedy.",
+            "\n".join(f"- `{name}`" for name in infeasible),
+        ]
+    lines = [f"- `{name}`: {why}" for name, why in reasons.items() if name not in infeasible]
+    if lines:
+        note = "The same command, given again, resumes what was interrupted. Means are over the runs that are there."
+        parts += ["## What is missing", note, "\n".join(lines)]
+    return parts
 
 
 def _cells(gain: Gain) -> Sequence[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from cgm.records.tables import markdown_table
 from experiments.robustness.findings import percent, spread
-from experiments.robustness.plan import ATTACKERS, ATTACKS, BASE, UNCONDITIONAL, VARIANTS
+from experiments.robustness.plan import ATTACKERS, ATTACKS, BASE, BASE_ONLY, HONEST_ONLY, UNCONDITIONAL, VARIANTS
 from experiments.robustness.records import (
     Gain,
     Honest,
@@ -56,8 +56,8 @@ def variant_gains(records: Records) -> list[str]:
     attacks = [attack for attack in ATTACKS if choose(gains, attack=attack)]
     bases = {attack: choose(gains, variant=BASE, attack=attack) for attack in attacks}
     parts = []
-    for number, (name, _) in NUMBERS.items():
-        rows = []
+    for number in ("alpha", "value"):
+        name, rows = NUMBERS[number][0], []
         for variant in VARIANTS:
             if choose(gains, variant=variant) and not (number == "alpha" and variant.startswith("scheme=")):
                 cells = [_cell(choose(gains, variant=variant, attack=a), number, bases[a]) for a in attacks]
@@ -68,8 +68,9 @@ def variant_gains(records: Records) -> list[str]:
     return [
         "## What changes of the scheme do to the gains",
         f"Attacks by the weakest party; one choice is changed at a time. Means over {where}, "
-        "± standard error over seeds. In brackets: the number of runs, where some of the base's have no counterpart. "
-        "Schemes do not change α.",
+        f"± standard error over seeds. Not repeated: {distinct(BASE_ONLY)}, which loses above, and attacks on "
+        f"{' and '.join(f'`{name}`' for name in HONEST_ONLY)}. In brackets: the number of runs, where some of the "
+        "base's have no counterpart. Schemes do not change α.",
         *parts,
         "![Gains in true value](gains_value.png)",
     ]

@@ -11,11 +11,12 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from cgm.cli.settings import own_settings
+from cgm.contributions.pointwise import pointwise_values
 from cgm.contributions.shapley import shapley_exact, shapley_values
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.mmd import block_sums
 from cgm.valuation.valuation import Valuation
-from experiments.benchmark import compare, growth, parts, peers, problems, program, report
+from experiments.benchmark import compare, concepts, growth, parts, peers, problems, program, report
 from experiments.settings import compose_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -277,6 +278,22 @@ def test_the_configuration_shows_every_setting():
         assert "   # " in line or not line
 
 
+@pytest.mark.parametrize("name", concepts.IN_SHAPIQ)
+def test_shapiq_computes_the_same_contributions(name):
+    pytest.importorskip("shapiq")
+    game = problems.small_game(5, seed=2)
+    expected = concepts.CONCEPTS[name].compute(game, 0).phi.numpy()
+    np.testing.assert_allclose(peers.shapiq_values(game, concepts.IN_SHAPIQ[name]), expected, atol=1e-6)
+
+
+def test_points_as_players_are_those_of_pointwise_values():
+    whole, game = problems.single_points(6, seed=3)
+    values = game.coalition_values()
+    assert values[-1] == pytest.approx(whole.grand_value, abs=1e-12)
+    assert values[0b000111] == pytest.approx(whole.value(whole.points[:3]), abs=1e-12)
+    np.testing.assert_allclose(shapley_exact(values).numpy(), pointwise_values(whole).numpy(), atol=1e-12)
+
+
 @pytest.mark.slow
 def test_the_whole_program(tmp_path):
     run, folder = tmp_path / "run", tmp_path / "benchmark"
@@ -292,7 +309,7 @@ def test_the_whole_program(tmp_path):
     assert json.loads((folder / "result.json").read_text()) == result
     assert {path.name for path in folder.iterdir()} == {"result.json", "README.md", "growth.png", "growth.pdf"}
     assert list(result["parts"]) == list(program.PARTS)
-    for part in ("kernel_sums", "lengthscale", "sampling", "shapley"):
+    for part in ("kernel_sums", "lengthscale", "sampling", "shapley", "contributions"):
         for comparison in result["parts"][part]["comparisons"]:
             for found in comparison["implementations"].values():
                 assert all(len(found[clock]["rounds"]) == 2 for clock in ("wall", "cpu"))
@@ -322,6 +339,14 @@ def test_the_whole_program(tmp_path):
     again = program.benchmark(["shapley"], "small", repeats=1, threads=1, folder=str(folder))
     assert again["parts"] == result["parts"] | {"shapley": again["parts"]["shapley"]}  # of the same machine
     assert again["parts"]["shapley"]["settings"]["repeats"] == 1
+    older = again["machine"] | {"versions": again["machine"]["versions"] | {"numerics": "1"}}
+    parts_before = {name: dict(part) for name, part in again["parts"].items()}
+    del parts_before["growth"]["versions"]  # as in files of earlier versions
+    (folder / "result.json").write_text(json.dumps(again | {"machine": older, "parts": parts_before}))
+    newer = program.benchmark(["shapley"], "small", repeats=1, threads=1, folder=str(folder))
+    assert newer["machine"]["versions"] == again["machine"]["versions"]
+    assert newer["parts"]["growth"]["versions"]["numerics"] == "1"  # measured with other versions
+    assert ", numerics 1, " in (folder / "README.md").read_text()
     (folder / "result.json").write_text(json.dumps(again | {"machine": again["machine"] | {"cores": 999}}))
     other = program.benchmark(["shapley"], "small", repeats=1, threads=1, folder=str(folder))
     assert list(other["parts"]) == ["shapley"]

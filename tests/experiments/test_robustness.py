@@ -8,34 +8,25 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from cgm.utils.sharing import sharing
 from experiments.jobs import run_jobs
-from experiments.robustness import findings, plan, program, records, report, tables
+from experiments.robustness import features, findings, plan, program, records, report, tables
 from experiments.robustness.plan import BASE, Study
 from experiments.settings import compose_run
 
 ROOT = Path(__file__).resolve().parents[2]
 MORE = ["kernel.lengthscale=0.3", "cache=false"]
-STUDY = Study(
-    what=["scheme"],
-    attacks=["split", "noise"],
-    datasets=["credit_ratings"],
-    splits=["unequal"],
-    seeds=2,
-    size="small",
-    synthetic_size=200,
-    more=MORE,
-)
+SMALL = {"splits": ["unequal"], "size": "small", "synthetic_size": 200, "more": MORE}
+STUDY = Study(what=["scheme"], attacks=["split", "noise"], datasets=["credit_ratings"], seeds=2, **SMALL)
 SETTING = ("credit_ratings", "unequal")
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """The folder of a tiny study after its runs: 8 honest ones, and 20 with an attack."""
+    """The folder of a tiny study after its runs: 10 honest ones, and 20 with an attack."""
 
     folder = tmp_path_factory.mktemp("study")
-    failed = run_jobs(STUDY.honest(), folder)
-    failed += run_jobs(STUDY.attacked(records.read_honest(folder)), folder)
-    assert failed == []
+    assert program.run_study(STUDY, folder) == []
     return folder
 
 
@@ -66,7 +57,9 @@ def table(text: str, first: str) -> list[list[str]]:
 @pytest.mark.slow
 def test_the_attackers_are_the_weakest_and_the_strongest_honest_party(study):
     honest, attacked = results(study, "honest"), results(study, "attacks")
-    assert {key[0] for key in honest} == {BASE, "scheme=max_welfare", "scheme=proportional", "scheme=stable"}
+    schemes = {f"scheme={name}" for name in ("max_welfare", "proportional", "spread", "stable")}
+    assert {key[0] for key in honest} == {BASE, *schemes}
+    assert {key[0] for key in attacked} == {BASE, *schemes} - {*plan.HONEST_ONLY}
     assert len(attacked) == 2 * (2 * 2 + 3 * 2)
     for (variant, attacker, attack, seed), result in attacked.items():
         alpha = honest[BASE, seed]["contributions"]["alpha"]
@@ -81,11 +74,48 @@ def test_complete_runs_are_skipped(folder, capsys):
     cut = folder / "attacks" / BASE / "weakest" / "noise" / "credit_ratings-unequal-seed1"
     (cut / "result.json").unlink()  # as if the run had been interrupted
     before = {path: path.read_bytes() for path in folder.rglob("result.json")}
-    assert run_jobs(STUDY.honest(), folder) == []
-    assert run_jobs(STUDY.attacked(records.read_honest(folder)), folder) == []
-    assert "20 of 20 jobs done (19 skipped, 0 failed)" in capsys.readouterr().out
+    assert program.run_study(STUDY, folder) == []
+    assert "10 of 10 jobs done (9 skipped, 0 failed)" in capsys.readouterr().out
     assert all(path.read_bytes() == content for path, content in before.items())
     assert (cut / "result.json").is_file()
+
+
+@pytest.mark.slow
+def test_runs_that_share_have_the_numbers_of_single_runs(study, tmp_path):
+    own = [place for place in STUDY.places() if place[2] == 1]
+    jobs = STUDY.attacked(own[0], records.read_honest(study))[-2:]
+    assert run_jobs(jobs, tmp_path) == []
+    for job in jobs:
+        one, other = (json.loads((root / job.folder / "result.json").read_text()) for root in (study, tmp_path))
+        for name in ("attack", "contributions", "scheme", "values", "sampling"):
+            assert one[name] == other[name]
+
+
+@pytest.mark.slow
+def test_features_of_images(tmp_path):
+    study = Study(
+        what=["features"], attacks=["noise"], datasets=["digits"], seeds=1, **SMALL | {"more": ["cache=false"]}
+    )
+    (place,) = study.feature_places()
+    with sharing():
+        assert run_jobs(study.with_features(place), tmp_path) == []
+        found = records.read_features(tmp_path)
+        assert run_jobs(study.with_features(place, found), tmp_path) == []
+    own = records.read_records(tmp_path)
+    assert [(run.choice, run.kind) for run in own.features] == [
+        (choice, kind) for choice in ("default", "ard", "deep") for kind in ("honest", "noise")
+    ]
+    assert [run.result.features for run in own.features[::2]] == ["pca", "ard", "deep"]
+    weakest = min(range(5), key=own.features[0].result.contributions.alpha.__getitem__)
+    assert {run.result.attack.party for run in own.features[1::2]} == {weakest}
+    rows = table("\n" + "\n\n".join(features.feature_table(own)), "dataset")
+    assert [row[2] for row in rows] == ["pca (default)", "ard", "deep"]
+    alpha = own.features[4].result.contributions.alpha
+    assert rows[2][4] == " ".join(f"{a:.2f}" for a in alpha).replace("-", "−")
+    gain = own.features[5].result.attack.alpha
+    assert rows[2][6] == f"{gain.total - gain.honest:.2f}".replace("-", "−")
+    assert study.feature_places() == [("digits", "unequal", 0)]
+    assert study.with_features(place, {}) == []
 
 
 @pytest.mark.slow
@@ -96,8 +126,7 @@ def test_gains_from_the_records(folder):
     honest, attacked = results(folder, "honest"), results(folder, "attacks")
     rows = {(row[0], row[1]): row[2:] for row in table(text, "attack | by the")}
     lines = {
-        name: {row[0]: row[1:] for row in table(text, f"gain in {name}")}
-        for name in ("α", "r, % of v_c(N)", "true value, % of v_c(N)")
+        name: {row[0]: row[1:] for row in table(text, f"gain in {name}")} for name in ("α", "true value, % of v_c(N)")
     }
     with (folder / "gains.csv").open(newline="") as file:
         found = {(r["variant"], r["attacker"], r["attack"], r["seed"]): r for r in csv.DictReader(file)}
@@ -126,7 +155,7 @@ def test_gains_from_the_records(folder):
                     assert rows[attack, attacker][3] == f"{int(fmean(value) > 0)} of 1"
                 if attacker == "weakest":
                     own = [lines[name][variant][k] for name in lines if name != "α" or variant == BASE]
-                    assert own == (expected if variant == BASE else expected[1:])  # schemes do not change α
+                    assert own == (expected[::2] if variant == BASE else expected[2:])  # schemes do not change α
                     assert variant == BASE or variant not in lines["α"]
 
 
@@ -162,7 +191,20 @@ def test_the_report_is_the_same_bytes_and_names_what_is_missing(folder):
     assert "- `honest/scheme=stable/credit_ratings-unequal-seed0`: no result.json" in text
     lost = "attacks/scheme=stable/weakest/noise/credit_ratings-unequal-seed0"
     assert f"- `{lost}`: no complete honest run to compare with" in text
+    assert "## Without rewards" not in text
     assert str(ROOT) not in text
+
+
+def test_runs_without_rewards_are_no_interrupted_ones():
+    broken = {
+        "attacks/a": "scheme: no reward values satisfy their bounds: party 1; more",
+        "attacks/b": "no result.json",
+    }
+    text = "\n".join(report._missing(records.Records([], [], broken, [])))
+    without, missing = text.split("## What is missing")
+    assert "- `attacks/a`" in without
+    assert "- `attacks/b`: no result.json" in missing
+    assert "attacks/a" not in missing
 
 
 def test_a_report_of_nothing(tmp_path):
@@ -225,36 +267,47 @@ def test_the_settings_of_the_program():
     assert settings.pop("folder") is None
     assert {name: tuple(x) if isinstance(x, list) else x for name, x in settings.items()} == vars(Study())
     full = Study(**settings)
-    jobs = full.honest()
+    jobs = [job for place in full.places() for job in full.honest(place)]
     counts = full.count()
-    assert len({job.folder for job in jobs}) == len(jobs) == sum(count[0] for count in counts.values()) == 264
-    assert sum(count[1] for count in counts.values()) == 4 * 3 * (2 * 2 * 6 + 10 * 6)
-    assert program.describe(full).startswith("264 honest runs and 1008 with an attack, about ")
+    assert len({job.folder for job in jobs}) == len(jobs) == sum(count[0] for count in counts.values()) == 312
+    assert sum(count[1] for count in counts.values()) == 4 * 3 * (2 * 2 * 6 + 10 * 5)
+    text = "312 honest runs and 888 with an attack, and 72 with other features, about "
+    assert program.describe(full).startswith(text)
     for job in jobs:
         if job.folder.endswith("unequal-seed0") and (job.dataset == "cifar10" or f"/{BASE}/" in job.folder):
             config = compose_run(job.overrides)  # every setting exists
             assert config.synthetic_size == 20 * config.split.points_per_party == 10_000
+    for place in full.feature_places()[:3]:
+        overrides = full.with_features(place)[1].overrides
+        assert len([each for each in overrides if each.startswith("features=")]) == 1
+        assert compose_run(overrides).features._target_.endswith("ARD")
 
 
 @pytest.mark.slow
 def test_the_settings_of_attacks_exist(study):
-    attacked = Study(datasets=["credit_ratings"], seeds=1, splits=["unequal"]).attacked(records.read_honest(study))
-    assert len(attacked) == 72
-    for job in attacked[:6]:
+    full = Study(datasets=["credit_ratings"], seeds=1, splits=["unequal"])
+    (place,) = full.places()
+    attacked = full.attacked(place, records.read_honest(study))
+    assert len(attacked) == 6 + 6 + 10 * 5
+    for job in attacked[::12]:
         attack = compose_run(job.overrides).attack
         assert attack.get("source") != attack.party
+    assert full.attacked(place, {}) == []
 
 
 def test_nothing_is_run_without_attacks():
     study = Study(attacks=[])
-    assert (study.honest(), study.attacked({})) == ([], [])
+    assert (study.places(), study.feature_places()) == ([], [])
     assert program.describe(study) == "0 honest runs and 0 with an attack"
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"what": ["schemes"]}, r"^what=\['schemes'\]: expected a list of some of contribution, reference, scheme"),
+        (
+            {"what": ["schemes"]},
+            r"^what=\['schemes'\]: expected a list of some of contribution, reference, sche",
+        ),
         ({"attacks": "noise"}, r"^attacks=noise: expected a list"),
         ({"datasets": ["iris"]}, r"^datasets=\['iris'\]"),
         ({"splits": ["shares"]}, r"^splits="),

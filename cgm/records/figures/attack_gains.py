@@ -29,7 +29,9 @@ LABELS = {
 }
 
 
-def attack_gains(runs: Sequence[Run], columns: str, number: str = "attack_gain_value") -> Figure:
+def attack_gains(
+    runs: Sequence[Run], columns: str, number: str = "attack_gain_value", decimals: int | None = None
+) -> Figure:
     r"""Draw a headline number of attacks as a heat map: a row for each attack, a column for each value of a setting.
 
     A cell has the mean over the other settings, such as the seed, and its standard error if there are several runs.
@@ -39,6 +41,7 @@ def attack_gains(runs: Sequence[Run], columns: str, number: str = "attack_gain_v
         runs: The runs of a sweep, `collect(folder).runs`; those without an attack are left out.
         columns: The setting of the columns, by its dotted name, such as `"contribution"` or `"scheme.stable"`.
         number: The headline number, one of those that begin with `attack_`.
+        decimals: The number of decimals in the cells. Three significant digits, if `None`.
 
     Raises:
         ValueError: If the number is unknown, if no run has an attack, or if a run does not have the setting.
@@ -73,7 +76,7 @@ def attack_gains(runs: Sequence[Run], columns: str, number: str = "attack_gain_v
     image = axes.imshow(np.ma.masked_invalid(means), cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
     for (i, j), mean in np.ndenumerate(means):
         dark = abs(mean) > 0.6 * limit  # false for NaN
-        text = _text(found.get((i, j), []))
+        text = _text(found.get((i, j), []), decimals)
         axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
     axes.set_xticks(range(len(places)), places)
     axes.set_yticks(range(len(names)), names)
@@ -105,10 +108,11 @@ def _row_names(runs: Sequence[Run], columns: str) -> list[str]:
     return rows
 
 
-def _text(numbers: Sequence[float]) -> str:
+def _text(numbers: Sequence[float], decimals: int | None) -> str:
     """Return the mean of some numbers, with a sign, and its standard error if there are several."""
 
     if not numbers:
         return "n/a"
-    error = f"\n± {stdev(numbers) / math.sqrt(len(numbers)):.2g}" if len(numbers) > 1 else ""
-    return f"{fmean(numbers):+.3g}".replace("-", "−") + error
+    first, second = (".3g", ".2g") if decimals is None else (f".{decimals}f",) * 2
+    error = f"\n± {stdev(numbers) / math.sqrt(len(numbers)):{second}}" if len(numbers) > 1 else ""
+    return f"{fmean(numbers):+{first}}".replace("-", "−") + error

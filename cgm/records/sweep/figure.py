@@ -127,7 +127,8 @@ def _size(panels: Sequence[Panel]) -> tuple[float, float]:
             widths.append((2.4 if many else 4.4) + 0.075 * min(longest, 32))
             heights.append(min(0.6 + rows * max(0.34, 0.17 * series), 40.0))
         else:
-            widths.append(0.72 * rows + 1.2)
+            column, row = (max(map(len, each.values)) if each else 0 for each in (panel.main, panel.series))
+            widths.append(max(0.72, 0.08 * min(column, 32)) * rows + max(1.2, 0.6 + 0.07 * min(row, 32)))
             heights.append(0.5 * series + 0.7)
 
     return max(widths), max(heights)

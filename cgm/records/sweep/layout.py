@@ -14,6 +14,7 @@ Kind = Literal["lines", "dots", "heat_map"]
 MAX_SERIES = 7  # colours that colour-blind readers distinguish
 MAX_CELLS = 12  # columns or rows of a heat map with readable numbers
 MAX_PANELS = 6
+ATTACK = "attack"
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,9 @@ class Cell:
 def choose_layout(factors: Sequence[Factor], runs: Sequence[int]) -> Layout:
     """Choose a layout: one number is a line, two are a heat map, choices are rows of dots or colours.
 
-    A third factor makes panels. Where that is not readable, because there are more factors or values, or because most
-    combinations were not run, each factor has a panel with the mean over the others.
+    Attacks and other choices are a heat map, with a row for each attack. A third factor makes panels. Where that is not
+    readable, because there are more factors or values, or because most combinations were not run, each factor has a
+    panel with the mean over the others.
 
     Arguments:
         factors: The factors.
@@ -98,7 +100,8 @@ def choose_layout(factors: Sequence[Factor], runs: Sequence[int]) -> Layout:
     if len(factors) <= 2 and (panel := _panel(factors, tuple(runs))):
         return Layout((panel,))
     if len(factors) == 3:
-        by = min(factors, key=lambda factor: (len(factor.values), factor.numbers is not None, factor.name))
+        choices = [factor for factor in factors if factor.name != ATTACK]
+        by = min(choices, key=lambda factor: (len(factor.values), factor.numbers is not None, factor.name))
         others = [factor for factor in factors if factor is not by]
         own = [tuple(k for k in runs if by.of_run[k] == value) for value in range(len(by.values))]
         panels = [_panel(others, part, f"{by.name} = {value}") for part, value in zip(own, by.values, strict=True)]
@@ -140,6 +143,9 @@ def _panel(factors: Sequence[Factor], runs: tuple[int, ...], title: str = "") ->
     if len(factors) == 1:
         return _single(factors[0], runs, title)
     few, many = sorted(factors, key=lambda factor: len(factor.values))
+    if ATTACK in (few.name, many.name) and few.numbers is None and many.numbers is None:
+        columns, rows = (few, many) if many.name == ATTACK else (many, few)
+        return Panel("heat_map", columns, rows, runs, title) if len(many.values) <= MAX_CELLS else None
     if few.numbers is not None and many.numbers is not None:
         cells = {(few.of_run[k], many.of_run[k]) for k in runs}
         is_grid = 2 * len(cells) > len(few.values) * len(many.values)

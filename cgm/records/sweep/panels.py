@@ -152,8 +152,10 @@ def draw_heat_map(axes: Axes, panel: Panel, cells: Cells, limits: tuple[float, f
             text += "" if known.error is None else f"\n± {known.error:.2g}"
             color = _ink_on(colors(norm(mean)))
         axes.text(i, j, text.replace("-", "−"), ha="center", va="center", fontsize=8, color=color)
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), [outside(column) for column in columns])
+    axes.set_yticks(range(len(rows)), [outside(row) for row in rows])
+    if panel.series.numbers is None:  # names are read from the top
+        axes.invert_yaxis()
     axes.set_xlabel(panel.main.name)
     axes.set_ylabel(panel.series.name)
     axes.tick_params(length=0)

@@ -47,6 +47,12 @@ def test_cells_are_means_by_attack_and_setting():
     assert whole(figure)
 
 
+def test_decimals():
+    axes = attack_gains(RUNS, "contribution", "attack_gain_accuracy", decimals=2).figure.axes[0]
+    texts = [text.get_text() for text in axes.texts]
+    assert texts == ["n/a", "n/a", "+0.00", "n/a", "n/a", "−0.75", "−0.12", "+0.38\n± 0.12"]
+
+
 def test_numbers_are_sorted_as_numbers_and_the_column_is_no_part_of_the_row():
     runs = [run("Noise", "Shapley", 0.1 * share, share=share) for share in (0.5, 10.0, 2.0)]
     figure = attack_gains(runs, "attack.share", "attack_gain_accuracy")

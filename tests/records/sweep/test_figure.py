@@ -67,6 +67,15 @@ def test_two_numbers_are_a_heat_map_with_numbers():
     assert whole(shown.figure)
 
 
+def test_attacks_are_rows_from_the_top():
+    runs = grid(lambda own: float(len(own["attack"]) + len(own["b"])), attack=["clone", "noises"], b=["u", "long name"])
+    axes = picture(runs).figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["clone", "noises"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["long name", "u"]
+    assert axes.get_ylim() == (1.5, -0.5)
+    assert len(axes.texts) == 4
+
+
 def test_changes_have_colours_that_are_symmetric_about_zero():
     runs = grid(lambda own: 0.0, a=[1, 2], b=[3, 5])
     for run, gain in zip(runs, (-0.5, 0.125, 0.25, 0.0), strict=True):

@@ -34,6 +34,11 @@ def layout(every: int = 1, **settings) -> Layout:
         ({"a": N, "b": M, "c": X}, [("heat_map", "b", "a")] * 2),
         ({"a": N, "b": Y, "c": X}, [("lines", "a", "b")] * 2),
         ({"a": X, "b": M, "c": N}, [("heat_map", "b", "c")] * 2),
+        ({"attack": X, "b": Y}, [("heat_map", "b", "attack")]),
+        ({"attack": Y, "b": X}, [("heat_map", "b", "attack")]),
+        ({"attack": X, "b": N}, [("lines", "b", "attack")]),
+        ({"attack": ["p", *X], "b": X, "c": ["q", *Y]}, [("heat_map", "c", "attack")] * 2),
+        ({"attack": X, "b": Y, "c": ["q", *Y]}, [("heat_map", "c", "attack")] * 3),
     ],
 )
 def test_what_varies_decides(settings, expected):
