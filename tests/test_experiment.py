@@ -58,7 +58,7 @@ METRICS = [
 ]
 CORRELATED = [name for name in METRICS if name not in ("value", "increasing", "accuracy_before")]
 FIGURES = ["correlations", "reward_sizes", "reward_values", "rewards_of_party_2", "value_curves"]
-FILES = ["metrics.csv", "result.json", "rewards.npz"]
+FILES = ["SHA256SUMS", "metrics.csv", "result.json", "rewards.npz"]
 
 
 def make(parties: int = 3, betas: tuple = (1, INF), **settings) -> Experiment:
