@@ -109,8 +109,8 @@ REWARD_SIZES = {  # |G_i| of parties 1 to 5 for each β, one run
 LARGE = 0.1  # differences of correlations above it get a remark
 
 _BIAS = (
-    "all estimates are negative here, although a divergence never is: G_i is a part of T, and the k-NN estimator takes "
-    "a point of both for an exact copy. How negative they are depends on how many points of T are in G_i"
+    "all estimates are negative here, although a divergence never is: the k-NN estimate is biased by the number of "
+    "points. Uniform draws from T of the same sizes, whose divergence is 0, show this bias (below)"
 )
 _TESTED = (
     "the published run tests each party on the other parties' points (the choice `test=others` below); generator, "
