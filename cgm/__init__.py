@@ -9,10 +9,13 @@ if TYPE_CHECKING:
     from cgm.experiment import Experiment
     from cgm.mediator import Mediator, Settlement
     from cgm.records.record import Record
-    from cgm.table_settlement import TableMediator, TableSettlement, settle
+    from cgm.settlements.images import ImageMediator, ImageSettlement
+    from cgm.settlements.tables import TableMediator, TableSettlement, settle
 
 __all__ = [
     "Experiment",
+    "ImageMediator",
+    "ImageSettlement",
     "Mediator",
     "Record",
     "Settlement",
@@ -24,12 +27,14 @@ __all__ = [
 
 MODULES = {
     "Experiment": "cgm.experiment",
+    "ImageMediator": "cgm.settlements.images",
+    "ImageSettlement": "cgm.settlements.images",
     "Mediator": "cgm.mediator",
     "Record": "cgm.records.record",
     "Settlement": "cgm.mediator",
-    "TableMediator": "cgm.table_settlement",
-    "TableSettlement": "cgm.table_settlement",
-    "settle": "cgm.table_settlement",
+    "TableMediator": "cgm.settlements.tables",
+    "TableSettlement": "cgm.settlements.tables",
+    "settle": "cgm.settlements.tables",
 }
 
 

@@ -5,9 +5,11 @@ From data to rewards:
 - `Mediator`: settles what the parties receive, from their points alone (Sections 2 to 4.2).
 - `Settlement`: the result of a mediator: pool, game, contributions, rewards, incentives, chains.
 - `Experiment`: a mediator with a dataset, a split and an attack before it and an evaluation after it (Sec. 6).
-- `settle`: settles what parties with tables receive, as tables.
+- `settle`: settles what parties with tables or images receive, in the same form.
 - `TableMediator`: a mediator for tables, with a schema before it and an audit after it.
 - `TableSettlement`: its result: a `Settlement` with tables, schema, audits.
+- `ImageMediator`: a mediator for images.
+- `ImageSettlement`: its result: a `Settlement` with images and audits.
 - `Record`: the files of a run: result, metrics, rewards.
 - `Result`: the content of `result.json`, as attributes.
 
@@ -212,7 +214,8 @@ from cgm.rewards import (
     sample_rewards,
     solve_scheme,
 )
-from cgm.table_settlement import TableMediator, TableSettlement, settle
+from cgm.settlements.images import ImageMediator, ImageSettlement
+from cgm.settlements.tables import TableMediator, TableSettlement, settle
 from cgm.valuation import (
     Game,
     Increments,
@@ -281,6 +284,8 @@ __all__ = [
     "Generator",
     "Identity",
     "ImageArrays",
+    "ImageMediator",
+    "ImageSettlement",
     "Incentive",
     "Increments",
     "InfeasibleScheme",

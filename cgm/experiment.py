@@ -7,9 +7,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cgm.data.attacks.base import Attack, Attacked
 from cgm.data.attacks.none import NoAttack
@@ -21,8 +19,6 @@ from cgm.data.splits.base import Split
 from cgm.data.splits.equal_disjoint import EqualDisjoint
 from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.entries import AttackGains, RewardAudit
-from cgm.evaluation.evaluate import Evaluation, evaluate
-from cgm.evaluation.gains import measure_gains
 from cgm.evaluation.labellers.auto import AutoLabeller
 from cgm.evaluation.labellers.base import Labeller
 from cgm.evaluation.labellers.knn import KNN
@@ -33,16 +29,22 @@ from cgm.evaluation.tasks.base import Task
 from cgm.evaluation.tasks.svm import SVM
 from cgm.mediator import EMBED, Mediator, Settlement
 from cgm.records import result as records
-from cgm.records.figures.run import draw_run
 from cgm.records.plain import plain, snake, versions
 from cgm.records.record import Record
-from cgm.utils.checks import check_bool, check_instance, check_integer
+from cgm.utils.checks import check_bool, check_instance, check_integer, check_text
 from cgm.utils.clock import Clock
+from cgm.utils.device import resolve_device
+from cgm.utils.lazy import torch
 from cgm.utils.memory import peak_memory, reset_peak
 from cgm.utils.seeds import stream_seed
 from cgm.utils.sharing import settings_of, shared
 from cgm.valuation.bounds import kernel_bounds
 from cgm.valuation.monotone import MAX_PARTIES, negative_increments
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cgm.evaluation.evaluate import Evaluation
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +121,7 @@ class Experiment(Mediator):
         check_instance("labeller", self.labeller, Labeller)
         check_instance("downstream", self.downstream, Task)
         check_instance("audit", self.audit, Audit)
-        if self.data_dir is not None:
-            check_instance("data_dir", self.data_dir, str)
+        check_text("data_dir", self.data_dir, path=True, optional=True)
         check_bool("figures", self.figures)
         check_integer("seed", self.seed, min=0)
         check_integer("embedding_party", self.embedding_party, min=1)
@@ -139,6 +140,11 @@ class Experiment(Mediator):
             InfeasibleScheme: If no rewards fit their bounds, however large G.
         """
 
+        from cgm.evaluation.evaluate import evaluate
+        from cgm.evaluation.gains import measure_gains
+        from cgm.records.figures.run import draw_run
+
+        resolve_device(self.device)  # an error before any long work
         folder = Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "result.json").unlink(missing_ok=True)  # of an earlier run: its other files are about to change

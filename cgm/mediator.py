@@ -7,10 +7,7 @@ import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from cgm.contributions.base import Contribution, Contributions
 from cgm.contributions.games import compute_contributions
@@ -26,7 +23,8 @@ from cgm.rewards.sampling import Chain, WeightedSampling
 from cgm.rewards.shapley_fair import ShapleyFair
 from cgm.utils.checks import check_instance, check_integer, check_number, check_parties, check_values
 from cgm.utils.clock import Clock
-from cgm.utils.device import resolve_device
+from cgm.utils.device import check_device, resolve_device
+from cgm.utils.lazy import torch
 from cgm.utils.models.classifier import Classifier
 from cgm.utils.seeds import stream_seed
 from cgm.utils.sharing import data_of, settings_of, shared
@@ -38,6 +36,9 @@ from cgm.valuation.references.all import AllReference
 from cgm.valuation.references.base import Reference
 from cgm.valuation.rules import resolve_lengthscale
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ class Mediator:
         check_number("max_growth", self.max_growth, min=1)
         if self.cache is not False and not (isinstance(self.cache, str) and self.cache):
             raise ValueError(f"cache={self.cache!r}: expected the path of a folder, or false")
-        resolve_device(self.device)
+        check_device(self.device)
 
     def settle(
         self,
@@ -186,6 +187,7 @@ class Mediator:
         """
 
         check_integer("seed", seed, min=0)
+        resolve_device(self.device)  # an error before any long work
         clock, warnings = Clock(), []
 
         def warn(message: str) -> None:

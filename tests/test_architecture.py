@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ STATIONS = [
     "cgm.evaluation",
     "cgm.records",
     "cgm.experiment",
-    "cgm.table_settlement",
+    "cgm.settlements",
     "cgm.api",
     "cgm.cli",
     "cgm.__main__",
@@ -151,5 +152,24 @@ def test_importing_cgm_is_quick():
     """torch takes seconds to import; the public names are loaded when they are first used."""
 
     code = "import cgm, sys; print(sorted({'torch', 'numpy', 'scipy', 'hydra'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_classes_that_settings_name_are_imported_without_slow_packages():
+    """So that a wrong setting raises an error at once; `cgm.utils.lazy` is how modules have torch nevertheless."""
+
+    slow = {"torch", "torchvision", "numba", "pandas", "sklearn", "matplotlib", "umap"}
+    slow |= {f"scipy.{part}" for part in ("optimize", "spatial", "special", "stats")}
+    files = (path.read_text(encoding="utf-8") for path in (ROOT / "conf").rglob("*.yaml"))
+    targets = sorted({name for text in files for name in re.findall(r"_target_: (cgm\.[\w.]+)", text)})
+    assert len(targets) > 50
+    code = f"""
+import importlib, sys
+for target in {targets}:
+    module, _, name = target.rpartition(".")
+    getattr(importlib.import_module(module), name)
+print(sorted({slow} & set(sys.modules)))
+"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

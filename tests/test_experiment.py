@@ -19,7 +19,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
 import cgm.mediator
-from cgm import Experiment, Record
+from cgm import Experiment, Mediator, Record
 from cgm.data import MNIST, CreditCard, CreditRatings, Dataset, Digits, EqualDisjoint, Shares, Unequal
 from cgm.data.attacks import Attack, Attacked, Clone, Duplicate, FreeRide, Noise, Poison, SplitParty
 from cgm.data.features.identity import Identity
@@ -748,7 +748,7 @@ def test_bad_data_is_refused_before_the_generator_is_fitted(tmp_path, change, me
         ({"precision": "half"}, "precision="),
         ({"embedding_party": 0}, "embedding_party=0"),
         ({"cache": True}, "cache=True: expected the path of a folder, or false"),
-        ({"device": "no_such_device"}, "device=no_such_device: .*; use 'cpu'"),
+        ({"device": "no_such_device"}, "device=no_such_device: expected cpu, cuda, "),
         ({"growth": 1}, r"growth=1: expected a number in \(1, inf\)"),
         ({"max_growth": 0.5}, r"max_growth=0.5: expected a number in \[1, inf\)"),
     ],
@@ -758,11 +758,14 @@ def test_bad_settings_are_refused_at_once(settings, message):
         make(**settings)
 
 
-def test_a_device_that_is_not_there_is_refused():
+def test_a_device_that_is_not_there_is_refused(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(ValueError, match=r"device=cuda: not available on this machine .*; use 'cpu'"):
-        make(device="cuda")
+        make(device="cuda").run(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"device=cuda: not available on this machine .*; use 'cpu'"):
+        Mediator(device="cuda").settle([torch.randn(20, 2)] * 2)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -804,8 +807,8 @@ def complete(tmp_path_factory):
         ("generators.kde.KDE.fit", KeyboardInterrupt),
         ("generators.kde.KDE.fit", RuntimeError),
         ("mediator.Valuation", KeyboardInterrupt),
-        ("experiment.evaluate", KeyboardInterrupt),
-        ("experiment.draw_run", KeyboardInterrupt),
+        ("evaluation.evaluate.evaluate", KeyboardInterrupt),
+        ("records.figures.run.draw_run", KeyboardInterrupt),
         ("evaluation.tasks.svm.SVM.evaluate", KeyboardInterrupt),
         ("records.record.Record.save", KeyboardInterrupt),
     ],

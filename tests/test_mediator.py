@@ -274,7 +274,7 @@ def test_parts_of_a_wrong_kind_are_refused(settings, message):
     [
         ({"dataset": "digits"}, "dataset: expected an object with a method load, got str"),
         ({"split": "unequal"}, "split: expected a Split, got str"),
-        ({"data_dir": 3}, "data_dir: expected a str, got int"),
+        ({"data_dir": 3}, "data_dir=3: expected a path or null"),
         ({"figures": "maybe"}, "figures=maybe: expected true or false"),
     ],
 )

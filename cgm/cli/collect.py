@@ -55,6 +55,7 @@ def command() -> argparse.ArgumentParser:
     parser.add_argument(
         "settings",
         nargs="*",
+        default=[],
         metavar="metric=NAME",
         help="further numbers for tables and figures, as a list such as metric=size,values.grand: a metric of "
         "metrics.csv, or the path of a number in result.json",

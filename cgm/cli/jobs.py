@@ -14,13 +14,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cgm.cli.errors import REFUSALS, explain, reason, write_error
-from cgm.cli.settings import check_extras, own_settings, resolved_settings, thread_limit
+from cgm.cli.settings import check_extras, check_program, own_settings, resolved_settings, thread_limit
 from cgm.cli.sweep import Progress
 from cgm.cli.targets import check_targets
-from cgm.records.headline import check_objective, objective_value
+from cgm.records.headline import objective_value
+from cgm.records.plain import NUMERICS, plain
 from cgm.records.result import Result
-from cgm.records.runs import read_run
-from cgm.utils.files import write_whole
+from cgm.records.runs import check_files, read_run
+from cgm.utils.files import locked, remove_parts, write_whole
+from cgm.utils.threads import limited
 
 log = logging.getLogger("cgm")
 
@@ -45,7 +47,9 @@ def run(config: DictConfig) -> float | None:
         if progress:
             progress.mark(job.job.num, "running")
         check_extras(job.runtime.choices)
-        state, objective = resume(config, folder, overrides, thread_limit(config))
+        with locked(folder / ".lock", lambda: log.warning("waiting for another process that runs %s", folder)):
+            remove_parts(folder)
+            state, objective = resume(config, folder, overrides, thread_limit(config))
     except Exception as error:
         write_error(folder, overrides, error)
         if not in_sweep:
@@ -78,18 +82,12 @@ def resume(
     configuration = resolved_settings(config, overrides)
     (folder / "error.json").unlink(missing_ok=True)
     force, objective = config.get("force", False), config.get("objective")
-    if not isinstance(force, bool):
-        raise ValueError(f"force={force}: expected true or false")
-    if objective is not None:
-        check_objective(str(objective))
+    check_program(config)
     own = own_settings(config, overrides)
     check_targets(own)
     check_targets(config.logger, "logger")
     experiment = instantiate(own, _convert_="all")
     logger = instantiate(config.logger, _convert_="all")
-
-    from cgm.records.plain import plain  # imports torch: not at the top, so that completion in shells is quick
-    from cgm.utils.threads import limited
 
     result = None if force else read_complete(folder, configuration, experiment)
     if result is None:
@@ -118,10 +116,9 @@ def read_complete(folder: Path, configuration: dict[str, Any], experiment: Any) 
         experiment: The experiment that they describe.
     """
 
-    from cgm.records.plain import NUMERICS, plain
-
     try:
         result, _ = read_run(folder)
+        check_files(folder)
         kept = json.loads((folder / "configuration.json").read_text(encoding="utf-8"))
         same = kept == plain(configuration) and result.settings == plain(experiment)
         same = same and result.versions.get("numerics") == str(NUMERICS)

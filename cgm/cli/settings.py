@@ -12,12 +12,16 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from cgm.records.headline import check_objective
+from cgm.utils.checks import check_bool, check_integer
+
 # sections and settings on which the numbers of a run do not depend
 OF_THE_PROGRAM = ("hydra", "force", "objective", "threads", "logger")
 
 # choices that need an optional dependency: its module, and the extra of cgm that installs it
 EXTRAS = {
     "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "sweep"),
+    "hydra/launcher=ray": ("ray", "ray"),
     "hydra/launcher=submitit_local": ("hydra_plugins.hydra_submitit_launcher", "sweep"),
     "hydra/launcher=submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "sweep"),
     "hydra/sweeper=optuna": ("optuna", "sweep"),
@@ -50,6 +54,19 @@ def check_extras(choices: Mapping[str, str | None]) -> None:
             raise ValueError(f"{group}={choice}: {package} is not installed; run pip install 'cgm[{extra}]'")
 
 
+def check_program(config: DictConfig) -> None:
+    """Check the settings of the program: `force`, `objective` and `threads`.
+
+    Raises:
+        ValueError: If one is invalid.
+    """
+
+    check_bool("force", config.get("force", False))
+    check_integer("threads", config.get("threads"), min=1, optional=True)
+    if config.get("objective") is not None:
+        check_objective(str(config.objective))
+
+
 def thread_limit(config: DictConfig) -> int | None:
     """Return the maximum number of threads of a job: `threads`, or the share that the launcher gives to each job.
 
@@ -57,13 +74,11 @@ def thread_limit(config: DictConfig) -> int | None:
         The number, or `None` for all cores.
 
     Raises:
-        ValueError: If `threads` is invalid.
+        ValueError: If a setting of the program is invalid.
     """
 
-    from cgm.utils.checks import check_integer  # imports torch: not at the top, so that completion in shells is quick
-
+    check_program(config)
     threads, launcher = config.get("threads"), HydraConfig.get().launcher
-    check_integer("threads", threads, min=1, optional=True)
     if threads is not None:
         return threads
     if OmegaConf.is_missing(HydraConfig.get().job, "num"):  # a single run has no launcher

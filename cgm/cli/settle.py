@@ -1,23 +1,37 @@
-"""`cgm settle`: from the files of the parties to a folder of reports, certificates and rewards."""
+"""`cgm settle`: from the files or folders of the parties to reports, certificates and rewards."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from cgm.cli.check import check_built_in
 from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.help import WITH_VALUE
 from cgm.cli.targets import check_targets
 
+OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their values where none is given
+    "label_column": None,
+    "drop": [],
+    "categorical": [],
+    "numbers": "standardise",
+    "rare": 0.005,
+    "labeller": None,
+    "downstream": None,
+}
+IMAGES = "cgm.ImageMediator"
 OF_THE_COMMAND = ("files", "out", "party_column", "names", "encoding", "schema", "disclose", "alternatives", "threads")
 
 
 def to_overrides(arguments: Sequence[str]) -> list[str]:
     """Return Hydra's arguments for those of `cgm settle`: files are those that are neither settings nor options.
+
+    If they are folders of images, the generator is `kde`, unless there is another one.
 
     Example:
         >>> to_overrides(["a.csv", "out=rewards", "b.csv"])
@@ -35,8 +49,16 @@ def to_overrides(arguments: Sequence[str]) -> list[str]:
     if files:
         quoted = ",".join("'" + file.replace("\\", "\\\\").replace("'", "\\'") + "'" for file in files)
         others.append(f"files=[{quoted}]")
+    if _folders(files) and not any(argument.startswith("generator=") for argument in others):
+        others.append("generator=kde")
 
     return others
+
+
+def _folders(files: Sequence[str]) -> bool:
+    """Decide whether the parties have folders of images: a file among them is an error of its own."""
+
+    return any(Path(file).is_dir() for file in files)
 
 
 def run(config: DictConfig) -> None:
@@ -63,7 +85,11 @@ def _run(config: DictConfig) -> None:
         check_folder(Path(command["out"]))
     except ValueError as error:
         raise ValueError(str(error).replace("folder=", "out=", 1)) from None
+    images = _folders(command["files"])
+    if images:
+        own = _of_images({str(name): value for name, value in own.items()}, command)
     settings = OmegaConf.create(own)
+    check_built_in(own)
     check_targets(settings)
     mediator = instantiate(settings, _convert_="all")
 
@@ -83,9 +109,30 @@ def _run(config: DictConfig) -> None:
             schema = Schema.from_dict(yaml.safe_load(text))
         except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
             raise ValueError(f"schema={command['schema']}: not a schema ({error})") from error
+    if images:
+        from cgm.data.images import read_image_parties
+
+        arrays, sources = read_image_parties(command["files"], command["names"])
+        with limited(command["threads"]):
+            settlement = mediator.settle_images(arrays, sources)
+            settlement.write(command["out"], command["disclose"], command["alternatives"])
+        print(f"\n{settlement.table()}\n{command['out']}")
+        return
     read = {name: command[name] for name in ("files", "party_column", "names", "encoding")}
     parties, sources = read_parties(**read)
     with limited(command["threads"]):
         settlement = mediator.settle_tables(parties, sources, schema)
         settlement.write(command["out"], command["disclose"], command["alternatives"])
     print(f"\n{settlement.table()}\n{command['out']}")
+
+
+def _of_images(own: dict[str, Any], command: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a mediator of images, and check that none of tables was given."""
+
+    for name in ("party_column", "schema"):
+        if command[name] is not None:
+            raise ValueError(f"{name}={command[name]}: for tables; the parties have folders of images")
+    for name, default in OF_TABLES.items():
+        if name not in ("labeller", "downstream") and own[name] != default:
+            raise ValueError(f"{name}={own[name]}: for tables; the parties have folders of images")
+    return {**{name: value for name, value in own.items() if name not in OF_TABLES}, "_target_": IMAGES}

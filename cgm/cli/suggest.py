@@ -15,8 +15,10 @@ def choice_error(given: str, choice: str, choices: Collection[str]) -> str:
         choices: Those that there are.
     """
 
-    near = get_close_matches(choice, choices, n=1)
-    return f"{given}: expected one of {', '.join(choices)}" + (f"; did you mean {near[0]}?" if near else "")
+    near = [other for other in choices if choice and other.startswith(choice)] or get_close_matches(
+        choice, choices, n=1
+    )
+    return f"{given}: expected one of {', '.join(choices)}" + (f"; did you mean {' or '.join(near)}?" if near else "")
 
 
 def setting_error(name: str, names: Collection[str]) -> str:

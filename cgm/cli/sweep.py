@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import re
 import shutil
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,16 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from cgm.cli.check import check_job, check_sweep
 from cgm.cli.collect import write_page
+from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.settings import OF_THE_PROGRAM, check_extras, digest, resolved_settings
 from cgm.records.collect import TABLES, collect
-from cgm.records.headline import check_objective
 from cgm.records.settings import canonical
-from cgm.utils.files import write_whole
+from cgm.utils.files import Locked, locked, remove_parts, write_whole
 
 STATES = ("running", "done", "skipped", "failed")
 
@@ -162,19 +165,48 @@ class Progress:
 
 
 class Sweep(Callback):
-    """A callback of Hydra: checks a sweep and starts its progress; writes its table, exits with 1 if a job failed."""
+    """A callback of Hydra: checks settings before a run or a sweep; writes the table of a sweep.
+
+    The program exits with status 1 if settings are invalid or a job failed. The folder of a sweep is locked while it
+    runs.
+    """
+
+    def __init__(self) -> None:
+        self._lock = contextlib.ExitStack()
+
+    def __reduce__(self) -> tuple[type[Sweep], tuple[()]]:
+        """Leave the lock in this process when launchers send the callback to others."""
+
+        return Sweep, ()
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check the settings of a single run, before its folder is created."""
+
+        hydra = config.hydra
+        with _refusing():
+            check_job(config, hydra.overrides.task, hydra.runtime.choices)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the settings of the sweep and start its progress, before the first job."""
 
-        try:
+        folder = Path(config.hydra.sweep.dir)
+        with _refusing():
             check_extras(config.hydra.runtime.choices)
-            if config.get("objective") is not None:  # an error here, not one in each job
-                check_objective(str(config.objective))
-        except ValueError as error:
+            check_sweep(config, sweep_overrides(config), GlobalHydra.instance().config_loader())
+            if config.hydra.sweeper._target_.endswith("cgm_optuna.OptunaSweeper"):
+                from hydra_plugins.cgm_optuna import search_space
+
+                instantiate(config.hydra.sweeper)
+                search_space(config)
+        try:
+            self._lock.enter_context(locked(folder / ".sweep.lock"))
+            remove_parts(folder, folder / "figures")
+            progress = Progress(folder)
+            progress.start(count_jobs(config))
+        except Locked as error:
+            sys.exit(f"cgm: error: {error}; wait for that sweep, or name another folder: hydra.sweep.dir=FOLDER")
+        except OSError as error:  # Hydra would turn it into a warning
             sys.exit(f"cgm: error: {error}")
-        progress = Progress(config.hydra.sweep.dir)
-        progress.start(count_jobs(config))
         if "submitit" in config.hydra.launcher._target_:  # jobs print to files of their own
             threading.Thread(target=progress.watch, daemon=True).start()
 
@@ -185,15 +217,28 @@ class Sweep(Callback):
         progress = Progress(folder)
         counts = progress.counts()
         progress.end()
+        logging.getLogger("fontTools").setLevel(logging.WARNING)  # lists the glyphs of each PDF
         try:
             table = collect(folder)
             written = [*TABLES, *(write_page(table, folder) if config.get("figures", True) else ())]
         except Exception as error:  # Hydra would turn it into a warning
             sys.exit(f"cgm: error: the tables and the page of the sweep could not be written: {error}")
+        finally:
+            self._lock.close()
         jobs = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
         print(f"\n{table.console_summary()}\n\n{jobs}\n{folder.resolve()}: {', '.join(written)}")
         if counts["failed"] or counts["running"]:
             sys.exit(1)
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """End the program with one line if settings are invalid: Hydra would turn other exceptions into warnings."""
+
+    try:
+        yield
+    except REFUSALS as error:
+        raise SystemExit(f"cgm: error: {explain(error)}") from error
 
 
 def sweep_overrides(config: DictConfig) -> list[Override]:

@@ -19,9 +19,10 @@ INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that are i
 WITHOUT_BASE = {
     "cgm.data.features.automatic.Automatic",
     "cgm.experiment.Experiment",
+    "cgm.settlements.images.ImageMediator",
     "cgm.mediator.Mediator",
     "cgm.rewards.sampling.WeightedSampling",
-    "cgm.table_settlement.TableMediator",
+    "cgm.settlements.tables.TableMediator",
     "cgm.valuation.lengthscale.LengthscaleSearch",
 }
 
@@ -37,7 +38,7 @@ def check_targets(config: DictConfig, name: str = "") -> None:
         ValueError: If a `_target_` names what may not be called, see `check_target`.
     """
 
-    for key, target in _targets(OmegaConf.to_container(config, resolve=True), name):
+    for key, target in targets(OmegaConf.to_container(config, resolve=True), name):
         check_target(key, target)
 
 
@@ -55,10 +56,8 @@ def check_target(key: str, target: Any) -> None:
         ValueError: If it names anything else.
     """
 
+    check_name(key, target)
     given = f"{key}={target}"
-    if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
-        raise ValueError(f"{given}: expected the path of a class, such as my_package.MyGenerator")
-    _refuse_python(given, target)
     found = _locate(given, target)
     if not isinstance(found, type):
         kind = "a function" if inspect.isroutine(found) else f"of type {type(found).__name__}"
@@ -71,7 +70,24 @@ def check_target(key: str, target: Any) -> None:
         )
 
 
-def _targets(node: Any, name: str) -> Iterator[tuple[str, Any]]:
+def check_name(key: str, target: Any) -> None:
+    """Check as much of a `_target_` as its name tells, without importing anything.
+
+    Arguments:
+        key: The name of the setting.
+        target: Its value.
+
+    Raises:
+        ValueError: If it is not the path of a class, or is of Python's standard library.
+    """
+
+    given = f"{key}={target}"
+    if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
+        raise ValueError(f"{given}: expected the path of a class, such as my_package.MyGenerator")
+    _refuse_python(given, target)
+
+
+def targets(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the names and values of all `_target_` of a configuration."""
 
     if isinstance(node, dict):
@@ -80,10 +96,10 @@ def _targets(node: Any, name: str) -> Iterator[tuple[str, Any]]:
             if key == "_target_":
                 yield below, value
             else:
-                yield from _targets(value, below)
+                yield from targets(value, below)
     elif isinstance(node, list):
         for k, value in enumerate(node):
-            yield from _targets(value, f"{name}[{k}]")
+            yield from targets(value, f"{name}[{k}]")
 
 
 def _refuse_python(given: str, path: str) -> None:

@@ -3,7 +3,7 @@ r"""Banzhaf values."""
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+import scipy
 
 from cgm.contributions.base import Contribution, Contributions
 from cgm.contributions.semivalues import check_settings, semivalue
@@ -52,7 +52,7 @@ class Banzhaf(Contribution):
         """Compute the Banzhaf values of the parties, see `Contribution.compute`."""
 
         n = game.n
-        shares = binom.pmf(np.arange(n), n - 1, 0.5)  # of the sizes |C|
+        shares = scipy.stats.binom.pmf(np.arange(n), n - 1, 0.5)  # of the sizes |C|
         return semivalue(
             game,
             shares,

@@ -3,7 +3,7 @@ r"""Beta Shapley values."""
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import betabinom
+import scipy
 
 from cgm.contributions.base import Contribution, Contributions
 from cgm.contributions.semivalues import check_settings, semivalue
@@ -55,7 +55,7 @@ class BetaShapley(Contribution):
         """Compute the beta Shapley values of the parties, see `Contribution.compute`."""
 
         n = game.n
-        shares = betabinom.pmf(np.arange(n), n - 1, self.beta, self.alpha)  # of the sizes |C|
+        shares = scipy.stats.betabinom.pmf(np.arange(n), n - 1, self.beta, self.alpha)  # of the sizes |C|
         return semivalue(
             game,
             shares,

@@ -1,10 +1,16 @@
 r"""Shapley values in closed form for parties of equal sizes."""
 
-import numpy as np
-import torch
-from torch import Tensor
+from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cgm.utils.lazy import torch
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def shapley_equal_sizes(valuation: Valuation) -> Tensor:

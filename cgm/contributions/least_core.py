@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from scipy.optimize import linprog, nnls
+import scipy
 
 from cgm.contributions.base import Contribution, Contributions
+from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
 
 MAX_PARTIES = 20
@@ -118,7 +118,7 @@ def _smallest_excess(members: np.ndarray, values: np.ndarray, grand: float) -> t
     """
 
     m, n = members.shape
-    solution = linprog(
+    solution = scipy.optimize.linprog(
         np.append(np.zeros(n), 1),
         A_ub=-np.column_stack([members, np.ones(m)]),
         b_ub=-values,
@@ -155,7 +155,7 @@ def _nearest_to_equal(members: np.ndarray, least: np.ndarray, grand: float) -> n
     m, n = members.shape
     rows = members - members.mean(1, keepdims=True)
     d = least - members.sum(1) * grand / n
-    u, _ = nnls(np.vstack([rows.T, d - TOLERANCE]), np.append(np.zeros(n), 1), maxiter=100 * m)
+    u, _ = scipy.optimize.nnls(np.vstack([rows.T, d - TOLERANCE]), np.append(np.zeros(n), 1), maxiter=100 * m)
     y = np.linalg.lstsq(rows[u > 0], d[u > 0], rcond=1e-10)[0]
 
     return grand / n + y

@@ -1,10 +1,11 @@
 r"""Leave-one-out contributions."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
-import torch
-
 from cgm.contributions.base import Contribution, Contributions
+from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
 
 

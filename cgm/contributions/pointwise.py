@@ -3,14 +3,17 @@ r"""Contributions as sums of the Shapley values of single points."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cgm.contributions.base import Contribution, Contributions
+from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,21 @@ so that $w_c = 1 / n$ gives the Shapley values.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from cgm.contributions.base import Contributions
-from cgm.contributions.coalitions import Draw, semivalue_sampled
 from cgm.contributions.equal_sizes import mean_gains
 from cgm.utils.checks import check_choice, check_integer, check_number
+from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cgm.contributions.coalitions import Draw
 
 METHODS = ("auto", "exact", "equal_sizes", "sampled")
 MAX_AUTO = 20  # parties up to which method="auto" computes all 2^n coalition values
@@ -50,6 +55,8 @@ def semivalue(
     Raises:
         ValueError: If the method does not apply, or if no party has a positive contribution.
     """
+
+    from cgm.contributions.coalitions import semivalue_sampled
 
     method = choose_method(method, game)
     if method == "exact":

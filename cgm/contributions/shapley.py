@@ -1,12 +1,12 @@
 r"""Shapley values (Sec. 4, equation 5)."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cgm.contributions.base import Contribution, Contributions
 from cgm.contributions.equal_sizes import shapley_equal_sizes
-from cgm.contributions.permutations import shapley_sampled
 from cgm.contributions.semivalues import (
     check_settings,
     choose_method,
@@ -16,6 +16,9 @@ from cgm.contributions.semivalues import (
 )
 from cgm.valuation.game import Game
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Shapley(Contribution):
         Raises:
             ValueError: If the method does not apply, or if no party has a positive Shapley value.
         """
+
+        from cgm.contributions.permutations import shapley_sampled
 
         method = choose_method(self.method, game)
         if method == "exact":

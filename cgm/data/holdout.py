@@ -1,13 +1,17 @@
 """Held-out parts of datasets."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from sklearn.model_selection import train_test_split
-from torch import Tensor
 
 from cgm.utils.checks import check_number
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HOLD_OUT, MATCH = 101, 102  # keys of the random streams
 
@@ -31,6 +35,8 @@ def hold_out(y: np.ndarray, test_share: float, seed: int) -> tuple[np.ndarray, n
         >>> len(train), len(test), int((test < 10).sum())
         (16, 4, 2)
     """
+
+    from sklearn.model_selection import train_test_split
 
     classes, rows = np.unique(y, return_counts=True)
     if rows.min() < 2:

@@ -1,14 +1,19 @@
 """Labelled points as arrays, for scikit-learn and SciPy."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cgm.utils.checks import check_labels, check_points
+from cgm.utils.lazy import torch
 
-Labelled = tuple[Tensor, Tensor]  # points (N, d) and their classes (N)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Labelled: TypeAlias = "tuple[Tensor, Tensor]"  # points (N, d) and their classes (N)
 Arrays = tuple[NDArray, NDArray]  # the same as arrays
 
 

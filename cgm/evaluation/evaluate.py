@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.correlations import alpha_correlations, beta_correlations
@@ -14,6 +13,9 @@ from cgm.evaluation.measure import NO_LABELS, by_beta, measure
 from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.mediator import Settlement
 from cgm.utils.clock import Clock
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CORRELATED_WITH_BETA = ("size", "neg_mmd2_unbiased")
 

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias
 
 from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.entries import Accuracy, AttackGains, BetaGain, Change
 from cgm.evaluation.measure import NO_LABELS
 from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.mediator import Settlement
+from cgm.utils.lazy import torch
 from cgm.valuation.mmd import block_sums, cross_sums
 from cgm.valuation.valuation import Valuation
 
-Reward = tuple[int, float, Tensor, Tensor | None]  # party, β, points (K, d) and their classes (K)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Reward: TypeAlias = "tuple[int, float, Tensor, Tensor | None]"  # party, β, points (K, d) and their classes (K)
 
 
 def measure_gains(

@@ -3,15 +3,17 @@ r"""The metrics of all rewards: how close each $D_i \cup G_i$ is to $T$ (Sec. 6)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cgm.evaluation.entries import MetricRow, Missing
 from cgm.evaluation.metrics import Neighbours, fit_gaussian, neg_class_imbalance, neg_wasserstein2
 from cgm.rewards.sampling import Chain
+from cgm.utils.lazy import torch
 from cgm.utils.sharing import data_of, shared
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NO_LABELS = "the synthetic points have no labels (labeller=none)"
 CORRELATED = (  # metrics that are correlated with α

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from cgm.utils.checks import check_integer, check_points
+from cgm.utils.lazy import torch
 from cgm.utils.models.fitted import Fitted
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 G = TypeVar("G", bound="Generator")
 

@@ -1,5 +1,7 @@
 """Checks of the rules of generators."""
 
+from __future__ import annotations
+
 import copy
 import pickle
 import random
@@ -8,15 +10,16 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors.torch import save as to_bytes
-from torch import Tensor
 
 from cgm.generators.base import Generator
 from cgm.utils.checks import check_points
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DRAWS = 16
 
@@ -111,7 +114,7 @@ def _check_sample(rule: Callable, generator: Generator, x: Tensor) -> None:
     with _global_state(rule, "sample"), rule("sample works"):
         sample = generator.sample(DRAWS, seed=0)
     with rule("sample returns a tensor of shape (n, d), on the CPU"):
-        _require(isinstance(sample, Tensor), f"it is a {type(sample).__name__}")
+        _require(isinstance(sample, torch.Tensor), f"it is a {type(sample).__name__}")
         _require(sample.shape == (DRAWS, *x.shape[1:]), f"it is {tuple(sample.shape)}")
         _require(sample.device.type == "cpu", f"it is on {sample.device}")
     with rule("sample returns the dtype of the points of the fit"):
@@ -164,6 +167,8 @@ def _check_refit(rule: Callable, generator: Generator, x: Tensor) -> None:
 
 
 def _check_files(rule: Callable, new: Callable[[], Generator], generator: Generator, folder: Path) -> None:
+    from safetensors.torch import save as to_bytes
+
     path = folder / "generator.saved"
 
     with rule("save writes exactly the given file"):
@@ -272,7 +277,7 @@ def _global_state(rule: Callable, method: str) -> Iterator[None]:
 
 
 def _plain(state: Any) -> list[Any]:
-    return state.tolist() if isinstance(state, Tensor) else [np.asarray(part).tolist() for part in state]
+    return state.tolist() if isinstance(state, torch.Tensor) else [np.asarray(part).tolist() for part in state]
 
 
 def _blobs() -> Tensor:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from scipy.special import ndtr
+import scipy
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
 from cgm.generators.base import Generator
 from cgm.generators.correlation import latent_correlation, nearest_correlation
 from cgm.generators.margins import Margin
 from cgm.utils.checks import check_integer
+from cgm.utils.lazy import torch
 from cgm.utils.seeds import random_state
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(eq=False)
@@ -109,7 +111,7 @@ class Copula(Generator):
         values, vectors = np.linalg.eigh(state["correlation"].numpy())
         root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
         with threadpool_limits(1):
-            levels = ndtr(random_state(seed).standard_normal((n, len(root))) @ root)
+            levels = scipy.special.ndtr(random_state(seed).standard_normal((n, len(root))) @ root)
         columns = [margin.quantile(levels[:, j]) for j, margin in enumerate(self._margins(state))]
 
         return torch.from_numpy(np.stack(columns, 1)).to(state["values"].dtype)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.polynomial.polynomial import polyval
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 TERMS = 256  # of Mehler's series, an even number
 PAIRS = 5000  # of columns that are processed at once
@@ -85,7 +85,7 @@ def normal_scores(x: NDArray) -> tuple[NDArray, NDArray]:
     """
 
     _, index, counts = np.unique(x, return_inverse=True, return_counts=True)
-    t = ndtri(np.cumsum(counts)[:-1] / len(x))
+    t = scipy.special.ndtri(np.cumsum(counts)[:-1] / len(x))
     density = np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)
     edges = np.concatenate([[0.0], density, [0.0]])
     s = (edges[:-1] - edges[1:]) * len(x) / counts

@@ -6,17 +6,16 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from cgm.generators.base import Generator
 from cgm.generators.cells import Cells
 from cgm.generators.units import Units
 from cgm.utils.checks import check_integer, check_number, check_points
+from cgm.utils.lazy import torch
 from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.fitted import Shape
 from cgm.utils.models.fitted_network import FittedNetwork
@@ -25,12 +24,15 @@ from cgm.utils.models.streams import seeded, stream
 from cgm.utils.models.training import Progress
 from cgm.utils.threads import limited
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 MAX_DIMENSIONS = 1000
 HELD_OUT, NOISE, SAMPLE = 301, 302, 303  # keys of random streams
 
 
 @dataclass(eq=False)
-class Flow(FittedNetwork[nn.Module], Generator):
+class Flow(FittedNetwork["nn.Module"], Generator):
     r"""Neural spline flow: an invertible network that maps points to Gaussian ones, trained by maximum likelihood.
 
     A point is first mapped to $y_j = \operatorname{asinh}((x_j - c_j) / w_j)$, where $c_j$ is the median and $w_j$ the
@@ -275,12 +277,12 @@ class FlowTraining(Descent):
 
         self.likelihood = -np.inf if numbers["likelihood"] is None else float(numbers["likelihood"])
 
-    @torch.no_grad()
     def evaluate(self, progress: Progress) -> None:
         """Keep the weights if the held-out points are more likely than before."""
 
         if len(self.held):
-            found = float(_log_density(self.network, self.held).double().mean())
+            with torch.no_grad():
+                found = float(_log_density(self.network, self.held).double().mean())
             if found <= self.likelihood:
                 return
             self.likelihood = found

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture as Mixture
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
 from cgm.generators.base import Generator
 from cgm.generators.units import Units
 from cgm.utils.checks import check_choice, check_integer, check_number
+from cgm.utils.lazy import torch
 from cgm.utils.seeds import random_state
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
 
@@ -67,6 +67,9 @@ class GaussianMixture(Generator):
 
     def fit(self, x: Tensor, seed: int) -> GaussianMixture:
         """Fit the mixture to points of shape (N, d), at least `components` of which must differ."""
+
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture as Mixture
 
         points = self.check_fit(x)
         units = Units.of(points.double().numpy())
@@ -133,6 +136,8 @@ class GaussianMixture(Generator):
 
     def sample(self, n: int, seed: int) -> Tensor:
         """Draw n points, each from a random component."""
+
+        from sklearn.mixture import GaussianMixture as Mixture
 
         state = self.check_sample(n)
         weights, means, covariances = (state[name].numpy() for name in ("weights", "means", "covariances"))

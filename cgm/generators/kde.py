@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
-from scipy.special import logsumexp
-from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
 
 from cgm.generators.base import Generator
 from cgm.generators.units import Units
 from cgm.utils.checks import check_integer, check_number, check_points
+from cgm.utils.lazy import torch
 from cgm.utils.seeds import random_state
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RULES = ("scott", "silverman", "cv", "adaptive")
 GRID = np.geomspace(0.01, 1.28, 15)  # bandwidths that bandwidth="cv" compares: factors of the square root of 2
@@ -142,6 +141,9 @@ class KDE(Generator):
             ValueError: If nothing has been fitted yet, or x has another width than the fitted points.
         """
 
+        from scipy.spatial.distance import cdist
+        from scipy.special import logsumexp
+
         state = self.fitted()
         points, widths = state["points"].double().numpy(), state["widths"].numpy()
         units = Units.of(points)
@@ -170,6 +172,8 @@ def neighbour_distances(z: NDArray, k: int) -> NDArray:
         array([1., 1., 1., 2.])
     """
 
+    from sklearn.neighbors import NearestNeighbors
+
     distinct, index = np.unique(z, axis=0, return_inverse=True)
     k = min(k, len(distinct) - 1)
     distances, _ = NearestNeighbors(n_neighbors=k).fit(distinct).kneighbors()  # without the point itself
@@ -192,6 +196,9 @@ def leave_one_out(z: NDArray, widths: NDArray, seed: int, max_points: int = MAX_
     Returns:
         The log-likelihoods, of shape $(m, \min(N, \text{max\_points}))$.
     """
+
+    from scipy.spatial.distance import cdist
+    from scipy.special import logsumexp
 
     n, d = z.shape
     rows = np.arange(n) if n <= max_points else np.sort(random_state(seed).choice(n, max_points, replace=False))

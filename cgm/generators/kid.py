@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from cgm.utils.models.feature_network import FeatureNetwork
+from cgm.utils.lazy import torch
 from cgm.valuation.mmd import unbiased
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def mmd2(kernel: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
@@ -98,6 +99,8 @@ class RandomNetworkKID:
     max_images, max_blocks, outputs = 2000, 10, 64
 
     def __init__(self, x: Tensor, random: torch.Generator) -> None:
+        from cgm.utils.models.feature_network import FeatureNetwork
+
         weights = torch.Generator().manual_seed(0)
         channels, height, width = x.shape[1:]
         self.network = FeatureNetwork((channels, height, width), 16, self.outputs).initialise(weights)

@@ -7,15 +7,14 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cgm.generators.base import Generator
 from cgm.generators.kid import RandomNetworkKID
-from cgm.utils.checks import check_number
+from cgm.utils.checks import check_number, check_text
+from cgm.utils.lazy import torch
 from cgm.utils.models import pretrained
 from cgm.utils.models.fitted import dtype_name
 from cgm.utils.models.fitted_network import FittedNetwork, Network
@@ -23,6 +22,9 @@ from cgm.utils.models.networks import weights_of
 from cgm.utils.models.pretrained import Weights
 from cgm.utils.progress import progress
 from cgm.utils.threads import in_order, limited, workers
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,7 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
     def __post_init__(self) -> None:
         check_number("generator.minutes", self.minutes, min=0, open_min=True, optional=True)
         pretrained.check_pretrained("generator.pretrained", self.pretrained)
+        check_text("generator.checkpoint", self.checkpoint, path=True, optional=True)
         if self.checkpoint is not None and Path(self.checkpoint).is_file():
             raise ValueError(f"generator.checkpoint={self.checkpoint}: is a file, expected a folder")
 
@@ -152,7 +155,7 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
         """Check the images of a fit, and return a copy of them on the CPU."""
 
         name = f"images to fit {type(self).__name__} to"
-        if isinstance(x, Tensor) and x.dim() != 4:
+        if isinstance(x, torch.Tensor) and x.dim() != 4:
             raise ValueError(
                 f"{name}: expected shape (N, C, H, W), got {tuple(x.shape)}; for points that are not images, "
                 "use generator=kde"
@@ -166,13 +169,13 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
 
         return x
 
-    @torch.no_grad()
     def halved(self, network: Network) -> dict[str, Tensor]:
         """Return the weights of a network, in half precision if no pixel changes by a step of 8 bits."""
 
         def tried(network: Network) -> Tensor:
             random = torch.Generator().manual_seed(0)
-            return torch.cat([self.draw(network, BATCH, random) for _ in range(TRIED // BATCH)])
+            with torch.no_grad():
+                return torch.cat([self.draw(network, BATCH, random) for _ in range(TRIED // BATCH)])
 
         network.eval()
         weights = weights_of(network)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cgm.data.features.base import Features
 from cgm.generators.base import Generator
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_points
+from cgm.utils.lazy import torch
 from cgm.utils.models.classifier import Classifier
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_IMAGES = 20_000  # images that are kept for figures
 

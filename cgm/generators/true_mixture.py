@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cgm.data.datasets.credit_ratings import mixture, reference_pool
 from cgm.generators.base import Generator
 from cgm.utils.checks import check_bool, check_integer
+from cgm.utils.lazy import torch
 from cgm.utils.models.fitted import dtype_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 REFERENCE_SEED = 2
 

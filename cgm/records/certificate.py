@@ -24,9 +24,11 @@ from collections.abc import Collection
 from pathlib import PureWindowsPath
 from typing import Any
 
+from cgm.data.tables.files import Source
 from cgm.records.plain import plain, versions
-from cgm.records.report.words import INCENTIVES, THREAT_MODEL, rounded
-from cgm.records.settled import SettledTables
+from cgm.records.report.contents import unit
+from cgm.records.report.words import INCENTIVES, rounded, threat_model
+from cgm.records.settled import Settled
 from cgm.utils.checks import check_choice
 
 FORMAT = "cgm certificate 1"
@@ -52,9 +54,7 @@ def check_disclose(disclose: Collection[str]) -> None:
         check_choice("disclose", entry, DISCLOSURES)
 
 
-def contents(
-    settlement: SettledTables, party: int, settings_sha256: str, disclose: Collection[str] = ()
-) -> dict[str, Any]:
+def contents(settlement: Settled, party: int, settings_sha256: str, disclose: Collection[str] = ()) -> dict[str, Any]:
     r"""Return what the certificate of a party says, without the digests of its files.
 
     Arguments:
@@ -83,6 +83,7 @@ def contents(
             "sha256": source.sha256,
             "rows_valued": len(settlement.tables[party]),
             "rows_held_out": held_out,
+            **_form(source),
         },
         "value": {
             "own_data": rounded(settlement.game.party_values[party]),
@@ -108,7 +109,8 @@ def contents(
             "features": type(settlement.features).__name__,
             "contributions": contributions.method,
             "sampling": "weighted sampling from the synthetic pool",
-            "cells": CELLS,
+            "unit": unit(settlement),
+            "cells": "" if settlement.schema is None else CELLS,
         },
         "incentives": _incentives(settlement, party),
         "audit": _audit(settlement, party),
@@ -121,7 +123,16 @@ def contents(
     return content
 
 
-def _incentives(settlement: SettledTables, party: int) -> list[dict[str, Any]]:
+def _form(source: Source) -> dict[str, Any]:
+    """Return how the digest of a party's data is computed, if it is not that of a file."""
+
+    if source.party_column:
+        names = {"party_column": source.party_column, "party": source.party, "encoding": source.encoding}
+        return {"digest_of": "rows", **names}
+    return {"digest_of": "folder"} if source.suffix in (".png", ".npz") else {}
+
+
+def _incentives(settlement: Settled, party: int) -> list[dict[str, Any]]:
     """Describe R1 to R6, with the party's own slack where it has one."""
 
     r, rewards = float(settlement.rewards.values[party]), settlement.rewards
@@ -142,7 +153,7 @@ def _incentives(settlement: SettledTables, party: int) -> list[dict[str, Any]]:
     ]
 
 
-def _audit(settlement: SettledTables, party: int) -> dict[str, Any]:
+def _audit(settlement: Settled, party: int) -> dict[str, Any]:
     """Return the audits of a party's rewards, without numbers of rows."""
 
     results = []
@@ -157,10 +168,10 @@ def _audit(settlement: SettledTables, party: int) -> dict[str, Any]:
             {"beta": plain(audit.beta), "strongest": audit.strongest, "attacks": attacks, "reason": audit.reason}
         )
 
-    return {"threat_model": THREAT_MODEL, "results": results}
+    return {"threat_model": threat_model(unit(settlement)), "results": results}
 
 
-def _disclosed(settlement: SettledTables, party: int, disclose: Collection[str]) -> list[dict[str, Any]]:
+def _disclosed(settlement: Settled, party: int, disclose: Collection[str]) -> list[dict[str, Any]]:
     """Return what is disclosed of the parties, by number; without names, the others are sorted by what is disclosed."""
 
     contributions, game, rewards = settlement.contributions, settlement.game, settlement.rewards

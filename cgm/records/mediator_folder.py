@@ -10,26 +10,29 @@ import yaml
 from cgm.records.digests import readable_json, sha256
 from cgm.records.plain import plain, versions
 from cgm.records.report.words import beta_name
-from cgm.records.settled import SettledTables
-from cgm.records.table_files import table_file
+from cgm.records.reward_files import pool_file
+from cgm.records.settled import Settled
 from cgm.records.tables import csv_text
 
-RESULT, SETTINGS, POOL = "result.json", "settings.json", "pool.csv"
+RESULT, SETTINGS = "result.json", "settings.json"
 
 
-def mediator_files(settlement: SettledTables) -> dict[str, bytes]:
+def mediator_files(settlement: Settled) -> dict[str, bytes]:
     """Return the files that stay with the mediator by name.
 
-    `pool.csv` is the synthetic pool, and `rewards.csv` has the rows of it, from 0, that each reward consists of.
+    `pool.csv` (or `pool.npz`, of images) is the synthetic pool, and `rewards.csv` has the rows of it, from 0, that each
+    reward consists of.
 
     Arguments:
         settlement: The settlement.
     """
 
+    name, pool = pool_file(settlement)
+    schema = {} if settlement.schema is None else {"schema.yaml": plain(settlement.schema.to_dict())}
     return {
         RESULT: readable_json(_result(settlement)),
-        SETTINGS: settings_file(settlement),
-        POOL: table_file(settlement.pool_table, settlement.schema.columns).content,
+        SETTINGS: _settings(settlement, pool),
+        name: pool,
         "rewards.csv": csv_text(
             ("party", "beta", "pool_row"),
             (
@@ -38,21 +41,24 @@ def mediator_files(settlement: SettledTables) -> dict[str, bytes]:
                 for row in chain.indices.tolist()
             ),
         ).encode(),
-        "schema.yaml": yaml.safe_dump(plain(settlement.schema.to_dict()), sort_keys=False, allow_unicode=True).encode(),
+        **{file: yaml.safe_dump(x, sort_keys=False, allow_unicode=True).encode() for file, x in schema.items()},
     }
 
 
-def settings_file(settlement: SettledTables) -> bytes:
-    """Return `settings.json`: all settings, and the SHA-256 of `pool.csv`.
+def settings_file(settlement: Settled) -> bytes:
+    """Return `settings.json`: all settings, and the SHA-256 of the file of the pool.
 
     Certificates have the SHA-256 of this file. The pool makes it impossible to find the settings by trying.
     """
 
-    pool = table_file(settlement.pool_table, settlement.schema.columns).content
+    return _settings(settlement, pool_file(settlement)[1])
+
+
+def _settings(settlement: Settled, pool: bytes) -> bytes:
     return readable_json({"settings": plain(settlement.settings), "pool_sha256": sha256(pool)})
 
 
-def _result(settlement: SettledTables) -> dict[str, Any]:
+def _result(settlement: Settled) -> dict[str, Any]:
     """Return all numbers of a settlement."""
 
     contributions, rewards, game = settlement.contributions, settlement.rewards, settlement.game

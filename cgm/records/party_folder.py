@@ -3,7 +3,7 @@ r"""The files that a party receives: its reward, its certificate, and a page tha
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from cgm.records.certificate import contents
@@ -11,8 +11,8 @@ from cgm.records.digests import readable_json, seal, sha256
 from cgm.records.mediator_folder import settings_file
 from cgm.records.report.page import render
 from cgm.records.report.words import beta_name
-from cgm.records.settled import SettledTables
-from cgm.records.table_files import TableFile, table_file
+from cgm.records.reward_files import RewardFile, reward_file
+from cgm.records.settled import Settled
 from cgm.records.verification import CERTIFICATE, PAGE
 
 REWARD = "reward"  # its file, with the ending of the party's own
@@ -20,7 +20,7 @@ README = "README.txt"
 
 
 def certificate(
-    settlement: SettledTables, party: int, disclose: Collection[str] = (), alternatives: bool = False
+    settlement: Settled, party: int, disclose: Collection[str] = (), alternatives: bool = False
 ) -> dict[str, Any]:
     """Return the certificate of a party, the content of its `certificate.json`.
 
@@ -41,13 +41,15 @@ def certificate(
 
 
 def party_files(
-    settlement: SettledTables,
+    settlement: Settled,
     party: int,
     disclose: Collection[str] = (),
     alternatives: bool = False,
     settings: bytes | None = None,
 ) -> dict[str, bytes]:
     r"""Return the files of a party by name: `reward.csv`, `certificate.json`, `certificate.html`, `README.txt`.
+
+    A reward of images is `reward.npz` or, if the party gave PNG files, the files in `reward/`.
 
     `reward.csv` is the reward for the recommended $\beta$. Rewards for other $\beta$ are alternatives to it: each is
     worth $r_i$ with the party's own data, and together they are worth more, up to $v(D_i \cup G)$.
@@ -68,57 +70,62 @@ def party_files(
     recommended, betas = settlement.recommended[party], _betas(settlement, party)
     if recommended not in betas:
         raise ValueError(f"recommended[{party}]={recommended:g}: expected one of {', '.join(map(beta_name, betas))}")
-    reward = REWARD + settlement.sources[party].suffix
-    tables = {reward: (recommended, _reward(settlement, party, recommended))}
+    best = reward_file(settlement, party, recommended, REWARD)
+    tables = {best.name: (recommended, best)}
     if alternatives:
-        tables |= {f"alternatives/{name}": file for name, file in alternative_files(settlement, party).items()}
+        tables |= {file.name: (beta, file) for beta, file in alternative_files(settlement, party, "alternatives/")}
     names = {beta: name for name, (beta, _) in tables.items()}
     for entry in content["rewards"]:
         name = names.get(float(entry["beta"]))
         entry["file"] = name
         entry["escaped_cells"] = None if name is None else tables[name][1].escaped
 
-    files = {name: table.content for name, (_, table) in tables.items()}
-    files[README] = _readme(content, reward, settlement.schema.dropped).encode()
-    listed = {name: _listed(data) for name, data in files.items()}
-    for name, (_, table) in tables.items():
-        listed[name]["rows"] = table.rows
+    files = {path: data for _, table in tables.values() for path, data in table.files.items()}
+    files[README] = _readme(content, best.name, settlement).encode()
+    listed = {name: table.entry for name, (_, table) in tables.items()}
+    listed[README] = _listed(files[README])
     files[PAGE] = render("certificate", certificate=content, files=listed)
     listed[PAGE] = _listed(files[PAGE])
 
     return {CERTIFICATE: readable_json(seal(content | {"files": listed})), **files}
 
 
-def alternative_files(settlement: SettledTables, party: int) -> dict[str, tuple[float, TableFile]]:
-    r"""Return the rewards of a party that are not recommended by the names of their files, each with its $\beta$."""
+def alternative_files(
+    settlement: Settled, party: int, folder: str = "", single: bool = False
+) -> Iterator[tuple[float, RewardFile]]:
+    r"""Yield the rewards of a party that are not recommended, each with its $\beta$.
 
-    return {
-        f"{REWARD}-beta-{beta_name(beta)}{settlement.sources[party].suffix}": (beta, _reward(settlement, party, beta))
-        for beta in _betas(settlement, party)
-        if beta != settlement.recommended[party]
-    }
+    Arguments:
+        settlement: The settlement.
+        party: The party, from 0.
+        folder: What the names of the files begin with.
+        single: Whether images are one file in any case.
+    """
+
+    for beta in _betas(settlement, party):
+        if beta != settlement.recommended[party]:
+            yield beta, reward_file(settlement, party, beta, f"{folder}{REWARD}-beta-{beta_name(beta)}", single)
 
 
-def _betas(settlement: SettledTables, party: int) -> list[float]:
+def _betas(settlement: Settled, party: int) -> list[float]:
     return [chain.beta for chain in settlement.chains if chain.party == party]
-
-
-def _reward(settlement: SettledTables, party: int, beta: float) -> TableFile:
-    return table_file(settlement.reward_table(party, beta), settlement.schema.columns, settlement.sources[party])
 
 
 def _listed(data: bytes) -> dict[str, Any]:
     return {"sha256": sha256(data), "bytes": len(data)}
 
 
-def _readme(content: dict[str, Any], reward: str, dropped: Collection[str]) -> str:
+def _readme(content: dict[str, Any], reward: str, settlement: Settled) -> str:
     """Return the text that says what the files are."""
 
     rewards = {entry["file"]: entry for entry in content["rewards"] if entry["file"]}
     best = rewards.pop(reward)
+    tables = settlement.schema is not None
+    dropped = settlement.schema.dropped if settlement.schema is not None else ()
     left_out = [f"Columns left out: {', '.join(dropped)}."] * bool(dropped)
+    what = "rows of synthetic data, with columns of your own file" if tables else "synthetic images, like your own"
     lines = [
-        f"{reward} is your reward: {best['rows']:,} rows of synthetic data, with columns of your own file.",
+        f"{reward} is your reward: {best['rows']:,} {what}.",
         *left_out,
         "Use it together with your own data: its value is that of both together.",
         "",
@@ -136,9 +143,10 @@ def _readme(content: dict[str, Any], reward: str, dropped: Collection[str]) -> s
         "",
         "To check that no file was changed, install cgm and run in this folder:",
         "",
-        "    cgm verify . YOUR_FILE",
+        f"    cgm verify . YOUR_{'FILE' if tables else 'FOLDER'}",
         "",
     ]
-    lines += [content["method"]["cells"], ""]
+    if tables:
+        lines += [content["method"]["cells"], ""]
 
     return "\n".join(lines)

@@ -9,12 +9,15 @@ import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
+from cgm.utils.lazy import torch
 from cgm.utils.version import __version__
+
+if TYPE_CHECKING:
+    pass
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "umap-learn")
 NUMERICS = 5  # increased when cgm or its weights change the numbers of a run: sweeps repeat runs of other values
@@ -26,7 +29,7 @@ def plain(x: Any) -> Any:
     An object of any other class becomes the name of its class.
     """
 
-    if isinstance(x, Tensor | np.ndarray | np.generic):
+    if isinstance(x, torch.Tensor | np.ndarray | np.generic):
         return plain(x.tolist())
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
         fields = {f.name: plain(getattr(x, f.name)) for f in dataclasses.fields(x) if f.init}

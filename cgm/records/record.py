@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cgm.evaluation.entries import AttackGains, Change, MetricRow
-from cgm.records import metrics_table
+from cgm.records import checksums, metrics_table
 from cgm.records.result import Result
-from cgm.records.runs import METRICS, RESULT, read_run
+from cgm.records.runs import CONFIGURATION, METRICS, RESULT, REWARDS, check_files, read_run
 from cgm.records.tables import aligned_lines
 from cgm.utils.files import write_whole
+from cgm.utils.lazy import torch
 
-REWARDS = "rewards.npz"
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class Record:
             return vars(self)[name]
 
     def save(self, folder: str | Path) -> None:
-        """Write `metrics.csv`, `rewards.npz` and finally `result.json` to a folder.
+        """Write `metrics.csv`, `rewards.npz`, `SHA256SUMS` and finally `result.json` to a folder.
 
         Each file is written completely or not at all, so that the presence of `result.json` means that the run is
-        complete.
+        complete. `SHA256SUMS` has the digests of the other files, and of `configuration.json` if there is one.
 
         Raises:
             ValueError: If a number of the result is NaN.
@@ -68,11 +68,16 @@ class Record:
         }
         content = io.BytesIO()
         np.savez_compressed(content, pool=self.pool.cpu().numpy(), **arrays)
+        files = {METRICS: metrics_table.dumps(self.metrics).encode(), REWARDS: content.getvalue()}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RESULT).unlink(missing_ok=True)
-        write_whole(folder / METRICS, metrics_table.dumps(self.metrics).encode())
-        write_whole(folder / REWARDS, content.getvalue())
-        write_whole(folder / RESULT, self.result.dumps().encode())
+        for name, data in files.items():
+            write_whole(folder / name, data)
+        files[RESULT] = self.result.dumps().encode()
+        if (folder / CONFIGURATION).is_file():
+            files[CONFIGURATION] = (folder / CONFIGURATION).read_bytes()
+        write_whole(folder / checksums.SUMS, checksums.dumps(files))
+        write_whole(folder / RESULT, files[RESULT])  # last
 
     @classmethod
     def load(cls, folder: str | Path) -> Record:
@@ -200,5 +205,9 @@ def _read_rewards(path: Path) -> tuple[Tensor, dict[tuple[int, float], Tensor]]:
         raise ValueError(f"{path.parent}: {path.name} is damaged: no array {error}") from error
     except Exception as error:  # numpy, zipfile and zlib raise errors of many kinds
         raise ValueError(f"{path.parent}: {path.name} is damaged: {error}") from error
+    try:
+        check_files(path.parent, (REWARDS,))
+    except ValueError as error:
+        raise ValueError(f"{path.parent}: {error}") from error
 
     return pool, rewards

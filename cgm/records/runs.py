@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cgm.evaluation.entries import MetricRow
 from cgm.records import metrics_table
+from cgm.records.checksums import check_sums
 from cgm.records.result import Result
 
 RESULT, METRICS, ERROR, CONFIGURATION = "result.json", "metrics.csv", "error.json", "configuration.json"
+REWARDS = "rewards.npz"
+SUMMED = (CONFIGURATION, METRICS, REWARDS, RESULT)  # the files whose digests a run records
 RUN_FILES = (RESULT, ERROR, CONFIGURATION, ".hydra")  # the folder of a run has at least one of them
 
 
@@ -38,7 +41,7 @@ def read_run(folder: str | Path) -> tuple[Result, list[MetricRow]]:
 
     Raises:
         FileNotFoundError: If the run is not complete.
-        ValueError: If a file is damaged; the message names the file, and the key or the row.
+        ValueError: If a file is damaged, or not as it was written; the message names the file, and the key or the row.
     """
 
     folder = Path(folder)
@@ -51,9 +54,24 @@ def read_run(folder: str | Path) -> tuple[Result, list[MetricRow]]:
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{RESULT} is damaged or not that of a run: {error}") from error
     try:
-        return result, metrics_table.loads((folder / METRICS).read_text(encoding="utf-8"))
+        metrics = metrics_table.loads((folder / METRICS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{METRICS} is damaged: {error}") from error
+    check_files(folder, (RESULT, METRICS, CONFIGURATION))
+    return result, metrics
+
+
+def check_files(folder: Path, names: Sequence[str] = SUMMED) -> None:
+    """Compare the files of a run with the digests that it has recorded, if it has. Files may be missing.
+
+    Raises:
+        ValueError: If a file is not as it was written; the message names it.
+    """
+
+    try:
+        check_sums(folder, [name for name in names if (folder / name).is_file()], SUMMED)
+    except OSError as error:
+        raise ValueError(f"a file cannot be read: {error}") from error
 
 
 def read_error(folder: str | Path) -> str | None:

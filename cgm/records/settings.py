@@ -69,8 +69,11 @@ def cell(value: Any) -> str:
     return value if isinstance(value, str) else canonical(value)
 
 
-def sort_key(value: Any) -> tuple[bool, float, str]:
-    """Return a key that sorts numbers by size and before everything else, which is sorted by its text."""
+def sort_key(value: Any) -> tuple[int, tuple[float, ...], str]:
+    """Return a key that sorts numbers by size, then lists of numbers, then everything else by its text."""
 
-    is_number = isinstance(value, int | float)
-    return not is_number, float(value) if is_number else 0.0, cell(value)
+    if isinstance(value, int | float):
+        return 0, (float(value),), cell(value)
+    if isinstance(value, list | tuple) and all(isinstance(x, int | float) for x in value):
+        return 1, tuple(map(float, value)), cell(value)
+    return 2, (), cell(value)

@@ -1,13 +1,10 @@
 # ruff: noqa: D102 - the docstring of a class describes its attributes
-"""What reports and certificates need of a settlement of tables."""
+"""What reports and certificates need of a settlement of tables or images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
-
-import pandas as pd
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cgm.contributions.base import Contributions
 from cgm.data.features.base import Features
@@ -20,22 +17,25 @@ from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import Chain
 from cgm.valuation.valuation import Valuation
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-class SettledTables(Protocol):
-    r"""A settlement of the parties' tables, see `cgm.mediator.Settlement` for what it inherits.
+
+class Settled(Protocol):
+    r"""A settlement of the parties' tables or images, see `cgm.mediator.Settlement` for what it inherits.
 
     Attributes:
         names: The names of the parties.
-        tables: The rows of each party that were valued.
+        tables: The rows of each party that were valued: a DataFrame, or images of shape (N_i, C, H, W), uint8.
         held_out: The rows of each party that were kept apart for the audit; may be empty.
-        pool_table: The synthetic pool $G$ as a table; row k belongs to `pool.points[k]`.
+        pool_table: The synthetic pool $G$ of the same kind; row k belongs to `pool.points[k]`.
         recommended: For each party the $\beta$ whose reward is recommended.
-        schema: The columns.
+        schema: The columns; `None` for images.
         audits: The privacy audits of rewards; may be empty.
         accuracies: The accuracies of a downstream task; may be empty.
         sensitivity: The parties' $\alpha$ with other settings, by a description of these; may be empty.
         settings: All settings, as JSON holds them.
-        sources: Where the table of each party came from.
+        sources: Where the data of each party came from.
     """
 
     @property
@@ -61,15 +61,15 @@ class SettledTables(Protocol):
     @property
     def names(self) -> Sequence[str]: ...
     @property
-    def tables(self) -> Sequence[pd.DataFrame]: ...
+    def tables(self) -> Sequence[Any]: ...
     @property
-    def held_out(self) -> Sequence[pd.DataFrame]: ...
+    def held_out(self) -> Sequence[Any]: ...
     @property
-    def pool_table(self) -> pd.DataFrame: ...
+    def pool_table(self) -> Any: ...
     @property
     def recommended(self) -> Sequence[float]: ...
     @property
-    def schema(self) -> Schema: ...
+    def schema(self) -> Schema | None: ...
     @property
     def audits(self) -> Sequence[Any]: ...
     @property
@@ -80,4 +80,4 @@ class SettledTables(Protocol):
     def settings(self) -> Mapping[str, Any]: ...
     @property
     def sources(self) -> Sequence[Source]: ...
-    def reward_table(self, party: int, beta: float) -> pd.DataFrame: ...
+    def reward_table(self, party: int, beta: float) -> Any: ...

@@ -14,8 +14,7 @@ from pathlib import Path
 from cgm.records.certificate import check_disclose
 from cgm.records.mediator_folder import SETTINGS, mediator_files
 from cgm.records.party_folder import alternative_files, party_files
-from cgm.records.report.report import report
-from cgm.records.settled import SettledTables
+from cgm.records.settled import Settled
 from cgm.records.tables import csv_text
 from cgm.records.verification import CERTIFICATE
 from cgm.utils.files import write_whole
@@ -43,7 +42,7 @@ def check_folder(folder: str | Path) -> Path:
 
 def write_settlement(
     folder: str | Path,
-    settlement: SettledTables,
+    settlement: Settled,
     disclose: Collection[str] = (),
     alternatives: bool = False,
     seed: int = 0,
@@ -72,6 +71,8 @@ def write_settlement(
         OSError: If the files cannot be written; then there is no folder.
     """
 
+    from cgm.records.report.report import report
+
     folder = check_folder(folder)
     check_disclose(disclose)
     files = {f"mediator/{name}": data for name, data in mediator_files(settlement).items()}
@@ -80,8 +81,8 @@ def write_settlement(
         own = party_files(settlement, party, disclose, alternatives, settings)
         files |= {f"parties/{name}/{file}": data for file, data in own.items()}
         if not alternatives:
-            others = alternative_files(settlement, party).items()
-            files |= {f"mediator/alternatives/{name}/{file}": table.content for file, (_, table) in others}
+            for _, other in alternative_files(settlement, party, f"mediator/alternatives/{name}/", single=True):
+                files |= other.files
     names = safe_names(settlement.names)
     digests = [json.loads(files[f"parties/{name}/{CERTIFICATE}"])["sha256"] for name in names]
     files["mediator/certificates.csv"] = csv_text(

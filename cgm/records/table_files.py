@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from cgm.data.tables.columns import Column
 from cgm.data.tables.files import Source
+from cgm.utils.lazy import pd
 
 # A spreadsheet takes a cell for a formula that begins with one of these, also in full width. Leading apostrophes count
 # as well, so that the one that is added can always be told from one that was there.
@@ -104,6 +103,8 @@ def _cells(values: pd.Series, column: Column | None) -> list[str]:
     """Return the cells of a column."""
 
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        if column is not None and column.date_format:
+            return ["" if pd.isna(x) else x.strftime(column.date_format) for x in values]
         known = values.dropna()
         days = bool((known == known.dt.normalize()).all())
         return ["" if pd.isna(x) else (x.date() if days else x).isoformat() for x in values]

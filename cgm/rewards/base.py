@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from cgm.contributions.base import Contributions
 from cgm.utils.checks import check_details, check_number, check_values
 from cgm.valuation.game import Game
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class InfeasibleScheme(ValueError):

@@ -1,14 +1,17 @@
 r"""Checks of the incentives R1 to R6 by their definitions (Sec. 4)."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from cgm.contributions.base import Contributions
 from cgm.contributions.semivalues import MAX_AUTO
 from cgm.rewards.base import Rewards
 from cgm.rewards.shapley_fair import TOLERANCE, lower_bounds
 from cgm.valuation.game import Game
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Incentive(NamedTuple):

@@ -3,9 +3,7 @@ r"""What the choice of a length-scale means for the differences between parties.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from cgm.contributions.base import Contribution
 from cgm.contributions.games import compute_contributions
@@ -16,6 +14,9 @@ from cgm.valuation.monotone import MAX_PARTIES, negative_increments
 from cgm.valuation.references.base import Reference
 from cgm.valuation.rules import resolve_lengthscale
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LengthscaleSpread(NamedTuple):

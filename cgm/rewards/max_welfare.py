@@ -3,12 +3,14 @@ r"""Rewards of maximum welfare."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cgm.contributions.base import Contributions
 from cgm.rewards.base import Rewards, Scheme, check_room
 from cgm.valuation.game import Game
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

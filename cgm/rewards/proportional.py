@@ -3,14 +3,16 @@ r"""Rewards proportional to the contributions."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cgm.contributions.base import Contributions
 from cgm.rewards.base import Rewards, Scheme, check_room
 from cgm.rewards.shapley_fair import TOLERANCE, check_positive, name_left_out
+from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from cgm.rewards import steps
-from cgm.rewards.vectors import squared_distances
 from cgm.utils.checks import check_integer, check_number
+from cgm.utils.lazy import LazyModule, torch
 from cgm.utils.progress import progress
 from cgm.utils.threads import workers
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.mmd import biased, unbiased
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cgm.rewards import steps, vectors
+else:  # they import numba
+    steps, vectors = LazyModule("cgm.rewards.steps"), LazyModule("cgm.rewards.vectors")
 
 ROUNDING = 1e-13  # values of Δ that differ by at most this share of k* are equal up to rounding
 CHUNK = 1000  # points that are accepted in one call of compiled code, which cannot be interrupted
@@ -253,7 +258,7 @@ class ChainState:
         if arrays.compiled:
             self.recent = steps.add_point(x, pool, self.sums, self.recent, self.m)
         else:
-            k = kernel.profile(torch.from_numpy(squared_distances(pool.g, pool.g[:, x].copy())))
+            k = kernel.profile(torch.from_numpy(vectors.squared_distances(pool.g, pool.g[:, x].copy())))
             steps.add_kernel_row(k.double().numpy(), pool, self.sums, self.m)
 
     def advance(self, target: float, limit: int) -> None:

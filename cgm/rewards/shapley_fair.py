@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from scipy.optimize import linprog
-from torch import Tensor
+import scipy
 
 from cgm.contributions.base import Contributions
 from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
 from cgm.utils.checks import check_bool, check_number
+from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOLERANCE = 1e-9  # the rounding error that conditions may have, as a share of v*
 
@@ -229,7 +232,7 @@ def _solve_program(alpha: Tensor, lower: Tensor, upper: Tensor, epsilon: float, 
     log_alpha = alpha.log().numpy()
     a = np.array([[1, log_alpha[i]] for i in members] + [[-1, -log_alpha[i]] for i in bounded])
     b = np.array([float(upper[i].log()) for i in members] + [-float(lower[i].log()) for i in bounded])
-    solution = linprog(
+    solution = scipy.optimize.linprog(
         [-1, -epsilon],
         A_ub=a,
         b_ub=b,
@@ -244,7 +247,9 @@ def _solve_program(alpha: Tensor, lower: Tensor, upper: Tensor, epsilon: float, 
 
     # The bounds that cross are those that are active if all may be violated by the same amount, as small as possible.
     relaxed = np.column_stack([a, -np.ones(len(a))])
-    x = linprog([0, 0, 1], A_ub=relaxed, b_ub=b, bounds=[(None, None), (0, 1), (0, None)], method="highs").x
+    x = scipy.optimize.linprog(
+        [0, 0, 1], A_ub=relaxed, b_ub=b, bounds=[(None, None), (0, 1), (0, None)], method="highs"
+    ).x
     excess = a @ x[:2] - b
     j = int(members[excess[: len(members)].argmax()])
     i = bounded[int(excess[len(members) :].argmax())]

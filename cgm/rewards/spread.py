@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from cgm.contributions.base import Contributions
 from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.shapley_fair import lower_bounds, name_left_out, solve_scheme
 from cgm.utils.checks import check_number
+from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROUNDS = 1000
 CONVERGED = 1e-13  # change of v*, as a share of it

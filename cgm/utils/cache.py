@@ -1,20 +1,23 @@
 """On-disk cache of tensors, under a key made of everything that they depend on."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import save as to_bytes
-from torch import Tensor
 
-from cgm.utils.files import write_whole
+from cgm.utils.files import remove_parts, write_whole
+from cgm.utils.lazy import torch
 from cgm.utils.tensors import digest, read_tensors
 from cgm.utils.version import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,8 @@ def cached(
         compute: Computes them.
     """
 
+    from safetensors.torch import save as to_bytes
+
     if folder is None:
         return compute()
 
@@ -51,6 +56,7 @@ def cached(
     try:
         write_whole(path, to_bytes(tensors, metadata={"key": text, "sha256": digest(tensors, text)}))
         log.info("cache: %s written to %s", what, path)
+        remove_parts(path.parent, min_age=24 * 3600)
     except OSError as error:
         log.warning("cache: %s could not be written (%s); continuing without it", path, error)
 

@@ -1,12 +1,17 @@
 """Checks of points, labels and settings, with errors that name the setting, its value and the remedy."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
-from typing import cast
+from os import PathLike
+from typing import TYPE_CHECKING, cast
 
-import torch
-from torch import Tensor
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def check_points(x: Tensor, name: str, width: int | None = None, min: int = 1) -> Tensor:
@@ -22,7 +27,7 @@ def check_points(x: Tensor, name: str, width: int | None = None, min: int = 1) -
         ValueError: If $x$ has another shape or type, too few points, or values that are not finite.
     """
 
-    if not isinstance(x, Tensor):
+    if not isinstance(x, torch.Tensor):
         raise ValueError(f"{name}: expected a torch tensor of shape (N, d), got {type(x).__name__}")
     if x.dim() < 2 or x.shape[1] == 0:
         raise ValueError(f"{name}: expected shape (N, d), got {tuple(x.shape)}; use x.reshape(N, d)")
@@ -52,7 +57,7 @@ def check_parties(parties: Sequence[Tensor], synthetic: Tensor | None = None) ->
             party has fewer than two points or only copies of a single one.
     """
 
-    if isinstance(parties, Tensor):
+    if isinstance(parties, torch.Tensor):
         raise ValueError(
             f"parties: expected a list of tensors, one for each party, got one tensor of shape {tuple(parties.shape)}; "
             "use list(x) if its first dimension is that of the parties"
@@ -85,8 +90,8 @@ def check_labels(y: Tensor, name: str, n_classes: int | None = None) -> Tensor:
         ValueError: If $y$ is empty, has another shape or type, or values that are not classes.
     """
 
-    if not isinstance(y, Tensor) or y.dim() != 1 or y.is_floating_point() or y.dtype == torch.bool:
-        got = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+    if not isinstance(y, torch.Tensor) or y.dim() != 1 or y.is_floating_point() or y.dtype == torch.bool:
+        got = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else type(y).__name__
         raise ValueError(f"{name}: expected a tensor of integers of shape (N), got {got}")
     if len(y) == 0:
         raise ValueError(f"{name}: has no labels, at least 1 is needed")
@@ -193,6 +198,30 @@ def check_bool(setting: str, value: object) -> None:
 
     if not isinstance(value, bool):
         raise ValueError(f"{setting}={value}: expected true or false")
+
+
+def check_text(setting: str, value: object, *, path: bool = False, optional: bool = False) -> None:
+    """Check that a setting is a string that is not empty.
+
+    Arguments:
+        setting: The name of the setting, for the error message.
+        value: Its value.
+        path: Whether it is a path, for which `pathlib.Path` is allowed as well.
+        optional: Whether `None` is allowed as well.
+
+    Raises:
+        ValueError: If the value is anything else.
+
+    Example:
+        >>> check_text("dataset.path", 3, path=True, optional=True)
+        Traceback (most recent call last):
+        ValueError: dataset.path=3: expected a path or null
+    """
+
+    if optional and value is None:
+        return
+    if not isinstance(value, (str, PathLike) if path else str) or value == "":
+        raise ValueError(f"{setting}={value}: expected {'a path' if path else 'text'}{' or null' if optional else ''}")
 
 
 def check_instance(setting: str, value: object, *kinds: type) -> None:

@@ -1,6 +1,21 @@
 """Devices on which kernel sums are computed."""
 
-import torch
+from __future__ import annotations
+
+import re
+
+from cgm.utils.lazy import torch
+
+
+def check_device(name: object) -> None:
+    """Check the name of a device. Whether it is available depends on the machine, see `resolve_device`.
+
+    Raises:
+        ValueError: If it is neither a CPU nor a CUDA device.
+    """
+
+    if not (isinstance(name, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?", name)):
+        raise ValueError(f"device={name}: expected cpu, cuda, cuda:0 (or another number), or auto")
 
 
 def resolve_device(name: str) -> torch.device:

@@ -1,8 +1,25 @@
-"""Atomic writes of files."""
+"""Atomic writes of files, and locks."""
 
+from __future__ import annotations
+
+import contextlib
 import os
+import re
+import time
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked
+    fcntl = None  # type: ignore[assignment]  # a module
+
+_PART = re.compile(r"\..+\.[0-9a-f]{32}")  # names of files that are being written
+
+
+class Locked(OSError):
+    """Another process has a lock."""
 
 
 def write_whole(path: str | Path, data: bytes) -> None:
@@ -11,6 +28,9 @@ def write_whole(path: str | Path, data: bytes) -> None:
     Arguments:
         path: The file, replaced if it exists; its folder is created if necessary.
         data: The content.
+
+    Raises:
+        OSError: If it cannot be written; the message names the file.
     """
 
     path = Path(path)
@@ -23,5 +43,62 @@ def write_whole(path: str | Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # such as "No space left on device"
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_parts(*folders: str | Path, min_age: float = 0.0) -> None:
+    """Delete what `write_whole` has left in folders because its process was killed.
+
+    Arguments:
+        folders: The folders, which need not exist. Folders in them are not searched.
+        min_age: The seconds since the last change of a file that is deleted. Other processes may be writing younger
+            ones.
+    """
+
+    for path in (path for folder in folders for path in Path(folder).glob(".*")):
+        with contextlib.suppress(OSError):  # another process was quicker
+            if _PART.fullmatch(path.name) and path.is_file() and time.time() - path.stat().st_mtime >= min_age:
+                path.unlink()
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, wait: Callable[[], object] | None = None) -> Iterator[None]:
+    """Hold a lock that one process at a time can have, here or on other machines that share the folder.
+
+    The lock ends with the process, however it ends. On a file system without locks, nothing is locked.
+
+    Arguments:
+        path: The file of the lock, which stays; its folder is created if necessary.
+        wait: Called once before waiting for another process. Without it, an error is raised instead of waiting.
+
+    Raises:
+        Locked: If another process has the lock; the message names the folder and the process.
+    """
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if wait is None:
+                file.seek(0)
+                owner = file.read(100).strip() or "another process"
+                raise Locked(f"{path.parent}: in use by {owner}") from None
+            wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # the file system has no locks
+            pass
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+        file.flush()
+        yield

@@ -1,11 +1,17 @@
 """Tensors in files, and their checksums."""
 
+from __future__ import annotations
+
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import safe_open
-from torch import Tensor
+
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -1,14 +1,16 @@
 """Limits on threads, and work shared among them."""
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import numba
-import torch
 from threadpoolctl import threadpool_limits
+
+from cgm.utils.lazy import torch
 
 Result = TypeVar("Result")
 
@@ -23,6 +25,8 @@ def limited(threads: int | None) -> Iterator[None]:
     Arguments:
         threads: The maximum number of threads. No limit is set, if `None`.
     """
+
+    import numba
 
     if threads is None:
         yield

@@ -1,10 +1,14 @@
 r"""Cooperative games: the values of all coalitions of parties (Sec. 4)."""
 
-from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @runtime_checkable
@@ -55,7 +59,7 @@ class TableGame:
     """
 
     def __init__(self, values: Tensor | Iterable[float]) -> None:
-        table = values.detach() if isinstance(values, Tensor) else torch.tensor(list(values), dtype=torch.float64)
+        table = values.detach() if isinstance(values, torch.Tensor) else torch.tensor(list(values), dtype=torch.float64)
         table = table.cpu().double().clone()
         n = table.numel().bit_length() - 1
         if table.dim() != 1 or n < 1 or len(table) != 2**n:

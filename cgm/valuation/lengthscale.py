@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cgm.utils.checks import check_integer, check_number, check_parties, check_points
+from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.mmd import block_sums, cross_sums
 from cgm.valuation.references.all import AllReference
 from cgm.valuation.references.base import Reference, check_blocks
 from cgm.valuation.search import first_true, search, thin
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import torch
-from torch import Tensor
-
 from cgm.utils.checks import check_choice, check_points
+from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
 from cgm.utils.threads import in_order, workers
 from cgm.valuation.tiles import Tiles, sort_by_norm
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cgm.valuation.kernels.base import Kernel
 
 TILE = 800  # 800 x 800 numbers fit in the cache, and 800 is no power of two, which would cause cache conflicts
@@ -24,7 +24,7 @@ STRIP = 8  # the number of neighbouring tiles that one task of a thread computes
 LARGE = 10_000  # the number of points above which precision="auto" is float32
 PRECISIONS = ("auto", "float32", "float64")
 
-Number = TypeVar("Number", float, Tensor)
+Number = TypeVar("Number", float, "Tensor")
 
 
 class KernelPass(NamedTuple):
@@ -67,7 +67,8 @@ def kernel_pass(
         sizes: The number of points in each block; they add up to $t$.
         precision: The arithmetic of the kernel values, whose sums are always in float64. `"float64"`; `"float32"`,
             about five times as fast, with rounding errors of about 1e-7 in each value, which average out in sums
-            (points too far from the mean for float32 are computed in float64, see `Tiles`); or `"auto"`, float32 for
+            (points too far from the mean for float32, or with many near-copies, are computed in float64, see `Tiles`);
+            or `"auto"`, float32 for
             more than 10,000 points.
         exact: The number of points, from the first, for which all kernel values are in float64 in any case.
 
@@ -224,7 +225,7 @@ def _kernel_pass(
     t, size = len(x), _tile_size(x)
     order = sort_by_norm(x, sizes)
     x = x[order]
-    tiles = Tiles(kernel, x, x, size, precision)
+    tiles = Tiles(kernel, x, x, size, precision, exact)
     segments = {i: list(_segments(sizes, i, min(i + size, t))) for i in range(0, t, size)}
 
     def strip(

@@ -1,11 +1,14 @@
 r"""Whether the value of data is monotone: the changes of the value when parties join coalitions (Sec. 5)."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
+from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_PARTIES = 20
 """The largest number of parties for which all coalitions are examined."""

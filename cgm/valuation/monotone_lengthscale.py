@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cgm.utils.checks import check_parties
+from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.lengthscale import LengthscaleSearch, fit_lengthscale
@@ -18,6 +17,9 @@ from cgm.valuation.references.all import AllReference
 from cgm.valuation.references.base import Reference, check_blocks
 from cgm.valuation.search import search, thin
 from cgm.valuation.valuation import coalition_table
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUBSET = 1500  # approximate number of real points, and of points of the pool, for estimates
 PER_OCTAVE = 4  # length-scales that are tried, at least by an estimate, from one to the double of it

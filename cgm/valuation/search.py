@@ -3,9 +3,12 @@ r"""Searches for the smallest number of a grid, and subsets of points for estima
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def search(value: Callable[[int], float], estimate: Callable[[int], float], false: int, true: int, step: int) -> int:

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from cgm.utils.lazy import torch
+from cgm.valuation.near_copies import near_copies
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cgm.valuation.kernels.base import Kernel
 
 # A tile is computed in float32 if one of its sides has squared norms up to SINGLE; by a matrix product in float64 if
@@ -39,19 +41,27 @@ class Tiles:
     to `SINGLE`, and float64 up to `DOUBLE`. Beyond, and for kernels that are not smooth, differences $x' - y'$ replace
     the product. Point sets sorted by their norms (`sort_by_norm`) have their outliers in few tiles.
 
+    Errors in float32 average out in sums, except for points with many near-copies, which have the same error. Tiles
+    with such points are in float64, see `near_copies`.
+
     Arguments:
         kernel: The kernel $k$.
         x: Points, of shape $(n, d)$.
         y: Points, of shape $(m, d)$.
         size: The maximum number of rows and of columns of a tile.
         precision: `"float32"`, for the tiles in which it is accurate enough, or `"float64"`.
+        exact: The number of points, from the first in x and in y, whose tiles are not used in float32: they do not
+            count as near-copies.
 
     Raises:
         ValueError: If the length-scale of the kernel is a rule.
     """
 
-    def __init__(self, kernel: Kernel, x: Tensor, y: Tensor, size: int, precision: str = "float64") -> None:
+    def __init__(
+        self, kernel: Kernel, x: Tensor, y: Tensor, size: int, precision: str = "float64", exact: int = 0
+    ) -> None:
         self.kernel, self.size = kernel, size
+        same = x is y
         self.sign = 1.0 if kernel.rate is None else -1.0
         unit = 1.0 if kernel.rate is None else math.sqrt(kernel.rate / math.log(2))
         scale = kernel.numeric_lengthscale
@@ -67,14 +77,18 @@ class Tiles:
         # any other setting may enable TF32 or bf16 matmul, which is not accurate enough
         if precision == "float32" and torch.get_float32_matmul_precision() == "highest":
             self.factors[torch.float32] = self._factors(x.float(), y.float())
+            rows = self._near_copies(x, exact)
+            self.copies = (rows, rows if same else self._near_copies(y, exact))
         self._local = threading.local()
 
     def dtype(self, i: int, j: int) -> torch.dtype:
         """Return the arithmetic of the tile of rows i, i + 1, ... and columns j, j + 1, ..."""
 
         small, large = self._norms(i, j)
-        single = torch.float32 in self.factors and small <= SINGLE and large <= MAX_NORM
-        return torch.float32 if single else torch.float64
+        if torch.float32 not in self.factors or small > SINGLE or large > MAX_NORM:
+            return torch.float64
+        copies = self.copies[0][i // self.size] or self.copies[1][j // self.size]
+        return torch.float64 if copies else torch.float32
 
     def bounds(self, i: int, j: int) -> tuple[float, float]:
         """Return a lower and an upper bound of z on a tile, by the triangle inequality."""
@@ -128,6 +142,14 @@ class Tiles:
         xx, yy = (self.sign * p.double().square().sum(1, keepdim=True).to(p.dtype) for p in (x, y))
         left = torch.cat([-2 * self.sign * x, xx, torch.ones_like(xx)], 1)
         return left, torch.cat([y, torch.ones_like(yy), yy], 1).T.contiguous()
+
+    def _near_copies(self, x: Tensor, exact: int) -> list[bool]:
+        """Return for each tile of rows or columns whether it holds points with too many near-copies for float32."""
+
+        marked = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        norms = (x[exact:] / self.kernel.min_scale).square().sum(1)
+        marked[exact:] = near_copies(x[exact:], norms, clamped=self.kernel.smooth and self.kernel.rate is None)
+        return [bool(part.any()) for part in marked.split(self.size)]
 
     def _norms(self, i: int, j: int) -> tuple[float, float]:
         """Return the largest squared norms on the two sides of a tile, the smaller one first."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cgm.utils.checks import check_parties, check_points
+from cgm.utils.lazy import torch
 from cgm.valuation.game import check_members
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 from cgm.valuation.references.all import AllReference
 from cgm.valuation.references.base import Reference, check_blocks
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Valuation:

@@ -34,11 +34,14 @@ from experiments.benchmark.concepts import contributions
 from experiments.benchmark.growth import growth
 from experiments.benchmark.parts import kernel_sums, lengthscale, runs, sampling, shapley
 from experiments.benchmark.report import growth_figure, tables
+from experiments.benchmark.startup import startup
 from experiments.settings import as_dict, check_names, program
 
 FOLDERS = {"full": "outputs/paper/benchmark", "small": "outputs/benchmark"}
 PACKAGES = ("numba", "pykeops", "shapiq", "pyDVL")  # recorded in addition to those of every record
-PARTS = {part.__name__: part for part in (kernel_sums, lengthscale, sampling, shapley, contributions, runs, growth)}
+PARTS = {
+    part.__name__: part for part in (kernel_sums, lengthscale, sampling, shapley, contributions, runs, growth, startup)
+}
 SIZES: dict[str, dict[str, Any]] = {
     "full": {
         "kernel_sums": [(20_000, 2), (20_000, 8)],  # t, d

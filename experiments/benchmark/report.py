@@ -31,6 +31,8 @@ PANELS = {  # rows of the figure: wall time, and processor time if there is any
 }
 
 NOTES = {
+    "startup": "Help, and wrong settings that are refused, each in a new process, beside the import of Hydra alone and "
+    "that of torch, which no refusal waits for. A sweep is refused before its first job.",
     "kernel_sums": "Sums of the squared exponential kernel of each of t points with all t points. All implementations "
     "deliver sums of t² kernel values; cgm computes t² / 2 of them, since k(x, x') = k(x', x), and the others t². The "
     "others get points in float32, and cgm in float64: it chooses its own arithmetic by size, except in the row named "
@@ -54,6 +56,7 @@ NOTES = {
     "everything is loaded. Exponents: least squares of logarithms, on the larger half of each axis.",
 }
 TITLES = {
+    "startup": "Start-up",
     "kernel_sums": "Kernel sums",
     "lengthscale": "Length-scale",
     "sampling": "Weighted sampling",

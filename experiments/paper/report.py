@@ -10,6 +10,7 @@ from cgm.records.figures import style
 from cgm.records.tables import markdown_table
 from cgm.utils.files import write_whole
 from experiments.paper import claims, comparison, published, quality, tables
+from experiments.paper.divergence import divergences
 from experiments.paper.figures import draw_correlations
 from experiments.paper.plan import BASE
 from experiments.paper.records import Records, all_results, read_records
@@ -57,6 +58,7 @@ def write_report(folder: str | Path) -> Path:
         parts += claims.claims(runs.groups)
         parts += _fig1(first) if first is not None else []
         parts += [part for section in SECTIONS for part in section(runs.groups)]
+    parts += divergences(folder)
     evaluated = quality.read_generators(folder)
     parts += quality.generators(evaluated)
     parts += quality.bandwidths(evaluated, choices)

@@ -146,7 +146,7 @@ def test_an_experiment_shows_what_it_sets_with_the_comments_of_the_declarations(
         (["zzz"], r"--help zzz: expected one of dataset, split, [^;]*$"),
         (["generator=kde_adaptve"], r"generator=kde_adaptve: expected one of copula, .*; did you mean kde_adaptive\?$"),
         (["generator="], r"generator=: expected one of copula, [^;]*$"),
-        (["settle", "dataset=digits"], r"--help dataset=digits: expected one of generator, kernel, .*$"),
+        (["settle", "dataset=digits"], r"--help dataset=digits: expected one of generator, features, kernel, .*$"),
         (["--config-dir", "nowhere"], r"--config-dir nowhere: no such folder$"),
         (["--config-name", "nothing"], r"--config-name nothing: no file nothing\.yaml in .*$"),
     ],

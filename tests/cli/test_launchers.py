@@ -39,6 +39,7 @@ def rows(folder: str) -> list[dict[str, str]]:
     "launcher",
     [
         pytest.param("joblib", marks=needs("hydra_plugins.hydra_joblib_launcher", "sweep")),
+        pytest.param("ray", marks=needs("ray", "ray")),
         pytest.param("submitit_local", marks=needs("hydra_plugins.hydra_submitit_launcher", "sweep")),
     ],
 )
@@ -78,7 +79,7 @@ def test_the_search_runs_ten_trials_and_finds_the_best_of_them(cgm):
 def test_a_search_continues_after_failed_jobs(cgm, capsys):
     search = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweep.dir=sweep", *SMALL[:2]]
     with pytest.raises(SystemExit) as caught:
-        cgm(*search, "synthetic_size=choice(-1,0)", "seed=int(interval(0,9))")
+        cgm(*search, "split.points_per_party=choice(10000,20000)", "seed=int(interval(0,9))")
     assert caught.value.code == 1
     out = capsys.readouterr().out
     assert "3 of 3 jobs done (0 skipped, 3 failed)" in out

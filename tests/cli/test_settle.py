@@ -4,15 +4,18 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sklearn.datasets import load_digits
 
 from cgm.cli import main as program
 from cgm.cli.settle import to_overrides
+from cgm.records.verification import verify
 
 FAST = ["synthetic_size=400", "sensitivity=false", "audit=none", "seed=0"]
 
@@ -108,6 +111,68 @@ def test_one_file_with_a_column_of_parties(folder):
     run("all.csv.gz", "party_column=bank", "out=o", "generator=kde", *FAST)
     assert sorted(path.name for path in (folder / "o" / "parties").iterdir()) == ["east", "north", "west"]
     assert len(pd.read_csv(folder / "o" / "parties" / "east" / "reward.csv.gz").columns) == 4
+
+
+def test_a_party_verifies_its_rows_of_the_file_of_all(folder):
+    read = {"dtype": str, "keep_default_na": False}  # cells stay as they are
+    tables = {name: pd.read_csv(f"{name}.csv", **read).assign(bank=name) for name in ("north", "east", "west")}
+    pd.concat(list(tables.values())).to_csv("all.csv", index=False)
+    run("all.csv", "party_column=bank", "out=o", *FAST)
+    own = folder / "o" / "parties" / "east"
+    digests = {json.loads((own.parent / name / "certificate.json").read_text())["data"]["sha256"] for name in tables}
+    assert len(digests) == 3
+    for data in ("all.csv", "east.csv"):
+        verification = verify(own, data)
+        assert verification.ok
+        assert any(f"{data} has the rows of east that were settled" in line for line in verification.lines)
+    assert not verify(own, "north.csv").ok
+    changed = pd.concat(list(tables.values()))
+    changed.loc[changed["bank"] == "north", "age"] = "1"  # rows of others do not matter
+    changed.to_csv("all.csv", index=False)
+    assert verify(own, "all.csv").ok
+    changed.loc[changed["bank"] == "east", "age"] = "1"
+    changed.to_csv("all.csv", index=False)
+    assert any("does not have the rows of east" in line for line in verify(own, "all.csv").lines)
+    assert any("nothing.csv cannot be read" in line for line in verify(own, "nothing.csv").lines)
+
+
+def test_folders_of_images(folder, capsys):
+    images = (load_digits().images / 16 * 255).astype(np.uint8)
+    for name, part in {"A": images[:60], "B": images[60:100]}.items():
+        (folder / name).mkdir()
+        np.savez(folder / name / "x.npz", images=part)
+    run("A", "B", "out=o", "features=pca", *FAST)
+    assert "images β=8" in capsys.readouterr().out
+    with np.load(folder / "o" / "parties" / "B" / "reward.npz") as file:
+        assert file["images"].shape[1:] == (8, 8)
+    settings = json.loads((folder / "o" / "mediator" / "settings.json").read_text())["settings"]
+    assert settings["generator"]["bandwidth"] == "scott"
+    for given, message in [
+        ("label_column=y", "label_column=y: for tables; the parties have folders of images"),
+        ("party_column=y", "party_column=y: for tables"),
+        ("numbers=quantiles", "numbers=quantiles: for tables"),
+    ]:
+        assert message in refused("A", "B", "out=p", "features=pca", given, *FAST)
+    assert "north.csv: a file; if one party gives a folder of images, all do" in refused("A", "north.csv", "out=p")
+    (folder / "B" / "x.npz").write_bytes(b"PK")
+    assert "x.npz: not a file of arrays" in refused("A", "B", "out=p")
+    assert not (folder / "p").exists()
+
+
+def test_tables_have_no_features(folder):
+    assert "features: tables have an encoding of their own" in refused("north.csv", "east.csv", "out=o", "features=pca")
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root mounts a small disk")
+def test_a_full_disk_leaves_nothing(folder):
+    (folder / "disk").mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", "disk"], check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        assert "No space left on device" in refused("north.csv", "east.csv", "out=disk/o", *FAST)
+        assert list((folder / "disk").iterdir()) == []
+    finally:
+        subprocess.run(["umount", "disk"], check=True)
 
 
 def test_semicolons_and_decimal_commas_come_back(folder):

@@ -29,6 +29,9 @@ def test_a_setting(name, rest):
 
 def test_a_choice():
     choices = ["laplacian", "sum"]
+    splits = ["dirichlet", "equal_disjoint", "unequal"]
+    assert choice_error("split=equal", "equal", splits).endswith("unequal; did you mean equal_disjoint?")
+    assert choice_error("split=", "", splits).endswith("unequal")
     assert choice_error("kernel=sun", "sun", choices) == "kernel=sun: expected one of laplacian, sum; did you mean sum?"
     assert choice_error("kernel=x", "x", choices) == "kernel=x: expected one of laplacian, sum"
     assert choice_error("kernel=", "", choices) == "kernel=: expected one of laplacian, sum"

@@ -24,6 +24,7 @@ class Column:
     kind: str
     levels: tuple = ()
     missing: bool = False
+    date_format: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ INF = float("inf")
 BETAS = (0.0, 0.12345678901234566, 2.0, INF)
 COUNTS = [f"|G_i| β={beta}" for beta in ("0", "0.123457", "2", "inf")]
 FILES = ["metrics.csv", "result.json", "rewards.npz"]
+SUMS = "SHA256SUMS"
 
 
 def make_record(parties: int = 2) -> Record:
@@ -47,7 +48,7 @@ def same(a: Record, b: Record) -> bool:
 def test_reading_back_gives_the_same_to_the_last_digit(tmp_path):
     record = make_record()
     record.save(tmp_path / "new" / "run")
-    assert sorted(os.listdir(tmp_path / "new" / "run")) == FILES
+    assert sorted(os.listdir(tmp_path / "new" / "run")) == [SUMS, *FILES]
     loaded = Record.load(str(tmp_path / "new" / "run"))
     assert same(record, loaded)
     assert loaded.rewards[0, 0.0].shape == (0,)  # nothing was accepted
@@ -105,7 +106,7 @@ def test_a_save_that_breaks_off_leaves_no_complete_run(tmp_path, monkeypatch, br
     monkeypatch.setattr(module, "write_whole", write)
     with pytest.raises(KeyboardInterrupt):
         make_record().save(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ["metrics.csv", "rewards.npz"]
+    assert sorted(os.listdir(tmp_path)) == [SUMS, "metrics.csv", "rewards.npz"]
     with pytest.raises(FileNotFoundError, match=r"no result\.json: the run is not finished, or was interrupted"):
         Record.load(tmp_path)
 
@@ -118,7 +119,7 @@ def test_result_is_written_last(tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(module, "write_whole", lambda path, data: written.append(path.name))
     make_record().save(tmp_path)
-    assert sorted(written) == FILES
+    assert sorted(written) == [SUMS, *FILES]
     assert written[-1] == "result.json"
 
 
@@ -208,8 +209,23 @@ def test_damaged_files_are_refused_and_nothing_in_them_is_run(tmp_path):
     assert same(Record.load(run), make_record())
 
 
+@pytest.mark.parametrize("name", [SUMS, *FILES, "configuration.json"])
+def test_every_flipped_bit_is_noticed(tmp_path, name):
+    (tmp_path / "configuration.json").write_text('{"seed": 0}')
+    make_record().save(tmp_path)
+    path, rng = tmp_path / name, np.random.default_rng(0)
+    content, noticed = path.read_bytes(), r"\S+" if name == SUMS else re.escape(name)
+    for k, bit in zip(rng.integers(len(content), size=100), rng.integers(8, size=100), strict=True):
+        path.write_bytes(content[:k] + bytes([content[k] ^ 1 << bit]) + content[k + 1 :])
+        with pytest.raises(ValueError, match=rf"^{re.escape(str(tmp_path))}: ({noticed}) is damaged"):
+            _ = Record.load(tmp_path).pool
+    path.write_bytes(content)
+    assert same(Record.load(tmp_path), make_record())
+
+
 def test_the_error_of_a_damaged_file_has_the_key(tmp_path):
     make_record().save(tmp_path)
+    (tmp_path / SUMS).unlink()  # as in the records of older versions
     text = (tmp_path / "result.json").read_text(encoding="utf-8")
     (tmp_path / "result.json").write_text(text.replace('"v_star"', '"spread"'), encoding="utf-8")
     assert Record.load(tmp_path).result.scheme.number("v_star") is None

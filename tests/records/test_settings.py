@@ -39,6 +39,7 @@ def test_canonical(value, text):
 def test_cells():
     assert [cell(value) for value in ("x", 1.0, 0.1, None, [1.0, "inf"])] == ["x", "1", "0.1", "null", '[1, "inf"]']
     assert sorted(["b", 10, None, 9.5, "a"], key=sort_key) == [9.5, 10, "a", "b", None]
+    assert sorted([[16], [1, 8], "a", [4], 2], key=sort_key) == [2, [1, 8], [4], [16], "a"]
 
 
 def test_what_varies():

@@ -16,7 +16,7 @@ from cgm.records.settlement_folder import check_folder, safe_names, write_settle
 from cgm.records.verification import verify
 from tests.records.settled_tables import EVIL, changed, settle
 
-REPORT = module.report
+REPORT = "cgm.records.report.report.report"
 
 
 def tree(folder: Path) -> set[str]:
@@ -24,10 +24,12 @@ def tree(folder: Path) -> set[str]:
 
 
 @pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
+def no_figures(monkeypatch):
     """Leave out the report, whose figures take seconds."""
 
-    monkeypatch.setattr(module, "report", lambda settlement, seed: b"<html></html>")
+    with monkeypatch.context() as patch:
+        patch.setattr(REPORT, lambda settlement, seed: b"<html></html>")
+        yield patch
 
 
 def test_a_settlement_is_written_for_the_mediator_and_each_party(tmp_path):
@@ -152,8 +154,8 @@ def test_names_are_safe_and_different(names):
         assert not module.RESERVED.fullmatch(name)
 
 
-def test_names_from_outside_stay_in_the_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "report", REPORT)
+def test_names_from_outside_stay_in_the_folder(tmp_path, no_figures):
+    no_figures.undo()
     settlement = changed(settle(), names=("../../x", EVIL, "CON"))
     folder = write_settlement(tmp_path / "out", settlement)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]

@@ -17,7 +17,7 @@ from cgm.records.signature import sign
 from cgm.records.verification import verify
 from tests.records.settled_tables import changed, settle
 
-DATA = b"income,age\n1,2\n"
+DATA = b"income,age\n" + 65 * b"1,2\n\n"  # empty lines are no rows
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +70,32 @@ def test_an_unchanged_folder_is_verified(folder, tmp_path):
     for name in ("reward.csv", "alternatives/reward-beta-1.csv", "certificate.html", "README.txt"):
         assert f"ok      {name} is as it was written" in text
     assert "mine.csv is the file that was settled" in text
+    assert "ok      all of its 65 rows are accounted for: 60 valued, 5 kept apart" in text
     assert "open    the certificate is not signed" in text
     assert "cannot be computed from the files of one party" in text
     digest = json.loads((folder / "certificate.json").read_text())["sha256"]
     assert text.endswith(f"ask the mediator whether the digest of your certificate is {digest}")
     rows = len((folder / "reward.csv").read_text().splitlines()) - 1
     assert f"reward.csv is as it was written, {rows} rows" in text
+
+
+def test_rows_that_a_certificate_forgets_are_told(folder, tmp_path):
+    data = tmp_path / "mine.csv"
+    content = json.loads((folder / "certificate.json").read_text())
+    for text, line in [
+        (
+            b"income,age\n" + 64 * b"1,2\n",
+            "FAILED  it has 64 rows, but the certificate says 60 valued and 5 kept apart",
+        ),
+        (
+            "income,ägé\n1,2\n".encode("latin-1"),
+            "open    the rows of your own file were not counted: it is no CSV file",
+        ),
+    ]:
+        data.write_bytes(text)
+        content["data"]["sha256"] = hashlib.sha256(text).hexdigest()
+        (folder / "certificate.json").write_bytes(readable_json(seal(content)))
+        assert any(found.startswith(line) for found in verify(folder, data).lines)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cgm.utils.device import resolve_device
+from cgm.utils.device import check_device, resolve_device
 
 
 def test_cpu():
@@ -20,6 +20,17 @@ def test_auto(monkeypatch, available, expected):
 def test_bad_devices(name):
     with pytest.raises(ValueError, match=rf"^device={name}: not available on this machine \((.|\n)*\); use 'cpu'$"):
         resolve_device(name)
+
+
+@pytest.mark.parametrize("name", ["cpu", "auto", "cuda", "cuda:0", "cuda:12"])
+def test_names_of_devices(name):
+    check_device(name)
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cpu:x", "mps", "meta", None, 1.5, "cuda:", "cuda:-1", "cuda:1x"])
+def test_other_names_are_refused_without_a_look_at_the_machine(name):
+    with pytest.raises(ValueError, match=f"^device={name}: expected cpu, cuda, cuda:0 "):
+        check_device(name)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -1,9 +1,13 @@
+import multiprocessing
 import os
+import re
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
-from cgm.utils.files import write_whole
+from cgm.utils.files import Locked, locked, remove_parts, write_whole
 
 
 def test_writes_and_replaces(tmp_path):
@@ -65,3 +69,71 @@ def test_readers_see_one_of_the_complete_files(tmp_path):
     for writer in writers:
         writer.join()
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_an_error_names_the_file(tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=rf"No space left on device: '{re.escape(str(tmp_path / 'file'))}'"):
+        write_whole(tmp_path / "file", b"new")
+
+
+def test_parts_of_killed_processes_are_removed(tmp_path):
+    names = [".file.json." + "0a" * 16, ".lock", ".hidden.json", "file." + "0a" * 16, ".x." + "0a" * 15]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / names[0]).touch()
+    remove_parts(tmp_path, min_age=60)
+    assert (tmp_path / names[0]).exists()
+    os.utime(tmp_path / names[0], (0, 0))
+    remove_parts(tmp_path, tmp_path / "none", min_age=60)
+    assert sorted(os.listdir(tmp_path)) == sorted([*names[1:], "inner"])
+    remove_parts(tmp_path / "inner")
+    assert not os.listdir(tmp_path / "inner")
+
+
+def test_a_lock_is_for_one_at_a_time(tmp_path):
+    path = tmp_path / "new" / ".lock"
+    message = rf"^{re.escape(str(path.parent))}: in use by process {os.getpid()} on \S+$"
+    with locked(path), pytest.raises(Locked, match=message):
+        locked(path).__enter__()
+    with locked(path), locked(tmp_path / ".lock"):
+        pass
+    with pytest.raises(RuntimeError), locked(path):
+        raise RuntimeError
+    with locked(path):
+        pass
+
+
+def hold(path: Path) -> None:
+    with locked(path):
+        time.sleep(60)
+
+
+def test_a_lock_ends_with_its_process(tmp_path):
+    path, calls = tmp_path / ".lock", []
+    process = multiprocessing.get_context("spawn").Process(target=hold, args=(path,))
+    process.start()
+    while not path.exists() or not path.read_text():
+        time.sleep(0.01)
+    with pytest.raises(Locked, match=f"in use by process {process.pid} on "):
+        locked(path).__enter__()
+    with locked(path, wait=lambda: (calls.append("wait"), process.kill())):
+        calls.append("locked")
+    process.join()
+    assert calls == ["wait", "locked"]
+
+
+def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("cgm.utils.files.fcntl.flock", fail)
+    with locked(tmp_path / ".lock"), locked(tmp_path / ".lock"):
+        pass
+    monkeypatch.setattr("cgm.utils.files.fcntl", None)
+    with locked(tmp_path / ".lock"), locked(tmp_path / ".lock"):
+        pass

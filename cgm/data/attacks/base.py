@@ -5,17 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from cgm.utils.checks import check_integer
+from cgm.utils.lazy import torch
 from cgm.utils.seeds import stream_seed
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ATTACK = 104  # key of the random stream
 
-Labelled = tuple[Tensor, Tensor]  # points (N, D) or images (N, C, H, W), and their classes (N)
+Labelled: TypeAlias = "tuple[Tensor, Tensor]"  # points (N, D) or images (N, C, H, W), and their classes (N)
 
 
 class Attacked(NamedTuple):

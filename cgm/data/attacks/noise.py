@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cgm.data.attacks.base import Labelled, PartyAttack, clip_images, draw_rows, gaussian
 from cgm.utils.checks import check_choice, check_number
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KINDS = ("uniform", "gaussian", "shuffled")
 

@@ -1,11 +1,14 @@
 """Labelled datasets with a held-out part, and the interface of what loads them."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from __future__ import annotations
 
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from cgm.utils.checks import check_labels, check_points
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

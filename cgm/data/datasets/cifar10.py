@@ -9,6 +9,7 @@ import numpy as np
 from cgm.data.datasets.base import Dataset
 from cgm.data.datasets.folder import OTHER_FOLDER, data_folder
 from cgm.data.datasets.image_files import Arrays, image_dataset, read_npz
+from cgm.utils.checks import check_bool
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN_FILES, TEST_FILES = tuple(f"data_batch_{k}.bin" for k in range(1, 6)), ("test_batch.bin",)
@@ -45,6 +46,9 @@ class CIFAR10:
     """
 
     download: bool = False
+
+    def __post_init__(self) -> None:
+        check_bool("dataset.download", self.download)
 
     def load(self, data_dir: str | None, seed: int) -> Dataset:
         """Read the files. The seed has no effect, because the test images are fixed."""

@@ -1,5 +1,7 @@
 """Real credit card transactions."""
 
+from __future__ import annotations
+
 import zlib
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -7,14 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import torch
-from sklearn.datasets import fetch_openml
 
 from cgm.data.datasets.base import Dataset
 from cgm.data.datasets.folder import OTHER_FOLDER, data_folder, first_file, listed
 from cgm.data.holdout import check_test_share, hold_out
-from cgm.utils.checks import check_integer
+from cgm.utils.checks import check_bool, check_integer, check_text
+from cgm.utils.lazy import pd, torch
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class CreditCard:
         check_integer("dataset.components", self.components, min=1, max=28)
         check_integer("dataset.classes", self.classes, min=2)
         check_test_share(self.test_share)
+        check_text("dataset.path", self.path, path=True, optional=True)
+        check_bool("dataset.download", self.download)
         if self.path is not None and self.download:
             raise ValueError(f"dataset.path={self.path}: cannot be combined with dataset.download=true")
 
@@ -93,6 +95,8 @@ class CreditCard:
 
     def _read(self, folder: Path, columns: list[str]) -> tuple[str, np.ndarray]:
         """Return the source of the data, and its columns and amounts, of shape (N, d + 1)."""
+
+        from sklearn.datasets import fetch_openml
 
         if self.path is None:
             names = ("creditcard.csv.gz", "creditcard.csv")

@@ -1,12 +1,14 @@
 """Simulated credit ratings, and the random numbers of the paper's own experiment."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from cgm.data.datasets.base import Dataset
-from cgm.utils.checks import check_integer
+from cgm.utils.checks import check_bool, check_integer
+from cgm.utils.lazy import torch
 
 CLASSES = 5
 VARIANCE = 1 / 200
@@ -66,6 +68,7 @@ class CreditRatings:
         check_integer("dataset.points_per_class", self.points_per_class, min=1)
         check_integer("dataset.test_points_per_class", self.test_points_per_class, min=1)
         check_integer("dataset.mixture_seed", self.mixture_seed, min=0, max=2**32 - 1)
+        check_bool("dataset.reference", self.reference)
         if self.reference and (self.points_per_class, self.mixture_seed) != (1000, 2):
             raise ValueError(
                 f"dataset.reference=true: the paper's points need dataset.points_per_class=1000 and "

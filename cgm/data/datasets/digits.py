@@ -1,12 +1,12 @@
 """Handwritten digits that are part of scikit-learn."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-from sklearn.datasets import load_digits
+from dataclasses import dataclass
 
 from cgm.data.datasets.base import Dataset
 from cgm.data.holdout import check_test_share, hold_out
+from cgm.utils.lazy import torch
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Digits:
 
     def load(self, data_dir: str | None, seed: int) -> Dataset:
         """Load the dataset; `seed` draws the held-out part, and no data folder is needed."""
+
+        from sklearn.datasets import load_digits
 
         images = load_digits()
         x = torch.from_numpy(images.images[:, None] / 16).float()  # (N, 1, 8, 8)

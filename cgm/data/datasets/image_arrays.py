@@ -9,6 +9,7 @@ from cgm.data.datasets.base import Dataset
 from cgm.data.datasets.folder import data_folder, first_file, listed
 from cgm.data.datasets.image_files import image_dataset, names_in_npz, read_npz
 from cgm.data.holdout import check_test_share, hold_out
+from cgm.utils.checks import check_text
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class ImageArrays:
     test_share: float = 0.2
 
     def __post_init__(self) -> None:
+        check_text("dataset.path", self.path, path=True)
         check_test_share(self.test_share)
 
     def load(self, data_dir: str | None, seed: int) -> Dataset:

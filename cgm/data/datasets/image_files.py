@@ -1,17 +1,22 @@
 """Files of images and labels, and the datasets made of them."""
 
+from __future__ import annotations
+
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.lib.npyio import NpzFile
-from torch import Tensor
 
 from cgm.data.datasets.base import Dataset
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Arrays = tuple[np.ndarray, np.ndarray]
 """Images of shape $(N, C, H, W)$, uint8 or floating-point numbers in $[0, 1]$, and labels of shape $(N)$."""
@@ -76,13 +81,40 @@ def _opened(path: Path) -> Iterator[NpzFile]:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _check_arrays(x: np.ndarray, y: np.ndarray, images: str, labels: str) -> Arrays:
-    """Return images of shape (N, C, H, W) and labels, and check that they are such."""
+def read_images(path: Path, images: str = "images") -> tuple[np.ndarray, str, list[str]]:
+    """Read images without labels from an `.npz` file; nothing in it is unpickled.
 
+    Returns:
+        The images, of shape $(N, C, H, W)$; their layout in the file, `"NHW"`, `"NHWC"` or `"NCHW"`; and the names of
+        the other arrays in the file.
+
+    Raises:
+        ValueError: If the file is damaged, or lacks such an array.
+    """
+
+    with _opened(path) as file:
+        if images not in file.files:
+            raise ValueError(f"lacks the array {images!r}; it has {', '.join(file.files) or 'none'}")
+        x = file[images]
+        return (*check_image_array(x, images), [name for name in file.files if name != images])
+
+
+def check_image_array(x: np.ndarray, images: str) -> tuple[np.ndarray, str]:
+    """Return images of shape (N, C, H, W), and the layout that they had.
+
+    Arguments:
+        x: The images, of shape $(N, H, W)$, $(N, H, W, C)$ or $(N, C, H, W)$.
+        images: Their name in an error.
+
+    Raises:
+        ValueError: If they have another shape, or pixels other than uint8 or numbers from 0 to 1.
+    """
+
+    layout = "NCHW"
     if x.ndim == 3:
-        x = x[:, None]
+        x, layout = x[:, None], "NHW"
     elif x.ndim == 4 and x.shape[3] in (1, 3):
-        x = x.transpose(0, 3, 1, 2)
+        x, layout = x.transpose(0, 3, 1, 2), "NHWC"
     if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape:
         raise ValueError(
             f"{images!r} has shape {x.shape}, expected (N, H, W), (N, H, W, C) or (N, C, H, W), with C = 1 or 3 colours"
@@ -96,6 +128,14 @@ def _check_arrays(x: np.ndarray, y: np.ndarray, images: str, labels: str) -> Arr
             raise ValueError(f"{images!r} contains {bad} values that are NaN or infinite, {expected}")
         if x.min() < 0 or x.max() > 1:
             raise ValueError(f"{images!r} contains values from {x.min():g} to {x.max():g}, {expected}")
+
+    return x, layout
+
+
+def _check_arrays(x: np.ndarray, y: np.ndarray, images: str, labels: str) -> Arrays:
+    """Return images of shape (N, C, H, W) and labels, and check that they are such."""
+
+    x, _ = check_image_array(x, images)
     if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
         raise ValueError(
             f"{labels!r} has the type {y.dtype} and the shape {y.shape}, expected an integer >= 0 for each of the "

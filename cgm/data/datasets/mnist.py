@@ -10,6 +10,7 @@ import numpy as np
 from cgm.data.datasets.base import Dataset
 from cgm.data.datasets.folder import OTHER_FOLDER, data_folder, first_file
 from cgm.data.datasets.image_files import Arrays, image_dataset
+from cgm.utils.checks import check_bool
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -40,6 +41,9 @@ class MNIST:
     """
 
     download: bool = False
+
+    def __post_init__(self) -> None:
+        check_bool("dataset.download", self.download)
 
     def load(self, data_dir: str | None, seed: int) -> Dataset:
         """Read the files. The seed has no effect, because the test images are fixed."""

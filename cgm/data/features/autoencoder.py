@@ -5,22 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cgm.data.features.base import check_distinct
 from cgm.data.features.network import NetworkFeatures
 from cgm.utils.checks import check_integer, check_points
+from cgm.utils.lazy import torch
 from cgm.utils.models import pretrained
-from cgm.utils.models.autoencoder_network import AutoencoderNetwork
 from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.networks import check_images, in_batches, recalibrate_batch_norm, weights_of
 from cgm.utils.models.pretrained import Weights
 from cgm.utils.models.streams import RECALIBRATION, seeded, stream
 from cgm.utils.threads import limited
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cgm.utils.models.autoencoder_network import AutoencoderNetwork
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ MAX_RATIO = 2.0  # of the mean squared error on them to the one that the weights
 
 
 @dataclass(eq=False)
-class Autoencoder(NetworkFeatures[AutoencoderNetwork]):
+class Autoencoder(NetworkFeatures["AutoencoderNetwork"]):
     r"""The code of a convolutional autoencoder for images.
 
     Four convolutions of 5 × 5 pixels and stride 2, with `width`, 2, 4 and 8 times `width` channels, and a linear
@@ -86,6 +87,8 @@ class Autoencoder(NetworkFeatures[AutoencoderNetwork]):
     def make_network(self, sizes: Mapping[str, Any]) -> AutoencoderNetwork:
         """Construct the network for images of a shape."""
 
+        from cgm.utils.models.autoencoder_network import AutoencoderNetwork
+
         channels, height, width = sizes["image"]
 
         return AutoencoderNetwork(self.components, self.width, (channels, height, width))
@@ -104,7 +107,9 @@ class Autoencoder(NetworkFeatures[AutoencoderNetwork]):
             network = self.make_network(sizes)
 
         def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-            return functional.binary_cross_entropy_with_logits(network.decode(network.encode(x[rows])), x[rows])
+            return torch.nn.functional.binary_cross_entropy_with_logits(
+                network.decode(network.encode(x[rows])), x[rows]
+            )
 
         settings = {"components": self.components, "width": self.width}
         label = "features: autoencoder"
@@ -145,7 +150,7 @@ class Autoencoder(NetworkFeatures[AutoencoderNetwork]):
 
         some = x[:: max(1, len(x) // TRIED)]
         expected = weights.info["figures"]["test_mean_squared_error"]
-        found = float(functional.mse_loss(self.decode(self.transform(some)), some))
+        found = float(torch.nn.functional.mse_loss(self.decode(self.transform(some)), some))
         if found <= MAX_RATIO * expected:
             return True
         log.warning(

@@ -1,13 +1,17 @@
 """Features chosen by the kind of the data."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cgm.data.features.autoencoder import Autoencoder
 from cgm.data.features.base import Features
 from cgm.data.features.identity import Identity
 from cgm.utils.checks import check_integer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_points
+from cgm.utils.lazy import torch
 from cgm.utils.models.fitted import Fitted
 from cgm.utils.tensors import digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 F = TypeVar("F", bound="Features")
 
@@ -47,6 +48,18 @@ class Features(Fitted, ABC):
         """
 
         return z
+
+    def decode(self, z: Tensor) -> Tensor:
+        r"""Map features of shape $(N, d)$ back to points of shape $(N, D)$ or images of shape $(N, C, H, W)$.
+
+        Raises:
+            ValueError: If these features cannot be mapped back.
+        """
+
+        raise ValueError(
+            f"features: images cannot be made from features of the class {type(self).__name__}; use "
+            "generator=mmd_gan, or features=auto or features=pca"
+        )
 
     @property
     def joint(self) -> bool:

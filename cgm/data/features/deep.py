@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cgm.data.features.base import Features, check_distinct, flatten_points
 from cgm.data.features.pca import PCA
 from cgm.utils.checks import check_integer, check_number
-from cgm.utils.models.deep_network import DeepNetwork
+from cgm.utils.lazy import torch
 from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.fitted_network import FittedNetwork
 from cgm.utils.models.networks import in_batches, weights_of
 from cgm.utils.models.streams import seeded
 from cgm.utils.threads import limited
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cgm.utils.models.deep_network import DeepNetwork
 
 WEIGHT_DECAY = 1e-3
 SUBSET = 1000  # points from which the first length-scale is computed
@@ -25,7 +27,7 @@ REGULARISATION = 1e-8  # of the variance, as in MMD-D
 
 
 @dataclass(eq=False)
-class Deep(FittedNetwork[DeepNetwork], Features):
+class Deep(FittedNetwork["DeepNetwork"], Features):
     r"""The features of a network with which a two-sample test tells the points from corrupted ones.
 
     With a squared exponential kernel on its features, the network $\varphi$ makes a deep kernel,
@@ -84,6 +86,8 @@ class Deep(FittedNetwork[DeepNetwork], Features):
 
     def make_network(self, sizes: Mapping[str, Any]) -> DeepNetwork:
         """Construct the network for a number of columns."""
+
+        from cgm.utils.models.deep_network import DeepNetwork
 
         return DeepNetwork(self.components, self.width, sizes["width"])
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cgm.data.features.base import check_distinct
 from cgm.data.features.network import NetworkFeatures
 from cgm.utils.checks import check_bool, check_choice, check_integer, check_number, check_points
+from cgm.utils.lazy import torch
 from cgm.utils.models import pretrained
 from cgm.utils.models.descent import Budget, Descent
-from cgm.utils.models.encoder_network import EncoderNetwork
 from cgm.utils.models.networks import (
     ARITHMETICS,
     autocast,
@@ -30,6 +26,11 @@ from cgm.utils.models.streams import RECALIBRATION, seeded, stream
 from cgm.utils.models.views import crop, mirror_some, recolour
 from cgm.utils.threads import limited
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cgm.utils.models.encoder_network import EncoderNetwork
+
 log = logging.getLogger(__name__)
 
 WEIGHT_DECAY = 1e-3
@@ -39,7 +40,7 @@ MAX_SHIFT = 0.25  # squared distance of the mean code from that of the training,
 
 
 @dataclass(eq=False)
-class Encoder(NetworkFeatures[EncoderNetwork]):
+class Encoder(NetworkFeatures["EncoderNetwork"]):
     r"""Principal components of the features of a network that is trained to recognise images by random changes of them.
 
     From each image of a batch, two random views are made: a part of the image, mirrored if `mirror`, and of changed
@@ -118,6 +119,8 @@ class Encoder(NetworkFeatures[EncoderNetwork]):
     def make_network(self, sizes: Mapping[str, Any]) -> EncoderNetwork:
         """Construct the network for a number of colour channels."""
 
+        from cgm.utils.models.encoder_network import EncoderNetwork
+
         return EncoderNetwork(self.components, self.width, sizes["colours"])
 
     def network(self) -> EncoderNetwork:
@@ -141,14 +144,14 @@ class Encoder(NetworkFeatures[EncoderNetwork]):
         hidden, outputs = PROJECTION
         with seeded(seed):
             network = self.make_network(sizes)
-            projection = nn.Sequential(
-                nn.Linear(8 * self.width, hidden, bias=False),
-                nn.BatchNorm1d(hidden),
-                nn.ReLU(),
-                nn.Linear(hidden, outputs),
+            projection = torch.nn.Sequential(
+                torch.nn.Linear(8 * self.width, hidden, bias=False),
+                torch.nn.BatchNorm1d(hidden),
+                torch.nn.ReLU(),
+                torch.nn.Linear(hidden, outputs),
             )
         network.to(memory_format=torch.channels_last)
-        trained = nn.Sequential(network.body, projection)
+        trained = torch.nn.Sequential(network.body, projection)
 
         def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
             views = torch.cat([self.view(x[rows], generator) for _ in range(2)])
@@ -237,9 +240,9 @@ def contrastive_loss(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     """
 
     n = len(a)
-    z = functional.normalize(torch.cat([a, b]), dim=1)
+    z = torch.nn.functional.normalize(torch.cat([a, b]), dim=1)
     itself = torch.eye(2 * n, dtype=torch.bool)
     logits = (z @ z.T / temperature).masked_fill(itself, -torch.inf)
     other = torch.arange(2 * n).roll(n)
 
-    return functional.cross_entropy(logits, other)
+    return torch.nn.functional.cross_entropy(logits, other)

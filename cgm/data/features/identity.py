@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from cgm.data.features.base import Features, flatten_points
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Identity(Features):

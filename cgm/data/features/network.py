@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from cgm.data.features.base import Features
 from cgm.utils.models import pretrained
 from cgm.utils.models.fitted_network import FittedNetwork, Network
 from cgm.utils.models.pretrained import Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 

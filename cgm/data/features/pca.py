@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from sklearn.decomposition import PCA as ScikitPCA
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from cgm.data.features.base import Features, check_distinct, flatten_points
 from cgm.utils.checks import check_integer
+from cgm.utils.lazy import torch
 from cgm.utils.seeds import random_state
 from cgm.utils.threads import limited
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(eq=False)
@@ -45,6 +45,8 @@ class PCA(Features):
     @limited(1)  # sums, and so the directions, depend on the number of threads
     def fit(self, x: Tensor, seed: int) -> PCA:
         """Compute the directions; the seed is used only by scikit-learn's randomised solver."""
+
+        from sklearn.decomposition import PCA as ScikitPCA
 
         x = flatten_points(x, "points to fit features to", min=2)
 
@@ -83,3 +85,11 @@ class PCA(Features):
         x = flatten_points(x, "points to transform", width=len(mean))
 
         return (x - mean) @ directions.T  # (N, D) @ (D, d)
+
+    @limited(1)
+    def decode(self, z: Tensor) -> Tensor:
+        """Map features z of shape (N, d) back to points of shape (N, D), in the plane of the directions."""
+
+        mean, directions = self.fitted()["mean"], self.fitted()["directions"]
+
+        return flatten_points(z, "features to decode", width=len(directions)) @ directions + mean

@@ -6,17 +6,14 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-
-import torch
-from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cgm.data.features.autoencoder import Autoencoder
 from cgm.data.features.base import Features, check_distinct, flatten_points
 from cgm.data.features.encoder import Encoder
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_choice, check_integer, check_number, check_points
+from cgm.utils.lazy import torch
 from cgm.utils.models import pretrained
 from cgm.utils.models.classifier import Classifier
 from cgm.utils.models.fitted import Shape
@@ -25,6 +22,9 @@ from cgm.utils.models.pretrained import Weights
 from cgm.utils.seeds import random_state
 from cgm.utils.tensors import digest
 from cgm.utils.threads import limited
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FIT_TO = ("parties", "all")
 OF = ("pixels", "autoencoder", "classifier", "encoder")
@@ -106,6 +106,7 @@ class UMAP(Features):
     def fit(self, x: Tensor, seed: int) -> UMAP:
         """Compute the positions of x."""
 
+        from sklearn.neighbors import NearestNeighbors
         from umap import UMAP as Embedding  # the import takes seconds
 
         check_points(x, "points to fit features to", min=2)
@@ -169,6 +170,8 @@ class UMAP(Features):
     def transform(self, x: Tensor) -> Tensor:
         """Map x to the mean position of its neighbours."""
 
+        from sklearn.neighbors import KNeighborsRegressor
+
         state = self.fitted()
         x = self._embedded(x, "points to transform", width=self.sizes["width"])
         if "mean" in state:
@@ -182,10 +185,10 @@ class UMAP(Features):
         """Return what is embedded of x, of shape (N, D), float32, contiguous."""
 
         if self.of != "pixels":
-            if not isinstance(x, Tensor) or x.dim() != 4:
+            if not isinstance(x, torch.Tensor) or x.dim() != 4:
                 raise ValueError(f"{name}: features.of={self.of} needs images of shape (N, C, H, W)")
             x = self._network_features(x.float())
-        parts = x.split(PART) if isinstance(x, Tensor) and len(x) else (x,)
+        parts = x.split(PART) if isinstance(x, torch.Tensor) and len(x) else (x,)
         return torch.cat([flatten_points(part, name, width=width).float() for part in parts])
 
     def _network_features(self, x: Tensor) -> Tensor:

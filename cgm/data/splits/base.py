@@ -1,13 +1,18 @@
 """Base class of the splits, and the arithmetic of class shares that they have in common."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cgm.utils.checks import check_integer
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHUFFLE, SHARES = 102, 103  # keys of the random streams
 DEFAULT_MAX_POINTS = 500

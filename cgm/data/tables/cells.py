@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
-from pandas.api import types
+
+from cgm.data.tables.dates import to_dates
+from cgm.utils.lazy import pd
 
 # cells that count as missing, beside empty ones
 MISSING = ("na", "n/a", "#n/a", "nan", "null", "none", "<na>", "nat", "?", "-")
@@ -16,13 +17,16 @@ DATE = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?"
 MAX_INTEGER = 2**53  # float64 holds all smaller integers
 
 
-def parse(cells: pd.Series, name: str, kind: str | None = None) -> tuple[str, pd.Series, str]:
+def parse(
+    cells: pd.Series, name: str, kind: str | None = None, date_format: str | None = None
+) -> tuple[str, pd.Series, str]:
     """Parse the cells of a column.
 
     Arguments:
         cells: The cells, text or typed.
         name: The name of table and column, for errors.
         kind: The kind they must have. `None`: it is inferred.
+        date_format: The format of dates that are not written as 2024-12-31.
 
     Returns:
         The kind: `"numeric"`, `"integer"`, `"date"`, `"boolean"` or `"categorical"`; the cells: float64, Int64,
@@ -37,10 +41,10 @@ def parse(cells: pd.Series, name: str, kind: str | None = None) -> tuple[str, pd
         cells = cells.astype("object")
     typed = _typed(cells, name)
     if kind == "categorical":
-        text = _stripped(cells) if typed is None else typed[1].map(_written, na_action="ignore").astype("object")
+        text = stripped(cells) if typed is None else typed[1].map(_written, na_action="ignore").astype("object")
         found = ("categorical", text, "")
     else:
-        found = _inferred(_stripped(cells), name) if typed is None else typed
+        found = _inferred(stripped(cells), name, date_format) if typed is None else typed
     if found[1].isna().all():
         raise ValueError(f"{name}: all {len(cells)} cells are empty; say drop=[{column}]")
     if kind is None or found[0] == kind:
@@ -55,23 +59,23 @@ def parse(cells: pd.Series, name: str, kind: str | None = None) -> tuple[str, pd
 def _typed(cells: pd.Series, name: str) -> tuple[str, pd.Series, str] | None:
     """Return kind and cells of a column that has a type other than text."""
 
-    if types.is_bool_dtype(cells.dtype):
+    if pd.api.types.is_bool_dtype(cells.dtype):
         return "boolean", cells.astype("boolean"), ""
-    if types.is_datetime64_any_dtype(cells.dtype):
+    if pd.api.types.is_datetime64_any_dtype(cells.dtype):
         dates = cells.dt.tz_localize(None) if getattr(cells.dt, "tz", None) is not None else cells
         return "date", dates.dt.floor("s"), ""
-    if types.is_numeric_dtype(cells.dtype):
+    if pd.api.types.is_numeric_dtype(cells.dtype):
         numbers = cells.astype("Float64").astype("float64")
         _check_finite(numbers, name)
         whole = numbers.dropna()
         # pandas turns integers into floats where cells are missing
-        if types.is_integer_dtype(cells.dtype) or (cells.isna().any() and (whole % 1 == 0).all()):
+        if pd.api.types.is_integer_dtype(cells.dtype) or (cells.isna().any() and (whole % 1 == 0).all()):
             return "integer", numbers.astype("Int64"), ""
         return "numeric", numbers, ""
     return None
 
 
-def _inferred(cells: pd.Series, name: str) -> tuple[str, pd.Series, str]:
+def _inferred(cells: pd.Series, name: str, date_format: str | None = None) -> tuple[str, pd.Series, str]:
     """Return kind and parsed cells of a column of text."""
 
     filled = cells.dropna()
@@ -93,6 +97,10 @@ def _inferred(cells: pd.Series, name: str) -> tuple[str, pd.Series, str]:
         numbers = pd.to_numeric(cells).astype("float64")
         _check_finite(numbers, name)
         return "numeric", numbers, ""
+    elif date_format is not None:
+        dates = to_dates(cells, date_format)
+        if not (dates.isna() & cells.notna()).any():
+            return "date", dates, filled.iloc[0]
     elif filled.str.fullmatch(DATE).all():
         dates = pd.to_datetime(cells, format="ISO8601", errors="coerce")
         wrong = dates.isna() & cells.notna()
@@ -104,7 +112,7 @@ def _inferred(cells: pd.Series, name: str) -> tuple[str, pd.Series, str]:
     return "categorical", cells, f"data row {row + 1}: {example[:40]!r}"
 
 
-def _stripped(cells: pd.Series) -> pd.Series:
+def stripped(cells: pd.Series) -> pd.Series:
     """Return cells as text without spaces at the ends; missing ones as `None`."""
 
     text = cells.map(lambda cell: None if cell is None or cell is pd.NA or cell != cell else str(cell).strip())
@@ -124,3 +132,11 @@ def _check_finite(numbers: pd.Series, name: str) -> None:
         raise ValueError(
             f"{name}: data row {int(infinite.argmax()) + 1} is infinite; leave the cell empty if it is missing"
         )
+
+
+def is_text(cells: pd.Series) -> bool:
+    """Return whether a column has no type other than text."""
+
+    return bool(
+        pd.api.types.is_object_dtype(cells.dtype) or pd.api.types.is_string_dtype(cells.dtype)
+    ) and not isinstance(cells.dtype, pd.CategoricalDtype)

@@ -18,9 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from cgm.utils.checks import check_bool, check_choice
+from cgm.utils.lazy import pd
 
 KINDS = ("numeric", "integer", "date", "boolean", "categorical", "constant")
 NUMBERS = ("numeric", "integer", "date")
@@ -40,6 +40,7 @@ class Column:
         median: The median, the code of missing numbers.
         decimals: The number of decimals. `None`: twelve significant digits.
         time: Whether dates have a time of day.
+        date_format: How the parties write dates, such as `%d.%m.%Y`; empty for 2024-12-31.
         levels: The levels of a category, in the order of the number that they explain best, otherwise the most frequent
             one first; `(other)` stands for all rare levels. Of booleans, false and true as they are written. Of a
             constant column, its value.
@@ -54,6 +55,7 @@ class Column:
     decimals: int | None = None
     time: bool = False
     levels: tuple[str, ...] = ()
+    date_format: str = ""
 
     def __post_init__(self) -> None:
         check_choice(f"schema: kind of column {self.name}", self.kind, KINDS)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from sklearn.compose import ColumnTransformer
-from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
-from torch import Tensor
 
 from cgm.data.features.base import Features, flatten_points
 from cgm.data.tables.columns import NUMBERS
 from cgm.data.tables.schema import Schema
 from cgm.utils.checks import check_choice
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from sklearn.compose import ColumnTransformer
+    from torch import Tensor
 
 NUMBER_ENCODINGS = ("standardise", "quantiles")
 QUANTILES = 1000
@@ -57,11 +58,15 @@ class TableEncoding(Features):
     numbers: str = "standardise"
 
     def __post_init__(self) -> None:
+
         check_choice("encoding", self.numbers, NUMBER_ENCODINGS)
         self.transformer: ColumnTransformer | None = None
 
     def fit(self, x: Tensor, seed: int) -> TableEncoding:
         """Fit the encoding to codes x, of shape (N, p)."""
+
+        from sklearn.compose import ColumnTransformer
+        from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
 
         codes = self.schema.blanked(flatten_points(x, "codes to fit the encoding to", min=2)).numpy()
         numbers, categories = self._places()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
 import io
+import json
 import logging
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
+from cgm.utils.lazy import pd
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +30,14 @@ class Source:
     Attributes:
         file: The name of the file, without its folder; the name of the party if there is no file.
         sha256: The SHA-256 of the file's bytes; empty if there is no file.
-        suffix: `".csv"`, `".csv.gz"` or `".parquet"`.
+        suffix: `".csv"`, `".csv.gz"` or `".parquet"`; of a folder of images, `".png"` or `".npz"`.
         separator: The separator of the columns in a CSV file.
         decimal: The decimal sign in a CSV file.
+        layout: Of images in an `.npz` file, their axes and type, such as `"NHWC uint8"`.
+        party_column: Of one file for all parties, the column that names the party; `sha256` is then that of the party's
+            own rows, see `rows_digest`.
+        party: The party's name in this column.
+        encoding: The encoding of such a file.
     """
 
     file: str
@@ -38,6 +45,10 @@ class Source:
     suffix: str = ".csv"
     separator: str = ","
     decimal: str = "."
+    layout: str = ""
+    party_column: str = ""
+    party: str = ""
+    encoding: str = ""
 
 
 def read_parties(
@@ -52,7 +63,7 @@ def read_parties(
         files: A file for each party, CSV (also compressed by gzip) or Parquet; or one file with `party_column`.
         party_column: The column that names the party of a row, if there is one file for all parties.
         names: The names of the parties. `None`: the names of the files, or the values of `party_column`.
-        encoding: The encoding of CSV files.
+        encoding: The encoding of CSV files that are not UTF-8.
 
     Returns:
         The table of each party by its name, cells of CSV files as text, and where it came from.
@@ -71,29 +82,71 @@ def read_parties(
         table, source = read[0]
         if party_column not in table:
             raise ValueError(f"party_column={party_column}: {source.file} has the columns {', '.join(table.columns)}")
-        owners = table[party_column].astype("string").str.strip()
+        owners = _owners(table, party_column)
         if (owners.isna() | (owners == "")).any():
             row = int((owners.isna() | (owners == "")).to_numpy().argmax())
             raise ValueError(f"{source.file}, column {party_column}: empty in data row {row + 1}; name its party")
         groups = table.drop(columns=party_column).groupby(owners.to_numpy(), sort=True)
         found = {str(name): rows.reset_index(drop=True) for name, rows in groups}
-        tables, sources = list(found.values()), [source] * len(found)
-        given = list(found)
+        tables, given = list(found.values()), list(found)
+        own = {"party_column": party_column, "encoding": encoding}
+        sources = [replace(source, sha256=rows_digest(rows), party=name, **own) for name, rows in found.items()]
     else:
         if len(files) == 1:
             raise ValueError(f"{files[0]}: one file; give one for each party, or say party_column=NAME")
         tables, sources = [table for table, _ in read], [source for _, source in read]
         given = [source.file.removesuffix(source.suffix) for source in sources]
 
+    return dict(zip(party_names(given, names), tables, strict=True)), sources
+
+
+def party_names(given: Sequence[str], names: Sequence[str] | None) -> list[str]:
+    """Return the names of the parties: their own, or others in their place.
+
+    Raises:
+        ValueError: If there is not one for each party, or one occurs twice.
+    """
+
+    found = list(given)
     if names is not None:
-        if len(names) != len(tables):
-            raise ValueError(f"names: {len(names)} names for {len(tables)} parties ({', '.join(given)})")
-        given = [str(name) for name in names]
-    twice = [name for name, count in Counter(given).items() if count > 1]
+        if len(names) != len(given):
+            raise ValueError(f"names: {len(names)} names for {len(given)} parties ({', '.join(given)})")
+        found = [str(name) for name in names]
+    twice = [name for name, count in Counter(found).items() if count > 1]
     if twice:
         raise ValueError(f"parties: the name {twice[0]} occurs more than once; names=[...] gives others")
 
-    return dict(zip(given, tables, strict=True)), sources
+    return found
+
+
+def _owners(table: pd.DataFrame, party_column: str) -> pd.Series:
+    return table[party_column].astype("string").str.strip()
+
+
+def rows_of(table: pd.DataFrame, party_column: str, party: str) -> pd.DataFrame:
+    """Return the rows of a party in the table of all parties, without the column that names it."""
+
+    return table[(_owners(table, party_column) == party).fillna(False).to_numpy(bool)].drop(columns=party_column)
+
+
+def rows_digest(table: pd.DataFrame) -> str:
+    """Return the SHA-256 of the rows of a table, whatever their order, the order of columns, quotes and separators.
+
+    It is that of a JSON text: the list of the names of columns, sorted, and the list of all rows, sorted, each a list
+    of its cells as text without spaces at the ends, an empty one for a missing cell; without spaces, in UTF-8.
+
+    Example:
+        >>> a = pd.DataFrame({"x": ["1", "2"], "y": ["b ", ""]})
+        >>> rows_digest(a) == rows_digest(a[["y", "x"]][::-1])
+        True
+    """
+
+    columns = sorted(map(str, table.columns))
+    named = table.rename(columns=str)
+    cells = [["" if pd.isna(cell) else str(cell).strip() for cell in named[column]] for column in columns]
+    rows = sorted(zip(*cells, strict=True))
+    text = json.dumps([columns, rows], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_table(path: str | Path, encoding: str = "utf-8") -> tuple[pd.DataFrame, Source]:
@@ -144,7 +197,7 @@ def _csv(path: Path, content: bytes, suffix: str, encoding: str) -> tuple[pd.Dat
         except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path}: not a gzip file, or a truncated one ({error})") from error
     try:
-        text = content.decode("utf-8-sig" if encoding.lower().replace("-", "") == "utf8" else encoding)
+        text = _decode(content, encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ValueError(
@@ -178,6 +231,22 @@ def _csv(path: Path, content: bytes, suffix: str, encoding: str) -> tuple[pd.Dat
         raise ValueError(f"{path}: line {rows.line_num}: {error}") from error
 
     return pd.DataFrame(cells, columns=header, dtype=object), separator
+
+
+def _decode(content: bytes, encoding: str) -> str:
+    """Decode text: as UTF-16 if it begins with its mark, as UTF-8 if it is, so that files may have both encodings."""
+
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    codecs.lookup(encoding)
+    try:
+        text = content.decode("utf-8-sig")
+        if "\x00" not in text:
+            return text
+    except UnicodeDecodeError:
+        if encoding.lower().replace("-", "") == "utf8":
+            raise
+    return content.decode(encoding)
 
 
 def _parquet(path: Path, content: bytes) -> pd.DataFrame:

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
-from cgm.data.tables.cells import parse
+from cgm.data.tables.cells import is_text, parse, stripped
 from cgm.data.tables.columns import OTHER, Column
+from cgm.data.tables.dates import date_formats
 from cgm.data.tables.schema import Schema
+from cgm.utils.lazy import pd
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,13 @@ def _describe_cells(
     kind = "categorical" if categorical else None
     if known is not None and known.kind != "constant":
         kind = known.kind
-    found = {name: parse(own, f"{name}, column {column}", kind) for name, own in cells.items()}
+    formats: Mapping[str, str | None] = dict.fromkeys(cells)
+    if known is not None and known.date_format:
+        formats = dict.fromkeys(cells, known.date_format)
+    elif kind in (None, "date"):
+        texts = {name: stripped(own) for name, own in cells.items() if is_text(own)}
+        formats = {**formats, **date_formats(column, texts)}
+    found = {name: parse(own, f"{name}, column {column}", kind, formats[name]) for name, own in cells.items()}
     together = _same_kind(column, found)
     missing = any(own.isna().any() for own in together.series.values())
     if known is not None:
@@ -114,6 +121,13 @@ def _describe_cells(
     described = describe(column, together.kind, used, missing, rare, categorical)
     if isinstance(described, Column) and described.kind == "boolean":
         described = replace(described, levels=_booleans(next(iter(found.values()))[2]))
+
+    common = set(formats.values())
+    if isinstance(described, Column) and together.kind == "date" and len(common) == 1 and (form := common.pop()):
+        if described.kind == "constant":  # as it is written
+            described = replace(described, levels=(next(x for x in used[0] if not pd.isna(x)).strftime(form),))
+        else:
+            described = replace(described, date_format=form)
 
     return described, together.series
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from sklearn.neighbors import KNeighborsClassifier
-from torch import Tensor
 
 from cgm.evaluation.arrays import flat_array, labelled_arrays
 from cgm.evaluation.labellers.base import Labeller
 from cgm.utils.checks import check_integer, check_points
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class KNN(Labeller):
         Raises:
             ValueError: If the widths differ, a point has no class, or there are fewer real points than votes.
         """
+
+        from sklearn.neighbors import KNeighborsClassifier
 
         points, classes = labelled_arrays(x, y, "labelling: real points")
         check_points(synthetic, "labelling: synthetic points", width=x.shape[1])

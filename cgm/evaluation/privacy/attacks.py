@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.neighbors import NearestNeighbors
 
 NEIGHBOURS = 5  # the k of densities, smaller if there are fewer points
 TRAINING_POINTS = 1000  # points of a class on which the classifier is trained
@@ -80,6 +78,8 @@ def neighbourhood(target: Target, seed: int) -> NDArray:
         Bernau, 2019), Sec. 4, with the median heuristic
     """
 
+    from sklearn.neighbors import NearestNeighbors
+
     first = target.to_reward[:, 0]
     radius = float(np.median(first))
     near = np.flatnonzero(first <= radius)  # the balls of all other rows are empty
@@ -100,6 +100,8 @@ def classifier(target: Target, seed: int) -> NDArray:
         Membership Inference Attacks against Synthetic Data through Overfitting Detection (van Breugel et al., 2023),
         Sec. 3, where a classifier estimates the density ratio
     """
+
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
     random = np.random.default_rng(seed)
     sets = [subsample(points, TRAINING_POINTS, random) for points in (target.own, target.reward)]
@@ -131,12 +133,16 @@ def neighbour_distances(points: NDArray, rows: NDArray) -> NDArray:
     If there are fewer points, $k$ is their number.
     """
 
+    from sklearn.neighbors import NearestNeighbors
+
     search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(points)), algorithm=_algorithm(points))
     return search.fit(points).kneighbors(rows)[0]
 
 
 def nearest_rows(rows: NDArray, points: NDArray) -> NDArray:
     """Return for each point the index of its nearest row."""
+
+    from sklearn.neighbors import NearestNeighbors
 
     search = NearestNeighbors(n_neighbors=1, algorithm=_algorithm(rows))
     return search.fit(rows).kneighbors(points, return_distance=False)[:, 0]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias
 
 from cgm.evaluation.entries import RewardAudit
 
-Reward = tuple[int, float, Tensor]  # the party (from 0), β, and the points of G_i, of shape (|G_i|, d)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Reward: TypeAlias = "tuple[int, float, Tensor]"  # the party (from 0), β, and the points of G_i, of shape (|G_i|, d)
 
 
 class Audit(ABC):

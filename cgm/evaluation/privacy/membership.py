@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cgm.evaluation.arrays import flat_array
 from cgm.evaluation.entries import AttackResult, RewardAudit
 from cgm.evaluation.privacy.attacks import ATTACKS, Target, nearest_rows, neighbour_distances, subsample
 from cgm.evaluation.privacy.base import Audit, Reward
-from cgm.evaluation.privacy.copies import Copies
-from cgm.evaluation.privacy.intervals import auc, true_positive_rate
 from cgm.utils.checks import check_choice, check_integer, check_number, check_points
+from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
 from cgm.utils.threads import limited
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cgm.evaluation.privacy.copies import Copies
 
 MIN_ROWS = 2  # of members and of non-members: one row has no variance
 
@@ -71,7 +74,7 @@ class Membership(Audit):
         check_number("audit.false_positive_rate", self.false_positive_rate, min=0, max=1, open_min=True, open_max=True)
         check_number("audit.confidence", self.confidence, min=0, max=1, open_min=True, open_max=True)
         check_integer("audit.max_rows", self.max_rows, min=MIN_ROWS)
-        if isinstance(self.attacks, str) or not self.attacks:
+        if not isinstance(self.attacks, list | tuple) or not self.attacks:
             raise ValueError(f"audit.attacks={self.attacks}: expected a list of one or more of {', '.join(ATTACKS)}")
         for name in self.attacks:
             check_choice("audit.attacks", name, ATTACKS)
@@ -92,6 +95,8 @@ class Membership(Audit):
             ValueError: If rows or points are invalid, widths differ, a reward is for a party that does not exist, or
                 `held_out` is neither a set of rows for each party nor a single one.
         """
+
+        from cgm.evaluation.privacy.copies import Copies
 
         check_integer("seed", seed, min=0)
         real, outside, points = _arrays(parties, held_out, rewards)
@@ -135,6 +140,8 @@ class Membership(Audit):
 
     def _attack(self, party: int, beta: float, g: NDArray, view: _View, copies: Copies) -> RewardAudit:
         """Attack one reward."""
+
+        from cgm.evaluation.privacy.intervals import auc, true_positive_rate
 
         rows, m = view.rows, view.members
         reason = "no point was accepted" if view.reason is None and not len(g) else view.reason
@@ -196,7 +203,7 @@ def _arrays(
     """Check the parties' rows, those held out and the rewards' points, and return them as arrays of one origin."""
 
     for name, sets in (("parties", parties), ("held_out", held_out)):
-        if isinstance(sets, Tensor):
+        if isinstance(sets, torch.Tensor):
             raise ValueError(f"audit: {name} is one tensor of shape {tuple(sets.shape)}, expected a list of tensors")
     n = len(parties)
     if n == 0:

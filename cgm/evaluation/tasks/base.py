@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
-
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.entries import Accuracy
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LabelledReward(NamedTuple):

@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.svm import SVC
 
 from cgm.evaluation.arrays import Arrays, Labelled, labelled_arrays
 from cgm.evaluation.entries import Accuracy
 from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.utils.checks import check_choice, check_integer, check_number
+from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
+
+if TYPE_CHECKING:
+    from sklearn.svm import SVC
 
 TILE = 2_000_000  # values of the SVM's kernel at a time, 16 MB
 
@@ -128,6 +130,8 @@ class SVM(Task):
     def _accuracy(self, x: NDArray, y: NDArray, test_x: NDArray, test_y: NDArray) -> tuple[float | None, str | None]:
         """Return the accuracy, or `None` and the reason why there is none."""
 
+        from sklearn.svm import SVC
+
         if (y == y[0]).all():
             return None, f"all {len(y)} training points are of class {y[0]}, an SVC needs two classes"
         if len(test_x) == 0:
@@ -153,6 +157,8 @@ def predict(machine: SVC, x: NDArray) -> NDArray:
     References:
         LIBSVM: A library for support vector machines (Chang & Lin, 2011), Sec. 4.1 and 7
     """
+
+    from sklearn.metrics.pairwise import rbf_kernel
 
     m, ends = len(machine.classes_), np.concatenate([[0], np.cumsum(machine.n_support_)])
     pairs = list(combinations(range(m), 2))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cgm.generators.mmd_gan.losses import GANLoss, MMDLoss, RepulsiveLoss
-from cgm.generators.mmd_gan.networks import GeneratorNetwork
 from cgm.generators.mmd_gan.settings import GANSettings
-from cgm.generators.mmd_gan.training import GANTraining, uniform_codes
 from cgm.generators.network import NetworkGenerator
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cgm.generators.mmd_gan.networks import GeneratorNetwork
 
 
 @dataclass(eq=False)
-class MMDGAN(GANSettings, NetworkGenerator[GeneratorNetwork]):
+class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
     r"""Generative adversarial network with the MMD as its loss (the generator of images, Sec. 6).
 
     A critic $h$ maps images to 16 features, and a generator maps codes $z \sim U[-1, 1]^{\text{latent}}$ to
@@ -64,6 +65,8 @@ class MMDGAN(GANSettings, NetworkGenerator[GeneratorNetwork]):
     def make_network(self, sizes: Mapping[str, Any]) -> GeneratorNetwork:
         """Construct the generator's network without batch norm."""
 
+        from cgm.generators.mmd_gan.networks import GeneratorNetwork
+
         channels, height, width = sizes["image"]
 
         return GeneratorNetwork((channels, height, width), sizes["channels"], sizes["latent"], batch_norm=False)
@@ -76,6 +79,8 @@ class MMDGAN(GANSettings, NetworkGenerator[GeneratorNetwork]):
     def train(self, x: Tensor, seed: int) -> tuple[GeneratorNetwork, dict[str, float]]:
         """Train the two networks, and return the one that generates images."""
 
+        from cgm.generators.mmd_gan.training import GANTraining
+
         training = GANTraining(self, self.make_loss(), x, seed, self.checkpoint)
         training.run(self.minutes, self.checkpoint_file)
 
@@ -83,5 +88,7 @@ class MMDGAN(GANSettings, NetworkGenerator[GeneratorNetwork]):
 
     def draw(self, network: GeneratorNetwork, n: int, random: torch.Generator) -> Tensor:
         """Draw n images from uniform codes."""
+
+        from cgm.generators.mmd_gan.training import uniform_codes
 
         return network(uniform_codes(n, network.latent, random))

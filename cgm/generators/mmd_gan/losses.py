@@ -5,19 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias
 
 from cgm.generators.kid import mmd2
+from cgm.utils.lazy import torch
 from cgm.valuation.kernels.base import squared_distances
 from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.kernels.sum import Sum
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 RATIONAL = Sum([RationalQuadratic(alpha=alpha) for alpha in (0.1, 1.0, 10.0)])
 
-Critic = Callable[[Tensor], Tensor]
+Critic: TypeAlias = "Callable[[Tensor], Tensor]"
 
 
 class GANLoss(ABC):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cgm.utils.checks import check_choice, check_integer, check_number
+from cgm.utils.checks import check_bool, check_choice, check_integer, check_number
 from cgm.utils.models.networks import ARITHMETICS
 
 NORMALISATIONS = ("none", "spectral")
@@ -83,6 +83,7 @@ class GANSettings:
             check_number("generator.momentum", value, min=0, max=1, open_max=True)
         check_number("generator.ema", self.ema, min=1)
         check_number("generator.gain", self.gain, min=0, open_min=True)
+        check_bool("generator.mirror", self.mirror)
         check_choice("generator.loss", self.loss, LOSSES)
         check_choice("generator.schedule", self.schedule, SCHEDULES)
         check_choice("generator.arithmetic", self.arithmetic, ARITHMETICS)

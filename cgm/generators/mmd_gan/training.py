@@ -8,11 +8,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torchvision.utils import save_image
 
@@ -21,10 +19,14 @@ from cgm.generators.mmd_gan.losses import GANLoss
 from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork
 from cgm.generators.mmd_gan.settings import GANSettings
 from cgm.utils.files import write_whole
+from cgm.utils.lazy import torch
 from cgm.utils.models.networks import autocast
 from cgm.utils.models.training import Progress, Training
 from cgm.utils.models.views import mirror_some
 from cgm.utils.tensors import digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cgm.mediator import Settlement
 from cgm.records.figures.correlations import correlations
@@ -16,6 +14,10 @@ from cgm.records.figures.reward_values import reward_values
 from cgm.records.figures.style import save
 from cgm.records.figures.value_curves import value_curves
 from cgm.records.result import Result
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def draw_run(

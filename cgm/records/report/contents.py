@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from cgm.records.plain import plain, versions
-from cgm.records.report.words import INCENTIVES, STATES, THREAT_MODEL, beta_name, number
+from cgm.records.report.words import INCENTIVES, STATES, beta_name, number, threat_model
 from cgm.records.settings import flatten
-from cgm.records.settled import SettledTables
+from cgm.records.settled import Settled
 
 CLOSE = 2.0  # standard errors: two contributions that differ by less cannot be told apart
 
 
-def describe(settlement: SettledTables) -> dict[str, Any]:
+def describe(settlement: Settled) -> dict[str, Any]:
     """Return everything that the report says in words and numbers.
 
     Arguments:
@@ -29,7 +29,8 @@ def describe(settlement: SettledTables) -> dict[str, Any]:
     return {
         "parties": parties(settlement),
         "betas": [beta_name(beta) for beta in dict.fromkeys(chain.beta for chain in settlement.chains)],
-        "columns": len(settlement.schema.columns),
+        "columns": 0 if settlement.schema is None else len(settlement.schema.columns),
+        "unit": unit(settlement),
         "pool_rows": len(settlement.pool_table),
         "grand_value": game.grand_value,
         "v_star": rewards.details.get("v_star"),
@@ -38,7 +39,7 @@ def describe(settlement: SettledTables) -> dict[str, Any]:
         "sensitivity": sensitivity(settlement),
         "incentives": incentives(settlement),
         "audits": audits(settlement),
-        "threat_model": THREAT_MODEL,
+        "threat_model": threat_model(unit(settlement)),
         "accuracies": accuracies(settlement),
         "unchecked": unchecked(settlement),
         "warnings": list(settlement.warnings),
@@ -49,7 +50,13 @@ def describe(settlement: SettledTables) -> dict[str, Any]:
     }
 
 
-def parties(settlement: SettledTables) -> list[dict[str, Any]]:
+def unit(settlement: Settled) -> str:
+    """Return what the data consists of, `"rows"` or `"images"`."""
+
+    return "rows" if settlement.schema is not None else "images"
+
+
+def parties(settlement: Settled) -> list[dict[str, Any]]:
     r"""Return the numbers of each party, with its rewards by $\beta$."""
 
     contributions, rewards = settlement.contributions, settlement.rewards
@@ -83,7 +90,7 @@ def parties(settlement: SettledTables) -> list[dict[str, Any]]:
     return found
 
 
-def precision(settlement: SettledTables) -> dict[str, Any]:
+def precision(settlement: Settled) -> dict[str, Any]:
     """Return how exact the contributions are, and which neighbours in their order cannot be told apart."""
 
     contributions, names = settlement.contributions, settlement.names
@@ -97,7 +104,7 @@ def precision(settlement: SettledTables) -> dict[str, Any]:
     return {"method": contributions.method, "exact": not any(errors), "close": close}
 
 
-def sensitivity(settlement: SettledTables) -> list[dict[str, Any]]:
+def sensitivity(settlement: Settled) -> list[dict[str, Any]]:
     r"""Return the range of each party's $\alpha$ for each of the other settings, and whether the order changes."""
 
     alpha, n = settlement.contributions.alpha.tolist(), len(settlement.names)
@@ -123,7 +130,7 @@ def _order(values: list[float]) -> list[int]:
     return sorted(range(len(values)), key=lambda i: -values[i])
 
 
-def incentives(settlement: SettledTables) -> list[dict[str, Any]]:
+def incentives(settlement: Settled) -> list[dict[str, Any]]:
     """Return R1 to R6 in words, with their slack."""
 
     return [
@@ -140,7 +147,7 @@ def incentives(settlement: SettledTables) -> list[dict[str, Any]]:
     ]
 
 
-def audits(settlement: SettledTables) -> list[dict[str, Any]]:
+def audits(settlement: Settled) -> list[dict[str, Any]]:
     """Return the privacy audits, the one with the most successful attack first."""
 
     found = []
@@ -163,7 +170,7 @@ def audits(settlement: SettledTables) -> list[dict[str, Any]]:
     return sorted(found, key=lambda audit: -(audit["attack"].auc if audit["attack"] else -1))
 
 
-def accuracies(settlement: SettledTables) -> list[dict[str, Any]]:
+def accuracies(settlement: Settled) -> list[dict[str, Any]]:
     """Return the accuracies of the downstream task."""
 
     return [
@@ -178,12 +185,12 @@ def accuracies(settlement: SettledTables) -> list[dict[str, Any]]:
     ]
 
 
-def unchecked(settlement: SettledTables) -> list[str]:
+def unchecked(settlement: Settled) -> list[str]:
     """List what neither this report nor the settlement checked."""
 
     gaps = []
     if not settlement.audits:
-        gaps.append("What rewards give away about rows of other parties: no privacy audit was made.")
+        gaps.append("What rewards give away about data of other parties: no privacy audit was made.")
     else:
         gaps.append(
             "Attacks other than those of the privacy audit. It is an experiment with some attacks, not a proof, and "
@@ -203,8 +210,8 @@ def unchecked(settlement: SettledTables) -> list[str]:
     if unknown:
         gaps.append(f"The incentives {', '.join(unknown)}: see the reasons in their table.")
     gaps += [
-        "Whether a party's data is true, its own, and permitted to be used. A party that adds invented or copied rows "
-        "is valued by them.",
+        "Whether a party's data is true, its own, and permitted to be used. A party that adds invented or copied data "
+        "is valued by it.",
         "Whether all data together represents the population that the parties are interested in: values are measured "
         "against the pooled data.",
         "Strict monotonicity (F4), the part of fairness that says that more data brings a larger reward: it compares "

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from cgm.records.figures.embedding import OWN
 from cgm.records.figures.plane import to_plane
 from cgm.records.figures.style import BACKGROUND, GRID, INK
 from cgm.records.figures.style import TARGET as REWARD
 from cgm.records.report.svg import figure_style, label
-from cgm.records.settled import SettledTables
+from cgm.records.settled import Settled
 
 MAX_PANELS = 12
+MOSAIC = (2, 14)  # lines and columns of sample images
 
 
-def draw_values(settlement: SettledTables) -> Figure:
+def draw_values(settlement: Settled) -> Figure:
     r"""Draw for each party the value of its own data, its reward value and the largest possible one."""
 
     names, rewards = settlement.names, settlement.rewards.values.tolist()
@@ -39,7 +41,7 @@ def draw_values(settlement: SettledTables) -> Figure:
     return figure
 
 
-def draw_plane(settlement: SettledTables, seed: int) -> tuple[Figure, str]:
+def draw_plane(settlement: Settled, seed: int) -> tuple[Figure, str]:
     r"""Draw the parties' own points and their recommended rewards in the plane, one panel for each of 12 parties.
 
     Arguments:
@@ -82,3 +84,29 @@ def draw_plane(settlement: SettledTables, seed: int) -> tuple[Figure, str]:
             axes.spines[:].set_color(BACKGROUND)
 
     return figure, kind
+
+
+def draw_images(images: NDArray[np.uint8]) -> Figure:
+    """Draw the first images of a reward side by side.
+
+    Arguments:
+        images: The images, of shape (N, C, H, W), uint8.
+    """
+
+    lines, columns = MOSAIC
+    shown = images[: lines * columns]
+    lines = max(1, min(lines, -(-len(shown) // columns)))
+    colours, height, width = images.shape[1:]
+    gap = max(1, width // 16)
+    mosaic = np.full((lines * (height + gap) - gap, columns * (width + gap) - gap, colours), 255, np.uint8)
+    for k, image in enumerate(shown):
+        top, left = (k // columns) * (height + gap), (k % columns) * (width + gap)
+        mosaic[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    inches = 7.2
+    with figure_style():
+        figure = Figure(figsize=(inches, inches * mosaic.shape[0] / mosaic.shape[1]))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.imshow(mosaic if colours == 3 else mosaic[:, :, 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_axis_off()
+
+    return figure

@@ -6,18 +6,18 @@ from typing import Any
 
 from cgm.records.report.columns import Comparison, compare, draw_columns
 from cgm.records.report.contents import describe
-from cgm.records.report.figures import MAX_PANELS, draw_plane, draw_values
+from cgm.records.report.figures import MAX_PANELS, draw_images, draw_plane, draw_values
 from cgm.records.report.page import render
 from cgm.records.report.svg import figure_style, inline_svg, label
 from cgm.records.report.words import beta_name, number
-from cgm.records.settled import SettledTables
+from cgm.records.settled import Settled
 
 MAX_FIGURES = 96  # panels of columns in a report, over all parties
 MAX_COLUMNS, MIN_COLUMNS = 8, 2  # panels for a party
 MAX_LISTED = 40  # columns in a party's table
 
 
-def report(settlement: SettledTables, seed: int = 0) -> bytes:
+def report(settlement: Settled, seed: int = 0) -> bytes:
     """Return the report of a settlement, a page in UTF-8.
 
     Arguments:
@@ -42,10 +42,11 @@ def report(settlement: SettledTables, seed: int = 0) -> bytes:
             figure,
             "plane",
             "Own data and rewards in the plane",
-            "One panel for each party: its rows and the rows of its reward as points, over the synthetic pool. The "
-            "tables of columns below compare them in numbers.",
+            f"One panel for each party: its {content['unit']} and those of its reward as points, over the pool."
+            + " The tables of columns below compare them in numbers." * bool(content["columns"]),
         )
-        columns = [_columns(settlement, party) for party in range(len(settlement.names))]
+        show = _images if settlement.schema is None else _columns
+        columns = [show(settlement, party) for party in range(len(settlement.names))]
 
     return render(
         "report",
@@ -58,12 +59,27 @@ def report(settlement: SettledTables, seed: int = 0) -> bytes:
     )
 
 
-def _columns(settlement: SettledTables, party: int) -> dict[str, Any]:
+def _images(settlement: Settled, party: int) -> dict[str, Any]:
+    """Return some images of a party's reward."""
+
+    beta, name = settlement.recommended[party], settlement.names[party]
+    figure = inline_svg(
+        draw_images(settlement.reward_table(party, beta)),
+        f"images-{party + 1}",
+        f"Images of the reward of {name}",
+        "Some of its synthetic images, side by side",
+    )
+    return {"name": name, "beta": beta_name(beta), "figure": figure}
+
+
+def _columns(settlement: Settled, party: int) -> dict[str, Any]:
     """Return the table and the figure of a party's columns, those that differ most first."""
 
     beta, name = settlement.recommended[party], settlement.names[party]
     tables = [settlement.tables[party], settlement.reward_table(party, beta), settlement.pool_table]
-    found: list[Comparison] = [compare(column, tables) for column in settlement.schema.columns]
+    schema = settlement.schema
+    assert schema is not None
+    found: list[Comparison] = [compare(column, tables) for column in schema.columns]
     found.sort(key=lambda comparison: -comparison.difference)
     drawn = found[: max(MIN_COLUMNS, min(MAX_COLUMNS, MAX_FIGURES // len(settlement.names)))]
     figure = inline_svg(

@@ -51,12 +51,21 @@ INCENTIVES = {
     ),
 }
 
-THREAT_MODEL = (
-    "The attacker is the party that receives the reward. It knows its own data and every row of the reward, but not "
-    "the settings of the generator. It is shown rows of the other parties that were used and rows that were kept "
-    "apart, and guesses for each whether it was used. An AUC of 0.5 is guessing, 1 is certainty. The TPR is the share "
-    "of used rows that are recognised while few of the others are accused wrongly."
-)
+
+def threat_model(unit: str = "rows") -> str:
+    """Return what the attacker of the privacy audit knows and does.
+
+    Arguments:
+        unit: What the data consists of, `"rows"` or `"images"`.
+    """
+
+    return (
+        f"The attacker is the party that receives the reward. It knows its own data and all {unit} of the reward, but "
+        f"not the settings of the generator. It is shown {unit} of the other parties that were used and {unit} that "
+        "were kept apart, and guesses for each whether it was used. An AUC of 0.5 is guessing, 1 is certainty. The TPR "
+        f"is the share of used {unit} that are recognised while few of the others are accused wrongly."
+    )
+
 
 STATES = {True: "holds", False: "does not hold", None: "not known"}
 

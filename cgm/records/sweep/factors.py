@@ -18,7 +18,7 @@ class Factor:
     Attributes:
         name: Its dotted name.
         values: Its distinct values as text: numbers by size, others by their text.
-        numbers: The same values as numbers; `None` if one is not a number.
+        numbers: The same values as numbers; `None` if one is neither a number nor a list of one.
         of_run: For each run, the position of its value in `values`.
         together: Further settings, whose values follow from this one's.
     """
@@ -110,7 +110,7 @@ def _factor(runs: Sequence[Run], name: str, options: Sequence[str]) -> Factor:
     raw = {text: own.get(name, "") for text, own in zip(texts, settings, strict=True)}
     values = sorted(raw, key=lambda text: (sort_key(raw[text]), text))
     place = {text: k for k, text in enumerate(values)}
-    numbers = [raw[text] for text in values]
+    numbers = [x[0] if isinstance(x, list) and len(x) == 1 else x for x in (raw[text] for text in values)]
     is_numeric = all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in numbers)
     if is_numeric and not options:
         short = [short_cell(x) for x in numbers]

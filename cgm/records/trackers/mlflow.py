@@ -11,6 +11,7 @@ from cgm.records.record import Record
 from cgm.records.runs import METRICS, RESULT
 from cgm.records.settings import flatten
 from cgm.records.trackers.base import Logger, figures, headline_scalars, scalars
+from cgm.utils.checks import check_text
 from cgm.utils.files import write_whole
 
 MAX_METRICS, MAX_PARAMS = 500, 100  # of a request: MLflow's servers refuse larger ones
@@ -30,6 +31,10 @@ class MLflow(Logger):
 
     tracking_uri: str = "sqlite:///outputs/mlflow.db"
     experiment: str = "cgm"
+
+    def __post_init__(self) -> None:
+        check_text("logger.tracking_uri", self.tracking_uri)
+        check_text("logger.experiment", self.experiment)
 
     def has(self, folder: Path) -> bool:
         """Return whether the run has been written to MLflow."""

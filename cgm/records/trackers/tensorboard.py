@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
-
 from cgm.records.record import Record
 from cgm.records.settings import flatten
 from cgm.records.trackers.base import Logger, figures, headline_scalars, scalars
@@ -31,6 +29,7 @@ class TensorBoard(Logger):
     def write(self, folder: Path) -> None:
         """Write the event files of the run, replacing earlier ones."""
 
+        import matplotlib.image
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import save as to_bytes
-from torch import Tensor, nn
 
 from cgm.utils.files import write_whole
+from cgm.utils.lazy import torch
 from cgm.utils.models.fitted import to_json
 from cgm.utils.tensors import digest, read_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 FORMAT = "cgm training"
 
@@ -55,6 +56,8 @@ def write_checkpoint(
         progress: The numbers that change from step to step.
         tensors: The tensors that change from step to step.
     """
+
+    from safetensors.torch import save as to_bytes
 
     plain = {name: x.detach().contiguous() for name, x in tensors.items()}
     metadata = {"format": FORMAT, "identity": to_json(identity), "progress": to_json(progress)}

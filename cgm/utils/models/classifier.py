@@ -5,15 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cgm.utils.checks import check_integer, check_labels, check_points
+from cgm.utils.lazy import torch
 from cgm.utils.models import pretrained
-from cgm.utils.models.classifier_network import ClassifierNetwork
 from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.fitted_network import FittedNetwork
 from cgm.utils.models.networks import check_images, in_batches, recalibrate_batch_norm, weights_of
@@ -22,11 +18,16 @@ from cgm.utils.models.streams import RECALIBRATION, seeded, stream
 from cgm.utils.models.views import mirror_some
 from cgm.utils.threads import limited
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cgm.utils.models.classifier_network import ClassifierNetwork
+
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class Classifier(FittedNetwork[ClassifierNetwork]):
+class Classifier(FittedNetwork["ClassifierNetwork"]):
     r"""Classifier of images: a small residual network with batch norm.
 
     It labels synthetic images for the evaluation only; the framework values and samples without labels. In training,
@@ -101,6 +102,8 @@ class Classifier(FittedNetwork[ClassifierNetwork]):
     def make_network(self, sizes: Mapping[str, Any]) -> ClassifierNetwork:
         """Construct the network for a number of colour channels."""
 
+        from cgm.utils.models.classifier_network import ClassifierNetwork
+
         return ClassifierNetwork(self.classes, self.width, sizes["colours"])
 
     def network(self) -> ClassifierNetwork:
@@ -124,6 +127,8 @@ class Classifier(FittedNetwork[ClassifierNetwork]):
             ValueError: If x and y are not labelled images.
         """
 
+        from cgm.utils.models.classifier_network import ClassifierNetwork
+
         x = check_images(x, "images to fit a classifier to", min=2)
         check_labels(y, "classes to fit a classifier to", self.classes)
         if len(x) != len(y):
@@ -136,7 +141,7 @@ class Classifier(FittedNetwork[ClassifierNetwork]):
 
         def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
             images = augment(x[rows], self.mirror, self.shift, generator)
-            return functional.cross_entropy(network(images), y[rows], label_smoothing=0.05)
+            return torch.nn.functional.cross_entropy(network(images), y[rows], label_smoothing=0.05)
 
         settings = {name: getattr(self, name) for name in ("classes", "width", "mirror", "shift")}
         data = {"images": x, "classes": y}
@@ -201,7 +206,7 @@ def augment(x: Tensor, mirror: bool, shift: int, generator: torch.Generator) -> 
         down, right = torch.randint(0, 2 * shift + 1, (2, n, 1), generator=generator)
         rows = (down + torch.arange(height))[:, None, :, None]  # (N, 1, H, 1), of the padded image
         columns = (right + torch.arange(width))[:, None, None, :]  # (N, 1, 1, W)
-        padded = functional.pad(x, [shift] * 4)
+        padded = torch.nn.functional.pad(x, [shift] * 4)
         x = padded[torch.arange(n)[:, None, None, None], torch.arange(x.shape[1])[:, None, None], rows, columns]
 
     return x

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import cos, pi
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-
-from cgm.utils.checks import check_integer, check_number
+from cgm.utils.checks import check_integer, check_number, check_text
+from cgm.utils.lazy import torch
 from cgm.utils.models.streams import ORDER, STEP, stream
 from cgm.utils.models.training import Progress, Training
 from cgm.utils.tensors import digest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Budget:
         check_number(f"{group}.rate", self.rate, min=0, open_min=True)
         check_number(f"{group}.decay", self.decay, min=0)
         check_number(f"{group}.minutes", self.minutes, min=0, open_min=True, optional=True)
+        check_text(f"{group}.checkpoint", self.checkpoint, path=True, optional=True)
 
 
 class Descent(Training):

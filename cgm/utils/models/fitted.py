@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import save as to_bytes
-from torch import Tensor
 
 from cgm.utils.checks import check_integer
 from cgm.utils.files import write_whole
+from cgm.utils.lazy import torch
 from cgm.utils.tensors import digest, read_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 F = TypeVar("F", bound="Fitted")
 Shape = tuple[int | str, ...]
@@ -84,8 +85,11 @@ class Fitted:
             ValueError: If nothing has been fitted yet.
         """
 
+        from safetensors.torch import save as to_bytes
+
         tensors = {name: x.detach().cpu().contiguous() for name, x in self.fitted().items()}
-        write_whole(path, to_bytes(tensors, metadata=self._metadata()))
+        metadata = self._metadata()
+        write_whole(path, to_bytes(tensors, metadata | {"sha256": digest(tensors, to_json(metadata))}))
 
     def load(self: F, path: str | Path) -> F:
         """Read a file written by `save`, and return the object itself. Nothing in the file is executed.
@@ -112,6 +116,7 @@ class Fitted:
             _check_sizes(sizes, self.size_names)
             _check_tensors(state, self.shapes_for(sizes))
             self.check_state(state)
+            _check_sha256(metadata, state)  # last: the other checks say what is wrong
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
@@ -154,6 +159,15 @@ def to_json(value: Any) -> str:
     """Convert settings to JSON: NumPy scalars to Python numbers, other unknown objects to text."""
 
     return json.dumps(value, sort_keys=True, default=lambda x: getattr(x, "item", x.__str__)())
+
+
+def _check_sha256(metadata: dict[str, str], state: dict[str, Tensor]) -> None:
+    """Compare the checksum of a file, which files of older versions do not have."""
+
+    rest = {key: value for key, value in metadata.items() if key != "sha256"}
+    unknown = rest.keys() - {"format", "class", "settings", "sizes"}  # perhaps the checksum, under a damaged name
+    if unknown or ("sha256" in metadata and metadata["sha256"] != digest(state, to_json(rest))):
+        raise ValueError("damaged (its checksum differs)")
 
 
 def _check_metadata(found: dict[str, str], expected: dict[str, str]) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import torch
-from torch import nn
-
+from cgm.utils.lazy import torch
 from cgm.utils.models.fitted import Fitted, Shape
 from cgm.utils.models.networks import weights_of, with_weights
 
-Network = TypeVar("Network", bound=nn.Module)
+if TYPE_CHECKING:
+    from torch import nn
+
+Network = TypeVar("Network", bound="nn.Module")
 
 
 class FittedNetwork(Fitted, ABC, Generic[Network]):

@@ -1,20 +1,23 @@
 """Functions for networks of images: input checks, batches, weights, batch norm."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from cgm.utils.checks import check_points
+from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
 from cgm.utils.threads import in_order, workers
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 ARITHMETICS = ("float32", "bfloat16")  # of convolutions and matrix products in a training
 BATCH = 500  # images that pass through a network at once
 MAX_RECALIBRATION = 10_000  # images from which batch norm's statistics are computed
 
-Network = TypeVar("Network", bound=nn.Module)
+Network = TypeVar("Network", bound="nn.Module")
 
 
 def autocast(arithmetic: str) -> torch.autocast:
@@ -93,7 +96,6 @@ def with_weights(make: Callable[[], Network], weights: dict[str, Tensor]) -> Net
     return network
 
 
-@torch.no_grad()
 def recalibrate_batch_norm(
     network: nn.Module, function: Callable[[Tensor], Tensor], x: Tensor, generator: torch.Generator
 ) -> None:
@@ -109,13 +111,14 @@ def recalibrate_batch_norm(
     """
 
     for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, torch.nn.BatchNorm2d):
             layer.reset_running_stats()
             layer.momentum = None  # an average over all batches
     network.train()
     rows = torch.randperm(len(x), generator=generator)[:MAX_RECALIBRATION]
-    for part in rows.chunk(-(-len(rows) // BATCH)):
-        function(x[part])
+    with torch.no_grad():
+        for part in rows.chunk(-(-len(rows) // BATCH)):
+            function(x[part])
     network.eval()
 
 
@@ -139,6 +142,6 @@ def principal_directions(z: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
 def convolution_block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """Construct a convolution without bias, followed by batch norm and ReLU."""
 
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+    layer = torch.nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
 
-    return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU())
+    return torch.nn.Sequential(layer, torch.nn.BatchNorm2d(outputs), torch.nn.ReLU())

@@ -1,10 +1,13 @@
 """Random streams of trainings."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import torch
+
+from cgm.utils.lazy import torch
 
 ORDER, STEP, RECALIBRATION = 201, 202, 203  # keys of streams
 

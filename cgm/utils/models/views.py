@@ -1,10 +1,14 @@
 """Random changes of images that leave their content recognisable."""
 
-import math
+from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import math
+from typing import TYPE_CHECKING
+
+from cgm.utils.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GREY = (0.299, 0.587, 0.114)  # the weights of red, green and blue in the brightness of a pixel
 
@@ -32,9 +36,9 @@ def crop(x: Tensor, smallest: float, generator: torch.Generator) -> Tensor:
     sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], 1).clamp(max=1)  # (N, 2), of 1
     shifts = (2 * torch.rand(n, 2, generator=generator) - 1) * (1 - sides)
     maps = torch.cat([torch.diag_embed(sides), shifts[:, :, None]], 2)  # (N, 2, 3)
-    grid = functional.affine_grid(maps, list(x.shape), align_corners=False)
+    grid = torch.nn.functional.affine_grid(maps, list(x.shape), align_corners=False)
 
-    return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    return torch.nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
 def recolour(x: Tensor, generator: torch.Generator) -> Tensor:

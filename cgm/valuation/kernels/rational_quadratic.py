@@ -3,11 +3,13 @@ r"""The rational quadratic kernel."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cgm.utils.checks import check_number
 from cgm.valuation.kernels.base import Kernel
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

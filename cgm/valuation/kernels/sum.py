@@ -2,14 +2,16 @@ r"""Sums of kernels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from cgm.utils.lazy import torch
 from cgm.valuation.kernels.base import Kernel, Lengthscale
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, init=False)
@@ -29,14 +31,14 @@ class Sum(Kernel):
 
     # written out, because a generated __init__ would put the inherited field `lengthscale` first
     def __init__(self, kernels: Sequence[Kernel], lengthscale: Lengthscale = 1.0) -> None:
-        object.__setattr__(self, "kernels", tuple(kernels))
+        object.__setattr__(self, "kernels", tuple(kernels) if isinstance(kernels, Iterable) else (kernels,))
         object.__setattr__(self, "lengthscale", lengthscale)
         self.__post_init__()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.kernels:
-            raise ValueError("kernel.kernels=[]: expected at least one kernel")
+        if not self.kernels or not all(isinstance(kernel, Kernel) for kernel in self.kernels):
+            raise ValueError(f"kernel.kernels={[*self.kernels]}: expected a list of at least one kernel")
         for kernel in self.kernels:
             if isinstance(kernel.lengthscale, str):
                 raise ValueError(

@@ -144,7 +144,7 @@ def test_download(tmp_path, monkeypatch):
         calls.append(arguments)
         return SimpleNamespace(frame=frame)
 
-    monkeypatch.setattr("cgm.data.datasets.credit_card.fetch_openml", fetch)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
     downloaded = CreditCard(download=True).load(str(tmp_path), seed=0)
     assert [call["data_id"] for call in calls] == [1597]
     assert calls[0]["data_home"] == str(tmp_path)
@@ -160,15 +160,13 @@ def test_download_fails(tmp_path, monkeypatch):
     def fetch(**arguments):
         raise URLError("no network")
 
-    monkeypatch.setattr("cgm.data.datasets.credit_card.fetch_openml", fetch)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
     with pytest.raises(FileNotFoundError, match=r"no network.*kaggle"):
         CreditCard(download=True).load(str(tmp_path), seed=0)
 
 
 def test_download_with_other_columns(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "cgm.data.datasets.credit_card.fetch_openml", lambda **_: SimpleNamespace(frame=table().drop(columns="V2"))
-    )
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **_: SimpleNamespace(frame=table().drop(columns="V2")))
     with pytest.raises(ValueError, match="OpenML: lacks the columns V2"):
         CreditCard(download=True).load(str(tmp_path), seed=0)
 

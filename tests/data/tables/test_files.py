@@ -4,7 +4,7 @@ import hashlib
 import pandas as pd
 import pytest
 
-from cgm.data.tables.files import read_parties, read_table, tables_by_name
+from cgm.data.tables.files import read_parties, read_table, rows_digest, rows_of, tables_by_name
 
 
 def write(folder, name, text, encoding="utf-8"):
@@ -77,6 +77,18 @@ def test_other_encodings(tmp_path):
         read_table(path, "klingon")
 
 
+def test_files_of_several_encodings(tmp_path):
+    text = "x,city\n1,Zürich\n2,Genève\n"
+    for encoding in ("utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16"):
+        table, _ = read_table(write(tmp_path, "a.csv", text, encoding), "latin-1")
+        assert table["city"].tolist() == ["Zürich", "Genève"]
+    assert read_table(write(tmp_path, "a.csv", text, "utf-16"))[0]["city"].tolist() == ["Zürich", "Genève"]
+    mixed = text.encode() + "3,Neuchâtel\n".encode("latin-1")
+    (tmp_path / "a.csv").write_bytes(mixed)
+    with pytest.raises(ValueError, match=r"a\.csv: line 4 is not utf-8 .*; save the file as UTF-8"):
+        read_table(tmp_path / "a.csv")
+
+
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         read_table(tmp_path / "none.csv")
@@ -121,7 +133,15 @@ def test_one_file_for_all_parties(tmp_path):
 
     assert {name: table["x"].tolist() for name, table in tables.items()} == {"north": ["1", "3"], "south": ["2"]}
     assert [list(table.columns) for table in tables.values()] == [["x"], ["x"]]
-    assert len({source.sha256 for source in sources}) == 1
+    assert [source.sha256 for source in sources] == [rows_digest(table) for table in tables.values()]
+    # a party can compute the digest from its own rows, in any order and with other separators
+    own = write(tmp_path, "own.csv", 'x\n"3"\n1 \n')
+    assert rows_digest(read_table(own)[0]) == sources[0].sha256
+    joint = read_table(path)[0]
+    assert [rows_digest(rows_of(joint, "bank", name)) for name in tables] == [source.sha256 for source in sources]
+    assert (sources[1].party_column, sources[1].party, sources[1].encoding) == ("bank", "south", "utf-8")
+    changed = write(tmp_path, "own.csv", "x\n3\n2\n")
+    assert rows_digest(read_table(changed)[0]) != sources[0].sha256
     with pytest.raises(ValueError, match=r"party_column=y: all\.csv has the columns x, bank"):
         read_parties([path], party_column="y")
     with pytest.raises(ValueError, match="expected one file for all parties, got 2"):

@@ -172,6 +172,19 @@ def test_too_many_levels_are_refused():
     assert len(infer_schema({"a": table}, drop=["city"])[0].columns) == 1
 
 
+@pytest.mark.slow
+def test_a_million_levels_are_refused_or_left_out():
+    n = 10**6
+    tables = {"a": pd.DataFrame({"id": np.arange(n).astype(str), "x": np.arange(n) % 9})}
+    tables["a"]["id"] = "id " + tables["a"]["id"]
+    schema, _ = infer_schema(tables)
+    assert "1000000 different texts in 1000000 rows" in schema.dropped["id"]
+    with pytest.raises(
+        ValueError, match=r"column id: 1000000 levels, at most 1000 are possible; group them, or say drop"
+    ):
+        infer_schema(tables, categorical=["id"])
+
+
 def test_tables_without_a_column_that_differs_are_refused():
     with pytest.raises(ValueError, match="no column is left that rows differ in"):
         infer_schema({"a": pd.DataFrame({"x": [1, 1], "y": ["a", "a"]})})
@@ -202,7 +215,7 @@ def test_levels_are_ordered_by_the_number_that_they_explain():
 
 
 def test_dates_of_other_forms_get_a_hint():
-    days = pd.date_range("2020-01-01", periods=80).strftime("%d.%m.%Y")
+    days = pd.date_range("2020-01-01", periods=80).strftime("%d.%m.%y")
     schema, _ = infer_schema({"a": pd.DataFrame({"day": days, "x": np.arange(80) % 7})})
     assert schema.dropped["day"].endswith("write dates as 2024-12-31")
 

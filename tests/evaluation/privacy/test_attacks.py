@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from sklearn import ensemble
 
 from cgm.evaluation.privacy import attacks
 from cgm.evaluation.privacy.attacks import ATTACKS, NEIGHBOURS, Target, nearest_rows, neighbour_distances, subsample
@@ -65,12 +66,12 @@ def test_the_classifier_estimates_the_ratio_of_densities():
 def test_the_classifier_is_trained_on_a_part(monkeypatch):
     seen = []
 
-    class Machine(attacks.HistGradientBoostingClassifier):
+    class Machine(ensemble.HistGradientBoostingClassifier):
         def fit(self, x, y):
             seen.append((x, y))
             return super().fit(x, y)
 
-    monkeypatch.setattr(attacks, "HistGradientBoostingClassifier", Machine)
+    monkeypatch.setattr(ensemble, "HistGradientBoostingClassifier", Machine)
     monkeypatch.setattr(attacks, "TRAINING_POINTS", 50)
     target = make_target(2, k=120, n=40)
     ATTACKS["classifier"](target, 0)

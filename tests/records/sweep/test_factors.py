@@ -20,6 +20,11 @@ def test_numbers_are_sorted_by_size_and_the_seed_is_no_factor():
     assert factor.together == ()
 
 
+def test_lists_of_one_number_are_numbers():
+    (factor,) = factors(*({"sampling.betas": betas} for betas in ([16.0], [1], [4])))
+    assert (factor.values, factor.numbers, factor.of_run) == (("1", "4", "16"), (1.0, 4.0, 16.0), (2, 0, 1))
+
+
 def test_digits_that_are_not_needed_are_left_out():
     (factor,) = factors({"a": 0.1 + 0.2}, {"a": 1234567})
     assert factor.values == ("0.3", "1234567")

@@ -81,7 +81,6 @@ class OptunaSweeper(Sweeper):
 
         import optuna
 
-        from cgm.cli.sweep import sweep_overrides
         from cgm.utils.files import write_whole
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -89,11 +88,7 @@ class OptunaSweeper(Sweeper):
         if config is None or launcher is None:
             raise RuntimeError("sweep: setup has not been called")
         sweep_folder = Path(config.hydra.sweep.dir)
-        overrides = {override.get_key_element(): override for override in sweep_overrides(config)}  # the last one wins
-        space = {name: distribution(override) for name, override in overrides.items() if override.is_sweep_override()}
-        fixed = [f"{name}={o.get_value_element_as_str()}" for name, o in overrides.items() if name not in space]
-        if not space:
-            raise ValueError("hydra/sweeper=optuna: empty search space; try scheme.epsilon='interval(1e-4,1e-2)'")
+        space, fixed = search_space(config)
         sampler = optuna.samplers.TPESampler(
             seed=self.seed, n_startup_trials=self.startup_trials, constant_liar=self.n_jobs > 1
         )
@@ -127,6 +122,22 @@ class OptunaSweeper(Sweeper):
                 settings,
                 best["folder"],
             )
+
+
+def search_space(config: DictConfig) -> tuple[dict[str, BaseDistribution], list[str]]:
+    """Return the distribution of each setting that is searched, and the overrides of the others.
+
+    Raises:
+        ValueError: If no setting is searched, or an interval has no ends.
+    """
+
+    from cgm.cli.sweep import sweep_overrides
+
+    overrides = {override.get_key_element(): override for override in sweep_overrides(config)}  # the last one wins
+    space = {name: distribution(override) for name, override in overrides.items() if override.is_sweep_override()}
+    if not space:
+        raise ValueError("hydra/sweeper=optuna: empty search space; try scheme.epsilon='interval(1e-4,1e-2)'")
+    return space, [f"{name}={o.get_value_element_as_str()}" for name, o in overrides.items() if name not in space]
 
 
 def distribution(override: Override) -> BaseDistribution:

@@ -10,7 +10,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
         const [a, b] = [key(one), key(other)];
         if (a === "" || b === "") return (a === "") - (b === "");
         const [x, y] = [parseFloat(a), parseFloat(b)];
-        return sign * (isNaN(x) || isNaN(y) ? a.localeCompare(b) : x - y);
+        return sign * (isNaN(x) || isNaN(y) ? a.localeCompare(b, "en", {numeric: true}) : x - y);
       };
       heads.forEach((each) => each.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");

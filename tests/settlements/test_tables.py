@@ -11,7 +11,7 @@ from cgm.data.tables import Schema
 from cgm.evaluation.labellers import NoLabeller
 from cgm.evaluation.privacy import NoAudit
 from cgm.generators import KDE, Copula, GaussianMixture
-from cgm.table_settlement import TableMediator
+from cgm.settlements.tables import TableMediator
 from cgm.valuation import Valuation
 
 

@@ -1,0 +1,158 @@
+"""Reading and writing of images: folders of PNG files or of files of numpy arrays, one for each party."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cgm.data.datasets.image_files import read_images
+from cgm.data.tables.files import Source, party_names
+from cgm.utils.folders import folder_digest
+
+log = logging.getLogger(__name__)
+
+KINDS = (".png", ".npz")
+PLAIN = {"1": "L", "L": "L", "RGB": "RGB"}  # modes of PNG files, and those in which they are read
+
+
+def read_image_parties(
+    folders: Sequence[str | Path], names: Sequence[str] | None = None
+) -> tuple[dict[str, np.ndarray], list[Source]]:
+    """Read the images of the parties.
+
+    Arguments:
+        folders: A folder for each party, with PNG files or with `.npz` files.
+        names: The names of the parties. `None`: the names of the folders.
+
+    Returns:
+        The images of each party by its name, of shape (N, C, H, W), uint8 or numbers in [0, 1]; and where they came
+        from.
+
+    Raises:
+        FileNotFoundError: If a folder does not exist.
+        ValueError: If a folder has no images, an image cannot be read, or images differ in size or colours.
+    """
+
+    if len(folders) == 1:
+        raise ValueError(f"{folders[0]}: one folder; give one for each party")
+    read = [_read_folder(Path(folder)) for folder in folders]
+    first, shape = folders[0], read[0][0].shape[1:]
+    for folder, (images, _) in zip(folders, read, strict=True):
+        if images.shape[1:] != shape:
+            raise ValueError(
+                f"{folder}: its images are {_size(images.shape[1:])}, but those of {first} are {_size(shape)}; all "
+                "parties need images of the same size and colours"
+            )
+    given = party_names([source.file for _, source in read], names)
+
+    return {name: images for name, (images, _) in zip(given, read, strict=True)}, [source for _, source in read]
+
+
+def _read_folder(folder: Path) -> tuple[np.ndarray, Source]:
+    """Return the images of a folder, and their source."""
+
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder}: there is no such folder")
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: a file; if one party gives a folder of images, all do")
+    found = sorted((path for path in folder.iterdir() if path.suffix.lower() in KINDS), key=lambda path: path.name)
+    kinds = Counter(path.suffix.lower() for path in found)
+    if not found:
+        others = sorted(path.name for path in folder.iterdir())[:3]
+        has = f"it has {', '.join(others)}, ..." if others else "it is empty"
+        raise ValueError(f"{folder}: no images; expected files that end in .png or .npz, {has}")
+    if len(kinds) > 1:
+        raise ValueError(f"{folder}: has files of both kinds, .png and .npz; keep those of one kind")
+
+    contents = {path.name: path.read_bytes() for path in found}
+    (kind,) = kinds
+    layout = ""
+    parts: list[np.ndarray] = []
+    for path in found:
+        if kind == ".npz":
+            part, axes, others = read_images(path)
+            layout = layout or f"{axes} {part.dtype if part.dtype == np.uint8 else 'float32'}"
+            if others:
+                log.info("%s: only the array images is used, not %s", path, ", ".join(others))
+        else:
+            part = read_png(path, contents[path.name])[None]
+        if parts and part.shape[1:] != parts[0].shape[1:]:
+            raise ValueError(
+                f"{path}: {_size(part.shape[1:])}, but {found[0].name} is {_size(parts[0].shape[1:])}; all images need "
+                "the same size and colours, convert this one or leave it out"
+            )
+        parts.append(part)
+    if len({part.dtype == np.uint8 for part in parts}) > 1:
+        raise ValueError(f"{folder}: some images are uint8 and others are floating-point numbers; use one of them")
+    name = folder.resolve().name
+
+    return np.concatenate(parts), Source(name, folder_digest(contents), kind, layout=layout)
+
+
+def read_png(path: Path, content: bytes) -> np.ndarray:
+    """Return a PNG image, of shape (C, H, W), uint8, with one colour or three.
+
+    Raises:
+        ValueError: If it is damaged, transparent, or has more than 8 bits for a colour.
+    """
+
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            image.load()
+            mode = image.mode
+            if mode == "P":
+                mode = "RGBA" if "transparency" in image.info else "RGB"
+            if mode in ("RGBA", "LA"):
+                pixels = image.convert("RGBA")
+                if pixels.getextrema()[3] != (255, 255):
+                    raise _Refused("has transparent pixels; save it without transparency")
+                mode = "L" if mode == "LA" else "RGB"
+            if mode not in PLAIN:
+                raise _Refused(f"has pixels of the kind {mode}; save it with 8 bits per colour, grey or RGB")
+            pixels = np.asarray(image.convert(PLAIN[mode]))
+    except _Refused as error:
+        raise ValueError(f"{path}: {error}") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{path}: not a PNG image, or a damaged or truncated one ({error}); save it again or leave it out"
+        ) from error
+
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+class _Refused(Exception):
+    pass
+
+
+def write_png(image: np.ndarray) -> bytes:
+    """Return an image of shape (C, H, W), uint8, as a PNG file."""
+
+    file = io.BytesIO()
+    Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_npz(images: np.ndarray, layout: str) -> bytes:
+    """Return images of shape (N, C, H, W), uint8, as a file of arrays with some axes and type, see `Source.layout`."""
+
+    axes, _, dtype = (layout or "NCHW uint8").partition(" ")
+    if axes == "NHW":
+        images = images[:, 0]
+    elif axes == "NHWC":
+        images = images.transpose(0, 2, 3, 1)
+    if dtype != "uint8":
+        images = images.astype(np.float32) / np.float32(255)
+    file = io.BytesIO()
+    np.savez_compressed(file, images=np.ascontiguousarray(images))
+    return file.getvalue()
+
+
+def _size(shape: Sequence[int]) -> str:
+    colours, height, width = shape
+    return f"{width} x {height} pixels in {'grey' if colours == 1 else 'colour'}"

@@ -1,0 +1,73 @@
+"""The files of rewards and pools: tables in the format of the party's own file, or images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cgm.data.images import write_npz, write_png
+from cgm.data.tables.files import Source
+from cgm.records.digests import sha256
+from cgm.records.settled import Settled
+from cgm.records.table_files import table_file
+from cgm.utils.folders import folder_digest
+
+IMAGES = ".png"  # the format of which each image is a file: a reward is then a folder
+
+
+@dataclass(frozen=True)
+class RewardFile:
+    """A reward as a file, or as a folder of images.
+
+    Attributes:
+        name: The name of the file or folder.
+        files: The contents by path; the paths in a folder begin with its name.
+        rows: The number of rows or images.
+        escaped: The number of cells that got a leading apostrophe.
+    """
+
+    name: str
+    files: dict[str, bytes]
+    rows: int
+    escaped: int = 0
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What a certificate says of it; the digest of a folder is that of `folder_digest`."""
+
+        size = sum(map(len, self.files.values()))
+        if self.name in self.files:
+            return {"sha256": sha256(self.files[self.name]), "bytes": size, "rows": self.rows}
+        inside = {path.removeprefix(f"{self.name}/"): data for path, data in self.files.items()}
+        return {"sha256": folder_digest(inside), "bytes": size, "rows": self.rows, "folder": True}
+
+
+def reward_file(settlement: Settled, party: int, beta: float, name: str, single: bool = False) -> RewardFile:
+    r"""Return a reward in the format of the party's own data.
+
+    Arguments:
+        settlement: The settlement.
+        party: The party, from 0.
+        beta: The $\beta$ of the reward.
+        name: The name of the file, without its ending.
+        single: Whether images are one file in any case.
+    """
+
+    reward, source = settlement.reward_table(party, beta), settlement.sources[party]
+    if settlement.schema is not None:
+        name += source.suffix
+        content, rows, escaped = table_file(reward, settlement.schema.columns, source)
+        return RewardFile(name, {name: content}, rows, escaped)
+    if source.suffix == IMAGES and not single:
+        files = {f"{name}/{k + 1:06}.png": write_png(image) for k, image in enumerate(reward)}
+        return RewardFile(name, files, len(reward))
+    name += ".npz"
+    return RewardFile(name, {name: write_npz(reward, source.layout)}, len(reward))
+
+
+def pool_file(settlement: Settled) -> tuple[str, bytes]:
+    """Return the name and the content of the file of the synthetic pool."""
+
+    if settlement.schema is None:
+        return "pool.npz", write_npz(settlement.pool_table, Source("").layout)
+    return "pool.csv", table_file(settlement.pool_table, settlement.schema.columns).content

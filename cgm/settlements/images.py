@@ -1,0 +1,171 @@
+"""From the images of several parties to rewards that are images."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from cgm.data.datasets.image_files import check_image_array
+from cgm.data.tables.files import Source
+from cgm.generators.base import Generator
+from cgm.generators.kde import KDE
+from cgm.generators.pixels import Pixels
+from cgm.mediator import FIT_FEATURES, SAMPLE_POOL, Settlement
+from cgm.records.plain import plain
+from cgm.settlements.party import PartyMediator, PartySettlement
+from cgm.utils.clock import Clock
+from cgm.utils.folders import folder_digest
+from cgm.utils.lazy import torch
+from cgm.utils.seeds import stream_seed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageSettlement(PartySettlement):
+    r"""What a mediator computes for parties with images.
+
+    Attributes:
+        tables: The images of each party that were valued, of shape (N_i, C, H, W), uint8.
+        held_out: The images of each party that neither the generator nor the valuation has seen.
+        pool_table: The synthetic pool $G$ as images, of shape (|G|, C, H, W), uint8; row k belongs to `pool.points[k]`.
+    """
+
+    tables: tuple[np.ndarray, ...]
+    held_out: tuple[np.ndarray, ...]
+    pool_table: np.ndarray
+
+    unit: ClassVar[str] = "images"
+
+    def reward_table(self, party: int, beta: float) -> np.ndarray:
+        r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, of shape (|G_i|, C, H, W), uint8.
+
+        Raises:
+            ValueError: If no such reward was drawn.
+        """
+
+        return self.pool_table[self.chain(party, beta).indices.numpy()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageMediator(PartyMediator):
+    r"""Turns the images of several parties into rewards, which are images too.
+
+    It is a `Mediator`, whose settings it shares. Images are valued in features, by default the code of an autoencoder.
+    A generator of features draws codes, which are decoded to images and encoded again, so that the images that are
+    valued are those that are handed out; `MMDGAN` makes images itself.
+
+    Arguments:
+        held_out, max_rows, audit, sensitivity, seed: See `PartyMediator`; a row is an image.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    generator: Generator = field(default_factory=KDE)
+
+    def settle_images(self, parties: Mapping[str, Any], sources: Sequence[Source] | None = None) -> ImageSettlement:
+        """Compute the rewards of parties with images.
+
+        Arguments:
+            parties: The images of each party by its name: arrays of shape (N, H, W), (N, H, W, C) or (N, C, H, W),
+                uint8 or numbers in [0, 1].
+            sources: Where the images came from.
+
+        Raises:
+            ValueError: If the images cannot be valued; the message names the party and the remedy.
+            InfeasibleScheme: If no rewards fit their bounds, however large the pool.
+        """
+
+        if self.seed is None:
+            return replace(self, seed=self._own_seed()).settle_images(parties, sources)
+        if not parties:
+            raise ValueError("parties: expected a dictionary from names to images, with at least one")
+        arrays = {str(name): _images(f"party {name}", images) for name, images in parties.items()}
+        if sources is None:
+            sources = [_source(name, np.asarray(images)) for name, images in parties.items()]
+        (first, one), *others = arrays.items()
+        for name, other in others:
+            if other.shape[1:] != one.shape[1:]:
+                raise ValueError(
+                    f"party {name}: images of shape {other.shape[1:]}, but those of {first} have {one.shape[1:]}; all "
+                    "need the same"
+                )
+        clock, masks = Clock(), self._used(arrays, "images")
+        used = [_tensor(arrays[name][mask]) for name, mask in masks.items()]
+        apart = [_tensor(arrays[name][~mask]) for name, mask in masks.items()]
+        log.info("%d parties, %d images of shape %s", len(used), sum(map(len, used)), one.shape[1:])
+
+        features = self._choose_features(used[0])
+        if features.joint:
+            raise ValueError("features: these are fitted to the pool as well; use features=auto or features=pca")
+        with clock("features"):
+            features.fit(torch.cat(used), stream_seed(self.seed, FIT_FEATURES))
+            if self.generator.space == "features":
+                features.decode(features.transform(used[0][:2]))  # refused before the long work
+        generator = Pixels(copy.copy(self.generator), features)  # fitted by the mediator
+        mediator = self._plain_mediator(features=features, generator=generator)
+        settlement = mediator.settle(used, self.seed, fitted=features)
+        with clock("pool"):
+            pool = settlement.pool.images
+            if len(pool) < len(settlement.pool.points):  # the mediator keeps some of them only
+                pool = _bytes(generator.sample(len(settlement.pool.points), stream_seed(self.seed, SAMPLE_POOL)))
+        with clock("audit"):
+            points = settlement.pool.points[:0]
+            audits = self._audit(settlement, [features.transform(x) if len(x) else points for x in apart])
+        sensitivity, warnings = self._other_settings(settlement, generator, used, clock)
+
+        return ImageSettlement(
+            **self._shared(settlement, list(arrays), clock.seconds, warnings),
+            schema=None,
+            tables=tuple(_bytes(x).numpy() for x in used),
+            held_out=tuple(_bytes(x).numpy() for x in apart),
+            pool_table=pool.numpy(),
+            audits=tuple(audits),
+            accuracies=(),
+            sensitivity=sensitivity,
+            settings=plain(self),
+            sources=tuple(sources),
+        )
+
+    def _other_settings(
+        self, settlement: Settlement, generator: Generator, used: Sequence[Tensor], clock: Clock
+    ) -> tuple[dict[str, list[float]], list[str]]:
+        """Compute contributions with other settings; a generator that takes long to fit is not fitted again."""
+
+        if not self.sensitivity:
+            return {}, []
+        with clock("sensitivity"):
+            data = torch.cat(list(used)) if self.generator.space == "features" else None
+            return self._sensitivity(settlement, generator, data)
+
+
+def _images(name: str, images: Any) -> np.ndarray:
+    """Return images of shape (N, C, H, W)."""
+
+    try:
+        return check_image_array(np.asarray(images), "images")[0]
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _source(name: str, images: np.ndarray) -> Source:
+    """Return the source of images that have no file."""
+
+    return Source(str(name), folder_digest({"images": np.ascontiguousarray(images).tobytes()}), ".npz")
+
+
+def _tensor(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(images.astype(np.float32, order="C")) / (255 if images.dtype == np.uint8 else 1)
+
+
+def _bytes(images: Tensor) -> Tensor:
+    return (255 * images.clamp(0, 1)).round().to(torch.uint8)
