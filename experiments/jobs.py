@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hydra.utils import instantiate
 
@@ -42,22 +43,23 @@ def run_jobs(jobs: Iterable[Job], folder: Path, missing: dict[str, str | None] |
         The folders of the jobs that failed.
     """
 
-    failed, progress = [], Progress(folder)
+    failed = []
     jobs = _with_data(jobs, {} if missing is None else missing)
-    progress.start(len(jobs))
-    for number, job in enumerate(jobs):
-        progress.mark(number, "running")
-        print(f"\n{job.folder}: {' '.join(job.overrides)}", flush=True)
-        try:
-            state, _ = resume(compose_run(job.overrides), folder / job.folder, job.overrides)
-        except Exception as error:
-            write_error(folder / job.folder, job.overrides, error)
-            log.error("failed: %s", reason(error))
-            failed.append(job.folder)
-            state = "failed"
-        progress.mark(number, state)
-        print(progress.line(), flush=True)
-    progress.end()
+    with TemporaryDirectory() as own:  # other processes may run jobs in the same folder
+        progress = Progress(own)
+        progress.start(len(jobs))
+        for number, job in enumerate(jobs):
+            progress.mark(number, "running")
+            print(f"\n{job.folder}: {' '.join(job.overrides)}", flush=True)
+            try:
+                state, _ = resume(compose_run(job.overrides), folder / job.folder, job.overrides)
+            except Exception as error:
+                write_error(folder / job.folder, job.overrides, error)
+                log.error("failed: %s", reason(error))
+                failed.append(job.folder)
+                state = "failed"
+            progress.mark(number, state)
+            print(progress.line(), flush=True)
     return failed
 
 

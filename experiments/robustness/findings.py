@@ -92,7 +92,7 @@ def reversals(runs: Iterable[Honest]) -> list[Check]:
             rank = correlation(phi, other, "spearman").value
             if rank is not None:
                 orders.setdefault(setting, []).append(rank)
-    return [Check(_where(s), fmean(ranks) <= REVERSED, signed(fmean(ranks))) for s, ranks in orders.items()]
+    return [Check(_where(s), round(fmean(ranks), 9) <= REVERSED, signed(fmean(ranks))) for s, ranks in orders.items()]
 
 
 def spread(run: Honest) -> float:

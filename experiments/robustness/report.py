@@ -113,6 +113,9 @@ def _limits() -> list[str]:
         "α is divided by the largest φ: if an attacker lowers the φ of the strongest party, its own α rises, and where "
         "the strongest attacks, its α can rise only as a sum over identities. Gains in r of `split` are sums of two "
         "rewards that may consist of the same points; the true value counts a point once.",
+        "The length-scale is fitted to the attacked data: smaller or noisier parties need a larger one. Therefore even "
+        "`contribution=pointwise`, whose φ in total does not depend on how rows are split among parties, reacts to "
+        "`split`.",
         "A remedy was chosen as the best of ten on the same runs that show its gain, so that this gain is too small "
         "on average. Variants are not combined.",
         "What the attacker saves by keeping its data to itself is no part of a gain, nor is the accuracy of a "

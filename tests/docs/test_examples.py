@@ -217,6 +217,8 @@ def test_a_command_is_understood(page, arguments, page_folder):
 
 def _first(override) -> str:
     value = override.value()
+    if type(value).__name__ == "Glob":
+        return value.filter(sorted(path.stem for path in (ROOT / "conf" / override.key_or_group).glob("*.yaml")))[0]
     return str(value.start) if type(value).__name__ == "IntervalSweep" else next(override.sweep_string_iterator())
 
 

@@ -115,4 +115,5 @@ def _text(numbers: Sequence[float], decimals: int | None) -> str:
         return "n/a"
     first, second = (".3g", ".2g") if decimals is None else (f".{decimals}f",) * 2
     error = f"\n± {stdev(numbers) / math.sqrt(len(numbers)):{second}}" if len(numbers) > 1 else ""
-    return f"{fmean(numbers):+{first}}".replace("-", "−") + error
+    mean = fmean(numbers) if decimals is None else round(fmean(numbers), decimals) + 0.0  # -0.0 becomes 0.0
+    return f"{mean:+{first}}".replace("-", "−") + error
