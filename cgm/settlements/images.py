@@ -14,10 +14,10 @@ from cgm.data.datasets.image_files import check_image_array
 from cgm.data.tables.files import Source
 from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
-from cgm.generators.pixels import Pixels
 from cgm.mediator import FIT_FEATURES, SAMPLE_POOL, Settlement
 from cgm.records.plain import plain
 from cgm.settlements.party import PartyMediator, PartySettlement
+from cgm.settlements.pixels import Pixels
 from cgm.utils.clock import Clock
 from cgm.utils.folders import folder_digest
 from cgm.utils.lazy import torch

@@ -65,6 +65,7 @@ def results(folder: Path) -> dict[str, dict]:
 def edit(folder: Path, name: str, **changes: object) -> None:
     path = folder / name / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    (path.parent / "SHA256SUMS").unlink(missing_ok=True)  # of the file as it was
 
 
 def table(text: str, title: str) -> list[list[str]]:

@@ -184,8 +184,8 @@ def test_why_a_certificate_has_no_seed():
 
     generator = torch.Generator().manual_seed(1)
     parties = [torch.randn(100, 4, generator=generator).double() + shift for shift in (0.0, 0.7, 1.4)]
-    mediator = Mediator(KDE(), sampling=WeightedSampling((8.0,)), synthetic_size=1000)
-    reward = mediator.settle(parties, seed=0).reward(0, 8.0).numpy()
+    mediator = Mediator(KDE(), sampling=WeightedSampling((1.0,)), synthetic_size=1000)
+    reward = mediator.settle(parties, seed=0).reward(0, 1.0).numpy()
 
     everything = torch.cat(parties).numpy()
     random = random_state(stream_seed(0, SAMPLE_POOL))
