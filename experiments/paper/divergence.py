@@ -136,7 +136,8 @@ def divergences(folder: Path) -> list[str]:
         "parties' points and another pool G′ of the same generator; and the number of points biases the estimate, so "
         "it is computed for uniform draws from T of the same sizes, whose divergence is 0. The table has the "
         "estimates of −reverse KL, mean over parties and β, and their correlation with α, mean over β; ± is the "
-        "standard error over seeds. "
+        "standard error over seeds. Where uniform draws are far from 0 or correlate with α, the estimate says more of "
+        "the number of points than about the divergence. "
         "`python -m experiments.paper.divergence`.",
         markdown_table(head, rows),
     ]
