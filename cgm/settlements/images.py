@@ -36,7 +36,8 @@ class ImageSettlement(PartySettlement):
     Attributes:
         tables: The images of each party that were valued, of shape (N_i, C, H, W), uint8.
         held_out: The images of each party that neither the generator nor the valuation has seen.
-        pool_table: The synthetic pool $G$ as images, of shape (|G|, C, H, W), uint8; row k belongs to `pool.points[k]`.
+        pool_table: The synthetic pool $G$ as images, of shape $(|G|, C, H, W)$, uint8; row k belongs to
+            `pool.points[k]`.
     """
 
     tables: tuple[np.ndarray, ...]
@@ -46,7 +47,7 @@ class ImageSettlement(PartySettlement):
     unit: ClassVar[str] = "images"
 
     def reward_table(self, party: int, beta: float) -> np.ndarray:
-        r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, of shape (|G_i|, C, H, W), uint8.
+        r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, of shape $(|G_i|, C, H, W)$, uint8.
 
         Raises:
             ValueError: If no such reward was drawn.
