@@ -164,8 +164,7 @@ def add_kernel_row(k: np.ndarray, pool: Pool, sums: Sums, m: int) -> None:
         m: $|S| + 1$, with the accepted point in $S$.
     """
 
-    for i in range(len(k)):
-        sums.u[i] += k[i]
+    add(k, sums.u)
     update_all(pool, sums, 0, m)
 
 

@@ -29,11 +29,11 @@ from cgm.generators.base import Generator
 from cgm.records.tables import markdown_table
 from cgm.utils.files import write_whole
 from experiments.paper.plan import CHOICE_SEEDS, CHOICE_SIZES, DATASETS, MORE_SEEDS, SPLITS
+from experiments.paper.text import OF_THE_PAPER
 from experiments.settings import compose_run
 from experiments.text import mean_over_seeds, names
 
 FILE = "divergence.json"
-OF_THE_PAPER = ("credit_ratings", "credit_card", "mnist", "cifar10")
 
 
 @dataclass(eq=False)
