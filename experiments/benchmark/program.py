@@ -34,13 +34,15 @@ from experiments.benchmark.concepts import contributions
 from experiments.benchmark.growth import growth
 from experiments.benchmark.parts import kernel_sums, lengthscale, runs, sampling, shapley
 from experiments.benchmark.report import growth_figure, tables
+from experiments.benchmark.reproduction import reproduction
 from experiments.benchmark.startup import startup
 from experiments.settings import as_dict, check_names, program
 
 FOLDERS = {"full": "outputs/paper/benchmark", "small": "outputs/benchmark"}
 PACKAGES = ("numba", "pykeops", "shapiq", "pyDVL")  # recorded in addition to those of every record
 PARTS = {
-    part.__name__: part for part in (kernel_sums, lengthscale, sampling, shapley, contributions, runs, growth, startup)
+    part.__name__: part
+    for part in (kernel_sums, lengthscale, sampling, shapley, contributions, runs, reproduction, growth, startup)
 }
 SIZES: dict[str, dict[str, Any]] = {
     "full": {
@@ -58,6 +60,8 @@ SIZES: dict[str, dict[str, Any]] = {
         "shapiq": [12, 14, 16],
         "sampled": (200, 50),  # parties, permutations of pyDVL
         "run": ["experiment=paper_credit_ratings"],
+        "paper": [],
+        "paper_more": [],
         "start": {"synthetic": 10_000, "points": 200, "parties": 5, "dimensions": 2, "chains": 20},
         "axes": {  # what differs from the start
             "synthetic": [{"synthetic": 10**k * m} for k in (3, 4, 5) for m in (1, 3)] + [{"synthetic": 10**6}],
@@ -81,6 +85,8 @@ SIZES: dict[str, dict[str, Any]] = {
         "shapiq": [6],
         "sampled": (6, 10),
         "run": ["experiment=debug", "synthetic_size=500", "figures=false", "downstream=none", "sampling.betas=[8]"],
+        "paper": ["size=small", "datasets=[credit_ratings]", "splits=[equal_disjoint]"],
+        "paper_more": ["synthetic_size=500", "split.points_per_party=50", "downstream=none", "sampling.betas=[8]"],
         "start": {"synthetic": 300, "points": 30, "parties": 2, "dimensions": 2, "chains": 2},
         "axes": {"synthetic": [{"synthetic": 300}, {"synthetic": 600}]},
     },

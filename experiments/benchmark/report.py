@@ -51,6 +51,8 @@ NOTES = {
     "the Shapley values of the same game, and cgm with shapiq, which computes the values of all coalitions from the "
     "same sums of the kernel. Of points as players, shapiq has the Shapley values as well, from all sets of points.",
     "runs": "Whole runs of `cgm`: seconds and share of each station.",
+    "reproduction": "One seed of both splits of the paper's datasets, one run after another in one process: seconds "
+    "and share of each station. Pools and features of images are read from the cache, if it has them.",
     "growth": "Each curve changes one size; the others are |G| = {synthetic:,} points, {parties} parties of {points}, "
     "d = {dimensions}, {chains} chains. Memory is the peak of a separate process, minus that of a process in which "
     "everything is loaded. Exponents: least squares of logarithms, on the larger half of each axis.",
@@ -63,6 +65,7 @@ TITLES = {
     "shapley": "Shapley values",
     "contributions": "Contribution concepts",
     "runs": "Whole runs",
+    "reproduction": "The paper's experiments",
     "growth": "Growth",
 }
 
@@ -87,6 +90,13 @@ def tables(result: Mapping[str, Any]) -> str:
             lines.append(comparison_table(found["comparisons"]))
         elif part == "runs":
             lines.append(run_table(found["runs"]))
+        elif part == "reproduction":
+            lines += [
+                f"`{found['command']}`: {number(found['wall'])} s, {number(found['cpu'])} s of processor time, "
+                "start-up included. Pools and features computed because the cache did not have them: "
+                f"{found['computed']}.\n",
+                run_table(found["runs"]),
+            ]
         else:
             lines += [growth_tables(found), "\n![Growth](growth.png)"]
         lines.append("")

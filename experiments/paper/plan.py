@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cgm.utils.checks import check_choice, check_integer
+from cgm.utils.checks import check_bool, check_choice, check_integer
 from experiments.jobs import Job
 from experiments.settings import check_names
 
@@ -61,6 +61,7 @@ def plan_jobs(
     splits: Sequence[str] = SPLITS,
     seeds: int | None = None,
     size: str = "full",
+    figures: bool = True,
     more: Sequence[str] = (),
 ) -> list[Job]:
     """List the runs.
@@ -71,6 +72,7 @@ def plan_jobs(
         splits: Names of splits.
         seeds: The number of seeds; `None` for that of the size and dataset.
         size: `"full"` or `"small"`.
+        figures: Whether to draw the figures of runs of the paper with seed 0.
         more: Further overrides of every run.
 
     Raises:
@@ -83,13 +85,14 @@ def plan_jobs(
     check_names("datasets", datasets, DATASETS)
     check_names("splits", splits, SPLITS)
     check_integer("seeds", seeds, min=1, optional=True)
+    check_bool("figures", figures)
 
     jobs = []
     if "paper" in what:
         for dataset in datasets:
             default = MORE_SEEDS.get(dataset, SEEDS[size]) if size == "full" else SEEDS[size]
             for seed in range(seeds or default):
-                settings = (*SIZES[size], f"figures={str(seed == 0).lower()}", *more)
+                settings = (*SIZES[size], f"figures={str(figures and seed == 0).lower()}", *more)
                 jobs += [_job("runs", dataset, split, seed, settings) for split in splits]
 
     chosen = {name: choice for name, choice in CHOICES.items() if name in what}

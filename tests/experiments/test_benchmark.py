@@ -324,6 +324,12 @@ def test_the_whole_program(tmp_path):
     for name, delivered in (("torch.cdist", 1), ("cgm", 2)):
         rates = sums["implementations"][name]
         assert rates["delivered_per_second"] == pytest.approx(delivered * rates["computed_per_second"])
+    whole = result["parts"]["reproduction"]
+    assert [(run["dataset"], run["split"], run["seed"]) for run in whole["runs"]] == [
+        ("credit_ratings", "equal_disjoint", 0)
+    ]
+    assert 0 < sum(whole["runs"][0]["seconds"].values()) < whole["wall"]
+    assert whole["computed"] == 0  # no images
     assert [row["synthetic"] for row in result["parts"]["growth"]["axes"]["synthetic"]] == [300, 600]
 
     text = (folder / "README.md").read_text()

@@ -308,6 +308,8 @@ def test_the_settings_of_the_program():
         if job.folder.endswith("unequal-seed0"):
             config = compose_run(job.overrides)  # every setting exists
             assert config.figures == job.folder.startswith("runs/")
+    without = plan.plan_jobs(["paper"], seeds=1, figures=False)
+    assert [compose_run(job.overrides).figures for job in without] == [False] * 8
 
 
 @pytest.mark.parametrize(
@@ -318,6 +320,7 @@ def test_the_settings_of_the_program():
         ({"datasets": ["iris"]}, r"^datasets=\['iris'\]: .* credit_ratings, credit_card, mnist, cifar10, digits"),
         ({"splits": ["shares"]}, r"^splits="),
         ({"seeds": 0}, r"^seeds=0"),
+        ({"figures": "no"}, r"^figures=no"),
         ({"size": "large"}, r"^size=large: expected one of full, small"),
     ],
 )
