@@ -157,7 +157,8 @@ def run_table(found: Sequence[Mapping[str, Any]]) -> str:
         ("whole process, CPU", "cpu", "s"),
         ("peak memory", "mebibytes", "MiB"),
     ):
-        rows.append([label, *(f"{number(run[key])} {unit}" if key in run else "not measured" for run in found)])
+        if any(key in run for run in found):
+            rows.append([label, *(f"{number(run[key])} {unit}" if key in run else "not measured" for run in found)])
     rows.append(["t", *(f"{run['t']:,}" for run in found)])
     rows.append(["accepted points", *(f"{run['accepted']:,}" for run in found)])
 
