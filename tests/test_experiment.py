@@ -1069,5 +1069,5 @@ def test_an_impossible_attack_leaves_nothing(tmp_path, attack, message):
 
 
 def test_an_attack_is_an_attack():
-    with pytest.raises(ValueError, match="attack: expected a Attack, got str"):
+    with pytest.raises(ValueError, match="attack: expected an Attack, got str"):
         make(attack="noise")

@@ -60,7 +60,10 @@ def check_built_in(settings: Mapping[Any, Any], name: str = "") -> None:
 
     if _is_own(settings.get("_target_", "cgm.")):
         return
-    built_in = OmegaConf.create({key: value for key, value in settings.items() if not _names_own(value)})
+    kept = {key: value for key, value in settings.items() if not _names_own(value)}
+    if "split" in settings.keys() - kept.keys():  # numbers of parties that the default split may not have
+        kept = {key: value for key, value in kept.items() if key not in ("attack", "embedding_party")}
+    built_in = OmegaConf.create(kept)
     check_targets(built_in, name)
     instantiate(built_in, _convert_="all")
 

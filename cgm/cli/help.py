@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cgm.cli.conf import CONF, Configuration, File, Setting
-from cgm.cli.suggest import choice_error
+from cgm.utils.suggest import choice_error
 from cgm.utils.version import __version__
 
 WIDTH = 100
@@ -70,6 +70,22 @@ def help_text(arguments: Sequence[str], command: str = "") -> str:
             raise ValueError(choice_error(argument, choice, choices))
         pages += [_page(configuration, group, each) for each in ([choice] if equals else choices)]
     return "\n\n".join(pages)
+
+
+def program_help(folder: Path, name: str, description: str) -> str:
+    """Return the help of a program without groups.
+
+    Arguments:
+        folder: The folder of its configuration.
+        name: The name of the file with its settings, without `.yaml`.
+        description: What the program does.
+    """
+
+    lines = [description.strip(), "", "Settings"]
+    for setting in Configuration([folder], name).primary.settings:
+        if setting.name.partition(".")[0] != "hydra":
+            lines += _setting(setting)
+    return "\n".join(lines)
 
 
 def _overview(configuration: Configuration, groups: Sequence[str], program: str) -> str:
