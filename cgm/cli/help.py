@@ -115,8 +115,9 @@ def _overview(configuration: Configuration, groups: Sequence[str], program: str)
 def _page(configuration: Configuration, group: str, choice: str) -> str:
     """Show a choice: what it is, and its settings."""
 
-    file = configuration.read(group, choice)
-    lines = [f"{group}={choice}", *(f"  {line}" for line in _comment(file.comment, WIDTH - 2))]
+    file, name = configuration.read(group, choice), f"{group}={choice}"
+    comment = [re.sub(rf"^cgm {re.escape(name)}\s{{2,}}", "", line) for line in file.comment]  # the heading says it
+    lines = [name, *(f"  {line}" for line in _comment(comment, WIDTH - 2))]
     if file.target:
         lines.append(f"  class: {file.target}")
     chosen = {other: value for other, value in file.choices.items() if value is not None}

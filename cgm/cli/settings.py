@@ -53,7 +53,9 @@ def check_extras(choices: Mapping[str, str | None]) -> None:
             found = False
         if not found:
             package = module.rpartition(".")[2]
-            raise ValueError(f"{group}={choice}: {package} is not installed; run pip install 'cgm[{extra}]'")
+            raise ValueError(
+                f'{group}={choice}: {package} is not installed; run pip install ".[{extra}]" in a checkout of cgm'
+            )
 
 
 def check_program(config: DictConfig) -> None:

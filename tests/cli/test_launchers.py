@@ -25,7 +25,7 @@ def needs(module: str, extra: str) -> pytest.MarkDecorator:
         there = importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         there = False
-    return pytest.mark.skipif(not there, reason=f"{module} is not installed: pip install 'cgm[{extra}]'")
+    return pytest.mark.skipif(not there, reason=f'{module} is not installed: pip install ".[{extra}]"')
 
 
 def rows(folder: str) -> list[dict[str, str]]:
@@ -174,7 +174,7 @@ def test_a_missing_package_is_reported_with_its_extra(choice, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
     group, name = choice.split("=")
     with pytest.raises(
-        ValueError, match=rf"{choice}: \w+ is not installed; run pip install 'cgm\[{EXTRAS[choice][1]}\]'"
+        ValueError, match=rf'{choice}: \w+ is not installed; run pip install "\.\[{EXTRAS[choice][1]}\]"'
     ):
         check_extras({"dataset": "digits", group: name})
     check_extras({"dataset": "digits", "logger": "none", "hydra/launcher": "basic", "experiment": None})
