@@ -14,7 +14,7 @@ from cgm.evaluation.entries import MetricRow
 from cgm.records import metrics_table
 from cgm.records.headline import headline, objective_value
 from cgm.records.result import Result
-from cgm.records.runs import CONFIGURATION, RESULT, find_runs, is_run, read_error, read_run
+from cgm.records.runs import CONFIGURATION, RESULT, check_run, find_runs, is_run, read_error, read_run
 from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union
 from cgm.records.tables import aligned_lines, csv_text, markdown_table, mean_cell
 from cgm.utils.files import write_whole
@@ -61,14 +61,21 @@ class Run:
             name: Its name in the table.
             folder: The folder.
             extra: The names of numbers beside the headline numbers, see `collect`.
+
+        Raises:
+            FileNotFoundError: If the run is not complete.
+            ValueError: If a file is damaged, `rewards.npz` as well.
         """
 
         result, metrics = read_run(folder)
+        check_run(folder, result)
         try:
             # includes the settings of a user's class that is not a dataclass, which result.json lacks
             given = flatten(json.loads((folder / CONFIGURATION).read_text(encoding="utf-8")))
-        except (OSError, ValueError, AttributeError):
+        except FileNotFoundError:  # records of older versions, and of runs that were started in Python, have none
             given = {}
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{CONFIGURATION} is damaged: {error}") from error
         numbers = headline(result)
         numbers |= {one: _extra_number(result, metrics, one) for one in extra if one not in numbers}
         settings = given | flatten(result.settings)
@@ -170,7 +177,8 @@ class Table:
 def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
     """Read all runs in a folder and below it, and write `runs.csv`, `metrics.csv` and `summary.md` there.
 
-    `rewards.npz` is not read, so that hundreds of runs take a second or two.
+    Damaged runs are not in the tables but listed as failed. Of `rewards.npz` only the checksum is computed, so that
+    hundreds of runs take a second or two.
 
     Arguments:
         folder: The folder.

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cgm.evaluation.entries import Accuracy
+from cgm.records import checksums
 from cgm.records.collect import collect
 from cgm.records.result import Result, SchemeResult
 from tests.records.results import SETTINGS, alpha_correlation, beta_correlation, make_result
@@ -225,6 +226,43 @@ def test_what_is_broken_is_skipped_and_reported(runs):
     assert text.startswith(f"# 6 runs, {len(expected)} failed, cut off or damaged\n")
     assert "- `failed`: seed=-1: no number\n" in text
     assert text.count("\n- `") == len(expected)
+
+
+def test_files_that_are_not_as_they_were_written_are_reported(tmp_path):
+    def save(name: str, numerics: str = "5") -> Path:
+        """Write the folder of a run with its checksums."""
+
+        folder = tmp_path / name
+        write(folder, dataclasses.replace(result(), versions={"numerics": numerics}))
+        (folder / "configuration.json").write_text('{"_target_": "cgm.Experiment"}')
+        (folder / "rewards.npz").write_bytes(b"points")
+        files = ("configuration.json", "metrics.csv", "result.json", "rewards.npz")
+        (folder / "SHA256SUMS").write_bytes(checksums.dumps({file: (folder / file).read_bytes() for file in files}))
+        return folder
+
+    save("whole")
+    (save("older", numerics="4") / "SHA256SUMS").unlink()
+    for file in ("rewards.npz", "SHA256SUMS"):
+        (save(f"without {file}") / file).unlink()
+    kept = save("kept")  # as in a repository
+    (kept / "rewards.npz").unlink()
+    (kept / "SHA256SUMS").unlink()
+    (save("flipped") / "rewards.npz").write_bytes(b"pointz")
+    (save("cut") / "configuration.json").write_text('{"_target_": "cgm.Exp')
+    cut = save("cut without sums", numerics="4")
+    (cut / "configuration.json").write_text('{"_target_": "cgm.Exp')
+    (cut / "SHA256SUMS").unlink()
+
+    table = collect(tmp_path)
+    assert [run.name for run in table.runs] == ["kept", "older", "whole", "without rewards.npz"]
+    changed = "is damaged or was changed: its SHA-256 is not that in SHA256SUMS"
+    reason = "configuration.json is damaged: Unterminated string starting at: line 1 column 14 (char 13)"
+    assert table.failed == {
+        "cut": f"configuration.json {changed}",
+        "cut without sums": reason,
+        "flipped": f"rewards.npz {changed}",
+        "without SHA256SUMS": "no SHA256SUMS, although there is a rewards.npz",
+    }
 
 
 def test_a_run_may_be_complete_and_have_failed_later(runs):
