@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from cgm.evaluation.entries import MetricRow
 from cgm.records import metrics_table
 from cgm.records.headline import headline, objective_value
+from cgm.records.overrides import Overrides, find_differing, read_overrides
 from cgm.records.result import Result
 from cgm.records.runs import CONFIGURATION, RESULT, check_run, find_runs, is_run, read_error, read_run
 from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union
@@ -95,11 +96,13 @@ class Table:
         runs: The complete runs, sorted by the settings that vary.
         varying: The names of the settings that are not the same in all of these runs.
         failed: For each run that failed, was cut off or is damaged: its folder, and the reason.
+        overrides: For each run, complete or not: its folder, and its overrides; empty if there are no failed runs.
     """
 
     runs: list[Run]
     varying: list[str]
     failed: dict[str, str]
+    overrides: Mapping[str, Overrides] = field(default_factory=dict)
 
     @property
     def numbers(self) -> list[str]:
@@ -107,6 +110,16 @@ class Table:
 
         names = union(run.numbers for run in self.runs)
         return [name for name in names if any(run.numbers.get(name) is not None for run in self.runs)]
+
+    def failed_settings(self) -> dict[str, str]:
+        """Return for each failed run the overrides that are not the same in all runs, as they are typed."""
+
+        names = find_differing(self.overrides.values())
+        return {
+            run: " ".join(f"{name}={value}" for name, value in own.items() if name in names)
+            for run in self.failed
+            if (own := self.overrides.get(run)) is not None
+        }
 
     def write(self, folder: str | Path) -> None:
         """Write `runs.csv`, `metrics.csv` and `summary.md`; the same runs give the same bytes except for `seconds`."""
@@ -135,7 +148,7 @@ class Table:
             lines += [markdown_table(head, rows), ""]
         if self.failed:
             lines += ["## Failed, cut off or damaged", ""]
-            lines += [f"- `{name}`: {' '.join(reason.split())}" for name, reason in self.failed.items()]
+            lines += [f"- {line}" for line in self._failures("`")]
             lines.append("")
         return "\n".join(lines)
 
@@ -148,8 +161,17 @@ class Table:
             lines += aligned_lines(rows)[: max_rows + 1]
             if len(rows) > max_rows + 1:
                 lines.append(f"... and {len(rows) - max_rows - 1} more rows")
-        lines += [f"{name}: {' '.join(reason.split())}" for name, reason in self.failed.items()]
+        lines += self._failures()
         return "\n".join(lines)
+
+    def _failures(self, quote: str = "") -> list[str]:
+        """Return a line for each failed run: its folder, its overrides and the reason."""
+
+        settings, lines = self.failed_settings(), []
+        for name, reason in self.failed.items():
+            own = f" ({quote}{settings[name]}{quote})" if settings.get(name) else ""
+            lines.append(f"{quote}{name}{quote}{own}: {' '.join(reason.split())}")
+        return lines
 
     def summary(self, numbers: Sequence[str]) -> list[list[str]]:
         """Return a head and a row for each combination of the settings that vary, except for the seed."""
@@ -214,7 +236,10 @@ def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
 
     varying = find_varying([run.settings for run in runs])
     runs.sort(key=lambda run: ([sort_key(run.settings.get(name)) for name in varying], run.name))
-    table = Table(runs, varying, failed)
+    overrides = (
+        {name: read_overrides(folder / name) for name in [*(run.name for run in runs), *failed]} if failed else {}
+    )
+    table = Table(runs, varying, failed, overrides)
     for name in extra:
         if name not in table.numbers:
             metrics = union({row.metric: None for row in run.metrics} for run in runs)

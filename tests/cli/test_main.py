@@ -288,8 +288,11 @@ def test_a_failed_job_does_not_stop_the_others(cgm, capsys, choices, reason):
     assert error["message"].startswith(reason)
     assert set(choices.split("=")[1].split(",")) & {o.split("=")[1] for o in error["overrides"]}
     assert error["traceback"].startswith("Traceback (most recent call last):\n")
-    assert f"- `{bad.name}`: {error['message']}\n" in Path("sweep/summary.md").read_text(encoding="utf-8")
-    assert f"{bad.name}: {error['message']}\n" in out
+    name, _, values = choices.partition("=")
+    (value,) = (value for value in values.split(",") if f"{name}={value}" in error["overrides"])
+    line = f"- `{bad.name}` (`{name}={value}`): {error['message']}\n"
+    assert line in Path("sweep/summary.md").read_text(encoding="utf-8")
+    assert line.removeprefix("- ").replace("`", "") in out
 
 
 def test_an_unforeseen_error_does_not_stop_a_sweep(cgm, monkeypatch, capsys):

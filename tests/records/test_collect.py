@@ -265,6 +265,41 @@ def test_files_that_are_not_as_they_were_written_are_reported(tmp_path):
     }
 
 
+def test_failed_runs_are_listed_with_the_overrides_that_differ(tmp_path):
+    """Whether they failed, were cut off or are damaged."""
+
+    def start(name: str, size: int, points: int) -> Path:
+        folder = tmp_path / name
+        (folder / ".hydra").mkdir(parents=True)
+        overrides = ["figures=false", f"synthetic_size={size}", f"split.points_per_party={points}"]
+        (folder / ".hydra" / "overrides.yaml").write_text("".join(f"- {line}\n" for line in overrides))
+        return folder
+
+    for size in (600, 1500):
+        whole = with_settings(result(), synthetic_size=size)
+        (start(f"whole{size}", size, 100) / "result.json").write_text(whole.dumps(), encoding="utf-8")
+        (tmp_path / f"whole{size}" / "metrics.csv").write_text(METRICS)
+    error = {
+        "message": "no\npoints",
+        "overrides": ["figures=false", "synthetic_size=300", "split.points_per_party=100"],
+    }
+    (start("failed", 0, 0) / "error.json").write_text(json.dumps(error))
+    start("cut off", 600, 2000)
+    (start("damaged", 1500, 2000) / "result.json").write_text("{")
+    table = collect(tmp_path)
+    assert len(table.runs) == 2
+    settings = {
+        "failed": "synthetic_size=300 split.points_per_party=100",
+        "cut off": "synthetic_size=600 split.points_per_party=2000",
+        "damaged": "synthetic_size=1500 split.points_per_party=2000",
+    }
+    assert table.failed_settings() == settings
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert f"- `failed` (`{settings['failed']}`): no points\n" in text
+    assert all(f"- `{name}` (`{own}`): " in text for name, own in settings.items())
+    assert f"failed ({settings['failed']}): no points" in table.console_summary().splitlines()
+
+
 def test_a_run_may_be_complete_and_have_failed_later(runs):
     (runs / "Fair-2" / "error.json").write_text('{"message": "objective=x: no"}')
     table = collect(runs)

@@ -1,0 +1,66 @@
+"""The overrides of runs: what was typed to start them, also of those that failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cgm.records.runs import ERROR
+from cgm.records.settings import canonical, sort_key, union
+
+OVERRIDES = Path(".hydra", "overrides.yaml")  # in the folder of a run
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is five times as fast
+
+Overrides = Mapping[str, str]  # the values as text, by name
+
+
+def read_overrides(folder: Path) -> dict[str, str]:
+    """Return the overrides of a run by name, from `error.json` or `.hydra/`; empty if they are unknown."""
+
+    try:
+        lines = json.loads((folder / ERROR).read_text(encoding="utf-8"))["overrides"]
+    except (OSError, ValueError, KeyError, TypeError):
+        lines = read_yaml(folder / OVERRIDES)
+    pairs = [str(line).partition("=") for line in lines] if isinstance(lines, list) else []
+    return {name.lstrip("+"): _normalised(value) for name, _, value in pairs}
+
+
+def find_differing(runs: Iterable[Overrides]) -> list[str]:
+    """Return the names of the overrides that are not the same in all of some runs; all names if there is one run."""
+
+    runs = list(runs)
+    names = union(runs)
+    return names if len(runs) == 1 else [name for name in names if len({run.get(name) for run in runs}) > 1]
+
+
+def distinct_values(runs: Iterable[Overrides], name: str) -> list[str]:
+    """Return the distinct values of an override in some runs: numbers by size, others by their text."""
+
+    return sorted({run[name] for run in runs if name in run}, key=lambda text: sort_key(_parsed(text)))
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file, or `None` if it is missing or damaged. No code in it is run."""
+
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), LOADER)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return None
+
+
+def _normalised(text: str) -> str:
+    """Return a value in the spelling of tables: 0.001 for 1e-3, true for True."""
+
+    value = _parsed(text)
+    return text if isinstance(value, str) else canonical(value)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return {"True": True, "False": False}[text] if text in ("True", "False") else json.loads(text)
+    except (ValueError, RecursionError):
+        return text
