@@ -85,12 +85,14 @@ def test_a_run_waits_for_another_process_that_runs_it(cgm, monkeypatch):
 
 
 def test_a_damaged_run_is_run_again(cgm):
-    cgm(*ONE, "hydra.run.dir=run")
+    assert "runs again" not in cgm(*ONE, "hydra.run.dir=run")
     path = Path("run/rewards.npz")
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     Path("run/.metrics.csv." + "0a" * 16).touch()
-    assert "skipped" not in cgm(*ONE, "hydra.run.dir=run")
+    out = cgm(*ONE, "hydra.run.dir=run")
+    assert "skipped" not in out
+    assert "damaged, runs again: rewards.npz is damaged or was changed: its SHA-256 is not that in SHA256SUMS\n" in out
     assert path.read_bytes() == content
     assert not list(Path("run").glob(".metrics*"))
     assert "skipped" in cgm(*ONE, "hydra.run.dir=run")

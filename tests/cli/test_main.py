@@ -175,7 +175,7 @@ def test_a_sweep_over_attacks_has_their_gains_in_its_table(cgm):
     out = sweep(cgm, "hydra.sweep.dir=sweep", "attack=noise,split", "++attack.party=2", "seed=1,2")
     table = rows()
     assert [(row["attack"], int(row["seed"])) for row in table] == [
-        (attack, seed) for attack in ("Noise", "SplitParty") for seed in (1, 2)
+        (attack, seed) for attack in ("noise", "split") for seed in (1, 2)
     ]
     for row in table:
         gains = Record.load(Path("sweep") / row["run"]).result.attack
@@ -210,6 +210,22 @@ def test_a_folder_with_another_run_is_run_again(cgm, monkeypatch, tmp_path):
             configuration.replace('"seed": 0', '"seed": 1'),
         ],
     }
+    messages: list[str] = []
+    monkeypatch.setattr(jobs.log, "warning", lambda *args: messages.append(args[0] % args[1:]))
+    again = "has a result of other settings, runs again: "
+    reasons = [
+        ("SHA256SUMS", None, "damaged, runs again: no SHA256SUMS, although there is a rewards.npz"),
+        ("metrics.csv", None, "damaged, runs again: no metrics.csv, although there is a result.json"),
+        ("configuration.json", None, "damaged, runs again: no configuration.json, although there is a result.json"),
+        ("configuration.json", configuration.replace('"seed": 0', '"seed": 1'), f"{again}seed"),
+        ("configuration.json", configuration.replace("cgm.generators.", "my."), f"{again}other classes"),
+        ("result.json", altered(settings={"seed": 1}), f"{again}seed"),
+        (
+            "result.json",
+            altered(versions={"numerics": "4"}),
+            f"has a result of another version of cgm (numerics 4, now {jobs.NUMERICS}), runs again",
+        ),
+    ]
     with no_runs(monkeypatch):
         calls, read_complete = [], jobs.read_complete
         monkeypatch.setattr(jobs, "read_complete", lambda *args: calls.append(args) or read_complete(*args))
@@ -222,7 +238,22 @@ def test_a_folder_with_another_run_is_run_again(cgm, monkeypatch, tmp_path):
                 Path("run", name).unlink()
                 if content is not None:
                     Path("run", name).write_text(content)
+                messages.clear()
                 assert read_complete(*calls[0]) is None
+                # a line with the reason, unless there was no result
+                assert [name in message for message in messages] == [True] * Path("run/result.json").is_file()
+        for name, content, message in reasons:
+            shutil.rmtree("run")
+            shutil.copytree("whole", "run")
+            for changed in {name, "SHA256SUMS"}:
+                Path("run", changed).unlink()
+            if content is not None:
+                Path("run", name).write_text(content)
+            if name != "SHA256SUMS":
+                Path("run", "rewards.npz").unlink()  # with it, a run has SHA256SUMS
+            messages.clear()
+            assert read_complete(*calls[0]) is None
+            assert messages == [message]
         with pytest.raises(SystemExit, match="it ran"):
             cgm(*arguments)
         assert not Path("run/result.json").exists()
@@ -251,8 +282,11 @@ def test_a_failed_job_does_not_stop_the_others(cgm, capsys):
     assert error["message"].startswith(reason)
     assert set(choices.split("=")[1].split(",")) & {o.split("=")[1] for o in error["overrides"]}
     assert error["traceback"].startswith("Traceback (most recent call last):\n")
-    assert f"- `{bad.name}`: {error['message']}\n" in Path("sweep/summary.md").read_text(encoding="utf-8")
-    assert f"{bad.name}: {error['message']}\n" in out
+    name, _, values = choices.partition("=")
+    (value,) = (value for value in values.split(",") if f"{name}={value}" in error["overrides"])
+    line = f"- `{bad.name}` (`{name}={value}`): {error['message']}\n"
+    assert line in Path("sweep/summary.md").read_text(encoding="utf-8")
+    assert line.removeprefix("- ").replace("`", "") in out
 
 
 def test_an_unforeseen_error_does_not_stop_a_sweep(cgm, monkeypatch, capsys):
