@@ -103,7 +103,7 @@ def test_a_full_disk_is_an_error_in_one_line(cgm, small_disk, left, capsys):
     """Before the run starts, while it writes its log, and when it writes its files."""
 
     fill(small_disk, left)
-    with pytest.raises(SystemExit, match=r"^cgm: error: \[Errno 28\] No space left on device"):
+    with pytest.raises(SystemExit, match=r"^cgm: error: (\S+: |\[Errno 28\] )No space left on device$"):
         cgm(*ONE, f"hydra.run.dir={small_disk / 'run'}")
     assert "Traceback" not in "".join(capsys.readouterr())
     left_over = {path.name for path in (small_disk / "run").glob("*") if path.suffix != ".log"}
@@ -124,7 +124,7 @@ def test_a_full_disk_is_an_error_in_one_line(cgm, small_disk, left, capsys):
 
 def test_a_sweep_on_a_full_disk(cgm, small_disk):
     fill(small_disk, 0)
-    with pytest.raises(SystemExit, match=r"^cgm: error: \[Errno 28\] No space left on device"):
+    with pytest.raises(SystemExit, match=r"^cgm: error: (\S+: |\[Errno 28\] )No space left on device$"):
         cgm(*SWEEP, "cache=false", "seed=0,1", f"hydra.sweep.dir={small_disk / 'sweep'}")
     (small_disk / "filler").unlink()
     assert "2 done" in cgm(*SWEEP, "cache=false", "seed=0,1", f"hydra.sweep.dir={small_disk / 'sweep'}")
