@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from cgm.evaluation.entries import MetricRow
 from cgm.records import metrics_table
 from cgm.records.headline import headline, objective_value
-from cgm.records.overrides import Overrides, find_differing, read_overrides
+from cgm.records.overrides import Overrides, find_chosen, find_differing, read_choices, read_overrides
 from cgm.records.result import Result
 from cgm.records.runs import CONFIGURATION, RESULT, check_run, find_runs, is_run, read_error, read_run
 from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union
@@ -40,11 +40,13 @@ class Run:
 
     Attributes:
         name: Its folder, relative to the folder of the table.
-        settings: Its settings, by their dotted names as on the command line.
+        settings: Its settings, by their dotted names as on the command line. A group has the name of its class or, see
+            `collect`, of its choice.
         numbers: Its headline numbers, and others that were asked for; `None` if a number does not exist.
         metrics: Its metrics.
         synthetic_size: $|G|$ in the end, which is larger than the setting of this name if $G$ grew.
         warnings: Its warnings.
+        classes: The class of each group of which `settings` has the choice.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Run:
     metrics: list[MetricRow]
     synthetic_size: int | None = None
     warnings: Sequence[str] = ()
+    classes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, name: str, folder: Path, extra: Sequence[str] = ()) -> Run:
@@ -191,7 +194,8 @@ class Table:
 
         runs: dict[str, Run] = {}
         for run in self.runs:
-            identity = canonical({name: value for name, value in run.settings.items() if name not in NO_EFFECT})
+            settings = {**run.settings, **run.classes}
+            identity = canonical({name: value for name, value in settings.items() if name not in NO_EFFECT})
             runs.setdefault(identity, run)
         return list(runs.values())
 
@@ -201,6 +205,9 @@ def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
 
     Damaged runs are not in the tables but listed as failed. Of `rewards.npz` only the checksum is computed, so that
     hundreds of runs take a second or two.
+
+    Groups have the names of their choices, such as `fair` for `scheme=fair`, if these are known for all runs, as for
+    runs from the command line; else the names of their classes.
 
     Arguments:
         folder: The folder.
@@ -234,6 +241,7 @@ def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
     if not runs and not failed:
         raise ValueError(f"{folder}: there are no runs in this folder; expected the folder of a sweep")
 
+    runs = _with_choices(runs, folder)
     varying = find_varying([run.settings for run in runs])
     runs.sort(key=lambda run: ([sort_key(run.settings.get(name)) for name in varying], run.name))
     overrides = (
@@ -249,6 +257,24 @@ def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
             )
     table.write(folder)
     return table
+
+
+def _with_choices(runs: Sequence[Run], folder: Path) -> list[Run]:
+    """Return runs with the choices of groups that vary in place of the classes, where they are known."""
+
+    varying = {name.partition(".")[0] for name in find_varying([run.settings for run in runs])}
+    if not any(isinstance(run.settings.get(name), str) for run in runs for name in varying):
+        return list(runs)  # such as seeds alone: no file is read
+    choices = [read_choices(folder / run.name) for run in runs]
+    groups = varying.intersection(find_chosen([run.settings for run in runs], choices))
+    return [
+        replace(
+            run,
+            settings=run.settings | {group: own[group] for group in groups},
+            classes={group: run.settings.get(group) for group in groups},
+        )
+        for run, own in zip(runs, choices, strict=True)
+    ]
 
 
 def _extra_number(result: Result, metrics: Sequence[MetricRow], name: str) -> float | None:

@@ -175,7 +175,7 @@ def test_a_sweep_over_attacks_has_their_gains_in_its_table(cgm):
     out = sweep(cgm, "hydra.sweep.dir=sweep", "attack=noise,split", "++attack.party=2", "seed=1,2")
     table = rows()
     assert [(row["attack"], int(row["seed"])) for row in table] == [
-        (attack, seed) for attack in ("Noise", "SplitParty") for seed in (1, 2)
+        (attack, seed) for attack in ("noise", "split") for seed in (1, 2)
     ]
     for row in table:
         gains = Record.load(Path("sweep") / row["run"]).result.attack

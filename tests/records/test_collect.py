@@ -300,6 +300,66 @@ def test_failed_runs_are_listed_with_the_overrides_that_differ(tmp_path):
     assert f"failed ({settings['failed']}): no points" in table.console_summary().splitlines()
 
 
+def choose(folder: Path, **choices: str) -> None:
+    """Record the choices of a run as Hydra does."""
+
+    (folder / ".hydra").mkdir()
+    content = {"hydra": {"runtime": {"choices": {"experiment": None, "hydra/sweeper": "basic"} | choices}}}
+    (folder / ".hydra" / "hydra.yaml").write_text(json.dumps(content))  # JSON is YAML
+
+
+SCHEMES = [  # a choice, its class and its options
+    ("fair", {"class": "ShapleyFair", "stable": False}),
+    ("stable", {"class": "ShapleyFair", "stable": True}),
+    ("equal", {"class": "EqualRewards"}),
+]
+
+
+def test_choices_have_the_names_that_were_typed(tmp_path):
+    for choice, settings in SCHEMES:
+        for seed in (0, 1):
+            name = f"{choice}{seed}"
+            write(tmp_path / name, with_settings(result(seed), scheme=settings))
+            choose(tmp_path / name, scheme=choice, kernel="laplacian")
+    table = collect(tmp_path)
+    assert table.varying == ["scheme", "seed"]
+    assert [row[:2] for row in table.summary([])] == [
+        ["scheme", "runs"],
+        ["equal", "2"],
+        ["fair", "2"],
+        ["stable", "2"],
+    ]
+    assert {row["scheme"] for row in rows(tmp_path / "runs.csv")} == {"equal", "fair", "stable"}
+
+    # the same settings by another choice are no other sample
+    write(tmp_path / "again", with_settings(result(0), scheme=SCHEMES[1][1]))
+    choose(tmp_path / "again", scheme="paper", kernel="laplacian")
+    assert len(collect(tmp_path).runs) == 7
+    assert len(collect(tmp_path).distinct()) == 6
+
+    # without the choices of all runs, classes
+    (tmp_path / "fair0" / ".hydra" / "hydra.yaml").unlink()
+    table = collect(tmp_path)
+    assert table.varying == ["scheme", "scheme.stable", "seed"]
+    assert {run.settings["scheme"] for run in table.runs} == {"ShapleyFair", "EqualRewards"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "hydra: {runtime: null}", "[1]", "hydra: {runtime: {choices: [scheme]}}"])
+def test_damaged_choices_are_unknown(tmp_path, text):
+    for choice, settings in SCHEMES:
+        write(tmp_path / choice, with_settings(result(), scheme=settings))
+        choose(tmp_path / choice, scheme=choice)
+        (tmp_path / choice / ".hydra" / "hydra.yaml").write_text(text)
+    assert {run.settings["scheme"] for run in collect(tmp_path).runs} == {"ShapleyFair", "EqualRewards"}
+
+
+def test_a_choice_whose_class_was_replaced_is_not_shown(tmp_path):
+    for k, (choice, kind) in enumerate([("kde", "KDE"), ("kde", "MyGenerator"), ("copula", "Copula")]):
+        write(tmp_path / f"run{k}", with_settings(result(), generator={"class": kind}))
+        choose(tmp_path / f"run{k}", generator=choice)
+    assert [run.settings["generator"] for run in collect(tmp_path).runs] == ["Copula", "KDE", "MyGenerator"]
+
+
 def test_a_run_may_be_complete_and_have_failed_later(runs):
     (runs / "Fair-2" / "error.json").write_text('{"message": "objective=x: no"}')
     table = collect(runs)
