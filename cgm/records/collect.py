@@ -194,7 +194,7 @@ class Table:
 
         runs: dict[str, Run] = {}
         for run in self.runs:
-            settings = run.settings | run.classes
+            settings = {**run.settings, **run.classes}
             identity = canonical({name: value for name, value in settings.items() if name not in NO_EFFECT})
             runs.setdefault(identity, run)
         return list(runs.values())
