@@ -125,6 +125,14 @@ class Experiment(Mediator):
         check_bool("figures", self.figures)
         check_integer("seed", self.seed, min=0)
         check_integer("embedding_party", self.embedding_party, min=1)
+        n = getattr(self.split, "n_parties", None)  # of splits that know it without data
+        for setting, party in (
+            ("embedding_party", self.embedding_party),
+            ("attack.party", getattr(self.attack, "party", None)),
+            ("attack.source", getattr(self.attack, "source", None)),
+        ):
+            if n is not None and party is not None and party > n:
+                raise ValueError(f"{setting}={party}: there are {n} parties")
 
     def run(self, output_dir: str | Path) -> Record:
         """Run the experiment and write its record to a folder.

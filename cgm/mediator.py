@@ -119,8 +119,8 @@ class Mediator:
         synthetic_size: The size of $G$.
         growth: The factor by which $G$ grows while no rewards fit their bounds (Sec. 4.1).
         max_growth: The largest size that $G$ may grow to, as a multiple of `synthetic_size`.
-        device: Where the kernel's sums are computed and an MMD-GAN is trained, `"cpu"`, `"cuda"`, or `"auto"` for
-            `"cuda"` if there is one.
+        device: Where the kernel's sums are computed and an MMD-GAN is trained, `"cpu"`, `"cuda"`, `"cuda:1"` for the
+            second GPU, or `"auto"` for `"cuda"` if there is one.
         cache: A folder where features and pools of images are kept for the next run, or `False`. Each use is logged.
 
     Raises:

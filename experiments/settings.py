@@ -1,5 +1,6 @@
 """Settings of the programs, and the configuration of cgm."""
 
+import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from pathlib import Path
@@ -10,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from cgm.cli.conf import CONF
+from cgm.cli.help import program_help
 from cgm.cli.main import launch
 
 HERE = Path(__file__).parent
@@ -27,7 +29,14 @@ def program(settings: str) -> Callable[[Callable[[DictConfig], None]], Callable[
     path = HERE / settings
 
     def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
-        return wraps(task)(lambda: launch(task, path.parent, path.stem, f"experiments.{path.parent.name}"))
+        @wraps(task)
+        def run() -> None:
+            if {"--help", "-h"} & set(sys.argv[1:]):
+                print(program_help(path.parent, path.stem, sys.modules[task.__module__].__doc__ or ""))
+                return
+            launch(task, path.parent, path.stem, f"experiments.{path.parent.name}")
+
+        return run
 
     return decorate
 

@@ -512,7 +512,7 @@ def test_an_audit_of_features_that_were_fitted_to_all_warns(tmp_path):
 
     record = make(2, audit=Membership(), features=Joint(), downstream=NoTask()).run(tmp_path)
     assert sum(warning.startswith("audit: the features were fitted") for warning in content(record)["warnings"]) == 1
-    with pytest.raises(ValueError, match="audit: expected a Audit"):
+    with pytest.raises(ValueError, match="audit: expected an Audit"):
         make(audit="membership")
 
 
@@ -1069,5 +1069,5 @@ def test_an_impossible_attack_leaves_nothing(tmp_path, attack, message):
 
 
 def test_an_attack_is_an_attack():
-    with pytest.raises(ValueError, match="attack: expected a Attack, got str"):
+    with pytest.raises(ValueError, match="attack: expected an Attack, got str"):
         make(attack="noise")

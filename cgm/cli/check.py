@@ -60,7 +60,10 @@ def check_built_in(settings: Mapping[Any, Any], name: str = "") -> None:
 
     if _is_own(settings.get("_target_", "cgm.")):
         return
-    built_in = OmegaConf.create({key: value for key, value in settings.items() if not _names_own(value)})
+    kept = {key: value for key, value in settings.items() if not _names_own(value)}
+    if "split" in settings.keys() - kept.keys():  # numbers of parties that the default split may not have
+        kept = {key: value for key, value in kept.items() if key not in ("attack", "embedding_party")}
+    built_in = OmegaConf.create(kept)
     check_targets(built_in, name)
     instantiate(built_in, _convert_="all")
 
@@ -87,9 +90,11 @@ def check_own(config: DictConfig, overrides: Sequence[str], known: set[str]) -> 
 
 
 def check_sweep(config: DictConfig, overrides: Sequence[Override], loader: ConfigLoader) -> None:
-    """Check that each value of a sweep is possible in one of its jobs.
+    """Check that each value of a sweep is valid in one of its jobs.
 
-    Values that are invalid only together, such as an attacker that copies itself, fail in their jobs.
+    A value is tried in up to `MAX_JOBS` jobs that have it, and refused if all of them are invalid. If a value is
+    valid in some of its jobs only, such as a source of copies that must not be the attacker, the sweep runs, and its
+    invalid jobs fail.
 
     Arguments:
         config: The configuration of the sweep.
@@ -97,7 +102,7 @@ def check_sweep(config: DictConfig, overrides: Sequence[Override], loader: Confi
         loader: Composes the configurations of the jobs.
 
     Raises:
-        ValueError, HydraException, OmegaConfBaseException: If a value is invalid; the message names it.
+        ValueError, HydraException, OmegaConfBaseException: If a value is refused; the message names it.
     """
 
     jobs = SweepJobs(config, overrides, loader)

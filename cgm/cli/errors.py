@@ -6,6 +6,7 @@ import json
 import re
 import traceback
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
@@ -13,9 +14,10 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from cgm.cli.completion import COMMANDS
 from cgm.cli.conf import describe_yaml
-from cgm.cli.suggest import choice_error, setting_error
 from cgm.utils.files import write_whole
+from cgm.utils.suggest import choice_error, setting_error
 
 REFUSALS = (
     ValueError,
@@ -32,7 +34,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         details = [line for line in error.message.splitlines() if not line.startswith(("Error parsing", "See http"))]
         if any(line.startswith("missing EQUAL") for line in details):
-            return f"{error.override}: expected name=value"
+            near = get_close_matches(str(error.override), COMMANDS, n=1, cutoff=0.75)
+            return f"{error.override}: expected name=value" + "".join(f"; did you mean cgm {name}?" for name in near)
         return f"{error.override}: invalid syntax ({'; '.join(details)})"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
@@ -41,7 +44,11 @@ def explain(error: BaseException) -> str:
     if isinstance(error, HydraException) and unknown:
         parent, name = (getattr(error.__cause__, name, None) for name in ("parent_node", "full_key"))
         name = name if name and name.startswith(f"{unknown[1]}.") else unknown[1]  # kernel.a of kernel={a: 1}
-        return setting_error(name, [] if parent is None else names(parent._get_root()))
+        within = "hydra" if name.startswith("hydra.") else ""
+        return setting_error(name, [] if parent is None else names(parent._get_root(), within))
+    merging = re.match(r"Error merging override (.+)", str(error))
+    if isinstance(error, HydraException) and merging and error.__cause__ is not None:
+        return f"{merging[1]}: {str(error.__cause__).splitlines()[0]}"
     given = re.match(r"Could not append to config\. An item is already at '(.+?)'", str(error))
     if isinstance(error, HydraException) and given:
         return f"{given[1]}: given already; without the +, it is changed"
@@ -50,18 +57,29 @@ def explain(error: BaseException) -> str:
         name, _, values = ambiguous[1].partition("=")
         return f"{ambiguous[1]}: several values; {name}=[{values}] is a list, and with --multirun they are a sweep"
 
+    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, yaml.YAMLError):
         return describe_yaml(error)
 
     key = re.search(r"^\s*full_key: (\S+)$", str(error), re.M)
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
+    foreign = re.fullmatch(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'.*", str(error))
+    if foreign:
+        section = "" if key is None else f"{key[1]}."
+        return f"{section}{foreign[2]}: {foreign[1]} has no such setting; --help lists all settings"
     text = " ".join(re.sub(r"^\s*(full_key: |object_type=).*$", "", str(error), flags=re.M).split())
     return text if key is None or key[1] in text else f"{text} (in {key[1]})"
 
 
-def names(config: DictConfig) -> list[str]:
-    """List the names of all settings and sections of a configuration, without those of Hydra and classes."""
+def names(config: DictConfig, within: str = "") -> list[str]:
+    """List the names of settings and sections of a configuration, without classes.
+
+    Arguments:
+        config: The configuration.
+        within: The section whose names are listed; empty for all except those of Hydra.
+    """
 
     def below(node: object, prefix: str) -> Iterator[str]:
         if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation()):
@@ -70,7 +88,8 @@ def names(config: DictConfig) -> list[str]:
                     yield f"{prefix}{key}"
                     yield from below(node._get_node(key), f"{prefix}{key}.")
 
-    return [name for name in below(config, "") if not name.endswith("_target_")]
+    found = below(config[within], f"{within}.") if within else below(config, "")
+    return [name for name in found if not name.endswith("_target_")]
 
 
 def reason(error: Exception) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cgm.cli.conf import CONF, Configuration, File, Setting
-from cgm.cli.suggest import choice_error
+from cgm.utils.suggest import choice_error
 from cgm.utils.version import __version__
 
 WIDTH = 100
@@ -72,6 +72,22 @@ def help_text(arguments: Sequence[str], command: str = "") -> str:
     return "\n\n".join(pages)
 
 
+def program_help(folder: Path, name: str, description: str) -> str:
+    """Return the help of a program without groups.
+
+    Arguments:
+        folder: The folder of its configuration.
+        name: The name of the file with its settings, without `.yaml`.
+        description: What the program does.
+    """
+
+    lines = [description.strip(), "", "Settings"]
+    for setting in Configuration([folder], name).primary.settings:
+        if setting.name.partition(".")[0] != "hydra":
+            lines += _setting(setting)
+    return "\n".join(lines)
+
+
 def _overview(configuration: Configuration, groups: Sequence[str], program: str) -> str:
     """Show the program, its groups with their choices, and its settings."""
 
@@ -99,8 +115,9 @@ def _overview(configuration: Configuration, groups: Sequence[str], program: str)
 def _page(configuration: Configuration, group: str, choice: str) -> str:
     """Show a choice: what it is, and its settings."""
 
-    file = configuration.read(group, choice)
-    lines = [f"{group}={choice}", *(f"  {line}" for line in _comment(file.comment, WIDTH - 2))]
+    file, name = configuration.read(group, choice), f"{group}={choice}"
+    comment = [re.sub(rf"^cgm {re.escape(name)}\s{{2,}}", "", line) for line in file.comment]  # the heading says it
+    lines = [name, *(f"  {line}" for line in _comment(comment, WIDTH - 2))]
     if file.target:
         lines.append(f"  class: {file.target}")
     chosen = {other: value for other, value in file.choices.items() if value is not None}

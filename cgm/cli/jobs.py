@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from cgm.cli.targets import check_targets
 from cgm.records.headline import objective_value
 from cgm.records.plain import NUMERICS, plain
 from cgm.records.result import Result
-from cgm.records.runs import check_files, read_run
+from cgm.records.runs import CONFIGURATION, RESULT, check_run, read_run
+from cgm.records.settings import flatten, union
 from cgm.utils.files import locked, remove_parts, write_whole
 from cgm.utils.threads import limited
 
@@ -110,18 +111,40 @@ def resume(
 def read_complete(folder: Path, configuration: dict[str, Any], experiment: Any) -> Result | None:
     """Read the result in a folder, if it is complete and of the same settings and numerics of cgm.
 
+    The reason why a result is not used is logged.
+
     Arguments:
         folder: The folder of the run.
         configuration: The resolved settings of the job.
         experiment: The experiment that they describe.
     """
 
+    if not (folder / RESULT).is_file():
+        return None
     try:
         result, _ = read_run(folder)
-        check_files(folder)
-        kept = json.loads((folder / "configuration.json").read_text(encoding="utf-8"))
-        same = kept == plain(configuration) and result.settings == plain(experiment)
-        same = same and result.versions.get("numerics") == str(NUMERICS)
-    except (OSError, ValueError, KeyError, TypeError):
+        check_run(folder, result)
+        if not (folder / CONFIGURATION).is_file():
+            raise ValueError(f"no {CONFIGURATION}, although there is a {RESULT}")
+        kept = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
+        pairs = ((kept, plain(configuration)), (result.settings, plain(experiment)))
+        is_same = all(old == new for old, new in pairs)
+        names = [name for old, new in pairs for name in _different(flatten(old), flatten(new))]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("damaged, runs again: %s", " ".join(str(error).split()))
         return None
-    return result if same else None
+    numerics = result.versions.get("numerics")
+    if numerics != str(NUMERICS):
+        log.warning("has a result of another version of cgm (numerics %s, now %s), runs again", numerics, NUMERICS)
+    elif not is_same:
+        different = ", ".join(dict.fromkeys(names)) or "other classes"
+        log.warning("has a result of other settings, runs again: %s", different)
+    else:
+        return result
+    return None
+
+
+def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return the names of the settings that are not the same."""
+
+    return [name for name in union((old, new)) if name not in old or name not in new or old[name] != new[name]]

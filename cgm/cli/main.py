@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cgm.cli.completion import complete, completes
 from cgm.cli.conf import CONF
 from cgm.cli.help import help_text
 from cgm.utils.version import __version__
@@ -54,19 +55,11 @@ def main() -> None:
         launch(settle.run, CONF, "settle")
         return
 
-    from cgm.cli import jobs
+    name = complete() if completes(arguments) else "config"
+    if name is not None:
+        from cgm.cli import jobs
 
-    launch(jobs.run, CONF, "settle" if _completes_settle(arguments) else "config")
-
-
-def _completes_settle(arguments: Sequence[str]) -> bool:
-    """Decide whether the line that a shell asks to complete is one of `cgm settle`, and drop that word from it."""
-
-    words = os.environ.get("COMP_LINE", "").split(maxsplit=2)
-    if not {"--shell-completion", "-sc"} & set(arguments) or words[1:2] != ["settle"]:
-        return False
-    os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]]) + " " * (len(words) == 2)
-    return True
+        launch(jobs.run, CONF, name)
 
 
 def launch(task: Callable[[DictConfig], Any], folder: Path, name: str, program: str = "cgm") -> None:
@@ -83,13 +76,15 @@ def launch(task: Callable[[DictConfig], Any], folder: Path, name: str, program: 
 
     import hydra
 
+    from cgm.cli.callbacks import checked_callbacks
     from cgm.cli.errors import REFUSALS, explain
 
     sys.path.insert(0, os.getcwd())  # classes of the user: `python -m cgm` finds them here, a console script does not
     given = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"  # otherwise Hydra prints its errors itself, over several lines
     try:
-        hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(task)()
+        with checked_callbacks():
+            hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(task)()
     except SystemExit as end:
         if given == "1" and end.__cause__ is not None:
             raise end.__cause__ from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib.util
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from cgm.cli.targets import check_plugin
 from cgm.records.headline import check_objective
 from cgm.utils.checks import check_bool, check_integer
 
@@ -51,7 +53,9 @@ def check_extras(choices: Mapping[str, str | None]) -> None:
             found = False
         if not found:
             package = module.rpartition(".")[2]
-            raise ValueError(f"{group}={choice}: {package} is not installed; run pip install 'cgm[{extra}]'")
+            raise ValueError(
+                f'{group}={choice}: {package} is not installed; run pip install ".[{extra}]" in a checkout of cgm'
+            )
 
 
 def check_program(config: DictConfig) -> None:
@@ -65,6 +69,25 @@ def check_program(config: DictConfig) -> None:
     check_integer("threads", config.get("threads"), min=1, optional=True)
     if config.get("objective") is not None:
         check_objective(str(config.objective))
+
+
+def check_launcher(config: DictConfig) -> None:
+    """Check that Hydra can load the launcher and the sweeper of a sweep, and that the launcher can run jobs here.
+
+    Raises:
+        ValueError: If not.
+    """
+
+    launcher = config.hydra.launcher
+    check_plugin("hydra.launcher._target_", launcher._target_)
+    check_plugin("hydra.sweeper._target_", config.hydra.sweeper._target_)
+    if launcher.get("n_jobs") == 0:
+        raise ValueError("hydra.launcher.n_jobs=0: expected a number of jobs, or -1 for as many as there are cores")
+    if launcher._target_.endswith(".SlurmLauncher") and shutil.which("srun") is None:
+        raise ValueError(
+            "hydra/launcher=submitit_slurm: there is no Slurm on this machine (srun was not found); "
+            "hydra/launcher=submitit_local and joblib run jobs here"
+        )
 
 
 def thread_limit(config: DictConfig) -> int | None:

@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 from cgm.cli.check import check_job, check_sweep
 from cgm.cli.collect import write_page
 from cgm.cli.errors import REFUSALS, explain
-from cgm.cli.settings import OF_THE_PROGRAM, check_extras, digest, resolved_settings
+from cgm.cli.settings import OF_THE_PROGRAM, check_extras, check_launcher, digest, resolved_settings
 from cgm.records.collect import TABLES, collect
 from cgm.records.settings import canonical
 from cgm.utils.files import Locked, locked, remove_parts, write_whole
@@ -192,6 +192,7 @@ class Sweep(Callback):
         folder = Path(config.hydra.sweep.dir)
         with _refusing():
             check_extras(config.hydra.runtime.choices)
+            check_launcher(config)
             check_sweep(config, sweep_overrides(config), GlobalHydra.instance().config_loader())
             if config.hydra.sweeper._target_.endswith("cgm_optuna.OptunaSweeper"):
                 from hydra_plugins.cgm_optuna import search_space

@@ -11,8 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
 INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that are installed
 
 # classes that settings may name besides those of extension points, each of which has an abstract class in its base.py
@@ -56,18 +58,43 @@ def check_target(key: str, target: Any) -> None:
         ValueError: If it names anything else.
     """
 
-    check_name(key, target)
-    given = f"{key}={target}"
-    found = _locate(given, target)
-    if not isinstance(found, type):
-        kind = "a function" if inspect.isroutine(found) else f"of type {type(found).__name__}"
-        raise ValueError(f"{given}: {kind}; expected a class")
-    _refuse_python(given, found.__module__)  # a class may have been imported by the module that names it
+    found = _class(key, target)
     if not (_is_own(found.__module__) or _is_extension(found)):
         raise ValueError(
-            f"{given}: expected a class of one of cgm's groups, a subclass of one of their base classes, or a class of "
-            "your own modules"
+            f"{key}={target}: expected a class of one of cgm's groups, a subclass of one of their base classes, or a "
+            "class of your own modules"
         )
+
+
+def check_callback(key: str, target: Any) -> None:
+    """Check that a `_target_` names a callback of Hydra.
+
+    Arguments:
+        key: The name of the setting.
+        target: Its value.
+
+    Raises:
+        ValueError: If it names anything else.
+    """
+
+    if not issubclass(_class(key, target), Callback):
+        raise ValueError(f"{key}={target}: expected a subclass of hydra.experimental.callback.Callback")
+
+
+def check_plugin(key: str, target: Any) -> None:
+    """Check that a `_target_` may be a launcher or sweeper of Hydra, which loads plugins from some packages only.
+
+    Arguments:
+        key: The name of the setting.
+        target: Its value.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+
+    if not str(target).startswith(PLUGINS):
+        group = key.removesuffix("._target_").replace(".", "/")
+        raise ValueError(f"{key}={target}: expected a plugin of Hydra; choose one by {group}=NAME")
 
 
 def check_name(key: str, target: Any) -> None:
@@ -100,6 +127,19 @@ def targets(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(node, list):
         for k, value in enumerate(node):
             yield from targets(value, f"{name}[{k}]")
+
+
+def _class(key: str, target: Any) -> type:
+    """Return the class that a `_target_` names, unless it is one of Python's standard library."""
+
+    check_name(key, target)
+    given = f"{key}={target}"
+    found = _locate(given, target)
+    if not isinstance(found, type):
+        kind = "a function" if inspect.isroutine(found) else f"of type {type(found).__name__}"
+        raise ValueError(f"{given}: {kind}; expected a class")
+    _refuse_python(given, found.__module__)  # a class may have been imported by the module that names it
+    return found
 
 
 def _refuse_python(given: str, path: str) -> None:

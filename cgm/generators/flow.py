@@ -38,7 +38,7 @@ class Flow(FittedNetwork["nn.Module"], Generator):
     A point is first mapped to $y_j = \operatorname{asinh}((x_j - c_j) / w_j)$, where $c_j$ is the median and $w_j$ the
     mean distance from it; this shortens heavy tails. Each of several transforms then maps every $y_j$ by an increasing
     spline on $[-5, 5]$, whose knots a network computes from other coordinates. The network is that of the package zuko:
-    `pip install "cgm[flow]"`.
+    `pip install ".[flow]"` in a checkout of cgm.
 
     The loss is $-\log \hat p(x)$, averaged over the rows of a batch. Some points are held out of the training: their
     likelihood is computed after each epoch, and the weights of the epoch with the largest one are kept.
@@ -316,6 +316,8 @@ def _zuko() -> ModuleType:
     try:
         import zuko
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError('generator=flow: zuko is not installed; run pip install "cgm[flow]"') from error
+        raise ModuleNotFoundError(
+            'generator=flow: zuko is not installed; run pip install ".[flow]" in a checkout of cgm'
+        ) from error
 
     return zuko

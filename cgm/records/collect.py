@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 from cgm.evaluation.entries import MetricRow
 from cgm.records import metrics_table
 from cgm.records.headline import headline, objective_value
+from cgm.records.overrides import Overrides, find_chosen, find_differing, read_choices, read_overrides
 from cgm.records.result import Result
-from cgm.records.runs import CONFIGURATION, RESULT, find_runs, is_run, read_error, read_run
+from cgm.records.runs import CONFIGURATION, RESULT, check_run, find_runs, is_run, read_error, read_run
 from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union
 from cgm.records.tables import aligned_lines, csv_text, markdown_table, mean_cell
 from cgm.utils.files import write_whole
@@ -39,11 +40,13 @@ class Run:
 
     Attributes:
         name: Its folder, relative to the folder of the table.
-        settings: Its settings, by their dotted names as on the command line.
+        settings: Its settings, by their dotted names as on the command line. A group has the name of its class or, see
+            `collect`, of its choice.
         numbers: Its headline numbers, and others that were asked for; `None` if a number does not exist.
         metrics: Its metrics.
         synthetic_size: $|G|$ in the end, which is larger than the setting of this name if $G$ grew.
         warnings: Its warnings.
+        classes: The class of each group of which `settings` has the choice.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Run:
     metrics: list[MetricRow]
     synthetic_size: int | None = None
     warnings: Sequence[str] = ()
+    classes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, name: str, folder: Path, extra: Sequence[str] = ()) -> Run:
@@ -61,14 +65,21 @@ class Run:
             name: Its name in the table.
             folder: The folder.
             extra: The names of numbers beside the headline numbers, see `collect`.
+
+        Raises:
+            FileNotFoundError: If the run is not complete.
+            ValueError: If a file is damaged, `rewards.npz` as well.
         """
 
         result, metrics = read_run(folder)
+        check_run(folder, result)
         try:
             # includes the settings of a user's class that is not a dataclass, which result.json lacks
             given = flatten(json.loads((folder / CONFIGURATION).read_text(encoding="utf-8")))
-        except (OSError, ValueError, AttributeError):
+        except FileNotFoundError:  # records of older versions, and of runs that were started in Python, have none
             given = {}
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{CONFIGURATION} is damaged: {error}") from error
         numbers = headline(result)
         numbers |= {one: _extra_number(result, metrics, one) for one in extra if one not in numbers}
         settings = given | flatten(result.settings)
@@ -88,11 +99,13 @@ class Table:
         runs: The complete runs, sorted by the settings that vary.
         varying: The names of the settings that are not the same in all of these runs.
         failed: For each run that failed, was cut off or is damaged: its folder, and the reason.
+        overrides: For each run, complete or not: its folder, and its overrides; empty if there are no failed runs.
     """
 
     runs: list[Run]
     varying: list[str]
     failed: dict[str, str]
+    overrides: Mapping[str, Overrides] = field(default_factory=dict)
 
     @property
     def numbers(self) -> list[str]:
@@ -100,6 +113,16 @@ class Table:
 
         names = union(run.numbers for run in self.runs)
         return [name for name in names if any(run.numbers.get(name) is not None for run in self.runs)]
+
+    def failed_settings(self) -> dict[str, str]:
+        """Return for each failed run the overrides that are not the same in all runs, as they are typed."""
+
+        names = find_differing(self.overrides.values())
+        return {
+            run: " ".join(f"{name}={value}" for name, value in own.items() if name in names)
+            for run in self.failed
+            if (own := self.overrides.get(run)) is not None
+        }
 
     def write(self, folder: str | Path) -> None:
         """Write `runs.csv`, `metrics.csv` and `summary.md`; the same runs give the same bytes except for `seconds`."""
@@ -128,7 +151,7 @@ class Table:
             lines += [markdown_table(head, rows), ""]
         if self.failed:
             lines += ["## Failed, cut off or damaged", ""]
-            lines += [f"- `{name}`: {' '.join(reason.split())}" for name, reason in self.failed.items()]
+            lines += [f"- {line}" for line in self._failures("`")]
             lines.append("")
         return "\n".join(lines)
 
@@ -141,8 +164,17 @@ class Table:
             lines += aligned_lines(rows)[: max_rows + 1]
             if len(rows) > max_rows + 1:
                 lines.append(f"... and {len(rows) - max_rows - 1} more rows")
-        lines += [f"{name}: {' '.join(reason.split())}" for name, reason in self.failed.items()]
+        lines += self._failures()
         return "\n".join(lines)
+
+    def _failures(self, quote: str = "") -> list[str]:
+        """Return a line for each failed run: its folder, its overrides and the reason."""
+
+        settings, lines = self.failed_settings(), []
+        for name, reason in self.failed.items():
+            own = f" ({quote}{settings[name]}{quote})" if settings.get(name) else ""
+            lines.append(f"{quote}{name}{quote}{own}: {' '.join(reason.split())}")
+        return lines
 
     def summary(self, numbers: Sequence[str]) -> list[list[str]]:
         """Return a head and a row for each combination of the settings that vary, except for the seed."""
@@ -162,7 +194,8 @@ class Table:
 
         runs: dict[str, Run] = {}
         for run in self.runs:
-            identity = canonical({name: value for name, value in run.settings.items() if name not in NO_EFFECT})
+            settings = {**run.settings, **run.classes}
+            identity = canonical({name: value for name, value in settings.items() if name not in NO_EFFECT})
             runs.setdefault(identity, run)
         return list(runs.values())
 
@@ -170,7 +203,11 @@ class Table:
 def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
     """Read all runs in a folder and below it, and write `runs.csv`, `metrics.csv` and `summary.md` there.
 
-    `rewards.npz` is not read, so that hundreds of runs take a second or two.
+    Damaged runs are not in the tables but listed as failed. Of `rewards.npz` only the checksum is computed, so that
+    hundreds of runs take a second or two.
+
+    Groups have the names of their choices, such as `fair` for `scheme=fair`, if these are known for all runs, as for
+    runs from the command line; else the names of their classes.
 
     Arguments:
         folder: The folder.
@@ -204,9 +241,13 @@ def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
     if not runs and not failed:
         raise ValueError(f"{folder}: there are no runs in this folder; expected the folder of a sweep")
 
+    runs = _with_choices(runs, folder)
     varying = find_varying([run.settings for run in runs])
     runs.sort(key=lambda run: ([sort_key(run.settings.get(name)) for name in varying], run.name))
-    table = Table(runs, varying, failed)
+    overrides = (
+        {name: read_overrides(folder / name) for name in [*(run.name for run in runs), *failed]} if failed else {}
+    )
+    table = Table(runs, varying, failed, overrides)
     for name in extra:
         if name not in table.numbers:
             metrics = union({row.metric: None for row in run.metrics} for run in runs)
@@ -216,6 +257,24 @@ def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
             )
     table.write(folder)
     return table
+
+
+def _with_choices(runs: Sequence[Run], folder: Path) -> list[Run]:
+    """Return runs with the choices of groups that vary in place of the classes, where they are known."""
+
+    varying = {name.partition(".")[0] for name in find_varying([run.settings for run in runs])}
+    if not any(isinstance(run.settings.get(name), str) for run in runs for name in varying):
+        return list(runs)  # such as seeds alone: no file is read
+    choices = [read_choices(folder / run.name) for run in runs]
+    groups = varying.intersection(find_chosen([run.settings for run in runs], choices))
+    return [
+        replace(
+            run,
+            settings=run.settings | {group: own[group] for group in groups},
+            classes={group: run.settings.get(group) for group in groups},
+        )
+        for run, own in zip(runs, choices, strict=True)
+    ]
 
 
 def _extra_number(result: Result, metrics: Sequence[MetricRow], name: str) -> float | None:

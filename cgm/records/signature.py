@@ -11,7 +11,7 @@ from cgm.records.digests import readable_json, sha256
 from cgm.utils.files import write_whole
 
 SIGNATURE = "certificate.sig"
-INSTALL = "install cryptography, by pip install 'cgm[sign]'"
+INSTALL = 'install cryptography, by pip install ".[sign]" in a checkout of cgm'
 
 
 def sign(folder: str | Path, key: str | Path) -> Path:

@@ -1,1 +1,1 @@
-"""Helpers that are independent of the rest of cgm: checks, files, tensors, seeds, threads, models."""
+"""Helpers that are independent of the rest of cgm: checks, suggestions, files, tensors, seeds, threads, models."""

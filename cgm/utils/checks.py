@@ -9,6 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, cast
 
 from cgm.utils.lazy import torch
+from cgm.utils.suggest import choice_error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -173,8 +174,14 @@ def check_number(
     raise ValueError(f"{setting}={value}: expected a number in {interval}{' or null' if optional else ''}")
 
 
-def check_choice(setting: str, value: object, choices: Collection[str]) -> None:
+def check_choice(setting: str, value: object, choices: Collection[str], other: str | None = None) -> None:
     """Check that a setting is one of several names.
+
+    Arguments:
+        setting: The name of the setting.
+        value: Its value.
+        choices: The names.
+        other: What else it may be, for the error.
 
     Raises:
         ValueError: If it is not.
@@ -186,7 +193,7 @@ def check_choice(setting: str, value: object, choices: Collection[str]) -> None:
     """
 
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{setting}={value}: expected one of {', '.join(choices)}")
+        raise ValueError(choice_error(f"{setting}={value}", str(value), choices, other))
 
 
 def check_bool(setting: str, value: object) -> None:
@@ -233,7 +240,8 @@ def check_instance(setting: str, value: object, *kinds: type) -> None:
 
     if not isinstance(value, kinds):
         found = f"the class {value.__name__} itself" if isinstance(value, type) else type(value).__name__
-        raise ValueError(f"{setting}: expected a {' or '.join(kind.__name__ for kind in kinds)}, got {found}")
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"{setting}: expected {'an' if names[0] in 'AEIOU' else 'a'} {names}, got {found}")
 
 
 def check_values(name: str, values: object, n: int | None = None) -> Tensor:

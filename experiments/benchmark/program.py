@@ -7,7 +7,7 @@
 Writes result.json, README.md (tables) and growth.png. The implementations of a comparison take turns (A B C A B C ...),
 and a ratio is the median of the ratios within the rounds: other load of the machine slows all of them alike. Both wall
 time and the processor time of all cores are recorded. The other implementations are in `experiments.benchmark.peers`;
-`pip install .[bench]` installs the packages that they use, and those that cannot be imported are listed as not
+`pip install ".[bench]"` installs the packages that they use, and those that cannot be imported are listed as not
 measured.
 """
 

@@ -135,7 +135,7 @@ finally:
         ("kernel=laplacian,sum kernel.lengthscale=-1", "kernel.lengthscale=-1: expected a number in (0, inf)"),
         ("split=unequal,equal_disjoint split.n_parties=0,3", "split.n_parties=0: expected an integer >= "),
         ("scheme=fair,spread scheme.slack=0.1", "scheme.slack: unknown setting; scheme has stable, epsilon, rho"),
-        ("+attack.party=1,2", "NoAttack.__init__() got an unexpected keyword argument 'party' (in attack)"),
+        ("+attack.party=1,2", "attack.party: NoAttack has no such setting; --help lists all settings"),
         ("experiment=debug,debug_mnist synthetic_size=0", "synthetic_size=0: expected an integer >= 1"),
         ("seed=0,1 device=gpu", "device=gpu: expected cpu, cuda, "),
         ("seed=0,1 threads=0", "threads=0: expected an integer >= 1 or null"),
@@ -270,7 +270,7 @@ def test_own_classes_come_last_and_once(cgm, own):
 
     for arguments, message, log in (
         (["+generator.shift=1,-1", "seed=1,2"], r"generator\.shift=-1: expected a number >= 0", "imported 1 -1 -1 "),
-        (["+generator.scale=1", "seed=1,2"], r"unexpected keyword argument 'scale' \(in generator\)", "imported "),
+        (["+generator.scale=1", "seed=1,2"], r"generator\.scale: \w+ has no such setting", "imported "),
     ):
         with pytest.raises(SystemExit, match=message):
             cgm("-m", target, *arguments)

@@ -85,12 +85,14 @@ def test_a_run_waits_for_another_process_that_runs_it(cgm, monkeypatch):
 
 
 def test_a_damaged_run_is_run_again(cgm):
-    cgm(*ONE, "hydra.run.dir=run")
+    assert "runs again" not in cgm(*ONE, "hydra.run.dir=run")
     path = Path("run/rewards.npz")
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     Path("run/.metrics.csv." + "0a" * 16).touch()
-    assert "skipped" not in cgm(*ONE, "hydra.run.dir=run")
+    out = cgm(*ONE, "hydra.run.dir=run")
+    assert "skipped" not in out
+    assert "damaged, runs again: rewards.npz is damaged or was changed: its SHA-256 is not that in SHA256SUMS\n" in out
     assert path.read_bytes() == content
     assert not list(Path("run").glob(".metrics*"))
     assert "skipped" in cgm(*ONE, "hydra.run.dir=run")
@@ -101,7 +103,7 @@ def test_a_full_disk_is_an_error_in_one_line(cgm, small_disk, left, capsys):
     """Before the run starts, while it writes its log, and when it writes its files."""
 
     fill(small_disk, left)
-    with pytest.raises(SystemExit, match=r"^cgm: error: \[Errno 28\] No space left on device"):
+    with pytest.raises(SystemExit, match=r"^cgm: error: (\S+: |\[Errno 28\] )No space left on device$"):
         cgm(*ONE, f"hydra.run.dir={small_disk / 'run'}")
     assert "Traceback" not in "".join(capsys.readouterr())
     left_over = {path.name for path in (small_disk / "run").glob("*") if path.suffix != ".log"}
@@ -122,7 +124,7 @@ def test_a_full_disk_is_an_error_in_one_line(cgm, small_disk, left, capsys):
 
 def test_a_sweep_on_a_full_disk(cgm, small_disk):
     fill(small_disk, 0)
-    with pytest.raises(SystemExit, match=r"^cgm: error: \[Errno 28\] No space left on device"):
+    with pytest.raises(SystemExit, match=r"^cgm: error: (\S+: |\[Errno 28\] )No space left on device$"):
         cgm(*SWEEP, "cache=false", "seed=0,1", f"hydra.sweep.dir={small_disk / 'sweep'}")
     (small_disk / "filler").unlink()
     assert "2 done" in cgm(*SWEEP, "cache=false", "seed=0,1", f"hydra.sweep.dir={small_disk / 'sweep'}")

@@ -74,7 +74,7 @@ def test_the_page_of_a_choice_has_its_settings_with_values_and_comments(choice):
     assert text.startswith(f"{group}={name}\n")
     rest = words(text)
     for line in file.comment:
-        assert words(line) in rest
+        assert words(line).removeprefix(f"cgm {group}={name} ") in rest
     position = 0
     for setting in file.settings:
         entry = words(f"{setting.name} = {setting.value} {setting.comment}" if setting.value else setting.name)
@@ -116,6 +116,11 @@ def test_an_overview_has_one_sentence_for_each_choice():
     assert "mnist MNIST: 60,000 + 10,000 images of digits, 1 x 28 x 28 npz Your own" in text
     assert "debug All stations in a few seconds debug_mnist" in text
     assert "shapley Shapley values (Sec. 4, equation 5)" in text
+
+
+def test_the_page_of_an_experiment_does_not_repeat_its_name_as_a_command():
+    assert page("experiment/debug").startswith("experiment=debug\n  All stations in a few seconds.\n")
+    assert "\n  cgm experiment=paper_mnist split=unequal\n" in page("experiment/paper_mnist")
 
 
 def test_several_choices_and_whole_groups_are_shown_in_their_order():

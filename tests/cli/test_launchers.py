@@ -25,7 +25,7 @@ def needs(module: str, extra: str) -> pytest.MarkDecorator:
         there = importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         there = False
-    return pytest.mark.skipif(not there, reason=f"{module} is not installed: pip install 'cgm[{extra}]'")
+    return pytest.mark.skipif(not there, reason=f'{module} is not installed: pip install ".[{extra}]"')
 
 
 def rows(folder: str) -> list[dict[str, str]]:
@@ -96,6 +96,11 @@ def test_a_search_continues_after_failed_jobs(cgm, capsys):
         (["seed=0"], r"hydra/sweeper=optuna: empty search space; try scheme\.epsilon='interval\(1e-4,1e-2\)'"),
         (["hydra.sweeper.direction=up"], r"hydra\.sweeper\.direction=up: expected one of maximize, minimize"),
         (["hydra.sweeper.n_trials=0"], r"hydra\.sweeper\.n_trials=0: expected an integer >= 1"),
+        (
+            ["hydra.sweeper.n_trial=2"],
+            r"hydra\.sweeper\.n_trial: unknown setting; did you mean hydra\.sweeper\.n_trials",
+        ),
+        (["scheme.rho=interval(1,0)"], r"scheme\.rho=interval\(1,0\): expected the lower end first"),
         (["hydra.sweeper.n_jobs=few"], r"hydra\.sweeper\.n_jobs=few: expected an integer >= 1"),
         (["hydra.sweeper.startup_trials=0"], r"hydra\.sweeper\.startup_trials=0: expected an integer >= 1"),
     ],
@@ -126,12 +131,50 @@ def test_an_override_is_converted_to_a_distribution(override, expected):
     assert distribution(parsed)._asdict() == expected
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["hydra.launcher._target_=os.mkdir"], r"hydra\.launcher\._target_=os\.mkdir: .* hydra/launcher=NAME$"),
+        (["hydra.sweeper._target_=mine.Own"], r"hydra\.sweeper\._target_=mine\.Own: .* hydra/sweeper=NAME$"),
+        (["hydra.sweep.dirr=x"], r"hydra\.sweep\.dirr: unknown setting; did you mean hydra\.sweep\.dir\?"),
+    ],
+)
+def test_launchers_and_sweepers_are_plugins_of_hydra(cgm, overrides, message):
+    with pytest.raises(SystemExit, match=f"^cgm: error: {message}"):
+        cgm("-m", "seed=0,1", *overrides)
+
+
+@needs("hydra_plugins.hydra_joblib_launcher", "sweep")
+@pytest.mark.parametrize(("jobs", "message"), [("0", r"=0: expected a number of jobs, or -1"), ("two", r"=two: ")])
+def test_a_number_of_jobs_of_joblib_is_refused_in_one_line(cgm, jobs, message):
+    with pytest.raises(SystemExit, match=rf"^cgm: error: hydra\.launcher\.n_jobs{message}") as caught:
+        cgm("-m", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={jobs}", "seed=0,1")
+    assert "\n" not in caught.value.code
+    assert not Path("outputs").exists()
+
+
+@needs("hydra_plugins.hydra_submitit_launcher", "sweep")
+def test_slurm_is_refused_where_there_is_none(cgm, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit, match=r"^cgm: error: hydra/launcher=submitit_slurm: there is no Slurm") as caught:
+        cgm("-m", "hydra/launcher=submitit_slurm", "seed=0,1")
+    assert "\n" not in caught.value.code
+
+
+def test_a_job_of_ray_needs_no_more_cores_than_there_are():
+    from hydra_plugins.cgm_ray import _check_cores
+
+    _check_cores(2, 2.0)
+    with pytest.raises(ValueError, match=r"^hydra\.launcher\.cpus_per_task=64: Ray has 2 cores on this machine$"):
+        _check_cores(64, 2.0)
+
+
 @pytest.mark.parametrize("choice", EXTRAS)
 def test_a_missing_package_is_reported_with_its_extra(choice, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
     group, name = choice.split("=")
     with pytest.raises(
-        ValueError, match=rf"{choice}: \w+ is not installed; run pip install 'cgm\[{EXTRAS[choice][1]}\]'"
+        ValueError, match=rf'{choice}: \w+ is not installed; run pip install "\.\[{EXTRAS[choice][1]}\]"'
     ):
         check_extras({"dataset": "digits", group: name})
     check_extras({"dataset": "digits", "logger": "none", "hydra/launcher": "basic", "experiment": None})

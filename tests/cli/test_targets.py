@@ -94,6 +94,24 @@ def test_classes_of_the_user_and_subclasses_in_packages_may_be_called(target):
     check_target("x._target_", target)
 
 
+CALLBACKS = """
+from pathlib import Path
+
+from hydra.experimental.callback import Callback
+
+
+def function(path):
+    Path(path).touch()
+
+
+class Other:
+    def __init__(self, path):
+        Path(path).touch()
+
+
+class Own(Other, Callback):
+    pass
+"""
 PYTHON = "is of Python's standard library"
 FORBIDDEN = [
     ("os.system", PYTHON),
@@ -132,6 +150,30 @@ FORBIDDEN = [
     (3, "expected the path of a class"),
     (None, "expected the path of a class"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("os.mkdir", "os is of Python's standard library"),
+        ("callbacks_of_the_user.function", "a function; expected a class"),
+        ("callbacks_of_the_user.Other", "expected a subclass of hydra.experimental.callback.Callback"),
+        ("hydra.utils.instantiate", "a function; expected a class"),
+        ("callbacks_of_the_user.Own", None),
+    ],
+)
+@pytest.mark.parametrize("flags", [(), ("-m",)])
+def test_callbacks_of_hydra_are_checked_before_any_is_called(cgm, tmp_path, monkeypatch, target, message, flags):
+    (tmp_path / "callbacks_of_the_user.py").write_text(CALLBACKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    override = f"+hydra.callbacks.first._target_={target}"
+    with pytest.raises(SystemExit) as caught:
+        cgm(*flags, override, "+hydra.callbacks.first.path=called", "seed=-1")
+    sys.modules.pop("callbacks_of_the_user", None)
+
+    assert Path("called").exists() == (message is None)
+    expected = "seed=-1: " if message is None else f"hydra.callbacks.first._target_={target}: {message}"
+    assert caught.value.code.startswith(f"cgm: error: {expected}")
 
 
 @pytest.mark.usefixtures("modules")

@@ -13,7 +13,7 @@ from cgm.generators import flow as module
 from cgm.utils.models import training
 from cgm.utils.threads import limited
 
-pytest.importorskip("zuko", reason="zuko is not installed: pip install 'cgm[flow]'")
+pytest.importorskip("zuko", reason='zuko is not installed: pip install ".[flow]"')
 
 TINY = Flow(transforms=1, hidden=8, epochs=3)
 
@@ -216,7 +216,7 @@ def test_too_many_dimensions(tmp_path):
 def test_without_zuko(monkeypatch):
     monkeypatch.setitem(sys.modules, "zuko", None)
     with pytest.raises(
-        ModuleNotFoundError, match=r'generator=flow: zuko is not installed; run pip install "cgm\[flow\]"'
+        ModuleNotFoundError, match=r'generator=flow: zuko is not installed; run pip install "\.\[flow\]"'
     ):
         replace(TINY).fit(points(), seed=0)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cgm.evaluation.entries import Accuracy
+from cgm.records import checksums
 from cgm.records.collect import collect
 from cgm.records.result import Result, SchemeResult
 from tests.records.results import SETTINGS, alpha_correlation, beta_correlation, make_result
@@ -225,6 +226,138 @@ def test_what_is_broken_is_skipped_and_reported(runs):
     assert text.startswith(f"# 6 runs, {len(expected)} failed, cut off or damaged\n")
     assert "- `failed`: seed=-1: no number\n" in text
     assert text.count("\n- `") == len(expected)
+
+
+def test_files_that_are_not_as_they_were_written_are_reported(tmp_path):
+    def save(name: str, numerics: str = "5") -> Path:
+        """Write the folder of a run with its checksums."""
+
+        folder = tmp_path / name
+        write(folder, dataclasses.replace(result(), versions={"numerics": numerics}))
+        (folder / "configuration.json").write_text('{"_target_": "cgm.Experiment"}')
+        (folder / "rewards.npz").write_bytes(b"points")
+        files = ("configuration.json", "metrics.csv", "result.json", "rewards.npz")
+        (folder / "SHA256SUMS").write_bytes(checksums.dumps({file: (folder / file).read_bytes() for file in files}))
+        return folder
+
+    save("whole")
+    (save("older", numerics="4") / "SHA256SUMS").unlink()
+    for file in ("rewards.npz", "SHA256SUMS"):
+        (save(f"without {file}") / file).unlink()
+    kept = save("kept")  # as in a repository
+    (kept / "rewards.npz").unlink()
+    (kept / "SHA256SUMS").unlink()
+    (save("flipped") / "rewards.npz").write_bytes(b"pointz")
+    (save("cut") / "configuration.json").write_text('{"_target_": "cgm.Exp')
+    cut = save("cut without sums", numerics="4")
+    (cut / "configuration.json").write_text('{"_target_": "cgm.Exp')
+    (cut / "SHA256SUMS").unlink()
+
+    table = collect(tmp_path)
+    assert [run.name for run in table.runs] == ["kept", "older", "whole", "without rewards.npz"]
+    changed = "is damaged or was changed: its SHA-256 is not that in SHA256SUMS"
+    reason = "configuration.json is damaged: Unterminated string starting at: line 1 column 14 (char 13)"
+    assert table.failed == {
+        "cut": f"configuration.json {changed}",
+        "cut without sums": reason,
+        "flipped": f"rewards.npz {changed}",
+        "without SHA256SUMS": "no SHA256SUMS, although there is a rewards.npz",
+    }
+
+
+def test_failed_runs_are_listed_with_the_overrides_that_differ(tmp_path):
+    """Whether they failed, were cut off or are damaged."""
+
+    def start(name: str, size: int, points: int) -> Path:
+        folder = tmp_path / name
+        (folder / ".hydra").mkdir(parents=True)
+        overrides = ["figures=false", f"synthetic_size={size}", f"split.points_per_party={points}"]
+        (folder / ".hydra" / "overrides.yaml").write_text("".join(f"- {line}\n" for line in overrides))
+        return folder
+
+    for size in (600, 1500):
+        whole = with_settings(result(), synthetic_size=size)
+        (start(f"whole{size}", size, 100) / "result.json").write_text(whole.dumps(), encoding="utf-8")
+        (tmp_path / f"whole{size}" / "metrics.csv").write_text(METRICS)
+    error = {
+        "message": "no\npoints",
+        "overrides": ["figures=false", "synthetic_size=300", "split.points_per_party=100"],
+    }
+    (start("failed", 0, 0) / "error.json").write_text(json.dumps(error))
+    start("cut off", 600, 2000)
+    (start("damaged", 1500, 2000) / "result.json").write_text("{")
+    table = collect(tmp_path)
+    assert len(table.runs) == 2
+    settings = {
+        "failed": "synthetic_size=300 split.points_per_party=100",
+        "cut off": "synthetic_size=600 split.points_per_party=2000",
+        "damaged": "synthetic_size=1500 split.points_per_party=2000",
+    }
+    assert table.failed_settings() == settings
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert f"- `failed` (`{settings['failed']}`): no points\n" in text
+    assert all(f"- `{name}` (`{own}`): " in text for name, own in settings.items())
+    assert f"failed ({settings['failed']}): no points" in table.console_summary().splitlines()
+
+
+def choose(folder: Path, **choices: str) -> None:
+    """Record the choices of a run as Hydra does."""
+
+    (folder / ".hydra").mkdir()
+    content = {"hydra": {"runtime": {"choices": {"experiment": None, "hydra/sweeper": "basic"} | choices}}}
+    (folder / ".hydra" / "hydra.yaml").write_text(json.dumps(content))  # JSON is YAML
+
+
+SCHEMES = [  # a choice, its class and its options
+    ("fair", {"class": "ShapleyFair", "stable": False}),
+    ("stable", {"class": "ShapleyFair", "stable": True}),
+    ("equal", {"class": "EqualRewards"}),
+]
+
+
+def test_choices_have_the_names_that_were_typed(tmp_path):
+    for choice, settings in SCHEMES:
+        for seed in (0, 1):
+            name = f"{choice}{seed}"
+            write(tmp_path / name, with_settings(result(seed), scheme=settings))
+            choose(tmp_path / name, scheme=choice, kernel="laplacian")
+    table = collect(tmp_path)
+    assert table.varying == ["scheme", "seed"]
+    assert [row[:2] for row in table.summary([])] == [
+        ["scheme", "runs"],
+        ["equal", "2"],
+        ["fair", "2"],
+        ["stable", "2"],
+    ]
+    assert {row["scheme"] for row in rows(tmp_path / "runs.csv")} == {"equal", "fair", "stable"}
+
+    # the same settings by another choice are no other sample
+    write(tmp_path / "again", with_settings(result(0), scheme=SCHEMES[1][1]))
+    choose(tmp_path / "again", scheme="paper", kernel="laplacian")
+    assert len(collect(tmp_path).runs) == 7
+    assert len(collect(tmp_path).distinct()) == 6
+
+    # without the choices of all runs, classes
+    (tmp_path / "fair0" / ".hydra" / "hydra.yaml").unlink()
+    table = collect(tmp_path)
+    assert table.varying == ["scheme", "scheme.stable", "seed"]
+    assert {run.settings["scheme"] for run in table.runs} == {"ShapleyFair", "EqualRewards"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "hydra: {runtime: null}", "[1]", "hydra: {runtime: {choices: [scheme]}}"])
+def test_damaged_choices_are_unknown(tmp_path, text):
+    for choice, settings in SCHEMES:
+        write(tmp_path / choice, with_settings(result(), scheme=settings))
+        choose(tmp_path / choice, scheme=choice)
+        (tmp_path / choice / ".hydra" / "hydra.yaml").write_text(text)
+    assert {run.settings["scheme"] for run in collect(tmp_path).runs} == {"ShapleyFair", "EqualRewards"}
+
+
+def test_a_choice_whose_class_was_replaced_is_not_shown(tmp_path):
+    for k, (choice, kind) in enumerate([("kde", "KDE"), ("kde", "MyGenerator"), ("copula", "Copula")]):
+        write(tmp_path / f"run{k}", with_settings(result(), generator={"class": kind}))
+        choose(tmp_path / f"run{k}", generator=choice)
+    assert [run.settings["generator"] for run in collect(tmp_path).runs] == ["Copula", "KDE", "MyGenerator"]
 
 
 def test_a_run_may_be_complete_and_have_failed_later(runs):

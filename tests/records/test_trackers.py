@@ -22,7 +22,7 @@ NUMBERS |= {"accuracy": 0.9, "accuracy_gain": 0.2, "seconds": 1.5, "warnings": 1
 
 def needs(module: str) -> pytest.MarkDecorator:
     missing = importlib.util.find_spec(module) is None
-    return pytest.mark.skipif(missing, reason=f"{module} is not installed: pip install 'cgm[{module}]'")
+    return pytest.mark.skipif(missing, reason=f'{module} is not installed: pip install ".[{module}]"')
 
 
 def save(folder: Path, scheme: SchemeResult) -> None:

@@ -160,7 +160,7 @@ def test_no_labeller_means_no_accuracies():
         ({"numbers": "ranks"}, "numbers=ranks: expected one of standardise, quantiles"),
         ({"rare": 0.7}, r"rare=0.7: expected a number in \[0, 0.5\]"),
         ({"sensitivity": 1}, "sensitivity=1: expected true or false"),
-        ({"audit": None}, "audit: expected a Audit"),
+        ({"audit": None}, "audit: expected an Audit"),
         ({"features": cgm.Mediator().features.choose(torch.zeros(3, 2))}, "features: tables have an encoding"),
     ],
 )

@@ -253,7 +253,9 @@ def _parquet(path: Path, content: bytes) -> pd.DataFrame:
     try:
         table = pd.read_parquet(io.BytesIO(content))
     except ImportError:
-        raise ValueError(f"{path}: Parquet files need the package pyarrow; run pip install 'cgm[parquet]'") from None
+        raise ValueError(
+            f'{path}: Parquet files need the package pyarrow; run pip install ".[parquet]" in a checkout of cgm'
+        ) from None
     except Exception as error:  # of pyarrow, of many classes
         raise ValueError(f"{path}: not a Parquet file, or a damaged one ({error})") from error
     _check_names(path, [str(name) for name in table.columns])

@@ -62,7 +62,7 @@ class SVM(Task):
     def __post_init__(self) -> None:
         check_number("downstream.C", self.C, min=0, open_min=True)
         if isinstance(self.gamma, str):
-            check_choice("downstream.gamma", self.gamma, ("scale", "auto"))
+            check_choice("downstream.gamma", self.gamma, ("scale", "auto"), "a number")
         else:
             check_number("downstream.gamma", self.gamma, min=0, open_min=True)
         check_integer("downstream.n_jobs", self.n_jobs, min=1, optional=True)

@@ -69,14 +69,24 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
     return contents[0][0], contents[1][0]
 
 
-def legend(figure: Figure, handles: Sequence[Artist], where: Literal["upper", "lower"]) -> None:
-    """Add a legend above or below the panels, in as few rows of equal length as fit the figure's width."""
+def legend(
+    figure: Figure, handles: Sequence[Artist], where: Literal["upper", "lower"], handle_length: float = 1.6
+) -> None:
+    """Add a legend above or below the panels, in as few rows of equal length as fit the figure's width.
+
+    Arguments:
+        figure: The figure.
+        handles: The entries.
+        where: Where the legend is.
+        handle_length: The length of the line of an entry, in units of the font size.
+    """
 
     if not handles:
         return
-    # at 9 points a character is about 0.075 inches wide; TeX has more characters than it draws
+    # at 9 points a character is about 0.075 inches wide, and a unit of handle_length 0.125; TeX has more characters
+    # than it draws
     lengths = [len(str(handle.get_label()).replace("$", "").replace("\\", "")) for handle in handles]
-    fitting = max(1, int(figure.get_size_inches()[0] / (0.075 * max(lengths) + 0.55)))
+    fitting = max(1, int(figure.get_size_inches()[0] / (0.075 * max(lengths) + 0.35 + 0.125 * handle_length)))
     rows = -(-len(handles) // fitting)
     figure.legend(
         handles=handles,
@@ -84,7 +94,7 @@ def legend(figure: Figure, handles: Sequence[Artist], where: Literal["upper", "l
         ncols=-(-len(handles) // rows),
         fontsize=9,
         frameon=False,
-        handlelength=1.6,
+        handlelength=handle_length,
         columnspacing=1.4,
     )
 

@@ -44,7 +44,7 @@ def find_factors(runs: Sequence[Run], varying: Sequence[str]) -> list[Factor]:
     """Find the factors of some runs, without the seed and without settings that change no number.
 
     Options that only some classes have become part of their group: attack noise with two shares and attack clone make
-    three values, `Clone`, `Noise, share=0.5` and `Noise, share=1`. A setting that follows from another one, such as the
+    three values, `clone`, `noise, share=0.5` and `noise, share=1`. A setting that follows from another one, such as the
     number of parties from the split, is not a factor of its own.
 
     Arguments:

@@ -14,7 +14,7 @@ from cgm.records.figures.style import INK, legend
 from cgm.records.settings import cell
 from cgm.records.sweep import panels as draw
 from cgm.records.sweep.factors import Factor, without_effect
-from cgm.records.sweep.labels import is_signed, number_label, outside
+from cgm.records.sweep.labels import is_signed, number_label, outside_distinct
 from cgm.records.sweep.layout import Cell, Layout, Panel, cells_of, choose_layout
 
 
@@ -60,8 +60,9 @@ def picture_of(runs: Sequence[Run], factors: Sequence[Factor], number: str) -> P
 
     cells = [cells_of(panel, values, repeats) for panel in layout.panels]
     figure = _draw(layout, cells, number_label(number), is_signed(number))
-    counts = [each.n_repeats for found in cells for each in found.values() if each.error is not None]
-    if counts:  # in the figure itself: its file is read without the page
+    shown = [each for found in cells for each in found.values()]
+    counts = [each.n_repeats for each in shown]
+    if any(each.error is not None for each in shown):  # in the figure itself: its file is read without the page
         number_of = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{max(counts)}"
         over = f"{number_of} {'seeds' if is_over_seeds else 'runs'}"
         figure.suptitle(f"{number_label(number)}\nmean ± standard error over {over}", fontsize=10)
@@ -83,7 +84,8 @@ def _draw(layout: Layout, cells: Sequence[draw.Cells], title: str, signed: bool)
     drawn: list[Axes] = all_axes[: len(layout.panels)]
 
     image = None
-    for axes, panel, found in zip(drawn, layout.panels, cells, strict=True):
+    titles = outside_distinct([panel.title for panel in layout.panels], 44)
+    for axes, panel, found, title_of_panel in zip(drawn, layout.panels, cells, titles, strict=True):
         if panel.kind == "heat_map":
             image = draw.draw_heat_map(axes, panel, found, _color_limits(own, signed), signed)
         else:
@@ -96,7 +98,7 @@ def _draw(layout: Layout, cells: Sequence[draw.Cells], title: str, signed: bool)
             axes.set_xlabel("")
             axes.set_ylabel("")
         if panel.title:
-            axes.set_title(outside(panel.title, 44), fontsize=9)
+            axes.set_title(title_of_panel, fontsize=9)
         axes.tick_params(labelsize=8)
         axes.xaxis.label.set_fontsize(9)
         axes.yaxis.label.set_fontsize(9)
@@ -104,8 +106,8 @@ def _draw(layout: Layout, cells: Sequence[draw.Cells], title: str, signed: bool)
         figure.colorbar(image, ax=drawn, shrink=0.9).ax.tick_params(labelsize=8)
     figure.suptitle(title, fontsize=10)
     if series is not None:
-        handles = draw.series_handles(series)
-        legend(figure, handles, "lower")
+        lines = layout.panels[0].kind == "lines"
+        legend(figure, draw.series_handles(series, lines), "lower", handle_length=3.4 if lines else 1.6)
         figure.legends[0].set_title(series.name)
         figure.legends[0].get_title().set_fontsize(9)
 
@@ -169,7 +171,10 @@ def _caption(layout: Layout, cells: Sequence[draw.Cells], idle: Sequence[Factor]
         parts.append(f"{' and '.join(with_errors)}: standard errors.".capitalize())
     if kinds != ["heat_map"] and any(len(each.values) > 1 for each in own):
         parts.append("Small dots: runs.")
-    parts += [f"With {each.name} varies {', '.join(each.together)}." for each in shown if each.together]
+    for each in shown:
+        if each.together:
+            verb = "varies" if len(each.together) == 1 else "vary"
+            parts.append(f"{' and '.join(each.together)} {verb} together with {each.name}.")
     if idle:
         parts.append(f"It does not depend on {' and '.join(factor.name for factor in idle)}.")
 

@@ -2,6 +2,8 @@ r"""Labels of headline numbers, and text from outside in figures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cgm.records.figures.attack_gains import LABELS as ATTACK_LABELS
 from cgm.records.figures.style import LABELS as METRIC_LABELS
 
@@ -44,6 +46,35 @@ def outside(text: str, length: int = 32) -> str:
         ('a b \\$x\\$', 'a name th…')
     """
 
-    line = " ".join("".join(x if x.isprintable() else " " for x in text).split())
-    line = line if len(line) <= length else line[: length - 1].rstrip() + "…"
-    return line.replace("$", r"\$")
+    return _cut(_one_line(text), length - 1, 0).replace("$", r"\$")
+
+
+def outside_distinct(texts: Sequence[str], length: int = 32) -> list[str]:
+    """Return texts from outside as `outside` does, but cut so that they stay distinct.
+
+    They are cut at the end; if two of them would differ in their last characters only, in the middle; and if these
+    would be equal as well, not at all.
+
+    Example:
+        >>> outside_distinct(["Scheme, rho=1, fair=true", "Scheme, rho=1, fair=false"], length=18)
+        ['Scheme…, fair=true', 'Scheme… fair=false']
+    """
+
+    lines = [_one_line(text) for text in texts]
+    found = lines
+    for begin, seen in ((length - 1, length - 8), (length // 3, length), (4, length)):
+        cut = [_cut(line, begin, length - 1 - begin) for line in lines]
+        if len({line[:seen] for line in cut}) == len(set(lines)):
+            found = cut
+            break
+    return [line.replace("$", r"\$") for line in found]
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(x if x.isprintable() else " " for x in text).split())
+
+
+def _cut(line: str, begin: int, end: int) -> str:
+    """Return the first and the last characters of a line that is longer than both."""
+
+    return line if len(line) <= begin + end + 1 else f"{line[:begin].rstrip()}…{line[len(line) - end :]}"

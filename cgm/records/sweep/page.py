@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from cgm.records.collect import CONSOLE_COLUMNS, Run, Table
 from cgm.records.figures.style import save
+from cgm.records.overrides import distinct_values, find_differing
 from cgm.records.report.page import render
 from cgm.records.runs import ERROR
 from cgm.records.settings import cell
@@ -89,8 +90,7 @@ def _render(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         n_runs=len(table.runs),
         n_distinct=len(table.distinct()),
-        seeds=list(dict.fromkeys(cell(run.settings["seed"]) for run in table.runs if "seed" in run.settings)),
-        factors=factors,
+        varies=_varies(table, factors),
         constant={name: f"{value:.4g}" for name, value in constant.items()},
         pictures=pictures,
         summary=(head, rows if len(rows) < len(table.runs) else []),
@@ -98,17 +98,51 @@ def _render(
         runs=_run_rows(table, constant),
         n_failed=len(table.failed),
         failed=_failures(table, folder),
+        has_settings=any(table.failed_settings().values()),
         notes=[note for run in table.runs if (note := _note(run))],
     )
 
 
-def _failures(table: Table, folder: Path) -> dict[str, list[tuple[str, str | None]]]:
-    """Return by message the names of failed runs, with the path of `error.json` if there is one."""
+def _varies(table: Table, factors: Sequence[Factor]) -> list[tuple[str, str, str]]:
+    """Return the name of each setting that varies, its values, and what else is to be said of it.
 
-    failures: dict[str, list[tuple[str, str | None]]] = {}
+    Values that no complete run has are known from the overrides of failed ones.
+    """
+
+    seeds = dict.fromkeys(cell(run.settings["seed"]) for run in table.runs if "seed" in run.settings)
+    shown = {factor.name: list(factor.values) for factor in factors} | {"seed": list(seeds)}
+    together = {factor.name: f"with {', '.join(factor.together)}" for factor in factors if factor.together}
+    complete = [table.overrides[run.name] for run in table.runs if run.name in table.overrides]
+    of_failed = [table.overrides[name] for name in table.failed if name in table.overrides]
+    missing = {}
+    is_known = all(complete) and len(table.overrides) > 1
+    for name in find_differing(table.overrides.values()) if is_known else ():
+        known = distinct_values(complete, name)
+        by_default = sorted({cell(run.settings[name]) for run in table.runs if name in run.settings})
+        only = [value for value in distinct_values(of_failed, name) if value not in (*known, *by_default)]
+        if only:
+            shown.setdefault(name, known or by_default)
+            missing[name] = f"no complete run: {' · '.join(only)}"
+    if len(seeds) < 2 and "seed" not in missing:
+        del shown["seed"]
+
+    rows = []
+    for name, values in sorted(shown.items(), key=lambda row: (row[0] == "seed", row[0])):
+        text = " · ".join(values)
+        if len(values) > 20:
+            text = f"{len(values)} values" + ("" if name == "seed" else f", {values[0]} to {values[-1]}")
+        rows.append((name, text, "; ".join(part for part in (together.get(name), missing.get(name)) if part)))
+    return rows
+
+
+def _failures(table: Table, folder: Path) -> dict[str, list[tuple[str, str, str | None]]]:
+    """Return by message the overrides and names of failed runs, with the path of `error.json` if there is one."""
+
+    settings = table.failed_settings()
+    failures: dict[str, list[tuple[str, str, str | None]]] = {}
     for name, reason in table.failed.items():
         file = quote(f"{name}/{ERROR}") if (folder / name / ERROR).is_file() else None
-        failures.setdefault(" ".join(reason.split()), []).append((name, file))
+        failures.setdefault(" ".join(reason.split()), []).append((settings.get(name, ""), name, file))
 
     return failures
 

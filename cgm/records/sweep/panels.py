@@ -16,12 +16,21 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from cgm.records.figures.style import BACKGROUND, GRID, INK, MARKERS, TARGET, offsets
 from cgm.records.sweep.factors import Factor
-from cgm.records.sweep.labels import outside
+from cgm.records.sweep.labels import outside_distinct
 from cgm.records.sweep.layout import Cell, Panel
 
 Cells = Mapping[tuple[int, int], Cell]
 # of Okabe and Ito's palette, without its yellow, which is too light for lines
 COLORS = ("#0072B2", TARGET, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
+DASHES = (
+    "-",
+    (0, (5, 2.5)),
+    (0, (1.2, 1.6)),
+    (0, (6, 2, 1.2, 2)),
+    (0, (9, 3)),
+    (0, (3, 3)),
+    (0, (4, 1.5, 1.2, 1.5, 1.2, 1.5)),
+)
 
 
 def styles(series: Factor | None) -> list[dict[str, Any]]:
@@ -31,11 +40,35 @@ def styles(series: Factor | None) -> list[dict[str, Any]]:
     return [{"color": COLORS[k % len(COLORS)], "marker": MARKERS[k % len(MARKERS)]} for k in range(n)]
 
 
-def series_handles(series: Factor) -> list[Line2D]:
-    """Return a legend's handle for each value of a factor."""
+def line_styles(series: Factor | None) -> list[dict[str, Any]]:
+    """Return the style of a line for each value of a factor; lines that coincide can be distinguished.
 
-    both = zip(series.values, styles(series), strict=True)
-    return [Line2D([], [], label=outside(value), linestyle="", markersize=5, **style) for value, style in both]
+    The first line is wide, solid and pale with large markers, and those above it become narrower, and are dashed.
+    """
+
+    if series is None:
+        return [{**style, "linestyle": "-", "linewidth": 1.4, "markersize": 5} for style in styles(series)]
+    n = len(series.values)
+    widths, sizes = np.linspace(3.0, 1.2, n).tolist(), np.linspace(9.0, 4.0, n).tolist()
+    return [
+        {
+            **style,
+            "linestyle": DASHES[k % len(DASHES)],
+            "linewidth": widths[k],
+            "markersize": sizes[k],
+            "markerfacecolor": "none" if k < n - 1 else style["color"],
+            "alpha": 0.6 if k == 0 else 0.9,
+        }
+        for k, style in enumerate(styles(series))
+    ]
+
+
+def series_handles(series: Factor, lines: bool) -> list[Line2D]:
+    """Return a legend's handle for each value of a factor, as lines or as markers alone."""
+
+    own = line_styles(series) if lines else [{**style, "linestyle": "", "markersize": 5} for style in styles(series)]
+    labels = outside_distinct(series.values)
+    return [Line2D([], [], label=label, **style) for label, style in zip(labels, own, strict=True)]
 
 
 def plain_numbers(axes: Axes, which: str) -> None:
@@ -62,7 +95,7 @@ def draw_lines(axes: Axes, panel: Panel, cells: Cells, limits: tuple[float, floa
     assert panel.main.numbers is not None
     x = np.array(panel.main.numbers)
     single = panel.series is None and len(cells) > 12 and all(len(cell.values) == 1 for cell in cells.values())
-    for j, style in enumerate(styles(panel.series)):
+    for j, style in enumerate(line_styles(panel.series)):
         own = {i: cell for (i, of), cell in cells.items() if of == j}
         places = sorted(own)
         for i in places:
@@ -74,7 +107,7 @@ def draw_lines(axes: Axes, panel: Panel, cells: Cells, limits: tuple[float, floa
         if errors.any():
             band = {"color": style["color"], "alpha": 0.18, "linewidth": 0, "zorder": 1}
             axes.fill_between(x[places], means - errors, means + errors, **band)
-        axes.plot(x[places], means, linestyle="" if single else "-", linewidth=1.4, markersize=5, zorder=3, **style)
+        axes.plot(x[places], means, zorder=3, **(style | {"linestyle": ""} if single else style))
     _number_axis(axes, x)
     axes.set_xlabel(panel.main.name)
     axes.set_ylim(limits)
@@ -111,7 +144,7 @@ def draw_dots(axes: Axes, panel: Panel, cells: Cells, limits: tuple[float, float
                 axes.plot(cell.values, runs, ".", color=style["color"], markersize=4, alpha=0.4, zorder=2)
             error = {"xerr": cell.error, "ecolor": style["color"], "elinewidth": 1.6, "capsize": 3}
             axes.errorbar(cell.mean, y, linestyle="", markersize=5.5, zorder=3, **error, **style)
-    axes.set_yticks(range(len(rows)), [outside(row) for row in rows])
+    axes.set_yticks(range(len(rows)), outside_distinct(rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(limits)
     if panel.main is not None:
@@ -152,8 +185,8 @@ def draw_heat_map(axes: Axes, panel: Panel, cells: Cells, limits: tuple[float, f
             text += "" if known.error is None else f"\n± {known.error:.2g}"
             color = _ink_on(colors(norm(mean)))
         axes.text(i, j, text.replace("-", "−"), ha="center", va="center", fontsize=8, color=color)
-    axes.set_xticks(range(len(columns)), [outside(column) for column in columns])
-    axes.set_yticks(range(len(rows)), [outside(row) for row in rows])
+    axes.set_xticks(range(len(columns)), outside_distinct(columns))
+    axes.set_yticks(range(len(rows)), outside_distinct(rows))
     if panel.series.numbers is None:  # names are read from the top
         axes.invert_yaxis()
     axes.set_xlabel(panel.main.name)

@@ -1,5 +1,6 @@
 """Tests of the figures of a sweep."""
 
+import itertools
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from cgm.records.collect import Run
 from cgm.records.headline import HEADLINE
 from cgm.records.sweep.factors import find_factors
 from cgm.records.sweep.figure import Picture, picture_of
-from cgm.records.sweep.labels import LABELS, number_label, outside
+from cgm.records.sweep.labels import LABELS, number_label, outside, outside_distinct
 from cgm.records.sweep.panels import COLORS, _ink_on
 from tests.figures import legend, whole
 from tests.records.sweep.grids import grid, table
@@ -109,12 +110,55 @@ def test_a_second_choice_is_a_colour_and_a_marker():
     shown = picture(grid(lambda own: own["a"] * len(own["kind"]), a=[1, 2], kind=["x", "yy"], seed=[0, 1]))
     assert legend(shown.figure) == ["x", "yy"]
     assert shown.figure.legends[0].get_title().get_text() == "kind"
-    lines = [line for line in shown.figure.axes[0].lines if line.get_linestyle() == "-"]
+    lines = [line for line in shown.figure.axes[0].lines if line.get_marker() != "."]
     assert [(to_hex(line.get_color()).upper(), line.get_marker()) for line in lines] == [
         (COLORS[0], "o"),
         (COLORS[1], "s"),
     ]
     assert whole(shown.figure)
+
+
+def test_lines_that_coincide_can_be_distinguished():
+    shown = picture(grid(lambda own: own["a"] + (own["kind"] == "z"), a=[1, 2], kind=["x", "y", "z"]))
+    own = [line for line in shown.figure.axes[0].lines if line.get_marker() != "."]
+    np.testing.assert_array_equal(own[0].get_xydata(), own[1].get_xydata())
+    dashes = [str(line._unscaled_dash_pattern) for line in own]
+    assert len(set(dashes)) == len({line.get_marker() for line in own}) == 3
+    for below, above in itertools.pairwise(own):  # the one below is seen on both sides of the one above
+        assert below.get_linewidth() >= above.get_linewidth() + 0.5
+        assert below.get_markersize() >= above.get_markersize() + 2
+        assert below.get_markerfacecolor() == "none"
+    handles = shown.figure.legends[0].legend_handles
+    assert [str(line._unscaled_dash_pattern) for line in handles] == dashes
+    assert whole(shown.figure)
+
+
+def test_names_are_cut_so_that_they_stay_distinct():
+    names = ["Fair, rho=null, epsilon=0.001, stable=false", "Fair, rho=null, epsilon=0.001, stable=true", "Other"]
+    assert outside_distinct(names) == [
+        "Fair, rho=…n=0.001, stable=false",
+        "Fair, rho=…on=0.001, stable=true",
+        "Other",
+    ]
+    assert outside_distinct(["x" * 40, "x" * 39 + "y", "short $"])[2] == "short \\$"
+    alike = ["a" * 30 + end + "b" * 30 for end in ("cd", "ce")]  # differ in the middle
+    assert outside_distinct(alike) == alike
+    assert outside_distinct(["n" * 100]) == ["n" * 31 + "…"]
+
+    runs = grid(lambda own: own["a"] * len(own["kind"]), a=[1, 2], kind=names, seed=[0, 1])
+    assert legend(picture(runs).figure) == outside_distinct(names)
+    axes = picture(grid(lambda own: len(own["kind"]), kind=names)).figure.axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == outside_distinct(names)
+
+
+def test_settings_that_vary_together_are_named():
+    runs = grid(lambda own: own["a"], a=[1, 2, 3], seed=[0, 1])
+    for run in runs:
+        run.settings["b"] = run.settings["a"] > 1
+    assert picture(runs).caption.endswith("b varies together with a.")
+    for run in runs:
+        run.settings["c"] = str(run.settings["a"] < 3)
+    assert picture(runs).caption.endswith("b and c vary together with a.")
 
 
 def test_seeds_alone_are_one_row():
@@ -146,6 +190,8 @@ def test_cells_with_fewer_seeds_are_named():
     runs = grid(lambda own: own["a"] + own["seed"], a=[1, 2], seed=[0, 1, 2])
     runs[0].numbers["v_star"] = None
     assert picture(runs).figure.get_suptitle().endswith("over 2 to 3 seeds")
+    runs[1].numbers["v_star"] = None  # one seed has no error, but counts
+    assert picture(runs).figure.get_suptitle().endswith("over 1 to 3 seeds")
 
 
 def test_text_from_outside_is_no_formula():

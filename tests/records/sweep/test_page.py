@@ -72,8 +72,33 @@ def test_failed_jobs_have_their_messages(runs, tmp_path):
     text = (tmp_path / "sweep.html").read_text(encoding="utf-8")
     assert "4 failed" not in text
     assert "3 failed, cut off or damaged" in text
-    assert re.search(r'seed=-1: no</td><td class="path"><a href="bad%201/error.json">bad 1</a><br>bad2</td>', text)
+    first = r'rowspan="2">seed=-1: no</td><td class="path"><a href="bad%201/error.json">bad 1</a></td>'
+    assert re.search(first + r'</tr>\s*<tr><td class="path">bad2</td></tr>', text)
     assert text.count("seed=-1: no<") == 1
+
+
+def test_failed_jobs_have_their_settings(tmp_path):
+    runs = grid(lambda own: own["size"], size=[600, 1500])
+    overrides = {run.name: {"size": str(run.settings["size"]), "split.points": "100", "seed": "0"} for run in runs}
+    overrides["bad1"] = {"size": "300", "split.points": "2000", "seed": "0"}
+    overrides["bad2"] = {"size": "600", "split.points": "2000", "seed": "0"}
+    shown = replace(table(runs, bad1="no", bad2="no"), overrides=overrides)
+
+    def varies() -> list[tuple[str, str]]:
+        write_page(shown, tmp_path)
+        text = (tmp_path / "sweep.html").read_text(encoding="utf-8")
+        assert re.search(r'<td class="path">size=300 split.points=2000.*?</td><td class="path">bad1</td>', text)
+        found = re.findall(r"<dt><code>(.*?)</code></dt>\s*<dd>(.*?)</dd>", text)
+        return [(name, re.sub("<.*?>", "", values)) for name, values in found]
+
+    expected = [("size", "600 · 1500 (no complete run: 300)"), ("split.points", "100 (no complete run: 2000)")]
+    assert varies() == expected
+    for run in runs:  # by default
+        overrides[run.name].pop("split.points")
+        run.settings["split.points"] = 2000
+    assert varies() == expected[:1]
+    overrides["run0"] = {}  # unknown
+    assert varies() == [("size", "600 · 1500")]
 
 
 def test_growth_and_warnings_are_listed(runs, tmp_path):

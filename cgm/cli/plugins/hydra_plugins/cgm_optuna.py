@@ -155,6 +155,8 @@ def distribution(override: Override) -> BaseDistribution:
     low, high, is_log = interval.start, interval.end, "log" in interval.tags
     if low is None or high is None:
         raise ValueError(f"{override.input_line}: expected an interval with two ends")
+    if low > high:
+        raise ValueError(f"{override.input_line}: expected the lower end first")
     if isinstance(low, int) and isinstance(high, int):
         return IntDistribution(low, high, log=is_log)
     return FloatDistribution(float(low), float(high), log=is_log)

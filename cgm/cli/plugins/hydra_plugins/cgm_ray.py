@@ -64,6 +64,8 @@ class RayLauncher(Launcher):
         if started:
             ray.init(address=self.address, **self.init)
         try:
+            if self.address is None:
+                _check_cores(self.resources["num_cpus"], ray.cluster_resources().get("CPU", 0))
             task = ray.remote(**self.resources)(_run)
             shared = ray.put((self.hydra_context, self.config, self.task_function, Singleton.get_state()))
             tasks = []
@@ -74,6 +76,13 @@ class RayLauncher(Launcher):
         finally:
             if started:
                 ray.shutdown()
+
+
+def _check_cores(needed: float, cores: float) -> None:
+    """Check that this machine has the cores of a job, for which Ray would wait forever."""
+
+    if needed > cores:
+        raise ValueError(f"hydra.launcher.cpus_per_task={needed}: Ray has {cores:g} cores on this machine")
 
 
 def _run(shared: tuple[HydraContext, DictConfig, TaskFunction, Any], overrides: list[str], number: int) -> JobReturn:

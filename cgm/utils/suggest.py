@@ -6,19 +6,21 @@ from collections.abc import Collection
 from difflib import get_close_matches
 
 
-def choice_error(given: str, choice: str, choices: Collection[str]) -> str:
+def choice_error(given: str, choice: str, choices: Collection[str], other: str | None = None) -> str:
     """Describe a choice that there is not, in one line.
 
     Arguments:
         given: What was given, such as `kernel=sun`.
         choice: The choice in it.
         choices: Those that there are.
+        other: What else is possible, such as a number.
     """
 
     near = [other for other in choices if choice and other.startswith(choice)] or get_close_matches(
         choice, choices, n=1
     )
-    return f"{given}: expected one of {', '.join(choices)}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+    expected = ", ".join(choices) + ("" if other is None else f", or {other}")
+    return f"{given}: expected one of {expected}" + (f"; did you mean {' or '.join(near)}?" if near else "")
 
 
 def setting_error(name: str, names: Collection[str]) -> str:
