@@ -24,8 +24,7 @@ class CheckedCallbacks(Callbacks):
 
     def __init__(self, config: DictConfig | None = None) -> None:
         if config is not None:
-            section = OmegaConf.to_container(config.hydra, resolve=False)["callbacks"]  # type: ignore[call-overload]
-            for key, target in targets(section, "hydra.callbacks"):
+            for key, target in targets(OmegaConf.to_container(config.hydra.callbacks), "hydra.callbacks"):
                 check_callback(key, target)
         super().__init__(config)
 
