@@ -36,7 +36,7 @@ def help_text(arguments: Sequence[str], command: str = "") -> str:
 
     Arguments:
         arguments: The arguments, with choices such as `generator=mmd_gan` or `generator`, which are shown with their
-            settings; without any, all groups and the settings outside of groups.
+            settings, or settings outside of groups; without any, all groups and all settings outside of groups.
         command: `"settle"`, or empty for an experiment.
 
     Raises:
@@ -61,8 +61,12 @@ def help_text(arguments: Sequence[str], command: str = "") -> str:
     if not asked:
         return _overview(configuration, groups, f"cgm {command}".strip())
     pages = []
+    outside = {setting.name: setting for setting in configuration.primary.settings}
     for argument in asked:
         group, equals, choice = argument.lstrip("+").partition("=")
+        if group in outside:
+            pages.append("\n".join(_setting(outside[group])))
+            continue
         if group not in groups:
             raise ValueError(choice_error(f"--help {argument}", group, groups))
         choices = configuration.choices(group)

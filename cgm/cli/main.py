@@ -44,7 +44,9 @@ def main() -> None:
     command = "settle" if arguments[:1] == ["settle"] else ""
     if "--help" in arguments or "-h" in arguments:
         try:
-            print(help_text(arguments[1:] if command else arguments, command))
+            print(help_text(arguments[1:] if command else arguments, command), flush=True)
+        except BrokenPipeError:  # the reader, such as `head`, has read enough; Python writes what is left when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (ValueError, OSError) as error:
             raise SystemExit(f"cgm: error: {error}") from error
         return

@@ -1,5 +1,6 @@
 """Tests of `--help`: it has what the files of the configuration say, and they say what each setting is."""
 
+import os
 import re
 import subprocess
 import sys
@@ -142,6 +143,20 @@ def test_an_experiment_shows_what_it_sets_with_the_comments_of_the_declarations(
     assert "synthetic_size = 100000 |G|, the number of points" in text
     assert "split.points_per_party = 5000 number of points of each party" in text
     assert "downstream.max_points = 20000 rewards have up to 65,000 points" in text
+
+
+def test_a_setting_outside_of_groups_is_shown_alone():
+    assert words(help_text(["seed"])) == "seed = 0 seed of everything random"
+    assert words(help_text(["out"], "settle")).startswith("out = null folder of reports, certificates and rewards")
+
+
+def test_a_reader_that_has_read_enough_is_no_error():
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "cgm", "--help"]
+    done = subprocess.run(command, cwd=ROOT, stdout=write_end, stderr=subprocess.PIPE)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize(
