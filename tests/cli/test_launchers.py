@@ -144,6 +144,7 @@ def test_launchers_and_sweepers_are_plugins_of_hydra(cgm, overrides, message):
         cgm("-m", "seed=0,1", *overrides)
 
 
+@pytest.mark.filterwarnings(r"ignore:\s*'hydra/launcher/:UserWarning")
 @needs("hydra_plugins.hydra_joblib_launcher", "sweep")
 @pytest.mark.parametrize(("jobs", "message"), [("0", r"=0: expected a number of jobs, or -1"), ("two", r"=two: ")])
 def test_a_number_of_jobs_of_joblib_is_refused_in_one_line(cgm, jobs, message):
@@ -153,6 +154,7 @@ def test_a_number_of_jobs_of_joblib_is_refused_in_one_line(cgm, jobs, message):
     assert not Path("outputs").exists()
 
 
+@pytest.mark.filterwarnings(r"ignore:\s*'hydra/launcher/:UserWarning")
 @needs("hydra_plugins.hydra_submitit_launcher", "sweep")
 def test_slurm_is_refused_where_there_is_none(cgm, monkeypatch):
     monkeypatch.setenv("PATH", "")
