@@ -264,10 +264,7 @@ def test_many_parties_of_a_table_game() -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        *(
-            ("method", x, "expected one of auto, exact, equal_sizes, sampled")
-            for x in ("monte_carlo", "", None)
-        ),
+        *(("method", x, "expected one of auto, exact, equal_sizes, sampled") for x in ("monte_carlo", "", None)),
         ("method", "Exact", r"expected one of auto, exact, equal_sizes, sampled; did you mean exact\?"),
         *(("tolerance", x, r"expected a number in \[0, inf\)") for x in (-0.01, -math.inf, math.nan, math.inf)),
         *(("max_permutations", x, "expected an integer >= 4") for x in (3, 0, -10, 2.5)),
