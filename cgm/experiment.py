@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cgm.data.attacks.base import Attack, Attacked
+from cgm.data.attacks.base import Attack, Attacked, PartyAttack
 from cgm.data.attacks.none import NoAttack
 from cgm.data.datasets.base import DatasetLoader
 from cgm.data.datasets.credit_ratings import CreditRatings
@@ -31,7 +31,7 @@ from cgm.mediator import EMBED, Mediator, Settlement
 from cgm.records import result as records
 from cgm.records.plain import plain, snake, versions
 from cgm.records.record import Record
-from cgm.utils.checks import check_bool, check_instance, check_integer, check_text
+from cgm.utils.checks import check_bool, check_instance, check_integer, check_party, check_text
 from cgm.utils.clock import Clock
 from cgm.utils.device import resolve_device
 from cgm.utils.lazy import torch
@@ -125,14 +125,8 @@ class Experiment(Mediator):
         check_bool("figures", self.figures)
         check_integer("seed", self.seed, min=0)
         check_integer("embedding_party", self.embedding_party, min=1)
-        n = getattr(self.split, "n_parties", None)  # of splits that know it without data
-        for setting, party in (
-            ("embedding_party", self.embedding_party),
-            ("attack.party", getattr(self.attack, "party", None)),
-            ("attack.source", getattr(self.attack, "source", None)),
-        ):
-            if n is not None and party is not None and party > n:
-                raise ValueError(f"{setting}={party}: there are {n} parties")
+        if isinstance(n := getattr(self.split, "n_parties", None), int):  # of splits that know it without data
+            self._check_parties(n)
 
     def run(self, output_dir: str | Path) -> Record:
         """Run the experiment and write its record to a folder.
@@ -231,6 +225,13 @@ class Experiment(Mediator):
 
         return record
 
+    def _check_parties(self, n: int) -> None:
+        """Check that the parties that settings name are among n."""
+
+        check_party("embedding_party", self.embedding_party, n)
+        if isinstance(self.attack, PartyAttack):
+            self.attack.check_parties(n)
+
     def _load(self, key: Hashable) -> tuple[list[Tensor], Labels, Attacked | None]:
         """Load the dataset; return the parties' points, what is known of them, and what they hand in if one attacks.
 
@@ -242,8 +243,7 @@ class Experiment(Mediator):
         dataset = shared("dataset", (settings_of(self.dataset), self.data_dir, self.seed), load, keep=1)
         log.info("dataset %s: %d points, %d held out", dataset.name, len(dataset.x), len(dataset.x_test))
         rows = self.split.assign(dataset.y, len(dataset.classes), self.seed, dataset.ordered, dataset.classes)
-        if self.embedding_party > len(rows):
-            raise ValueError(f"embedding_party={self.embedding_party}: there are {len(rows)} parties")
+        self._check_parties(len(rows))
         labels = Labels(
             dataset=dataset.name,
             names=dataset.classes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,16 +113,12 @@ def _run(config: DictConfig) -> None:
     if images:
         from cgm.data.images import read_image_parties
 
-        arrays, sources = read_image_parties(command["files"], command["names"])
-        with limited(command["threads"]):
-            settlement = mediator.settle_images(arrays, sources)
-            settlement.write(command["out"], command["disclose"], command["alternatives"])
-        print(f"\n{settlement.table()}\n{command['out']}")
-        return
-    read = {name: command[name] for name in ("files", "party_column", "names", "encoding")}
-    parties, sources = read_parties(**read)
+        settle = partial(mediator.settle_images, *read_image_parties(command["files"], command["names"]))
+    else:
+        read = {name: command[name] for name in ("files", "party_column", "names", "encoding")}
+        settle = partial(mediator.settle_tables, *read_parties(**read), schema)
     with limited(command["threads"]):
-        settlement = mediator.settle_tables(parties, sources, schema)
+        settlement = settle()
         settlement.write(command["out"], command["disclose"], command["alternatives"])
     print(f"\n{settlement.table()}\n{command['out']}")
 

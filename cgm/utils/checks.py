@@ -231,6 +231,17 @@ def check_text(setting: str, value: object, *, path: bool = False, optional: boo
         raise ValueError(f"{setting}={value}: expected {'a path' if path else 'text'}{' or null' if optional else ''}")
 
 
+def check_party(setting: str, party: int, n: int) -> None:
+    """Check that a setting names one of the parties 1 to `n`, if it is a number from 1.
+
+    Raises:
+        ValueError: If it does not.
+    """
+
+    if party > n:
+        raise ValueError(f"{setting}={party}: there are {n} parties")
+
+
 def check_instance(setting: str, value: object, *kinds: type) -> None:
     """Check that a setting is an object of some classes.
 

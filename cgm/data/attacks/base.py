@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from cgm.utils.checks import check_integer
+from cgm.utils.checks import check_integer, check_party
 from cgm.utils.lazy import torch
 from cgm.utils.seeds import stream_seed
 
@@ -81,8 +81,7 @@ class PartyAttack(Attack):
     ) -> Attacked:
         """Replace the data of the attacker by what it hands in; see `Attack.apply`."""
 
-        if self.party > len(parties):
-            raise ValueError(f"attack.party={self.party}: there are {len(parties)} parties")
+        self.check_parties(len(parties))
         random = torch.Generator().manual_seed(stream_seed(seed, ATTACK))
         (x, y), *more = self.hand_in(list(zip(parties, labels, strict=True)), public, random)
 
@@ -92,6 +91,18 @@ class PartyAttack(Attack):
             [*labels[:place], y, *labels[self.party :], *(y for _, y in more)],
             (place, *range(n, n + len(more))),
         )
+
+    def check_parties(self, n: int) -> None:
+        """Check that there are the parties that the attack names.
+
+        Arguments:
+            n: The number of parties.
+
+        Raises:
+            ValueError: If one does not exist.
+        """
+
+        check_party("attack.party", self.party, n)
 
     @abstractmethod
     def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cgm.data.attacks.base import Labelled, PartyAttack, clip_images, gaussian
-from cgm.utils.checks import check_choice, check_integer, check_number
+from cgm.utils.checks import check_choice, check_integer, check_number, check_party
 from cgm.utils.lazy import torch
 
 KINDS = ("add", "replace")
@@ -46,15 +46,15 @@ class Clone(PartyAttack):
         if self.source == self.party:
             raise ValueError(f"attack.source={self.source}: expected another party than attack.party={self.party}")
 
+    def check_parties(self, n: int) -> None:
+        """Check that attacker and source exist; see `PartyAttack.check_parties`."""
+
+        super().check_parties(n)
+        check_party("attack.source", self.source, n)
+
     def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
-        """Return the copies, with or without the attacker's own rows.
+        """Return the copies, with or without the attacker's own rows."""
 
-        Raises:
-            ValueError: If there is no such source.
-        """
-
-        if self.source > len(parties):
-            raise ValueError(f"attack.source={self.source}: there are {len(parties)} parties")
         x, y = parties[self.source - 1]
         copies = clip_images(x + self.jitter * gaussian(x, len(x), random))
         if self.kind == "replace":
