@@ -7,7 +7,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.data.attacks.base import Attack, Attacked, PartyAttack
 from cgm.data.attacks.none import NoAttack
@@ -19,6 +20,7 @@ from cgm.data.splits.base import Split
 from cgm.data.splits.equal_disjoint import EqualDisjoint
 from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.entries import AttackGains, RewardAudit
+from cgm.evaluation.evaluate import Evaluation
 from cgm.evaluation.labellers.auto import AutoLabeller
 from cgm.evaluation.labellers.base import Labeller
 from cgm.evaluation.labellers.knn import KNN
@@ -34,17 +36,11 @@ from cgm.records.record import Record
 from cgm.utils.checks import check_bool, check_instance, check_integer, check_party, check_text
 from cgm.utils.clock import Clock
 from cgm.utils.device import resolve_device
-from cgm.utils.lazy import torch
 from cgm.utils.memory import peak_memory, reset_peak
 from cgm.utils.seeds import stream_seed
 from cgm.utils.sharing import settings_of, shared
 from cgm.valuation.bounds import kernel_bounds
 from cgm.valuation.monotone import MAX_PARTIES, negative_increments
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cgm.evaluation.evaluate import Evaluation
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +65,7 @@ class Labels:
 
     dataset: str
     names: tuple[str, ...]
-    parties: list[Tensor]
+    parties: list[torch.Tensor]
     test: Labelled
     image: tuple[int, ...] | None
 
@@ -232,7 +228,7 @@ class Experiment(Mediator):
         if isinstance(self.attack, PartyAttack):
             self.attack.check_parties(n)
 
-    def _load(self, key: Hashable) -> tuple[list[Tensor], Labels, Attacked | None]:
+    def _load(self, key: Hashable) -> tuple[list[torch.Tensor], Labels, Attacked | None]:
         """Load the dataset; return the parties' points, what is known of them, and what they hand in if one attacks.
 
         Arguments:
@@ -266,14 +262,14 @@ class Experiment(Mediator):
 
         return parties, labels, attacked if attacked.identities else None
 
-    def _label(self, settlement: Settlement, honest: Settlement, known: Labels) -> Tensor | None:
+    def _label(self, settlement: Settlement, honest: Settlement, known: Labels) -> torch.Tensor | None:
         """Return the classes of a settlement's pool; without a classifier, honest points vote on them."""
 
         if settlement.pool.labels is not None:
             return settlement.pool.labels
         return self.labeller.label(torch.cat(honest.parties), torch.cat(known.parties), settlement.pool.points)
 
-    def _audit(self, settlement: Settlement, classes: Sequence[Tensor], test: Labelled) -> list[RewardAudit]:
+    def _audit(self, settlement: Settlement, classes: Sequence[torch.Tensor], test: Labelled) -> list[RewardAudit]:
         """Audit the rewards, with held-out points in the features and their classes."""
 
         points, labels = test

@@ -7,7 +7,9 @@ import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import torch
 
 from cgm.contributions.base import Contribution, Contributions
 from cgm.contributions.games import compute_contributions
@@ -24,7 +26,6 @@ from cgm.rewards.shapley_fair import ShapleyFair
 from cgm.utils.checks import check_instance, check_integer, check_number, check_parties, check_values
 from cgm.utils.clock import Clock
 from cgm.utils.device import check_device, resolve_device, training_on
-from cgm.utils.lazy import torch
 from cgm.utils.models.classifier import Classifier
 from cgm.utils.seeds import stream_seed
 from cgm.utils.sharing import data_of, settings_of, shared
@@ -36,9 +37,6 @@ from cgm.valuation.references.all import AllReference
 from cgm.valuation.references.base import Reference
 from cgm.valuation.rules import resolve_lengthscale
 from cgm.valuation.valuation import Valuation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +70,12 @@ class Settlement:
     seconds: Mapping[str, float]
 
     @property
-    def parties(self) -> list[Tensor]:
+    def parties(self) -> list[torch.Tensor]:
         """The parties' points in the features, each of shape $(N_i, d)$, float64."""
 
         return [self.game.party(i).cpu() for i in range(self.game.n)]
 
-    def reward(self, party: int, beta: float) -> Tensor:
+    def reward(self, party: int, beta: float) -> torch.Tensor:
         r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, of shape $(|G_i|, d)$.
 
         Raises:
@@ -167,7 +165,7 @@ class Mediator:
 
     def settle(
         self,
-        parties: Sequence[Tensor],
+        parties: Sequence[torch.Tensor],
         seed: int = 0,
         classifier: Classifier | None = None,
         fitted: Features | None = None,
@@ -269,7 +267,7 @@ class Mediator:
             pool, features, game, contributions, rewards, incentives, chains, warnings, dict(clock.seconds)
         )
 
-    def _choose_features(self, x: Tensor) -> Features:
+    def _choose_features(self, x: torch.Tensor) -> Features:
         """Return the features for data like x, not fitted."""
 
         features = self.features.choose(x) if isinstance(self.features, Automatic) else self.features
@@ -284,7 +282,7 @@ class Mediator:
             sizes.append(max(int(sizes[-1] * self.growth), sizes[-1] + 1))
         return sizes
 
-    def _value(self, parties: Sequence[Tensor], pool: Pool, key: Hashable, clock: Clock) -> Valuation:
+    def _value(self, parties: Sequence[torch.Tensor], pool: Pool, key: Hashable, clock: Clock) -> Valuation:
         """Choose the length-scale and compute the kernel's sums."""
 
         *x, g = (points.to(resolve_device(self.device)) for points in (*parties, pool.points))
@@ -299,7 +297,7 @@ class Mediator:
         return game
 
 
-def _fit(generator: Generator, x: Tensor, seed: int, device: str) -> Generator:
+def _fit(generator: Generator, x: torch.Tensor, seed: int, device: str) -> Generator:
     """Fit a generator and return it."""
 
     with training_on(resolve_device(device)):
@@ -308,8 +306,8 @@ def _fit(generator: Generator, x: Tensor, seed: int, device: str) -> Generator:
 
 
 def _reduce(
-    features: Features, parties: Sequence[Tensor], seed: int | None, cache: str | None
-) -> tuple[Features, list[Tensor]]:
+    features: Features, parties: Sequence[torch.Tensor], seed: int | None, cache: str | None
+) -> tuple[Features, list[torch.Tensor]]:
     """Fit the features, if there is a seed, and map the parties' data to them."""
 
     if seed is not None:
@@ -320,8 +318,8 @@ def _reduce(
 
 
 def _embed(
-    features: Features, parties: Sequence[Tensor], pool: Pool, seed: int | None, cache: str | None
-) -> tuple[Features, list[Tensor], Pool]:
+    features: Features, parties: Sequence[torch.Tensor], pool: Pool, seed: int | None, cache: str | None
+) -> tuple[Features, list[torch.Tensor], Pool]:
     """Map the parties' data and the pool together to features, which are fitted if there is a seed."""
 
     features = features if seed is None else copy.copy(features)  # an earlier fit may be in use elsewhere

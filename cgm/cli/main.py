@@ -6,15 +6,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from omegaconf import DictConfig
 
 from cgm.cli.completion import complete, completes
 from cgm.cli.conf import CONF
 from cgm.cli.help import help_text
 from cgm.utils.version import __version__
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # an environment variable; 1: errors are raised with their traceback
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from cgm.utils.checks import check_details, check_values
-from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -28,9 +26,9 @@ class Contributions:
         warnings: Messages for the user, such as a tolerance that was not reached.
     """
 
-    phi: Tensor
-    alpha: Tensor
-    stderr: Tensor
+    phi: torch.Tensor
+    alpha: torch.Tensor
+    stderr: torch.Tensor
     method: str
     details: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -38,9 +36,9 @@ class Contributions:
     @classmethod
     def of(
         cls,
-        phi: Tensor | Sequence[float],
+        phi: torch.Tensor | Sequence[float],
         method: str,
-        stderr: Tensor | Sequence[float] | None = None,
+        stderr: torch.Tensor | Sequence[float] | None = None,
         details: Mapping[str, Any] | None = None,
         warnings: tuple[str, ...] = (),
     ) -> Contributions:

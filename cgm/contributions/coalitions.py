@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numba import njit
-from torch import Tensor
 
 from cgm.contributions.equal_sizes import equal_sizes_game, mean_gains
 from cgm.contributions.estimator import CHUNK, ROUND, estimate
@@ -20,7 +20,7 @@ Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 def semivalue_sampled(
     valuation: Valuation, shares: np.ndarray, draw: Draw, tolerance: float, max_coalitions: int, seed: int
-) -> tuple[Tensor, Tensor, int]:
+) -> tuple[torch.Tensor, torch.Tensor, int]:
     r"""Estimate a semivalue from random coalitions.
 
     Many semivalues are a mean over a random probability $p$: each other party is a member of the coalition $C$ that

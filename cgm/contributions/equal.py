@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from cgm.contributions.base import Contribution, Contributions
-from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
 
 

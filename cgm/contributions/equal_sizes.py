@@ -2,18 +2,13 @@ r"""Shapley values in closed form for parties of equal sizes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
 
-from cgm.utils.lazy import torch
 from cgm.valuation.valuation import Valuation
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-
-def shapley_equal_sizes(valuation: Valuation) -> Tensor:
+def shapley_equal_sizes(valuation: Valuation) -> torch.Tensor:
     r"""Compute Shapley values in $O(n^2)$ for parties that all have the same number $N$ of points.
 
     The value of a coalition of $c$ parties is then the sum of a linear and a quadratic form,

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
 
 ROUND = 1024  # pairs between two checks of the standard errors
 CHUNK = 64  # pairs in one task of a thread
@@ -25,7 +20,7 @@ def estimate(
     tolerance: float,
     max_pairs: int,
     total: float | None = None,
-) -> tuple[Tensor, Tensor, int]:
+) -> tuple[torch.Tensor, torch.Tensor, int]:
     r"""Estimate $\phi_i = f_i + \mathbb{E} X_i$ from random observations of $X_i$, and of $Z_i$ with a known mean.
 
     For any constant $\gamma_i$,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from cgm.contributions.base import Contribution, Contributions
 from cgm.utils.checks import check_instance, check_values
-from cgm.utils.lazy import torch
 from cgm.valuation.valuation import Valuation
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy
+import torch
 
 from cgm.contributions.base import Contribution, Contributions
-from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
 
 MAX_PARTIES = 20

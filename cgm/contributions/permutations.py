@@ -1,8 +1,8 @@
 r"""Shapley values estimated from random permutations."""
 
 import numpy as np
+import torch
 from numba import njit
-from torch import Tensor
 
 from cgm.contributions.equal_sizes import equal_sizes_game, mean_gains
 from cgm.contributions.estimator import CHUNK, ROUND, estimate
@@ -13,7 +13,7 @@ from cgm.valuation.valuation import Valuation
 
 def shapley_sampled(
     valuation: Valuation, tolerance: float, max_permutations: int, seed: int
-) -> tuple[Tensor, Tensor, int]:
+) -> tuple[torch.Tensor, torch.Tensor, int]:
     r"""Estimate Shapley values from random permutations.
 
     $\phi_i$ is the mean over permutations $\pi$ of the gain of $i$, $v_c(C_{\pi, i} \cup \{i\}) - v_c(C_{\pi, i})$.

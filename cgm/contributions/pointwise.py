@@ -3,17 +3,13 @@ r"""Contributions as sums of the Shapley values of single points."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from cgm.contributions.base import Contribution, Contributions
-from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
 from cgm.valuation.valuation import Valuation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Pointwise(Contribution):
         return Contributions.of(torch.stack([part.sum() for part in parts]), "exact")
 
 
-def pointwise_values(valuation: Valuation) -> Tensor:
+def pointwise_values(valuation: Valuation) -> torch.Tensor:
     r"""Compute the Shapley values of all real points, in $O(M)$ for $M$ points.
 
     The players are the points of $D_1, \dots, D_n$. With $a_x = \sum_{x' \in T} k(x, x')$, a set $S$ of $s \geq 1$

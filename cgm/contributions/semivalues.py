@@ -10,21 +10,15 @@ so that $w_c = 1 / n$ gives the Shapley values.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
 
 from cgm.contributions.base import Contributions
+from cgm.contributions.coalitions import Draw
 from cgm.contributions.equal_sizes import mean_gains
 from cgm.utils.checks import check_choice, check_integer, check_number
-from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
 from cgm.valuation.valuation import Valuation
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cgm.contributions.coalitions import Draw
 
 METHODS = ("auto", "exact", "equal_sizes", "sampled")
 MAX_AUTO = 20  # parties up to which method="auto" computes all 2^n coalition values
@@ -117,7 +111,7 @@ def choose_method(method: str, game: Game) -> str:
     return method
 
 
-def missed_tolerance(what: str, phi: Tensor, stderr: Tensor, tolerance: float) -> tuple[str, ...]:
+def missed_tolerance(what: str, phi: torch.Tensor, stderr: torch.Tensor, tolerance: float) -> tuple[str, ...]:
     """Return a warning if the largest standard error is above the tolerance.
 
     Arguments:
@@ -134,7 +128,7 @@ def missed_tolerance(what: str, phi: Tensor, stderr: Tensor, tolerance: float) -
     )
 
 
-def inverse_binomials(n: int) -> Tensor:
+def inverse_binomials(n: int) -> torch.Tensor:
     r"""Compute $\binom{n - 1}{c}^{-1}$ for $c = 0, \dots, n - 1$, of shape $(n)$, float64."""
 
     inverse = torch.ones(n, dtype=torch.float64)
@@ -143,7 +137,7 @@ def inverse_binomials(n: int) -> Tensor:
     return inverse
 
 
-def semivalue_exact(values: Tensor, weights: Tensor) -> Tensor:
+def semivalue_exact(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     r"""Compute a semivalue from the values of all coalitions.
 
     .. math:: \phi_i = \sum_{C \not\ni i} p_{|C|} [v_c(C \cup \{i\}) - v_c(C)]

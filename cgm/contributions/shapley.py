@@ -3,7 +3,8 @@ r"""Shapley values (Sec. 4, equation 5)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.contributions.base import Contribution, Contributions
 from cgm.contributions.equal_sizes import shapley_equal_sizes
@@ -16,9 +17,6 @@ from cgm.contributions.semivalues import (
 )
 from cgm.valuation.game import Game
 from cgm.valuation.valuation import Valuation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def shapley_values(
     return Shapley(method, tolerance, max_permutations).compute(game, seed)
 
 
-def shapley_exact(values: Tensor) -> Tensor:
+def shapley_exact(values: torch.Tensor) -> torch.Tensor:
     r"""Compute Shapley values from the values of all coalitions.
 
     .. math:: \phi_i = \sum_{C \not\ni i} \frac{|C|! (n - 1 - |C|)!}{n!} [v_c(C \cup \{i\}) - v_c(C)]

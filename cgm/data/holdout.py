@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from cgm.utils.checks import check_number
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 HOLD_OUT, MATCH = 101, 102  # keys of the random streams
 
@@ -54,7 +50,7 @@ def hold_out(y: np.ndarray, test_share: float, seed: int) -> tuple[np.ndarray, n
     return np.sort(train), np.sort(test)
 
 
-def match_parties(y: Tensor, parties: Sequence[Tensor], seed: int) -> list[Tensor]:
+def match_parties(y: torch.Tensor, parties: Sequence[torch.Tensor], seed: int) -> list[torch.Tensor]:
     r"""Assign held-out rows to parties, so that each party's have the same shares of classes as its own rows.
 
     As many rows are assigned as possible; each is assigned to at most one party. The numbers of a party's rows and
@@ -82,7 +78,7 @@ def match_parties(y: Tensor, parties: Sequence[Tensor], seed: int) -> list[Tenso
     ends = (ratio * sizes).cumsum(0).round().long()  # (n, m): so that errors of rounding do not add up
 
     random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(MATCH,)))
-    chosen: list[list[Tensor]] = [[] for _ in parties]
+    chosen: list[list[torch.Tensor]] = [[] for _ in parties]
     for c in range(classes):
         rows = (y == c).nonzero()[:, 0]
         rows = rows[torch.from_numpy(random.permutation(len(rows)))]

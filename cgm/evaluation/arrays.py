@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
+import torch
 from numpy.typing import NDArray
 
 from cgm.utils.checks import check_labels, check_points
-from cgm.utils.lazy import torch
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Labelled: TypeAlias = "tuple[Tensor, Tensor]"  # points (N, d) and their classes (N)
+Labelled: TypeAlias = "tuple[torch.Tensor, torch.Tensor]"  # points (N, d) and their classes (N)
 Arrays = tuple[NDArray, NDArray]  # the same as arrays
 
 
-def flat_array(x: Tensor) -> NDArray:
+def flat_array(x: torch.Tensor) -> NDArray:
     """Return points as a float64 array of shape (N, d)."""
 
     return x.detach().flatten(1).double().cpu().numpy()
 
 
-def labelled_arrays(x: Tensor, y: Tensor, name: str, width: Sequence[int] | None = None) -> Arrays:
+def labelled_arrays(x: torch.Tensor, y: torch.Tensor, name: str, width: Sequence[int] | None = None) -> Arrays:
     """Check labelled points and return them as arrays of shapes (N, d) and (N).
 
     Arguments:

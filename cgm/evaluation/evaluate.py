@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.correlations import alpha_correlations, beta_correlations
@@ -13,9 +14,6 @@ from cgm.evaluation.measure import NO_LABELS, by_beta, measure
 from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.mediator import Settlement
 from cgm.utils.clock import Clock
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 CORRELATED_WITH_BETA = ("size", "neg_mmd2_unbiased")
 
@@ -41,8 +39,8 @@ class Evaluation:
 
 def evaluate(
     settlement: Settlement,
-    classes: Sequence[Tensor],
-    labels: Tensor | None,
+    classes: Sequence[torch.Tensor],
+    labels: torch.Tensor | None,
     n_classes: int,
     task: Task,
     test: Labelled,

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+import torch
 
 from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.entries import Accuracy, AttackGains, BetaGain, Change
 from cgm.evaluation.measure import NO_LABELS
 from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.mediator import Settlement
-from cgm.utils.lazy import torch
 from cgm.valuation.mmd import block_sums, cross_sums
 from cgm.valuation.valuation import Valuation
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Reward: TypeAlias = "tuple[int, float, Tensor, Tensor | None]"  # party, β, points (K, d) and their classes (K)
+Reward: TypeAlias = "tuple[int, float, torch.Tensor, torch.Tensor | None]"  # party, β, points (K, d) and their classes (K)
 
 
 def measure_gains(
@@ -30,8 +28,8 @@ def measure_gains(
     identities: Sequence[int],
     honest: Settlement,
     attacked: Settlement,
-    classes: Sequence[Tensor],
-    labels: tuple[Tensor | None, Tensor | None],
+    classes: Sequence[torch.Tensor],
+    labels: tuple[torch.Tensor | None, torch.Tensor | None],
     task: Task,
     test: Labelled,
 ) -> AttackGains:
@@ -107,7 +105,7 @@ def measure_gains(
     )
 
 
-def true_values(game: Valuation, pool: Tensor, rewards: Sequence[tuple[int, Tensor]]) -> list[float]:
+def true_values(game: Valuation, pool: torch.Tensor, rewards: Sequence[tuple[int, torch.Tensor]]) -> list[float]:
     r"""Compute the values $v(D_i \cup G_a)$ of parties' data with points of another pool than the game's.
 
     With $a_x = \sum_{x' \in T} k(x, x')$, where $T$ is the reference, and $S = D_i \cup G_a$, equation (2) is
@@ -141,7 +139,7 @@ def true_values(game: Valuation, pool: Tensor, rewards: Sequence[tuple[int, Tens
     return values
 
 
-def _change(honest: Tensor, attacked: Tensor, identities: Sequence[int]) -> Change:
+def _change(honest: torch.Tensor, attacked: torch.Tensor, identities: Sequence[int]) -> Change:
     of_attacker = attacked[list(identities)]
     return Change(float(honest[identities[0]]), float(of_attacker.sum()), float(of_attacker.max()))
 

@@ -3,17 +3,14 @@ r"""The metrics of all rewards: how close each $D_i \cup G_i$ is to $T$ (Sec. 6)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.evaluation.entries import MetricRow, Missing
 from cgm.evaluation.metrics import Neighbours, fit_gaussian, neg_class_imbalance, neg_wasserstein2
 from cgm.rewards.sampling import Chain
-from cgm.utils.lazy import torch
 from cgm.utils.sharing import data_of, shared
 from cgm.valuation.valuation import Valuation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 NO_LABELS = "the synthetic points have no labels (labeller=none)"
 CORRELATED = (  # metrics that are correlated with α
@@ -27,7 +24,11 @@ CORRELATED = (  # metrics that are correlated with α
 
 
 def measure(
-    valuation: Valuation, chains: Sequence[Chain], y: Sequence[Tensor], labels: Tensor | None, n_classes: int
+    valuation: Valuation,
+    chains: Sequence[Chain],
+    y: Sequence[torch.Tensor],
+    labels: torch.Tensor | None,
+    n_classes: int,
 ) -> tuple[list[MetricRow], list[Missing]]:
     r"""Measure how close each $D_i \cup G_i$ is to $T$ (Sec. 6), and its size and value.
 
@@ -51,7 +52,7 @@ def measure(
     except ValueError as error:
         neighbours = error
 
-    def reverse_kl(rows: Tensor) -> float:
+    def reverse_kl(rows: torch.Tensor) -> float:
         if isinstance(neighbours, ValueError):
             raise neighbours
         return neighbours.neg_reverse_kl(rows)
@@ -61,10 +62,10 @@ def measure(
             raise ValueError(NO_LABELS)
         return neg_class_imbalance(torch.cat([y[chain.party], labels[chain.indices]]), n_classes)
 
-    def wasserstein2(rows: Tensor) -> float:
+    def wasserstein2(rows: torch.Tensor) -> float:
         return neg_wasserstein2(points[rows], gaussian)
 
-    metrics: dict[str, Callable[[Chain, Tensor], float | None]] = {
+    metrics: dict[str, Callable[[Chain, torch.Tensor], float | None]] = {
         "size": lambda chain, rows: len(chain.indices),
         "value": lambda chain, rows: chain.value,
         "increasing": lambda chain, rows: chain.increasing,

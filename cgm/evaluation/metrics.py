@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from torch import Tensor
 
 from cgm.evaluation.arrays import flat_array
 from cgm.utils.checks import check_labels, check_points
@@ -21,7 +20,7 @@ MAX_COORDINATE = 1e70  # the fourth powers of larger coordinates come near the l
 MIN_DISTANCE = 1e-150  # the squares of smaller distances come near the smallest double
 
 
-def neg_mmd2_unbiased(kernel: Kernel, s: Tensor, t: Tensor) -> float:
+def neg_mmd2_unbiased(kernel: Kernel, s: torch.Tensor, t: torch.Tensor) -> float:
     r"""Compute minus the unbiased estimate of the squared maximum mean discrepancy of two point sets.
 
     Arguments:
@@ -36,7 +35,7 @@ def neg_mmd2_unbiased(kernel: Kernel, s: Tensor, t: Tensor) -> float:
     return -mmd2_unbiased(kernel, s, t)
 
 
-def neg_reverse_kl(s: Tensor, t: Tensor, ks: Sequence[int] = KS) -> float:
+def neg_reverse_kl(s: torch.Tensor, t: torch.Tensor, ks: Sequence[int] = KS) -> float:
     r"""Estimate minus the divergence $\text{KL}(S \| T)$ from distances to nearest neighbours.
 
     .. math:: \widehat{\text{KL}}_k = \frac{1}{N} \sum_{x \in S}
@@ -94,13 +93,13 @@ class Neighbours:
         True
     """
 
-    def __init__(self, t: Tensor, ks: Sequence[int] = KS) -> None:
+    def __init__(self, t: torch.Tensor, ks: Sequence[int] = KS) -> None:
         self._points, self._index = _distinct(_array(t, "reverse KL: t"))
         _check_ks(ks, self._points)
         self._ks = tuple(ks)
         self._nu = cKDTree(self._points).query(self._points, k=max(ks) + 1, workers=-1)[0][:, 1:]
 
-    def neg_reverse_kl(self, rows: Tensor) -> float:
+    def neg_reverse_kl(self, rows: torch.Tensor) -> float:
         r"""Estimate $-\text{KL}(S \| T)$ for a subset $S$ of $T$.
 
         Arguments:
@@ -137,7 +136,7 @@ class Gaussian(NamedTuple):
     cov: NDArray
 
 
-def fit_gaussian(x: Tensor) -> Gaussian:
+def fit_gaussian(x: torch.Tensor) -> Gaussian:
     r"""Fit a Gaussian to a point set.
 
     Arguments:
@@ -148,7 +147,7 @@ def fit_gaussian(x: Tensor) -> Gaussian:
     return Gaussian(points.mean(0), np.atleast_2d(np.cov(points, rowvar=False)))
 
 
-def neg_wasserstein2(s: Tensor | Gaussian, t: Tensor | Gaussian) -> float:
+def neg_wasserstein2(s: torch.Tensor | Gaussian, t: torch.Tensor | Gaussian) -> float:
     r"""Compute minus the squared Wasserstein-2 (Fréchet) distance of the Gaussians fitted to two point sets.
 
     .. math:: \| \mu_S - \mu_T \|^2 + \text{tr}(\Sigma_S) + \text{tr}(\Sigma_T)
@@ -181,7 +180,7 @@ def neg_wasserstein2(s: Tensor | Gaussian, t: Tensor | Gaussian) -> float:
     return 0.0 - max(float(distance), 0.0)  # rounding may turn a zero distance negative
 
 
-def neg_class_imbalance(labels: Tensor, n_classes: int) -> float:
+def neg_class_imbalance(labels: torch.Tensor, n_classes: int) -> float:
     r"""Compute minus the class imbalance $\frac{1}{m} \sum_{y=1}^m p_y^2$ of a labelled point set.
 
     The paper's text omits the square, without which the result is always $1 / m$.
@@ -204,7 +203,7 @@ def neg_class_imbalance(labels: Tensor, n_classes: int) -> float:
     return -float(p.square().sum()) / n_classes
 
 
-def _array(x: Tensor, name: str, min_points: int = 1) -> NDArray:
+def _array(x: torch.Tensor, name: str, min_points: int = 1) -> NDArray:
     """Check points and return them as a float64 array of shape (N, d)."""
 
     points = flat_array(check_points(x, name, min=min_points))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
+
+import torch
 
 from cgm.utils.checks import check_integer, check_points
-from cgm.utils.lazy import torch
 from cgm.utils.models.fitted import Fitted
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 G = TypeVar("G", bound="Generator")
 
@@ -31,7 +29,7 @@ class Generator(Fitted, ABC):
     """Whether all seeds give the same sample, as with a given pool."""
 
     @abstractmethod
-    def fit(self: G, x: Tensor, seed: int) -> G:
+    def fit(self: G, x: torch.Tensor, seed: int) -> G:
         r"""Fit the generator, and return it.
 
         Arguments:
@@ -44,7 +42,7 @@ class Generator(Fitted, ABC):
         """
 
     @abstractmethod
-    def sample(self, n: int, seed: int) -> Tensor:
+    def sample(self, n: int, seed: int) -> torch.Tensor:
         r"""Draw points from the fitted distribution.
 
         Arguments:
@@ -58,7 +56,7 @@ class Generator(Fitted, ABC):
             ValueError: If n < 1, or nothing has been fitted yet.
         """
 
-    def check_fit(self, x: Tensor) -> Tensor:
+    def check_fit(self, x: torch.Tensor) -> torch.Tensor:
         """Check the points of a fit, and return a copy of them on the CPU.
 
         Raises:
@@ -76,7 +74,7 @@ class Generator(Fitted, ABC):
         # Sums depend on the memory layout, in the last digit, and a file does not keep the layout
         return x.detach().cpu().clone(memory_format=torch.contiguous_format)
 
-    def check_sample(self, n: int) -> dict[str, Tensor]:
+    def check_sample(self, n: int) -> dict[str, torch.Tensor]:
         """Check the number of points of a sample, and return the state.
 
         Raises:

@@ -10,21 +10,18 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
 from cgm.generators.base import Generator
 from cgm.utils.checks import check_points
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 DRAWS = 16
 
 
-def check_generator(generator: Generator, x: Tensor | None = None) -> None:
+def check_generator(generator: Generator, x: torch.Tensor | None = None) -> None:
     r"""Check that a generator follows the rules of `Generator`.
 
     The equivalent of scikit-learn's `check_estimator` for generators. Copies of the generator are fitted a few
@@ -70,13 +67,13 @@ def check_generator(generator: Generator, x: Tensor | None = None) -> None:
         _check_files(rule, new, fitted, Path(folder))
 
 
-def _check_refusals(rule: Callable, new: Callable[[], Generator], x: Tensor, folder: Path) -> None:
+def _check_refusals(rule: Callable, new: Callable[[], Generator], x: torch.Tensor, folder: Path) -> None:
     with rule("sample before fit raises a ValueError"):
         _refused(lambda: new().sample(1, seed=0))
     with rule("save before fit raises a ValueError"):
         _refused(lambda: new().save(folder / "unfitted"))
 
-    def spoiled(value: float) -> Tensor:
+    def spoiled(value: float) -> torch.Tensor:
         y = x.clone()
         y[-1].view(-1)[-1] = value
         return y
@@ -97,7 +94,7 @@ def _check_refusals(rule: Callable, new: Callable[[], Generator], x: Tensor, fol
             _refused(partial(new().fit, y, seed=0))
 
 
-def _check_fit(rule: Callable, new: Callable[[], Generator], x: Tensor) -> tuple[Generator, Tensor]:
+def _check_fit(rule: Callable, new: Callable[[], Generator], x: torch.Tensor) -> tuple[Generator, torch.Tensor]:
     generator, points = new(), x.clone()
 
     with _global_state(rule, "fit"), rule("fit works"):
@@ -110,7 +107,7 @@ def _check_fit(rule: Callable, new: Callable[[], Generator], x: Tensor) -> tuple
     return generator, points
 
 
-def _check_sample(rule: Callable, generator: Generator, x: Tensor) -> None:
+def _check_sample(rule: Callable, generator: Generator, x: torch.Tensor) -> None:
     with _global_state(rule, "sample"), rule("sample works"):
         sample = generator.sample(DRAWS, seed=0)
     with rule("sample returns a tensor of shape (n, d), on the CPU"):
@@ -146,7 +143,7 @@ def _check_sample(rule: Callable, generator: Generator, x: Tensor) -> None:
             _refused(partial(generator.sample, n, seed=0))
 
 
-def _check_hold(rule: Callable, generator: Generator, points: Tensor) -> None:
+def _check_hold(rule: Callable, generator: Generator, points: torch.Tensor) -> None:
     kept = generator.sample(DRAWS, seed=0)
 
     with rule("fit does not keep x without a copy"):
@@ -154,7 +151,7 @@ def _check_hold(rule: Callable, generator: Generator, points: Tensor) -> None:
         _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "the sample changes when x does")
 
 
-def _check_refit(rule: Callable, generator: Generator, x: Tensor) -> None:
+def _check_refit(rule: Callable, generator: Generator, x: torch.Tensor) -> None:
     kept = generator.sample(DRAWS, seed=0)
     other = torch.float32 if x.dtype == torch.float64 else torch.float64
 
@@ -280,7 +277,7 @@ def _plain(state: Any) -> list[Any]:
     return state.tolist() if isinstance(state, torch.Tensor) else [np.asarray(part).tolist() for part in state]
 
 
-def _blobs() -> Tensor:
+def _blobs() -> torch.Tensor:
     random = torch.Generator().manual_seed(0)
     centres = torch.tensor([[0.0, 0.0], [3.0, 1.0], [1.0, 4.0]], dtype=torch.float64)
     return centres.repeat(30, 1) + 0.3 * torch.randn(90, 2, generator=random, dtype=torch.float64)

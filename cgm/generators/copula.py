@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import scipy
+import torch
 from threadpoolctl import threadpool_limits
 
 from cgm.generators.base import Generator
 from cgm.generators.correlation import latent_correlation, nearest_correlation
 from cgm.generators.margins import Margin
 from cgm.utils.checks import check_integer
-from cgm.utils.lazy import torch
 from cgm.utils.seeds import random_state
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(eq=False)
@@ -67,7 +64,7 @@ class Copula(Generator):
     def __post_init__(self) -> None:
         check_integer("generator.quantiles", self.quantiles, min=2)
 
-    def fit(self, x: Tensor, seed: int) -> Copula:
+    def fit(self, x: torch.Tensor, seed: int) -> Copula:
         """Compute margins and correlations of points of shape (N, d); nothing is random."""
 
         points = self.check_fit(x)
@@ -76,7 +73,7 @@ class Copula(Generator):
         with threadpool_limits(1):  # sums depend on the number of threads
             correlation = nearest_correlation(latent_correlation(p))
 
-        def joined(parts: list[np.ndarray]) -> Tensor:
+        def joined(parts: list[np.ndarray]) -> torch.Tensor:
             return torch.from_numpy(np.concatenate(parts))
 
         self.state = {
@@ -89,7 +86,7 @@ class Copula(Generator):
 
         return self
 
-    def check_state(self, state: dict[str, Tensor]) -> None:
+    def check_state(self, state: dict[str, torch.Tensor]) -> None:
         """Check that the tensors describe margins and their correlations."""
 
         lengths, correlation = state["lengths"], state["correlation"]
@@ -104,7 +101,7 @@ class Copula(Generator):
         if float(torch.linalg.eigvalsh(correlation)[0]) < -1e-6:
             raise ValueError("correlation is not positive semi-definite")
 
-    def sample(self, n: int, seed: int) -> Tensor:
+    def sample(self, n: int, seed: int) -> torch.Tensor:
         """Draw n points."""
 
         state = self.check_sample(n)
@@ -117,7 +114,7 @@ class Copula(Generator):
         return torch.from_numpy(np.stack(columns, 1)).to(state["values"].dtype)
 
     @staticmethod
-    def _margins(state: dict[str, Tensor]) -> list[Margin]:
+    def _margins(state: dict[str, torch.Tensor]) -> list[Margin]:
         ends = list(accumulate(int(length) for length in state["lengths"]))
         parts = [state[name].double().numpy() for name in ("values", "lower", "upper")]
 

@@ -6,16 +6,17 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from cgm.generators.base import Generator
 from cgm.generators.cells import Cells
 from cgm.generators.units import Units
 from cgm.utils.checks import check_integer, check_number, check_points
-from cgm.utils.lazy import torch
 from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.fitted import Shape
 from cgm.utils.models.fitted_network import FittedNetwork
@@ -23,9 +24,6 @@ from cgm.utils.models.networks import in_batches
 from cgm.utils.models.streams import seeded, stream
 from cgm.utils.models.training import Progress
 from cgm.utils.threads import limited
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 MAX_DIMENSIONS = 1000
 HELD_OUT, NOISE, SAMPLE = 301, 302, 303  # keys of random streams
@@ -106,7 +104,7 @@ class Flow(FittedNetwork["nn.Module"], Generator):
         return _zuko().flows.NSF(v, transforms=self.transforms, bins=self.bins, hidden_features=(units, units))
 
     @limited(1)  # sums, and so the weights, depend on the number of threads
-    def fit(self, x: Tensor, seed: int) -> Flow:
+    def fit(self, x: torch.Tensor, seed: int) -> Flow:
         """Train the network on points of shape (N, d)."""
 
         points = self.check_fit(x)
@@ -125,10 +123,10 @@ class Flow(FittedNetwork["nn.Module"], Generator):
         held, used = rows.split([int(self.validation * len(p)), len(p) - int(self.validation * len(p))])
         low_used, high_used = low[used], high[used]
 
-        def draw(low: Tensor, high: Tensor, generator: torch.Generator) -> Tensor:
+        def draw(low: torch.Tensor, high: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
             return torch.lerp(low, high, torch.rand(low.shape, generator=generator))
 
-        def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        def loss(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
             return -_log_density(network, draw(low_used[rows], high_used[rows], generator)).mean()
 
         names = ("transforms", "hidden", "bins", "validation")
@@ -169,7 +167,7 @@ class Flow(FittedNetwork["nn.Module"], Generator):
 
         return own | {f"network.{name}": tuple(w.shape) for name, w in weights}
 
-    def check_state(self, state: dict[str, Tensor]) -> None:
+    def check_state(self, state: dict[str, torch.Tensor]) -> None:
         """Check scales and cells."""
 
         scale, lengths, discrete = (state[name] for name in ("scale", "lengths", "discrete"))
@@ -193,14 +191,14 @@ class Flow(FittedNetwork["nn.Module"], Generator):
 
         return network.double().eval().requires_grad_(False)
 
-    def sample(self, n: int, seed: int) -> Tensor:
+    def sample(self, n: int, seed: int) -> torch.Tensor:
         """Draw n points: the inverse of the network for Gaussian noise."""
 
         state = self.check_sample(n)
         network = self.network()
         noise = torch.randn(n, len(state["width"]), generator=stream(seed, SAMPLE), dtype=torch.float64)
 
-        def invert(part: Tensor) -> Tensor:
+        def invert(part: torch.Tensor) -> torch.Tensor:
             return network().transform.inv(part).sinh()
 
         z = in_batches(invert, noise, "generating points") * state["width"] + state["centre"]
@@ -208,7 +206,7 @@ class Flow(FittedNetwork["nn.Module"], Generator):
 
         return torch.from_numpy(_cells(state).rounded(points)).to(state["origin"].dtype)
 
-    def log_density(self, x: Tensor) -> Tensor:
+    def log_density(self, x: torch.Tensor) -> torch.Tensor:
         r"""Compute the logarithm of the density, before samples are rounded or limited to the range of the data.
 
         Dimensions that are constant in the fit are left out.
@@ -254,12 +252,12 @@ class FlowTraining(Descent):
     def __init__(
         self,
         network: nn.Module,
-        loss: Callable[[Tensor, torch.Generator], Tensor],
-        data: Mapping[str, Tensor],
+        loss: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
+        data: Mapping[str, torch.Tensor],
         seed: int,
         budget: Budget,
         settings: Mapping[str, Any],
-        held: Tensor,
+        held: torch.Tensor,
     ) -> None:
         super().__init__(network, loss, data, seed, budget, "generator", "generator: flow", settings)
         self.network, self.held = network, held
@@ -296,7 +294,7 @@ class FlowTraining(Descent):
             self.report["log_likelihood"] = self.likelihood
 
 
-def _log_density(network: nn.Module, z: Tensor) -> Tensor:
+def _log_density(network: nn.Module, z: torch.Tensor) -> torch.Tensor:
     r"""Compute the log-density of $z$ of shape $(B, v)$ in units of the widths, if the network has that of asinh z."""
 
     return network().log_prob(z.asinh()) - torch.log1p(z.square()).sum(1) / 2
@@ -308,7 +306,7 @@ def _log_scale(units: Units, width: NDArray) -> float:
     return float(np.log(width).sum() + np.log(units.scale[units.varying]).sum())
 
 
-def _cells(state: Mapping[str, Tensor]) -> Cells:
+def _cells(state: Mapping[str, torch.Tensor]) -> Cells:
     return Cells.joined(*(state[name].numpy() for name in ("values", "lengths", "discrete")))
 
 

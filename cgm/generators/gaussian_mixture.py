@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import torch
 from threadpoolctl import threadpool_limits
 
 from cgm.generators.base import Generator
 from cgm.generators.units import Units
 from cgm.utils.checks import check_choice, check_integer, check_number
-from cgm.utils.lazy import torch
 from cgm.utils.seeds import random_state
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
 
@@ -65,7 +62,7 @@ class GaussianMixture(Generator):
         check_choice("generator.covariance", self.covariance, COVARIANCES)
         check_number("generator.regularization", self.regularization, min=0, open_min=True)
 
-    def fit(self, x: Tensor, seed: int) -> GaussianMixture:
+    def fit(self, x: torch.Tensor, seed: int) -> GaussianMixture:
         """Fit the mixture to points of shape (N, d), at least `components` of which must differ."""
 
         from sklearn.exceptions import ConvergenceWarning
@@ -121,7 +118,7 @@ class GaussianMixture(Generator):
 
         return self
 
-    def check_state(self, state: dict[str, Tensor]) -> None:
+    def check_state(self, state: dict[str, torch.Tensor]) -> None:
         """Check that the tensors describe a mixture."""
 
         weights, covariances = state["weights"], state["covariances"]
@@ -134,7 +131,7 @@ class GaussianMixture(Generator):
         if not torch.equal(covariances, covariances.mT) or (torch.linalg.eigvalsh(covariances) <= 0).any():
             raise ValueError("covariances are not positive definite")
 
-    def sample(self, n: int, seed: int) -> Tensor:
+    def sample(self, n: int, seed: int) -> torch.Tensor:
         """Draw n points, each from a random component."""
 
         from sklearn.mixture import GaussianMixture as Mixture

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cgm.generators.base import Generator
 from cgm.generators.units import Units
 from cgm.utils.checks import check_integer, check_number, check_points
-from cgm.utils.lazy import torch
 from cgm.utils.seeds import random_state
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 RULES = ("scott", "silverman", "cv", "adaptive")
 GRID = np.geomspace(0.01, 1.28, 15)  # bandwidths that bandwidth="cv" compares: factors of the square root of 2
@@ -77,7 +74,7 @@ class KDE(Generator):
         except ValueError as error:
             raise ValueError(f"{error}, or one of {', '.join(RULES)}") from None
 
-    def fit(self, x: Tensor, seed: int) -> KDE:
+    def fit(self, x: torch.Tensor, seed: int) -> KDE:
         """Keep the points of shape (N, d) and compute their widths; the seed is used by `"cv"` alone."""
 
         points = self.check_fit(x)
@@ -103,14 +100,14 @@ class KDE(Generator):
 
         return np.full(n, h)
 
-    def check_state(self, state: dict[str, Tensor]) -> None:
+    def check_state(self, state: dict[str, torch.Tensor]) -> None:
         """Check points and widths from a file as those of a fit."""
 
         self.check_fit(state["points"])
         if not (state["widths"] > 0).all():
             raise ValueError("widths must be positive")
 
-    def sample(self, n: int, seed: int) -> Tensor:
+    def sample(self, n: int, seed: int) -> torch.Tensor:
         """Draw n points, each from the Gaussian of a random point of the fit."""
 
         state = self.check_sample(n)
@@ -123,7 +120,7 @@ class KDE(Generator):
 
         return torch.from_numpy(units.restored(z)).to(points.dtype)
 
-    def log_density(self, x: Tensor) -> Tensor:
+    def log_density(self, x: torch.Tensor) -> torch.Tensor:
         r"""Compute the logarithm of the density.
 
         .. math:: \log \hat p(x) = \log \frac{1}{N} \sum_{i=1}^N \prod_{j=1}^d (2 \pi h_i^2 s_j^2)^{-1 / 2}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from cgm.utils.lazy import torch
+import torch
+
 from cgm.valuation.mmd import unbiased
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-
-def mmd2(kernel: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+def mmd2(
+    kernel: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], x: torch.Tensor, y: torch.Tensor
+) -> torch.Tensor:
     r"""Estimate the squared maximum mean discrepancy as `mmd2_unbiased` does, but differentiably.
 
     The diagonal of the kernel need not be constant.
@@ -30,19 +29,19 @@ def mmd2(kernel: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> Te
     return unbiased(xx, kernel(x, y).sum(), yy, len(x), len(y), diagonal=0.0)
 
 
-def cubic_kernel(x: Tensor, y: Tensor) -> Tensor:
+def cubic_kernel(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     r"""Compute the matrix of the kernel $(x \cdot x' / d + 1)^3$ for x of shape (n, d) and y of shape (m, d)."""
 
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
 def kid(
-    x: Tensor,
-    y: Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
     block: int,
     drop_last: bool = True,
-    kernel: Callable[[Tensor, Tensor], Tensor] = cubic_kernel,
-) -> Tensor:
+    kernel: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = cubic_kernel,
+) -> torch.Tensor:
     r"""Compute the kernel inception distance of two sets of features, block by block.
 
     This is $\text{MMD}_u^2$ with the kernel $(x \cdot x' / d + 1)^3$.
@@ -98,7 +97,7 @@ class RandomNetworkKID:
 
     max_images, max_blocks, outputs = 2000, 10, 64
 
-    def __init__(self, x: Tensor, random: torch.Generator) -> None:
+    def __init__(self, x: torch.Tensor, random: torch.Generator) -> None:
         from cgm.utils.models.feature_network import FeatureNetwork
 
         weights = torch.Generator().manual_seed(0)
@@ -117,16 +116,16 @@ class RandomNetworkKID:
         self.real = self._whitened(features)
         self.block = -(-self.size // max(1, min(self.max_blocks, self.size // 2)))
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Compute the distance of `size` images, for each block of them."""
 
         return kid(self.real, self._whitened(self.network(images)), self.block, drop_last=False)
 
-    def _whitened(self, features: Tensor) -> Tensor:
+    def _whitened(self, features: torch.Tensor) -> torch.Tensor:
         return (features - self.mean) @ self.whitening
 
 
-def stalled(before: Tensor, now: Tensor) -> bool:
+def stalled(before: torch.Tensor, now: torch.Tensor) -> bool:
     """Return whether a KID has not fallen, by a paired t-test over its blocks at a level of 5 %."""
 
     gain = before - now

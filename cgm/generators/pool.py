@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.data.features.base import Features
 from cgm.generators.base import Generator
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_points
-from cgm.utils.lazy import torch
 from cgm.utils.models.classifier import Classifier
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 MAX_IMAGES = 20_000  # images that are kept for figures
 
@@ -31,9 +28,9 @@ class Pool:
         labels: The classes that a classifier assigned to the images, of shape $(|G|)$; `None` without a classifier.
     """
 
-    points: Tensor
-    images: Tensor
-    labels: Tensor | None
+    points: torch.Tensor
+    images: torch.Tensor
+    labels: torch.Tensor | None
 
 
 def draw_pool(
@@ -62,7 +59,7 @@ def draw_pool(
         ValueError: If the generator does not return `size` points of dimension `width`.
     """
 
-    def draw() -> dict[str, Tensor]:
+    def draw() -> dict[str, torch.Tensor]:
         sample = generator.sample(size, seed)
         points = sample
         if features is not None:
@@ -88,8 +85,8 @@ def draw_pool(
 
 
 def embed_pool(
-    features: Features, parties: Sequence[Tensor], pool: Pool, seed: int | None, cache: str | Path | None = None
-) -> tuple[list[Tensor], Pool]:
+    features: Features, parties: Sequence[torch.Tensor], pool: Pool, seed: int | None, cache: str | Path | None = None
+) -> tuple[list[torch.Tensor], Pool]:
     r"""Map the reference dataset $T$, parties and pool together, to features.
 
     Arguments:

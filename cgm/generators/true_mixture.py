@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import torch
 
 from cgm.data.datasets.credit_ratings import mixture, reference_pool
 from cgm.generators.base import Generator
 from cgm.utils.checks import check_bool, check_integer
-from cgm.utils.lazy import torch
 from cgm.utils.models.fitted import dtype_name
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 REFERENCE_SEED = 2
 
@@ -55,7 +52,7 @@ class TrueMixture(Generator):
 
         self.fixed = self.reference
 
-    def fit(self, x: Tensor, seed: int) -> TrueMixture:
+    def fit(self, x: torch.Tensor, seed: int) -> TrueMixture:
         """Check that x has shape (N, 2)."""
 
         points = self.check_fit(x)
@@ -69,7 +66,7 @@ class TrueMixture(Generator):
 
         return self
 
-    def sample(self, n: int, seed: int) -> Tensor:
+    def sample(self, n: int, seed: int) -> torch.Tensor:
         """Draw n points from the mixture, or return the first n of the reference."""
 
         self.check_sample(n)

@@ -9,15 +9,12 @@ import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
-from cgm.utils.lazy import torch
 from cgm.utils.version import __version__
-
-if TYPE_CHECKING:
-    pass
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "umap-learn")
 NUMERICS = 5  # increased when cgm or its weights change the numbers of a run: sweeps repeat runs of other values

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from cgm.evaluation.entries import AttackGains, Change, MetricRow
 from cgm.records import checksums, metrics_table
@@ -16,10 +17,6 @@ from cgm.records.result import Result
 from cgm.records.runs import CONFIGURATION, METRICS, RESULT, REWARDS, check_files, read_run
 from cgm.records.tables import aligned_lines
 from cgm.utils.files import write_whole
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,8 @@ class Record:
 
     result: Result
     metrics: list[MetricRow]
-    rewards: dict[tuple[int, float], Tensor] = field(repr=False)  # large, and perhaps not read yet
-    pool: Tensor = field(repr=False)
+    rewards: dict[tuple[int, float], torch.Tensor] = field(repr=False)  # large, and perhaps not read yet
+    pool: torch.Tensor = field(repr=False)
 
     if not TYPE_CHECKING:  # a type checker would accept any attribute
 
@@ -187,7 +184,7 @@ def attack_lines(gains: AttackGains) -> list[str]:
     ]
 
 
-def _read_rewards(path: Path) -> tuple[Tensor, dict[tuple[int, float], Tensor]]:
+def _read_rewards(path: Path) -> tuple[torch.Tensor, dict[tuple[int, float], torch.Tensor]]:
     """Read the pool and, for each (party, beta), the rows of it that are a reward."""
 
     if not path.is_file():

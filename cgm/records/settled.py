@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import torch
 
 from cgm.contributions.base import Contributions
 from cgm.data.features.base import Features
@@ -16,9 +18,6 @@ from cgm.rewards.base import Rewards
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import Chain
 from cgm.valuation.valuation import Valuation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Settled(Protocol):
@@ -43,7 +42,7 @@ class Settled(Protocol):
     @property
     def features(self) -> Features: ...
     @property
-    def parties(self) -> list[Tensor]: ...
+    def parties(self) -> list[torch.Tensor]: ...
     @property
     def game(self) -> Valuation: ...
     @property

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from cgm.data.tables.columns import Column
 from cgm.data.tables.files import Source
-from cgm.utils.lazy import pd
 
 # A spreadsheet takes a cell for a formula that begins with one of these, also in full width. Leading apostrophes count
 # as well, so that the one that is added can always be told from one that was there.

@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from cgm.contributions.base import Contributions
 from cgm.utils.checks import check_details, check_number, check_values
 from cgm.valuation.game import Game
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class InfeasibleScheme(ValueError):
@@ -34,9 +33,9 @@ class Rewards:
         ValueError: If the values or bounds are not finite or differ in number, or if the details are not as described.
     """
 
-    values: Tensor
-    lower: Tensor
-    upper: Tensor
+    values: torch.Tensor
+    lower: torch.Tensor
+    upper: torch.Tensor
     details: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -64,7 +63,7 @@ class Scheme(ABC):
     """
 
     @abstractmethod
-    def solve(self, contributions: Contributions, game: Game, upper: Tensor) -> Rewards:
+    def solve(self, contributions: Contributions, game: Game, upper: torch.Tensor) -> Rewards:
         r"""Compute the reward values of the parties.
 
         Arguments:
@@ -77,7 +76,7 @@ class Scheme(ABC):
         """
 
 
-def check_room(own: Tensor, upper: Tensor) -> None:
+def check_room(own: torch.Tensor, upper: torch.Tensor) -> None:
     r"""Check that each party's reward can be at least the value of its own data.
 
     Arguments:

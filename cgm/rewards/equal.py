@@ -3,16 +3,13 @@ r"""Equal rewards."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.contributions.base import Contributions
 from cgm.rewards.base import Rewards, Scheme, check_room
 from cgm.rewards.shapley_fair import TOLERANCE
-from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class EqualRewards(Scheme):
     since parties with different contributions have the same reward.
     """
 
-    def solve(self, contributions: Contributions, game: Game, upper: Tensor) -> Rewards:
+    def solve(self, contributions: Contributions, game: Game, upper: torch.Tensor) -> Rewards:
         """Compute the reward values of the parties, see `Scheme.solve`.
 
         The details are `v_star`, `rho` (0) and `clipped`, the parties (from 0) whose own value is larger.

@@ -2,16 +2,15 @@ r"""Checks of the incentives R1 to R6 by their definitions (Sec. 4)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import torch
 
 from cgm.contributions.base import Contributions
 from cgm.contributions.semivalues import MAX_AUTO
 from cgm.rewards.base import Rewards
 from cgm.rewards.shapley_fair import TOLERANCE, lower_bounds
 from cgm.valuation.game import Game
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Incentive(NamedTuple):
@@ -29,7 +28,7 @@ class Incentive(NamedTuple):
 
 
 def check_incentives(
-    rewards: Rewards, contributions: Contributions, game: Game, lower: Tensor | None = None
+    rewards: Rewards, contributions: Contributions, game: Game, lower: torch.Tensor | None = None
 ) -> dict[str, Incentive]:
     r"""Check which incentives hold for some rewards, by their definitions.
 
@@ -57,7 +56,7 @@ def check_incentives(
     v_star, rho = (rewards.details.get(name) for name in ("v_star", "rho"))
     tolerance = TOLERANCE * max(abs(v_star or 0.0), float(r.abs().max()))
 
-    def at_least_zero(slack: Tensor | float, note: str) -> Incentive:
+    def at_least_zero(slack: torch.Tensor | float, note: str) -> Incentive:
         slack = float(slack) + 0.0  # replaces -0.0 by 0.0
         return Incentive(slack >= -tolerance, slack, note)
 
@@ -104,7 +103,7 @@ def check_incentives(
     return checks | fairness | {"R6": stability}
 
 
-def _fairness(values: Tensor, r: Tensor, tolerance: float) -> dict[str, Incentive]:
+def _fairness(values: torch.Tensor, r: torch.Tensor, tolerance: float) -> dict[str, Incentive]:
     """Check F1 to F3 over all coalitions."""
 
     n = len(r)
@@ -141,7 +140,7 @@ def _fairness(values: Tensor, r: Tensor, tolerance: float) -> dict[str, Incentiv
     }
 
 
-def _stability_slack(values: Tensor, phi: Tensor, r: Tensor) -> float:
+def _stability_slack(values: torch.Tensor, phi: torch.Tensor, r: torch.Tensor) -> float:
     """Compute the smallest r_i - v_c(C) over all non-empty C and all i in C with the largest φ."""
 
     tie = 1e-12 * float(phi.abs().max())

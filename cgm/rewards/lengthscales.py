@@ -3,7 +3,9 @@ r"""What the choice of a length-scale means for the differences between parties.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import torch
 
 from cgm.contributions.base import Contribution
 from cgm.contributions.games import compute_contributions
@@ -14,9 +16,6 @@ from cgm.valuation.monotone import MAX_PARTIES, negative_increments
 from cgm.valuation.references.base import Reference
 from cgm.valuation.rules import resolve_lengthscale
 from cgm.valuation.valuation import Valuation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class LengthscaleSpread(NamedTuple):
@@ -43,8 +42,8 @@ class LengthscaleSpread(NamedTuple):
 
 def compare_lengthscales(
     kernel: Kernel,
-    parties: Sequence[Tensor],
-    synthetic: Tensor,
+    parties: Sequence[torch.Tensor],
+    synthetic: torch.Tensor,
     contribution: Contribution,
     scheme: Scheme,
     rules: Sequence[Lengthscale] = RULES,

@@ -3,14 +3,12 @@ r"""Rewards of maximum welfare."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.contributions.base import Contributions
 from cgm.rewards.base import Rewards, Scheme, check_room
 from cgm.valuation.game import Game
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class MaxWelfare(Scheme):
     lost.
     """
 
-    def solve(self, contributions: Contributions, game: Game, upper: Tensor) -> Rewards:
+    def solve(self, contributions: Contributions, game: Game, upper: torch.Tensor) -> Rewards:
         """Compute the reward values of the parties, see `Scheme.solve`.
 
         The detail is `v_star`, the largest reward.

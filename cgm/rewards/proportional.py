@@ -3,16 +3,13 @@ r"""Rewards proportional to the contributions."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.contributions.base import Contributions
 from cgm.rewards.base import Rewards, Scheme, check_room
 from cgm.rewards.shapley_fair import TOLERANCE, check_positive, name_left_out
-from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Proportional(Scheme):
     so may fairness (R5).
     """
 
-    def solve(self, contributions: Contributions, game: Game, upper: Tensor) -> Rewards:
+    def solve(self, contributions: Contributions, game: Game, upper: torch.Tensor) -> Rewards:
         r"""Compute the reward values of the parties, see `Scheme.solve`.
 
         The details are `v_star`, `rho` (1), `clipped`, the parties (from 0) whose share is below their own value, and

@@ -5,24 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
+from cgm.rewards import steps
 from cgm.utils.checks import check_integer, check_number
-from cgm.utils.lazy import LazyModule, torch
 from cgm.utils.progress import progress
 from cgm.utils.threads import workers
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.mmd import biased, unbiased
 from cgm.valuation.valuation import Valuation
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cgm.rewards import steps, vectors
-else:  # they import numba
-    steps, vectors = LazyModule("cgm.rewards.steps"), LazyModule("cgm.rewards.vectors")
 
 ROUNDING = 1e-13  # values of Δ that differ by at most this share of k* are equal up to rounding
 CHUNK = 1000  # points that are accepted in one call of compiled code, which cannot be interrupted
@@ -48,8 +41,8 @@ class Chain:
     party: int
     beta: float
     target: float
-    indices: Tensor
-    values: Tensor
+    indices: torch.Tensor
+    values: torch.Tensor
     start: float
     reached: bool
     mmd2_biased: float
@@ -126,7 +119,7 @@ class WeightedSampling:
             raise ValueError(f"sampling.betas={list(self.betas)}: expected different numbers, got the same β twice")
         check_number("sampling.patience", self.patience, min=0, max=1, open_min=True, optional=True)
 
-    def draw(self, valuation: Valuation, targets: Sequence[float] | Tensor, seed: int) -> list[Chain]:
+    def draw(self, valuation: Valuation, targets: Sequence[float] | torch.Tensor, seed: int) -> list[Chain]:
         r"""Draw a reward for each party and each $\beta$.
 
         Arguments:
@@ -166,7 +159,7 @@ class WeightedSampling:
 
 def sample_rewards(
     valuation: Valuation,
-    targets: Sequence[float] | Tensor,
+    targets: Sequence[float] | torch.Tensor,
     betas: Sequence[float],
     seed: int,
     patience: float | None = WeightedSampling.patience,
@@ -258,7 +251,7 @@ class ChainState:
         if arrays.compiled:
             self.recent = steps.add_point(x, pool, self.sums, self.recent, self.m)
         else:
-            k = kernel.profile(torch.from_numpy(vectors.squared_distances(pool.g, pool.g[:, x].copy())))
+            k = kernel.profile(torch.from_numpy(steps.squared_distances(pool.g, pool.g[:, x].copy())))
             steps.add_kernel_row(k.double().numpy(), pool, self.sums, self.m)
 
     def advance(self, target: float, limit: int) -> None:

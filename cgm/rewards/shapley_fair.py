@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
+import torch
 
 from cgm.contributions.base import Contributions
 from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
 from cgm.utils.checks import check_bool, check_number
-from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 TOLERANCE = 1e-9  # the rounding error that conditions may have, as a share of v*
 
@@ -58,7 +54,7 @@ class ShapleyFair(Scheme):
         check_number("scheme.epsilon", self.epsilon, min=0)
         check_number("scheme.rho", self.rho, min=0, max=1, optional=True)
 
-    def solve(self, contributions: Contributions, game: Game, upper: Tensor) -> FairRewards:
+    def solve(self, contributions: Contributions, game: Game, upper: torch.Tensor) -> FairRewards:
         r"""Compute the reward values of the parties, see `Scheme.solve`.
 
         The details are `v_star`, `rho`, `epsilon` (`None` if $\rho$ was given), `stable`, and `left_out`, the parties
@@ -69,7 +65,7 @@ class ShapleyFair(Scheme):
         rewards = self._solve(contributions.alpha, lower, upper, game.party_values)
         return replace(rewards, warnings=name_left_out(rewards.left_out, contributions.phi))
 
-    def _solve(self, alpha: Tensor, lower: Tensor, upper: Tensor, own: Tensor) -> FairRewards:
+    def _solve(self, alpha: torch.Tensor, lower: torch.Tensor, upper: torch.Tensor, own: torch.Tensor) -> FairRewards:
         alpha, lower, upper, own = (torch.as_tensor(x).double() for x in (alpha, lower, upper, own))
         if not alpha.shape == lower.shape == upper.shape == own.shape or alpha.dim() != 1:
             raise ValueError("scheme: expected alpha, lower, upper and party_values of the same shape (n,)")
@@ -121,7 +117,7 @@ class FairRewards(Rewards):
         return self.details["rho"]
 
     @property
-    def rewards(self) -> Tensor:
+    def rewards(self) -> torch.Tensor:
         """The reward values $r_i$, the same as `values`."""
 
         return self.values
@@ -140,12 +136,12 @@ class FairRewards(Rewards):
 
 
 def solve_scheme(
-    alpha: Tensor,
-    lower: Tensor,
-    upper: Tensor,
+    alpha: torch.Tensor,
+    lower: torch.Tensor,
+    upper: torch.Tensor,
     epsilon: float = ShapleyFair.epsilon,
     rho: float | None = ShapleyFair.rho,
-    party_values: Tensor | None = None,
+    party_values: torch.Tensor | None = None,
 ) -> FairRewards:
     r"""Compute the rewards of `ShapleyFair` from given bounds.
 
@@ -171,7 +167,7 @@ def solve_scheme(
     return ShapleyFair(epsilon=epsilon, rho=rho)._solve(alpha, lower, upper, own)
 
 
-def lower_bounds(game: Game, phi: Tensor, stable: bool = True) -> Tensor:
+def lower_bounds(game: Game, phi: torch.Tensor, stable: bool = True) -> torch.Tensor:
     r"""Compute the lower bounds $v_i^{\min}$ of the reward values.
 
     If stability is required (R6, Proposition 3c), $v_i^{\min} = \max(v_c(C_i), v_c(\{i\}))$ with
@@ -196,7 +192,7 @@ def lower_bounds(game: Game, phi: Tensor, stable: bool = True) -> Tensor:
     return torch.maximum(own, own.new_tensor([game.coalition(members) for members in coalitions]))
 
 
-def check_positive(members: Tensor, upper: Tensor) -> None:
+def check_positive(members: torch.Tensor, upper: torch.Tensor) -> None:
     r"""Check that the upper bounds of some parties are positive.
 
     Arguments:
@@ -215,7 +211,7 @@ def check_positive(members: Tensor, upper: Tensor) -> None:
             )
 
 
-def name_left_out(left_out: Iterable[int], phi: Tensor) -> tuple[str, ...]:
+def name_left_out(left_out: Iterable[int], phi: torch.Tensor) -> tuple[str, ...]:
     r"""Return a warning for each party that is left out because its contribution $\phi_i$ is not positive."""
 
     return tuple(
@@ -225,7 +221,9 @@ def name_left_out(left_out: Iterable[int], phi: Tensor) -> tuple[str, ...]:
     )
 
 
-def _solve_program(alpha: Tensor, lower: Tensor, upper: Tensor, epsilon: float, members: Tensor) -> tuple[float, float]:
+def _solve_program(
+    alpha: torch.Tensor, lower: torch.Tensor, upper: torch.Tensor, epsilon: float, members: torch.Tensor
+) -> tuple[float, float]:
     """Solve the linear program for (log v*, ρ), written as min cᵀx subject to A x <= b (Sec. 4.1)."""
 
     bounded = [int(i) for i in members if lower[i] > 0]  # parties with a lower bound that has an effect
@@ -256,7 +254,7 @@ def _solve_program(alpha: Tensor, lower: Tensor, upper: Tensor, epsilon: float, 
     raise InfeasibleScheme(_crossing(i, j, lower, upper, f"ρ={x[1]:.3g}, where their distance is smallest"))
 
 
-def _crossing(i: int, j: int, lower: Tensor, upper: Tensor, where: str) -> str:
+def _crossing(i: int, j: int, lower: torch.Tensor, upper: torch.Tensor, where: str) -> str:
     return (
         f"scheme: no reward values satisfy their bounds: party {i + 1}'s lower bound v_min = {float(lower[i]):.10g} "
         f"and party {j + 1}'s upper bound v(D_i ∪ G) = {float(upper[j]):.10g} cross at {where}; a larger "

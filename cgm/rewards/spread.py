@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import torch
 
 from cgm.contributions.base import Contributions
 from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.shapley_fair import lower_bounds, name_left_out, solve_scheme
 from cgm.utils.checks import check_number
-from cgm.utils.lazy import torch
 from cgm.valuation.game import Game
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 ROUNDS = 1000
 CONVERGED = 1e-13  # change of v*, as a share of it
@@ -50,7 +48,7 @@ class Spread(Scheme):
     def __post_init__(self) -> None:
         check_number("scheme.slack", self.slack, min=0, max=1)
 
-    def solve(self, contributions: Contributions, game: Game, upper: Tensor) -> Rewards:
+    def solve(self, contributions: Contributions, game: Game, upper: torch.Tensor) -> Rewards:
         r"""Compute the reward values of the parties, see `Scheme.solve`.
 
         The details are `v_star`, `rho`, `slack`, `shortfall`, the largest $v_c(C_i) - r_i$ as a share of $v^*$ (0 if
@@ -96,7 +94,9 @@ class FrontierPoint(NamedTuple):
     shortfall: float
 
 
-def frontier(contributions: Contributions, game: Game, upper: Tensor, slacks: Sequence[float]) -> list[FrontierPoint]:
+def frontier(
+    contributions: Contributions, game: Game, upper: torch.Tensor, slacks: Sequence[float]
+) -> list[FrontierPoint]:
     r"""Compute the frontier between stability and proportionality.
 
     Arguments:

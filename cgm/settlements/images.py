@@ -6,9 +6,10 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from cgm.data.datasets.image_files import check_image_array
 from cgm.data.tables.files import Source
@@ -20,11 +21,7 @@ from cgm.settlements.party import PartyMediator, PartySettlement
 from cgm.settlements.pixels import Pixels
 from cgm.utils.clock import Clock
 from cgm.utils.folders import folder_digest
-from cgm.utils.lazy import torch
 from cgm.utils.seeds import stream_seed
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +135,7 @@ class ImageMediator(PartyMediator):
         )
 
     def _other_settings(
-        self, settlement: Settlement, generator: Generator, used: Sequence[Tensor], clock: Clock
+        self, settlement: Settlement, generator: Generator, used: Sequence[torch.Tensor], clock: Clock
     ) -> tuple[dict[str, list[float]], list[str]]:
         """Compute contributions with other settings; a generator that takes long to fit is not fitted again."""
 
@@ -164,9 +161,9 @@ def _source(name: str, images: np.ndarray) -> Source:
     return Source(str(name), folder_digest({"images": np.ascontiguousarray(images).tobytes()}), ".npz")
 
 
-def _tensor(images: np.ndarray) -> Tensor:
+def _tensor(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images.astype(np.float32, order="C")) / (255 if images.dtype == np.uint8 else 1)
 
 
-def _bytes(images: Tensor) -> Tensor:
+def _bytes(images: torch.Tensor) -> torch.Tensor:
     return (255 * images.clamp(0, 1)).round().to(torch.uint8)

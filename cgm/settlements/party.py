@@ -9,9 +9,10 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from cgm.data.tables.files import Source
 from cgm.data.tables.schema import Schema
@@ -29,9 +30,6 @@ from cgm.utils.seeds import stream_seed
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.valuation import Valuation
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 HOLD_OUT, AUDIT, AGAIN = 11, 12, 13  # streams that a seed is split into, beside those of the mediator
 OWN = ("seconds", "warnings")  # of such a settlement, in place of the mediator's
@@ -177,7 +175,7 @@ class PartyMediator(Mediator):
 
         return masks
 
-    def _audit(self, settlement: Settlement, held_out: Sequence[Tensor]) -> list[RewardAudit]:
+    def _audit(self, settlement: Settlement, held_out: Sequence[torch.Tensor]) -> list[RewardAudit]:
         """Audit the rewards, with the held-out points of each party in the features."""
 
         assert self.seed is not None
@@ -185,7 +183,7 @@ class PartyMediator(Mediator):
         return self.audit.audit(settlement.parties, held_out, rewards, stream_seed(self.seed, AUDIT))
 
     def _sensitivity(
-        self, settlement: Settlement, generator: Generator, data: Tensor | None
+        self, settlement: Settlement, generator: Generator, data: torch.Tensor | None
     ) -> tuple[dict[str, list[float]], list[str]]:
         """Compute contributions with other length-scales, and with the generator and pool of another seed.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+import torch
 
 from cgm.data.features.base import Features
 from cgm.generators.base import Generator
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(eq=False)
@@ -39,7 +38,7 @@ class Pixels(Generator):
 
     space: ClassVar[str] = "data"
 
-    def fit(self, x: Tensor, seed: int) -> Pixels:
+    def fit(self, x: torch.Tensor, seed: int) -> Pixels:
         """Fit the generator to images x of shape (N, C, H, W)."""
 
         x = self.check_fit(x)
@@ -49,7 +48,7 @@ class Pixels(Generator):
 
         return self
 
-    def sample(self, n: int, seed: int) -> Tensor:
+    def sample(self, n: int, seed: int) -> torch.Tensor:
         """Draw n images, of shape (n, C, H, W), float32."""
 
         self.check_sample(n)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 
 from cgm.data.features.automatic import Automatic
 from cgm.data.tables.encoding import NUMBER_ENCODINGS, TableEncoding
@@ -29,7 +31,6 @@ from cgm.settlements.images import ImageMediator, ImageSettlement
 from cgm.settlements.party import PartyMediator, PartySettlement
 from cgm.utils.checks import check_choice, check_instance, check_number
 from cgm.utils.clock import Clock
-from cgm.utils.lazy import pd, torch
 from cgm.utils.seeds import stream_seed
 
 log = logging.getLogger(__name__)

@@ -7,24 +7,21 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
 
 from cgm.utils.files import remove_parts, write_whole
-from cgm.utils.lazy import torch
 from cgm.utils.tensors import digest, read_tensors
 from cgm.utils.version import __version__
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
 
 def cached(
-    folder: str | Path | None, what: str, key: Mapping[str, Any], compute: Callable[[], dict[str, Tensor]]
-) -> dict[str, Tensor]:
+    folder: str | Path | None, what: str, key: Mapping[str, Any], compute: Callable[[], dict[str, torch.Tensor]]
+) -> dict[str, torch.Tensor]:
     """Read tensors from a file if they were computed before; otherwise compute them and write the file.
 
     Each use is logged with the path. A damaged file is reported and replaced. If the file cannot be written, this is
@@ -63,7 +60,7 @@ def cached(
     return tensors
 
 
-def _read(path: Path, key: str) -> dict[str, Tensor]:
+def _read(path: Path, key: str) -> dict[str, torch.Tensor]:
     try:
         metadata, tensors = read_tensors(path)
     except (SafetensorError, OSError) as error:

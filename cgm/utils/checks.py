@@ -6,16 +6,14 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from cgm.utils.lazy import torch
+import torch
+
 from cgm.utils.suggest import choice_error
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-
-def check_points(x: Tensor, name: str, width: int | None = None, min: int = 1) -> Tensor:
+def check_points(x: torch.Tensor, name: str, width: int | None = None, min: int = 1) -> torch.Tensor:
     r"""Check that $x$ is a set of finite points, and return it.
 
     Arguments:
@@ -46,7 +44,7 @@ def check_points(x: Tensor, name: str, width: int | None = None, min: int = 1) -
     return x
 
 
-def check_parties(parties: Sequence[Tensor], synthetic: Tensor | None = None) -> None:
+def check_parties(parties: Sequence[torch.Tensor], synthetic: torch.Tensor | None = None) -> None:
     r"""Check that parties, and a pool, can be valued.
 
     Arguments:
@@ -79,7 +77,7 @@ def check_parties(parties: Sequence[Tensor], synthetic: Tensor | None = None) ->
         check_points(synthetic, "synthetic pool (synthetic_size)", width=shape[0])
 
 
-def check_labels(y: Tensor, name: str, n_classes: int | None = None) -> Tensor:
+def check_labels(y: torch.Tensor, name: str, n_classes: int | None = None) -> torch.Tensor:
     r"""Check that $y$ is a set of classes $0, \dots, m - 1$, and return it.
 
     Arguments:
@@ -255,7 +253,7 @@ def check_instance(setting: str, value: object, *kinds: type) -> None:
         raise ValueError(f"{setting}: expected {'an' if names[0] in 'AEIOU' else 'a'} {names}, got {found}")
 
 
-def check_values(name: str, values: object, n: int | None = None) -> Tensor:
+def check_values(name: str, values: object, n: int | None = None) -> torch.Tensor:
     """Check that values are finite numbers, one for each party, and return them as a float64 tensor of shape (n).
 
     Arguments:

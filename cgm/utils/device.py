@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from cgm.utils.lazy import torch
+import torch
 
 _TRAINING: ContextVar[torch.device | None] = ContextVar("training", default=None)
 

@@ -7,12 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import torch
 
 from cgm.utils.tensors import digest
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -90,7 +89,7 @@ def settings_of(x: Any) -> Hashable:
     return x
 
 
-def data_of(parts: Sequence[Tensor]) -> Hashable:
+def data_of(parts: Sequence[torch.Tensor]) -> Hashable:
     """Return a key made of the values of tensors, or `None` outside of `sharing`, where there is no need of keys."""
 
     return tuple(digest({"x": x.detach().cpu()}) for x in parts) if is_sharing() else None

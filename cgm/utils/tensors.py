@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
 from safetensors import safe_open
 
-from cgm.utils.lazy import torch
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
-def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     """Read the metadata and the tensors of a safetensors file; no code is run.
 
     Raises:
@@ -27,7 +22,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         return file.metadata() or {}, tensors
 
 
-def digest(tensors: dict[str, Tensor], text: str = "") -> str:
+def digest(tensors: dict[str, torch.Tensor], text: str = "") -> str:
     """Compute a checksum of named tensors, in whatever order, and of a text.
 
     Example:

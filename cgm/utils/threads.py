@@ -8,9 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import torch
 from threadpoolctl import threadpool_limits
-
-from cgm.utils.lazy import torch
 
 Result = TypeVar("Result")
 

@@ -3,12 +3,9 @@ r"""Cooperative games: the values of all coalitions of parties (Sec. 4)."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
 
 
 @runtime_checkable
@@ -24,7 +21,7 @@ class Game(Protocol):
         ...
 
     @property
-    def party_values(self) -> Tensor:
+    def party_values(self) -> torch.Tensor:
         r"""The values $v_c(\{i\})$, of shape $(n)$, float64."""
         ...
 
@@ -37,7 +34,7 @@ class Game(Protocol):
         r"""Return $v_c(C)$ of a coalition $C$ of parties."""
         ...
 
-    def coalition_values(self) -> Tensor:
+    def coalition_values(self) -> torch.Tensor:
         r"""Return $v_c$ of all coalitions, of shape $(2^n)$, float64; party $i$ is bit $i$ of a coalition's number."""
         ...
 
@@ -58,7 +55,7 @@ class TableGame:
         (2, 5.0, 2.0)
     """
 
-    def __init__(self, values: Tensor | Iterable[float]) -> None:
+    def __init__(self, values: torch.Tensor | Iterable[float]) -> None:
         table = values.detach() if isinstance(values, torch.Tensor) else torch.tensor(list(values), dtype=torch.float64)
         table = table.cpu().double().clone()
         n = table.numel().bit_length() - 1
@@ -77,7 +74,7 @@ class TableGame:
         return self._n
 
     @property
-    def party_values(self) -> Tensor:
+    def party_values(self) -> torch.Tensor:
         r"""The values $v_c(\{i\})$, of shape $(n)$, float64."""
 
         return self._values[[2**i for i in range(self.n)]]
@@ -97,7 +94,7 @@ class TableGame:
 
         return float(self._values[sum(2**i for i in check_members(members, self.n))])
 
-    def coalition_values(self) -> Tensor:
+    def coalition_values(self) -> torch.Tensor:
         r"""Return $v_c$ of all coalitions, of shape $(2^n)$, float64; party $i$ is bit $i$ of a coalition's number."""
 
         return self._values.clone()

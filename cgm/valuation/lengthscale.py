@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.utils.checks import check_integer, check_number, check_parties, check_points
-from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.mmd import block_sums, cross_sums
 from cgm.valuation.references.all import AllReference
 from cgm.valuation.references.base import Reference, check_blocks
 from cgm.valuation.search import first_true, search, thin
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -46,8 +43,8 @@ class LengthscaleSearch:
 
 def fit_lengthscale(
     kernel: Kernel,
-    parties: Sequence[Tensor],
-    synthetic: Tensor,
+    parties: Sequence[torch.Tensor],
+    synthetic: torch.Tensor,
     low: float = LengthscaleSearch.low,
     high: float = LengthscaleSearch.high,
     iterations: int = LengthscaleSearch.iterations,
@@ -104,7 +101,7 @@ def fit_lengthscale(
     def at(step: int) -> Kernel:
         return kernel.with_lengthscale(low + (high - low) * step / last)
 
-    def own_and_rest(i: int) -> tuple[Tensor, Tensor]:
+    def own_and_rest(i: int) -> tuple[torch.Tensor, torch.Tensor]:
         rest = [blocks[b] for b in compared if b != i]
         return blocks[i], torch.cat(rest) if rest else blocks[i][:0]
 
@@ -145,7 +142,7 @@ def fit_lengthscale(
     return at(step)
 
 
-def _own_value(kernel: Kernel, x: Tensor, rest: Tensor, s: int, share: float) -> float:
+def _own_value(kernel: Kernel, x: torch.Tensor, rest: torch.Tensor, s: int, share: float) -> float:
     r"""Compute $v(D)$ of a set $D$ of s points, from $D$ and the rest of the reference or from subsets of these.
 
     Arguments:
@@ -164,7 +161,7 @@ def _own_value(kernel: Kernel, x: Tensor, rest: Tensor, s: int, share: float) ->
     return (2 * share - 1) * mean + 2 * (1 - share) * cross
 
 
-def median_distance(x: Tensor, max_points: int = 2000) -> float:
+def median_distance(x: torch.Tensor, max_points: int = 2000) -> float:
     r"""Compute the median distance between two points, a common rule of thumb for a length-scale.
 
     Arguments:

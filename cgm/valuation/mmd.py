@@ -6,25 +6,22 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
+
+import torch
 
 from cgm.utils.checks import check_choice, check_points
-from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
 from cgm.utils.threads import in_order, workers
+from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.tiles import Tiles, sort_by_norm
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cgm.valuation.kernels.base import Kernel
 
 TILE = 800  # 800 x 800 numbers fit in the cache, and 800 is no power of two, which would cause cache conflicts
 STRIP = 8  # the number of neighbouring tiles that one task of a thread computes
 LARGE = 10_000  # the number of points above which precision="auto" is float32
 PRECISIONS = ("auto", "float32", "float64")
 
-Number = TypeVar("Number", float, "Tensor")
+Number = TypeVar("Number", float, "torch.Tensor")
 
 
 class KernelPass(NamedTuple):
@@ -37,7 +34,7 @@ class KernelPass(NamedTuple):
             and the largest of them are computed again in float64.
     """
 
-    sums: Tensor
+    sums: torch.Tensor
     gamma: float
     eta: float
 
@@ -47,12 +44,12 @@ class TileExtremes(NamedTuple):
 
     i: int
     j: int
-    low: Tensor
-    high: Tensor
+    low: torch.Tensor
+    high: torch.Tensor
 
 
 def kernel_pass(
-    kernel: Kernel, x: Tensor, sizes: Sequence[int], precision: str = "float64", exact: int = 0
+    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision: str = "float64", exact: int = 0
 ) -> KernelPass:
     r"""Compute the sum of the kernel of every point with every block of points, in one pass.
 
@@ -81,7 +78,7 @@ def kernel_pass(
         return _kernel_pass(kernel, x, sizes, resolve_precision(precision, len(x)), exact, threads)
 
 
-def check_pass(x: Tensor, sizes: Sequence[int]) -> None:
+def check_pass(x: torch.Tensor, sizes: Sequence[int]) -> None:
     r"""Check the points of a pass, and the sizes of their blocks.
 
     Raises:
@@ -93,7 +90,7 @@ def check_pass(x: Tensor, sizes: Sequence[int]) -> None:
         raise ValueError(f"block_sums: sizes={list(sizes)}: expected positive sizes that add up to {len(x)} points")
 
 
-def block_sums(kernel: Kernel, x: Tensor, sizes: Sequence[int], precision: str = "float64") -> Tensor:
+def block_sums(kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision: str = "float64") -> torch.Tensor:
     r"""Compute the sum of the kernel of every point with every block of points.
 
     Arguments:
@@ -120,7 +117,7 @@ def block_sums(kernel: Kernel, x: Tensor, sizes: Sequence[int], precision: str =
     return kernel_pass(kernel, x, sizes, precision).sums
 
 
-def cross_sums(kernel: Kernel, x: Tensor, y: Tensor, precision: str = "float64") -> Tensor:
+def cross_sums(kernel: Kernel, x: torch.Tensor, y: torch.Tensor, precision: str = "float64") -> torch.Tensor:
     r"""Compute the sum of the kernel of each point of x with all points of y.
 
     Arguments:
@@ -140,7 +137,7 @@ def cross_sums(kernel: Kernel, x: Tensor, y: Tensor, precision: str = "float64")
         points = points[order]
         tiles = Tiles(kernel, points[:n], points[n:], size, resolve_precision(precision, n + m))
 
-        def strip(i: int, js: range) -> Tensor:
+        def strip(i: int, js: range) -> torch.Tensor:
             return reduce(torch.add, (tiles.tile(i, j).sum(1).double() for j in js))
 
         pairs = [(i, js) for i in range(0, n, size) for js in _strips(range(0, m, size))]
@@ -151,7 +148,7 @@ def cross_sums(kernel: Kernel, x: Tensor, y: Tensor, precision: str = "float64")
     return sums
 
 
-def mmd2_biased(kernel: Kernel, s: Tensor, t: Tensor) -> float:
+def mmd2_biased(kernel: Kernel, s: torch.Tensor, t: torch.Tensor) -> float:
     r"""Estimate the squared maximum mean discrepancy of two point sets, diagonal terms included.
 
     .. math:: \text{MMD}_b^2 = \frac{1}{s^2} \sum_{S \times S} k - \frac{2}{s t} \sum_{S \times T} k
@@ -170,7 +167,7 @@ def mmd2_biased(kernel: Kernel, s: Tensor, t: Tensor) -> float:
     return biased(ss, st, tt, len(s), len(t))
 
 
-def mmd2_unbiased(kernel: Kernel, s: Tensor, t: Tensor) -> float:
+def mmd2_unbiased(kernel: Kernel, s: torch.Tensor, t: torch.Tensor) -> float:
     r"""Estimate the squared maximum mean discrepancy of two point sets, without the diagonals of $S \times S$ and
     $T \times T$.
 
@@ -202,7 +199,7 @@ def unbiased(ss: Number, st: Number, tt: Number, s: int, t: int, diagonal: float
     return (ss / s - diagonal) / (s - 1) - 2 * st / (s * t) + (tt / t - diagonal) / (t - 1)
 
 
-def _sums(kernel: Kernel, s: Tensor, t: Tensor, min_points: int) -> tuple[float, float, float]:
+def _sums(kernel: Kernel, s: torch.Tensor, t: torch.Tensor, min_points: int) -> tuple[float, float, float]:
     """Compute the sums of the kernel over S x S, S x T and T x T."""
 
     check_points(s, "mmd2: s", min=min_points)
@@ -229,7 +226,7 @@ def resolve_precision(precision: str, t: int) -> str:
 
 
 def _kernel_pass(
-    kernel: Kernel, x: Tensor, sizes: Sequence[int], precision: str, exact: int, threads: ThreadPoolExecutor
+    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision: str, exact: int, threads: ThreadPoolExecutor
 ) -> KernelPass:
     order = sort_by_norm(x, sizes)
     x = x[order]
@@ -261,8 +258,8 @@ def partial_pass(
 
     def strip(
         i: int, js: range, known: tuple[float, float]
-    ) -> tuple[dict[int, Tensor], list[Tensor], list[TileExtremes]]:
-        rows: dict[int, Tensor] = {}
+    ) -> tuple[dict[int, torch.Tensor], list[torch.Tensor], list[TileExtremes]]:
+        rows: dict[int, torch.Tensor] = {}
         columns, extremes = [], []
         for j in js:
             k = tiles.tile(i, j, exact=i < exact)
@@ -299,7 +296,7 @@ def partial_pass(
     return KernelPass(sums.T, *_exact_extremes(tiles, extremes))
 
 
-def tile_size(x: Tensor) -> int:
+def tile_size(x: torch.Tensor) -> int:
     """Return the number of rows of a tile."""
 
     return TILE if x.device.type == "cpu" else 16 * TILE  # accelerators need larger tiles to be fully used
@@ -312,7 +309,7 @@ def _strips(js: range) -> Iterator[range]:
         yield js[first : first + STRIP]
 
 
-def _off_diagonal_extremes(k: Tensor, diagonal: bool) -> tuple[Tensor, Tensor]:
+def _off_diagonal_extremes(k: torch.Tensor, diagonal: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute the smallest and the largest value of a tile, without its diagonal if it is on the matrix's diagonal."""
 
     if diagonal:

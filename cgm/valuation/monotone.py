@@ -2,13 +2,11 @@ r"""Whether the value of data is monotone: the changes of the value when parties
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from cgm.utils.lazy import torch
+import torch
+
 from cgm.valuation.game import Game
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 MAX_PARTIES = 20
 """The largest number of parties for which all coalitions are examined."""
@@ -56,7 +54,7 @@ def negative_increments(game: Game) -> Increments:
     return increments(game.coalition_values())
 
 
-def increments(values: Tensor) -> Increments:
+def increments(values: torch.Tensor) -> Increments:
     r"""Compute the share of negative changes and the smallest one from the values of all coalitions.
 
     Arguments:
@@ -75,7 +73,7 @@ def increments(values: Tensor) -> Increments:
     return Increments(negative / (n * 2 ** (n - 1)), smallest)
 
 
-def rounding(values: Tensor) -> float:
+def rounding(values: torch.Tensor) -> float:
     """Return the size of a change of value that counts as a rounding error."""
 
     return ROUNDING * float(values.abs().max())

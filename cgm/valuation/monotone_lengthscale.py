@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.utils.checks import check_parties
-from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.lengthscale import LengthscaleSearch, fit_lengthscale
@@ -18,17 +18,14 @@ from cgm.valuation.references.base import Reference, check_blocks
 from cgm.valuation.search import search, thin
 from cgm.valuation.valuation import coalition_table
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 SUBSET = 1500  # approximate number of real points, and of points of the pool, for estimates
 PER_OCTAVE = 4  # length-scales that are tried, at least by an estimate, from one to the double of it
 
 
 def fit_monotone(
     kernel: Kernel,
-    parties: Sequence[Tensor],
-    synthetic: Tensor,
+    parties: Sequence[torch.Tensor],
+    synthetic: torch.Tensor,
     low: float = LengthscaleSearch.low,
     high: float = LengthscaleSearch.high,
     iterations: int = LengthscaleSearch.iterations,
@@ -138,7 +135,7 @@ def _steps(start: int, last: int, low: float, high: float) -> Iterator[int]:
         yield step
 
 
-def _margin(kernel: Kernel, blocks: Sequence[Tensor], sizes: Sequence[int], compared: tuple[int, ...]) -> float:
+def _margin(kernel: Kernel, blocks: Sequence[torch.Tensor], sizes: Sequence[int], compared: tuple[int, ...]) -> float:
     r"""Compute the smallest change of $v_c$ by a party that joins, plus what counts as a rounding error.
 
     Arguments:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
 
 RESOLUTION = -18  # float32 numbers near 1 are 2 ** -24 apart; points 2 ** -18 apart have unrelated errors
 CLAMPED = -10  # squared distances below 2 ** -20, the square of this, may be rounded to less than 0
@@ -17,7 +12,7 @@ MAX_SHARED = 2e-8  # the largest standard deviation of a mean of the kernel that
 MAX_BIAS = 3e-8  # the largest bias of a mean of the kernel that groups in float32 may cause
 
 
-def near_copies(x: Tensor, norms: Tensor, clamped: bool) -> Tensor:
+def near_copies(x: torch.Tensor, norms: torch.Tensor, clamped: bool) -> torch.Tensor:
     r"""Return which points must be computed in float64 because they have too many near-copies.
 
     The mean of $N^2$ kernel values in float32 is far more accurate than each of them if the rounding errors $e_x$ of
@@ -48,7 +43,7 @@ def near_copies(x: Tensor, norms: Tensor, clamped: bool) -> Tensor:
     return marked
 
 
-def _group_sizes(x: Tensor, exponent: int) -> Tensor:
+def _group_sizes(x: torch.Tensor, exponent: int) -> torch.Tensor:
     """Return the number of points in the cell of each point, 0 if it is below `MIN_COPIES`.
 
     Arguments:
@@ -68,7 +63,7 @@ def _group_sizes(x: Tensor, exponent: int) -> Tensor:
     return sizes.where(sizes >= MIN_COPIES, 0)
 
 
-def _largest(parts: Tensor, limit: float) -> Tensor:
+def _largest(parts: torch.Tensor, limit: float) -> torch.Tensor:
     """Return which numbers to leave out, the largest first, so that the sum of the rest is at most `limit`."""
 
     order = parts.argsort()

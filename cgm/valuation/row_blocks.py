@@ -5,20 +5,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from cgm.utils.checks import check_integer
-from cgm.utils.lazy import torch
 from cgm.utils.threads import limited
+from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.mmd import KernelPass, check_pass, partial_pass, resolve_precision, tile_size
 from cgm.valuation.tiles import Tiles, sort_by_norm
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cgm.valuation.kernels.base import Kernel
 
 
 class Part(NamedTuple):
@@ -31,7 +27,7 @@ class Part(NamedTuple):
 
 
 def kernel_pass_in_tasks(
-    kernel: Kernel, x: Tensor, sizes: Sequence[int], precision: str = "auto", exact: int = 0, tasks: int = 64
+    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision: str = "auto", exact: int = 0, tasks: int = 64
 ) -> KernelPass:
     r"""Compute the pass of `kernel_pass` in independent tasks of joblib.
 

@@ -3,22 +3,19 @@ r"""Rules in place of a length-scale."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from cgm.utils.lazy import torch
+import torch
+
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.lengthscale import LengthscaleSearch, fit_lengthscale, median_distance
 from cgm.valuation.monotone_lengthscale import fit_monotone
 from cgm.valuation.references.base import Reference
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 def resolve_lengthscale(
     kernel: Kernel,
-    parties: Sequence[Tensor],
-    synthetic: Tensor,
+    parties: Sequence[torch.Tensor],
+    synthetic: torch.Tensor,
     search: LengthscaleSearch | None = None,
     reference: Reference | None = None,
 ) -> Kernel:

@@ -3,12 +3,8 @@ r"""Searches for the smallest number of a grid, and subsets of points for estima
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
 
 
 def search(value: Callable[[int], float], estimate: Callable[[int], float], false: int, true: int, step: int) -> int:
@@ -54,7 +50,7 @@ def first_true(predicate: Callable[[int], bool], false: int, true: int) -> int:
     return true
 
 
-def thin(x: Tensor, max_rows: int) -> Tensor:
+def thin(x: torch.Tensor, max_rows: int) -> torch.Tensor:
     """Return evenly spaced rows if there are more than `max_rows`, otherwise all rows."""
 
     rows = torch.linspace(0, len(x) - 1, min(len(x), max_rows), dtype=torch.float64, device=x.device).long()

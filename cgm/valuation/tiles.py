@@ -5,15 +5,11 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from cgm.utils.lazy import torch
+import torch
+
+from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.near_copies import near_copies
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cgm.valuation.kernels.base import Kernel
 
 # A tile is computed in float32 if one of its sides has squared norms up to SINGLE; by a matrix product in float64 if
 # one of its sides has squared norms up to DOUBLE; by differences of coordinates otherwise.
@@ -61,8 +57,8 @@ class Tiles:
     def __init__(
         self,
         kernel: Kernel,
-        x: Tensor,
-        y: Tensor,
+        x: torch.Tensor,
+        y: torch.Tensor,
         size: int,
         precision: str = "float64",
         exact: int = 0,
@@ -115,7 +111,7 @@ class Tiles:
         floor = 2**UNDERFLOW if self.dtype(i, j) == torch.float32 else 0.0
         return 2 ** -(z_min - 1e-3) > high or max(2 ** -(z_max + 1e-3), floor) < low  # 1e-3 is ample for rounding
 
-    def tile(self, i: int, j: int, exact: bool = False) -> Tensor:
+    def tile(self, i: int, j: int, exact: bool = False) -> torch.Tensor:
         """Compute the tile of rows i, i + 1, ... and columns j, j + 1, ...
 
         Arguments:
@@ -147,14 +143,14 @@ class Tiles:
             z.clamp_(min=UNDERFLOW)
         return z.exp2_()
 
-    def _factors(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _factors(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the factors of the product, of shapes (n, d + 2) and (d + 2, m)."""
 
         xx, yy = (self.sign * p.double().square().sum(1, keepdim=True).to(p.dtype) for p in (x, y))
         left = torch.cat([-2 * self.sign * x, xx, torch.ones_like(xx)], 1)
         return left, torch.cat([y, torch.ones_like(yy), yy], 1).T.contiguous()
 
-    def _near_copies(self, x: Tensor, exact: int) -> list[bool]:
+    def _near_copies(self, x: torch.Tensor, exact: int) -> list[bool]:
         """Return for each tile of rows or columns whether it holds points with too many near-copies for float32."""
 
         marked = torch.zeros(len(x), dtype=torch.bool, device=x.device)
@@ -168,7 +164,7 @@ class Tiles:
         rows, columns = self.norms[0][i // self.size], self.norms[1][j // self.size]
         return (rows, columns) if rows < columns else (columns, rows)
 
-    def _buffers(self, dtype: torch.dtype, n: int, m: int) -> Tensor:
+    def _buffers(self, dtype: torch.dtype, n: int, m: int) -> torch.Tensor:
         """Return two (n, m) matrices to which only this thread writes."""
 
         buffers = self._local.__dict__.setdefault("buffers", {})
@@ -181,7 +177,7 @@ def _square(x: float) -> float:
     return x * x  # may be infinite; x ** 2 would raise an OverflowError
 
 
-def sort_by_norm(x: Tensor, sizes: Sequence[int]) -> Tensor:
+def sort_by_norm(x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
     r"""Sort the points of each block by their distance from the mean of all points.
 
     Arguments:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from cgm.utils.checks import check_parties, check_points
-from cgm.utils.lazy import torch
 from cgm.valuation.game import check_members
 from cgm.valuation.kernels.base import Kernel
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 from cgm.valuation.references.all import AllReference
 from cgm.valuation.references.base import Reference, check_blocks
 from cgm.valuation.row_blocks import kernel_pass_in_tasks
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Valuation:
@@ -76,8 +72,8 @@ class Valuation:
     def __init__(
         self,
         kernel: Kernel,
-        parties: Sequence[Tensor],
-        synthetic: Tensor,
+        parties: Sequence[torch.Tensor],
+        synthetic: torch.Tensor,
         precision: str = "auto",
         reference: Reference | None = None,
         tasks: int | None = None,
@@ -141,18 +137,18 @@ class Valuation:
         return float(self._rows.sum(1).sum())
 
     @property
-    def a(self) -> Tensor:
+    def a(self) -> torch.Tensor:
         r"""The sums $a_i$ of the kernel over $D_i$ and the reference, of shape $(n)$."""
 
         return self._a[:-1]
 
     @property
-    def with_all(self) -> Tensor:
+    def with_all(self) -> torch.Tensor:
         r"""The sums of the kernel over $D_i \times T$, of shape $(n)$; $a_i$, if the reference is all of $T$."""
 
         return self._rows.sum(1)[:-1]
 
-    def point_sums(self, rows: slice) -> Tensor:
+    def point_sums(self, rows: slice) -> torch.Tensor:
         r"""Compute the sums $a_x$ of the kernel of some points and the reference.
 
         Arguments:
@@ -165,24 +161,24 @@ class Valuation:
         return self.sums[rows][:, list(self.reference_blocks)].sum(1)
 
     @property
-    def b(self) -> Tensor:
+    def b(self) -> torch.Tensor:
         r"""The sums $B_{ij}$ of the kernel over $D_i \times D_j$, of shape $(n, n)$."""
 
         return self._b[:-1, :-1]
 
-    def party(self, i: int) -> Tensor:
+    def party(self, i: int) -> torch.Tensor:
         r"""Return $D_i$, of shape $(N_i, d)$."""
 
         return self.points[self.block(i)]
 
     @property
-    def synthetic(self) -> Tensor:
+    def synthetic(self) -> torch.Tensor:
         r"""The synthetic pool $G$, of shape $(|G|, d)$."""
 
         return self.points[self.block(self.n)]
 
     @property
-    def reference_points(self) -> Tensor:
+    def reference_points(self) -> torch.Tensor:
         """The points of the reference, of shape $(t, d)$."""
 
         return torch.cat([self.points[self.block(b)] for b in self.reference_blocks])
@@ -214,7 +210,7 @@ class Valuation:
         members = check_members(members, self.n)
         return self._value(members) if members else 0.0
 
-    def coalition_values(self) -> Tensor:
+    def coalition_values(self) -> torch.Tensor:
         r"""Compute $v_c$ of all $2^n$ coalitions.
 
         Returns:
@@ -224,7 +220,7 @@ class Valuation:
         return coalition_table(self.sizes[:-1], self.a, self.b, self.t)
 
     @property
-    def party_values(self) -> Tensor:
+    def party_values(self) -> torch.Tensor:
         r"""The values $v(D_i)$ of the parties, of shape $(n)$, float64."""
 
         return torch.tensor([self._value([i]) for i in range(self.n)], dtype=torch.float64)
@@ -236,12 +232,12 @@ class Valuation:
         return self._value(list(range(self.n)))
 
     @property
-    def with_synthetic(self) -> Tensor:
+    def with_synthetic(self) -> torch.Tensor:
         r"""The values $v(D_i \cup G)$ of the parties' data with the pool, of shape $(n)$, float64."""
 
         return torch.tensor([self._value([i, self.n]) for i in range(self.n)], dtype=torch.float64)
 
-    def value(self, points: Tensor) -> float:
+    def value(self, points: torch.Tensor) -> float:
         r"""Compute $v(S)$ of any set of points, with $t s + s^2 / 2$ kernel evaluations.
 
         Arguments:
@@ -261,7 +257,7 @@ class Valuation:
         return 2 * float(self._a[blocks].sum()) / (s * self.t) - float(self._b[blocks][:, blocks].sum()) / s**2
 
 
-def coalition_table(sizes: Sequence[int], a: Tensor, b: Tensor, t: int) -> Tensor:
+def coalition_table(sizes: Sequence[int], a: torch.Tensor, b: torch.Tensor, t: int) -> torch.Tensor:
     r"""Compute $v_c$ of all $2^n$ coalitions from $n + n^2$ sums of the kernel.
 
     Arguments:

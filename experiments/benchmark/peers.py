@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from cgm.utils.threads import workers
 from cgm.valuation.kernels.base import Kernel
@@ -23,7 +22,7 @@ ROWS = 256  # rows of a kernel matrix that are computed at once
 CACHED = 2**16  # float32 numbers that fit into the cache of a core
 
 
-def sklearn_sums(x: Tensor, lengthscale: float) -> Tensor:
+def sklearn_sums(x: torch.Tensor, lengthscale: float) -> torch.Tensor:
     r"""Sum the squared exponential kernel of each point with all points by scikit-learn, some rows at a time.
 
     Arguments:
@@ -41,7 +40,7 @@ def sklearn_sums(x: Tensor, lengthscale: float) -> Tensor:
     return torch.from_numpy(np.concatenate([rbf_kernel(some, points, gamma).sum(1, dtype=np.float64) for some in rows]))
 
 
-def keops_sums(x: Tensor, lengthscale: float) -> Tensor:
+def keops_sums(x: torch.Tensor, lengthscale: float) -> torch.Tensor:
     """Compute the same as `sklearn_sums` by KeOps on the CPU, which compiles the reduction at its first use."""
 
     from pykeops.torch import LazyTensor
@@ -51,10 +50,10 @@ def keops_sums(x: Tensor, lengthscale: float) -> Tensor:
     return (-0.5 * (differences**2).sum(-1)).exp().sum(1)[:, 0].double()
 
 
-def cdist_sums(x: Tensor, lengthscale: float) -> Tensor:
+def cdist_sums(x: torch.Tensor, lengthscale: float) -> torch.Tensor:
     """Compute the same as `sklearn_sums` by `torch.cdist`, some rows at a time, on every core."""
 
-    def rows(some: Tensor) -> Tensor:
+    def rows(some: torch.Tensor) -> torch.Tensor:
         return torch.cdist(some, x).square_().mul_(-0.5 / lengthscale**2).exp_().sum(1, dtype=torch.float64)
 
     with workers() as threads:
@@ -79,7 +78,9 @@ def exponentials(count: int) -> None:
         list(threads.map(some, [tiles // tasks + (k < tiles % tasks) for k in range(tasks)]))
 
 
-def plain_probabilities(a: Tensor, u: Tensor, s: int, t: int, taken: Tensor, beta: float) -> Tensor:
+def plain_probabilities(
+    a: torch.Tensor, u: torch.Tensor, s: int, t: int, taken: torch.Tensor, beta: float
+) -> torch.Tensor:
     r"""Compute the probabilities of Algorithm 1 from cached sums of the kernel, for a finite $\beta$.
 
     Arguments:
@@ -153,7 +154,9 @@ def plain_chains(valuation: Valuation, betas: Sequence[float], points: int, side
     return sum(len(plain_chain(*job)) for job in jobs)
 
 
-def authors_gains(kernel: Kernel, s: Tensor, t: Tensor, candidates: Tensor, ss: float, st: float) -> Tensor:
+def authors_gains(
+    kernel: Kernel, s: torch.Tensor, t: torch.Tensor, candidates: torch.Tensor, ss: float, st: float
+) -> torch.Tensor:
     r"""Compute $\Delta_x = v(S \cup \{x\}) - v(S)$ as the authors' program does at each step: from the points alone.
 
     The kernel of every candidate with all of $S$ and all of $T$ is computed again: $|G| (s + t)$ evaluations, shared
@@ -170,7 +173,7 @@ def authors_gains(kernel: Kernel, s: Tensor, t: Tensor, candidates: Tensor, ss: 
         The gains, of shape $(N)$.
     """
 
-    def rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    def rows(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return kernel(x, s).sum(1), kernel(x, t).sum(1)
 
     with workers() as threads:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from cgm.rewards.sampling import Chain, WeightedSampling
 from cgm.valuation.kernels.base import Kernel
@@ -12,13 +11,13 @@ from cgm.valuation.mmd import cross_sums
 from cgm.valuation.valuation import Valuation
 
 
-def normal(n: int, d: int, seed: int) -> Tensor:
+def normal(n: int, d: int, seed: int) -> torch.Tensor:
     """Draw points from the standard normal distribution, of shape (n, d), float64."""
 
     return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def mixture(parties: int, points: int, synthetic: int, d: int, seed: int) -> tuple[list[Tensor], Tensor]:
+def mixture(parties: int, points: int, synthetic: int, d: int, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Draw the points of parties, each around its own centre, and a pool around all centres."""
 
     centres = 2 * normal(parties, d, seed)
@@ -34,7 +33,9 @@ class Estimated(Valuation):
     The time of sampling does not depend on these numbers, and a pass over a million points would take minutes.
     """
 
-    def __init__(self, kernel: Kernel, parties: Sequence[Tensor], synthetic: Tensor, few: int = 2000) -> None:
+    def __init__(
+        self, kernel: Kernel, parties: Sequence[torch.Tensor], synthetic: torch.Tensor, few: int = 2000
+    ) -> None:
         self.kernel = kernel
         self.points = torch.cat([*parties, synthetic])
         self.sizes = [len(x) for x in (*parties, synthetic)]
@@ -46,13 +47,13 @@ class Estimated(Valuation):
         self._add_up()
 
 
-def targets(valuation: Valuation, share: float) -> Tensor:
+def targets(valuation: Valuation, share: float) -> torch.Tensor:
     """Return rewards at a share of the way from v(D_i) to v(D_i ∪ G), of shape (n)."""
 
     return valuation.party_values.lerp(valuation.with_synthetic, share)
 
 
-def draw(valuation: Valuation, rewards: Tensor, betas: Sequence[float], seed: int) -> list[Chain]:
+def draw(valuation: Valuation, rewards: torch.Tensor, betas: Sequence[float], seed: int) -> list[Chain]:
     """Draw rewards; a chain stops at the latest a few hundred points after its best value."""
 
     return WeightedSampling(betas, patience=min(1.0, 300 / valuation.sizes[-1])).draw(valuation, rewards, seed)

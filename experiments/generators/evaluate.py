@@ -21,7 +21,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from torch import Tensor
 
 from cgm.cli.errors import explain
 from cgm.cli.settings import drop_other_options
@@ -129,7 +128,7 @@ def evaluate(
     check_number("confidence", confidence, min=0, max=1, open_min=True, open_max=True)
     random = torch.Generator().manual_seed(seed)
 
-    def some(n: int, x: Tensor) -> Tensor:
+    def some(n: int, x: torch.Tensor) -> torch.Tensor:
         return x[torch.randperm(len(x), generator=random)[:n]]
 
     drawn = generator.fit(dataset.x, seed).sample(samples, seed)

@@ -9,7 +9,6 @@ from functools import cached_property
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
 
 from cgm.data.datasets.base import Dataset
 from cgm.generators.kid import cubic_kernel
@@ -33,15 +32,15 @@ class Judge(ABC):
     distance: str
     """The name of the kernel distance, for tables."""
 
-    kernel: Callable[[Tensor, Tensor], Tensor]
+    kernel: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     """The kernel of that distance."""
 
     @abstractmethod
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: torch.Tensor) -> torch.Tensor:
         r"""Compute the features of x, of shape $(N, d)$."""
 
     @abstractmethod
-    def probabilities(self, features: Tensor) -> Tensor:
+    def probabilities(self, features: torch.Tensor) -> torch.Tensor:
         """Compute the probabilities of the classes, of shape (N, m), from features of shape (N, d)."""
 
 
@@ -60,12 +59,12 @@ class NetworkJudge(Judge):
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the inputs of the network's last layer."""
 
         return self.classifier.features(x)
 
-    def probabilities(self, features: Tensor) -> Tensor:
+    def probabilities(self, features: torch.Tensor) -> torch.Tensor:
         """Compute the network's probabilities."""
 
         return self.classifier.probabilities_of(features)
@@ -88,12 +87,12 @@ class NeighbourJudge(Judge):
         # of KID's kernel, a polynomial, the largest values would decide alone
         self.kernel = SquaredExponential(median_distance(self.features(dataset.x)))
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: torch.Tensor) -> torch.Tensor:
         """Standardise the columns by the training points."""
 
         return torch.from_numpy(self.scaler.transform(x.double()))
 
-    def probabilities(self, features: Tensor) -> Tensor:
+    def probabilities(self, features: torch.Tensor) -> torch.Tensor:
         """Compute the shares of the classes among the nearest training points."""
 
         found = torch.zeros(len(features), len(self.dataset.classes), dtype=torch.float64)

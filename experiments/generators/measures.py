@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from cgm.evaluation.metrics import Gaussian, neg_wasserstein2
 from cgm.generators.kid import cubic_kernel, kid
@@ -22,7 +21,10 @@ def frechet(s: Gaussian, t: Gaussian) -> float:
 
 
 def kernel_distance(
-    s: Tensor, t: Tensor, block: int, kernel: Callable[[Tensor, Tensor], Tensor] = cubic_kernel
+    s: torch.Tensor,
+    t: torch.Tensor,
+    block: int,
+    kernel: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = cubic_kernel,
 ) -> tuple[float, float]:
     r"""Compute the kernel inception distance, see `cgm.generators.kid.kid`.
 
@@ -50,7 +52,7 @@ def kernel_distance(
     return float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
-def precision_and_recall(generated: Tensor, real: Tensor, k: int) -> tuple[float, float]:
+def precision_and_recall(generated: torch.Tensor, real: torch.Tensor, k: int) -> tuple[float, float]:
     r"""Compute precision and recall of generated points.
 
     The support of a set is taken as the union of balls around its points, each of which reaches to the $k$-th nearest
@@ -69,7 +71,7 @@ def precision_and_recall(generated: Tensor, real: Tensor, k: int) -> tuple[float
     return _share_within(generated, real, k), _share_within(real, generated, k)
 
 
-def _share_within(x: Tensor, support: Tensor, k: int) -> float:
+def _share_within(x: torch.Tensor, support: torch.Tensor, k: int) -> float:
     """Return the share of points x in the support of a set."""
 
     x, support = x.double(), support.double()
@@ -79,7 +81,7 @@ def _share_within(x: Tensor, support: Tensor, k: int) -> float:
     return float(inside.double().mean())
 
 
-def class_shares(probabilities: Tensor, confidence: float) -> dict[str, Any]:
+def class_shares(probabilities: torch.Tensor, confidence: float) -> dict[str, Any]:
     """Count images by their most probable class.
 
     Arguments:
@@ -99,7 +101,7 @@ def class_shares(probabilities: Tensor, confidence: float) -> dict[str, Any]:
     return {"shares": shares.tolist(), "min": float(shares.min()), "confident": confident}
 
 
-def nearest(x: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
+def nearest(x: torch.Tensor, candidates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the candidate nearest to each image, by the Euclidean distance of the pixels.
 
     Arguments:
@@ -126,7 +128,7 @@ def nearest(x: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
     return torch.linalg.vector_norm(points - candidates[rows].flatten(1).double(), dim=1), rows
 
 
-def closeness(to_training: Tensor, to_test: Tensor) -> dict[str, Any]:
+def closeness(to_training: torch.Tensor, to_test: torch.Tensor) -> dict[str, Any]:
     r"""Compare the distances of samples to training images with those to an equal number of test images.
 
     Arguments:

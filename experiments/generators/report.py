@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 from torchvision.utils import make_grid, save_image
 
@@ -18,7 +17,7 @@ LIKELIHOODS = ("log-likelihood of a test point", "without the smallest 1 %")
 COLUMNS = 10  # images in a row of a figure
 
 
-def class_rows(images: Tensor, labels: Tensor, classes: int) -> Tensor:
+def class_rows(images: torch.Tensor, labels: torch.Tensor, classes: int) -> torch.Tensor:
     """Arrange the first images of each class in rows, one row per class; missing images are grey."""
 
     rows = torch.full((classes, COLUMNS, *images.shape[1:]), 0.5)
@@ -29,7 +28,7 @@ def class_rows(images: Tensor, labels: Tensor, classes: int) -> Tensor:
     return rows.flatten(0, 1)
 
 
-def paired_rows(above: Tensor, below: Tensor) -> Tensor:
+def paired_rows(above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
     """Arrange up to five full rows of each of two sets of images, in turns."""
 
     rows = min(len(above), len(below)) // COLUMNS
@@ -38,7 +37,7 @@ def paired_rows(above: Tensor, below: Tensor) -> Tensor:
     return torch.stack(pairs, 1).flatten(0, 2)
 
 
-def png(images: Tensor) -> bytes:
+def png(images: torch.Tensor) -> bytes:
     """Draw images of shape (N, C, H, W) in rows of ten, three times as large."""
 
     file = io.BytesIO()

@@ -22,7 +22,6 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from sklearn.neighbors import KNeighborsClassifier
-from torch import Tensor
 from torch.nn import functional
 
 from cgm.data.datasets.base import Dataset
@@ -95,7 +94,7 @@ def train_encoder(config: DictConfig, dataset: Dataset) -> Path:
     model = instantiate(config.encoder, pretrained=False, checkpoint=str(checkpoint))
     model.fit(dataset.x, config.seed)
     change = halve_features(model, dataset.x_test)
-    compared: dict[str, Callable[[Tensor], Tensor]] = {
+    compared: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         "": model.features,
         "_code": model.transform,
         "_pixels": lambda x: x.flatten(1),
@@ -163,7 +162,7 @@ def halve(model: Fitted) -> None:
     model.state = {name: x.half() for name, x in model.fitted().items()}
 
 
-def halve_features(model: Features, images: Tensor) -> float:
+def halve_features(model: Features, images: torch.Tensor) -> float:
     """Convert the weights of features to half precision, and return the largest change of a feature of some images."""
 
     before = model.transform(images)
@@ -172,7 +171,7 @@ def halve_features(model: Features, images: Tensor) -> float:
     return float((model.transform(images) - before).abs().max())
 
 
-def neighbour_accuracy(features: Callable[[Tensor], Tensor], dataset: Dataset) -> float:
+def neighbour_accuracy(features: Callable[[torch.Tensor], torch.Tensor], dataset: Dataset) -> float:
     """Return the accuracy on test images of a vote of the 10 nearest training images, in some features."""
 
     vote = KNeighborsClassifier(10).fit(features(dataset.x).float(), dataset.y)

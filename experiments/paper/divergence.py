@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 
 import torch
 from hydra.utils import instantiate
-from torch import Tensor
 
 from cgm.cli.settings import own_settings
 from cgm.data.features.identity import Identity
@@ -46,14 +45,14 @@ class Given(Generator):
 
     fixed: ClassVar[bool] = True  # type: ignore[misc]  # the same for all seeds
 
-    points: Tensor
+    points: torch.Tensor
 
-    def fit(self, x: Tensor, seed: int) -> "Given":
+    def fit(self, x: torch.Tensor, seed: int) -> "Given":
         """Return the generator as it is."""
 
         return self
 
-    def sample(self, n: int, seed: int) -> Tensor:
+    def sample(self, n: int, seed: int) -> torch.Tensor:
         """Return the first n points."""
 
         return self.points[:n]

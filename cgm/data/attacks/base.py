@@ -5,18 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
+
+import torch
 
 from cgm.utils.checks import check_integer, check_party
-from cgm.utils.lazy import torch
 from cgm.utils.seeds import stream_seed
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 ATTACK = 104  # key of the random stream
 
-Labelled: TypeAlias = "tuple[Tensor, Tensor]"  # points (N, D) or images (N, C, H, W), and their classes (N)
+Labelled: TypeAlias = "tuple[torch.Tensor, torch.Tensor]"  # points (N, D) or images (N, C, H, W), and their classes (N)
 
 
 class Attacked(NamedTuple):
@@ -29,8 +27,8 @@ class Attacked(NamedTuple):
             the others come after all other parties, which keep their numbers.
     """
 
-    parties: list[Tensor]
-    labels: list[Tensor]
+    parties: list[torch.Tensor]
+    labels: list[torch.Tensor]
     identities: tuple[int, ...]
 
 
@@ -42,7 +40,7 @@ class Attack(ABC):
 
     @abstractmethod
     def apply(
-        self, parties: Sequence[Tensor], labels: Sequence[Tensor], seed: int, public: Labelled | None = None
+        self, parties: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], seed: int, public: Labelled | None = None
     ) -> Attacked:
         r"""Return what the parties hand in.
 
@@ -77,7 +75,7 @@ class PartyAttack(Attack):
         check_integer("attack.party", self.party, min=1)
 
     def apply(
-        self, parties: Sequence[Tensor], labels: Sequence[Tensor], seed: int, public: Labelled | None = None
+        self, parties: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], seed: int, public: Labelled | None = None
     ) -> Attacked:
         """Replace the data of the attacker by what it hands in; see `Attack.apply`."""
 
@@ -118,7 +116,7 @@ class PartyAttack(Attack):
         """
 
 
-def draw_rows(n: int, share: float, random: torch.Generator, min: int = 1) -> Tensor:
+def draw_rows(n: int, share: float, random: torch.Generator, min: int = 1) -> torch.Tensor:
     r"""Draw a share of $n$ rows at random, without replacement.
 
     Arguments:
@@ -134,13 +132,13 @@ def draw_rows(n: int, share: float, random: torch.Generator, min: int = 1) -> Te
     return torch.randperm(n, generator=random)[: max(min, round(share * n))].sort().values
 
 
-def clip_images(x: Tensor) -> Tensor:
+def clip_images(x: torch.Tensor) -> torch.Tensor:
     r"""Limit the pixels of images of shape $(N, C, H, W)$ to $[0, 1]$; return points of shape $(N, D)$ as they are."""
 
     return x.clamp(0, 1) if x.dim() == 4 else x
 
 
-def gaussian(x: Tensor, n: int, random: torch.Generator) -> Tensor:
+def gaussian(x: torch.Tensor, n: int, random: torch.Generator) -> torch.Tensor:
     r"""Draw $n$ points of standard normal numbers times the standard deviations of each feature of $x$."""
 
     noise = torch.randn(n, *x.shape[1:], generator=random, dtype=x.dtype)

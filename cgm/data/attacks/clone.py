@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from cgm.data.attacks.base import Labelled, PartyAttack, clip_images, gaussian
 from cgm.utils.checks import check_choice, check_integer, check_number, check_party
-from cgm.utils.lazy import torch
 
 KINDS = ("add", "replace")
 

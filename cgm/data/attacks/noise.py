@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.data.attacks.base import Labelled, PartyAttack, clip_images, draw_rows, gaussian
 from cgm.utils.checks import check_choice, check_number
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 KINDS = ("uniform", "gaussian", "shuffled")
 
@@ -55,7 +52,7 @@ class Noise(PartyAttack):
         noisy[rows] = self._noise(x, rows, random)
         return [(noisy, y.clone())]
 
-    def _noise(self, x: Tensor, rows: Tensor, random: torch.Generator) -> Tensor:
+    def _noise(self, x: torch.Tensor, rows: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         """Return noise in place of the rows, of shape (k, D) or (k, C, H, W)."""
 
         if self.kind == "gaussian":

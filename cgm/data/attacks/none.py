@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.data.attacks.base import Attack, Attacked, Labelled
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -17,7 +15,7 @@ class NoAttack(Attack):
     """No attack: all parties hand in their data."""
 
     def apply(
-        self, parties: Sequence[Tensor], labels: Sequence[Tensor], seed: int, public: Labelled | None = None
+        self, parties: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], seed: int, public: Labelled | None = None
     ) -> Attacked:
         """Return the data as it is, and no identities of an attacker."""
 

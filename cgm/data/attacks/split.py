@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from cgm.data.attacks.base import Labelled, PartyAttack
 from cgm.utils.checks import check_integer
-from cgm.utils.lazy import torch
 
 
 @dataclass(frozen=True)

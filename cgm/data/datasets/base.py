@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+import torch
 
 from cgm.utils.checks import check_labels, check_points
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,10 @@ class Dataset:
     """
 
     name: str
-    x: Tensor
-    y: Tensor
-    x_test: Tensor
-    y_test: Tensor
+    x: torch.Tensor
+    y: torch.Tensor
+    x_test: torch.Tensor
+    y_test: torch.Tensor
     classes: tuple[str, ...]
     ordered: bool = False
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from cgm.data.datasets.base import Dataset
 from cgm.utils.checks import check_bool, check_integer
-from cgm.utils.lazy import torch
 
 CLASSES = 5
 VARIANCE = 1 / 200

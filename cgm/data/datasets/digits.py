@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from cgm.data.datasets.base import Dataset
 from cgm.data.holdout import check_test_share, hold_out
-from cgm.utils.lazy import torch
 
 
 @dataclass(frozen=True)

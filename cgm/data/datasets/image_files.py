@@ -7,16 +7,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.lib.npyio import NpzFile
 
 from cgm.data.datasets.base import Dataset
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Arrays = tuple[np.ndarray, np.ndarray]
 """Images of shape $(N, C, H, W)$, uint8 or floating-point numbers in $[0, 1]$, and labels of shape $(N)$."""
@@ -147,7 +143,7 @@ def _check_arrays(x: np.ndarray, y: np.ndarray, images: str, labels: str) -> Arr
     return x, y
 
 
-def _tensors(images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
+def _tensors(images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     divisor = np.float32(255 if images.dtype == np.uint8 else 1)
 
     return torch.from_numpy(images.astype(np.float32, order="C") / divisor), torch.from_numpy(labels.astype(np.int64))

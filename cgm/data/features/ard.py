@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+import torch
 
 from cgm.data.features.base import Features, check_distinct, flatten_points
 from cgm.utils.checks import check_integer
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(eq=False)
@@ -57,7 +55,7 @@ class ARD(Features):
     def __post_init__(self) -> None:
         check_integer("features.points", self.points, min=2)
 
-    def fit(self, x: Tensor, seed: int) -> ARD:
+    def fit(self, x: torch.Tensor, seed: int) -> ARD:
         """Compute the scales; the seed is not used."""
 
         x = flatten_points(x, "points to fit features to", min=2)
@@ -70,13 +68,13 @@ class ARD(Features):
 
         return self
 
-    def check_state(self, state: dict[str, Tensor]) -> None:
+    def check_state(self, state: dict[str, torch.Tensor]) -> None:
         """Check that the scales are positive."""
 
         if not (state["scales"] > 0).all():
             raise ValueError("scales that are not positive")
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Divide the columns of x by their scales."""
 
         scales = self.fitted()["scales"]

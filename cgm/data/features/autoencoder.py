@@ -5,23 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import torch
 
 from cgm.data.features.base import check_distinct
 from cgm.data.features.network import NetworkFeatures
 from cgm.utils.checks import check_integer, check_points
-from cgm.utils.lazy import torch
 from cgm.utils.models import pretrained
+from cgm.utils.models.autoencoder_network import AutoencoderNetwork
 from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.networks import check_images, in_batches, recalibrate_batch_norm, weights_of
 from cgm.utils.models.pretrained import Weights
 from cgm.utils.models.streams import RECALIBRATION, seeded, stream
 from cgm.utils.threads import limited
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cgm.utils.models.autoencoder_network import AutoencoderNetwork
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +91,7 @@ class Autoencoder(NetworkFeatures["AutoencoderNetwork"]):
         return AutoencoderNetwork(self.components, self.width, (channels, height, width))
 
     @limited(1)  # sums, and so the weights, depend on the number of threads
-    def fit(self, x: Tensor, seed: int) -> Autoencoder:
+    def fit(self, x: torch.Tensor, seed: int) -> Autoencoder:
         """Train the autoencoder on x of shape (N, C, H, W), or load pretrained weights."""
 
         x = check_images(x, "images to fit features to", min=2)
@@ -106,7 +103,7 @@ class Autoencoder(NetworkFeatures["AutoencoderNetwork"]):
         with seeded(seed):
             network = self.make_network(sizes)
 
-        def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        def loss(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
             return torch.nn.functional.binary_cross_entropy_with_logits(
                 network.decode(network.encode(x[rows])), x[rows]
             )
@@ -126,7 +123,7 @@ class Autoencoder(NetworkFeatures["AutoencoderNetwork"]):
 
         return self
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Encode images, batch by batch."""
 
         network = self.network()
@@ -134,7 +131,7 @@ class Autoencoder(NetworkFeatures["AutoencoderNetwork"]):
 
         return in_batches(network.encode, x, "features").double()
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Decode features z of shape (N, d) to images of shape (N, C, H, W), float32."""
 
         network = self.network()
@@ -145,7 +142,7 @@ class Autoencoder(NetworkFeatures["AutoencoderNetwork"]):
     def _budget(self) -> Budget:
         return Budget(self.epochs, self.minutes, self.batch, self.rate, checkpoint=self.checkpoint)
 
-    def suits(self, weights: Weights, x: Tensor) -> bool:
+    def suits(self, weights: Weights, x: torch.Tensor) -> bool:
         """Return whether the loaded weights reconstruct images about as well as their own test images."""
 
         some = x[:: max(1, len(x) // TRIED)]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.data.features.autoencoder import Autoencoder
 from cgm.data.features.base import Features
 from cgm.data.features.identity import Identity
 from cgm.utils.checks import check_integer
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Automatic:
     def __post_init__(self) -> None:
         check_integer("features.components", self.components, min=1)
 
-    def choose(self, x: Tensor) -> Features:
+    def choose(self, x: torch.Tensor) -> Features:
         r"""Return the features for x of shape $(N, D)$ or $(N, C, H, W)$."""
 
         return Autoencoder(self.components) if x.dim() == 4 else Identity()

@@ -5,16 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import torch
 
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_points
-from cgm.utils.lazy import torch
 from cgm.utils.models.fitted import Fitted
 from cgm.utils.tensors import digest
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 F = TypeVar("F", bound="Features")
 
@@ -26,18 +24,18 @@ class Features(Fitted, ABC):
     """
 
     @abstractmethod
-    def fit(self: F, x: Tensor, seed: int) -> F:
+    def fit(self: F, x: torch.Tensor, seed: int) -> F:
         r"""Fit the map to x of shape $(N, D)$ or $(N, C, H, W)$, and return it."""
 
     @abstractmethod
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
         r"""Map x of shape $(N, D)$ or $(N, C, H, W)$ to features of shape $(N, d)$, float64.
 
         Raises:
             ValueError: If nothing has been fitted yet, or x has another width than the fitted points.
         """
 
-    def nearest(self, z: Tensor) -> Tensor:
+    def nearest(self, z: torch.Tensor) -> torch.Tensor:
         r"""Return the nearest features that real data can have, of shape $(N, d)$.
 
         A generator of points may draw some that belong to no data, such as half a category. By default, all points are
@@ -49,7 +47,7 @@ class Features(Fitted, ABC):
 
         return z
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
         r"""Map features of shape $(N, d)$ back to points of shape $(N, D)$ or images of shape $(N, C, H, W)$.
 
         Raises:
@@ -67,7 +65,7 @@ class Features(Fitted, ABC):
 
         return False
 
-    def fit_transform(self, x: Tensor, seed: int, cache: str | Path | None = None) -> Tensor:
+    def fit_transform(self, x: torch.Tensor, seed: int, cache: str | Path | None = None) -> torch.Tensor:
         r"""Fit the map to x, and return its features, of shape $(N, d)$, float64.
 
         Arguments:
@@ -79,14 +77,14 @@ class Features(Fitted, ABC):
         return self.fit(x, seed).transform(x)
 
 
-def check_distinct(x: Tensor, name: str) -> None:
+def check_distinct(x: torch.Tensor, name: str) -> None:
     """Raise a ValueError if all points are equal."""
 
     if (x == x[:1]).all():
         raise ValueError(f"{name}: all {len(x)} are equal, at least two must differ")
 
 
-def flatten_points(x: Tensor, name: str, width: int | None = None, min: int = 1) -> Tensor:
+def flatten_points(x: torch.Tensor, name: str, width: int | None = None, min: int = 1) -> torch.Tensor:
     r"""Check points or images and return them as points of shape $(N, D)$, float64, on the CPU, contiguous.
 
     Arguments:
@@ -103,7 +101,9 @@ def flatten_points(x: Tensor, name: str, width: int | None = None, min: int = 1)
     return check_points(x.detach().cpu().double().flatten(1).contiguous(), name, width=width)
 
 
-def transform_parts(features: Features, parts: Sequence[Tensor], cache: str | Path | None = None) -> list[Tensor]:
+def transform_parts(
+    features: Features, parts: Sequence[torch.Tensor], cache: str | Path | None = None
+) -> list[torch.Tensor]:
     """Map parts of the data to fitted features.
 
     Arguments:

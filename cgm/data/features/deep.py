@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import torch
 
 from cgm.data.features.base import Features, check_distinct, flatten_points
 from cgm.data.features.pca import PCA
 from cgm.utils.checks import check_integer, check_number
-from cgm.utils.lazy import torch
+from cgm.utils.models.deep_network import DeepNetwork
 from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.fitted_network import FittedNetwork
 from cgm.utils.models.networks import in_batches, weights_of
 from cgm.utils.models.streams import seeded
 from cgm.utils.threads import limited
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cgm.utils.models.deep_network import DeepNetwork
 
 WEIGHT_DECAY = 1e-3
 SUBSET = 1000  # points from which the first length-scale is computed
@@ -92,7 +89,7 @@ class Deep(FittedNetwork["DeepNetwork"], Features):
         return DeepNetwork(self.components, self.width, sizes["width"])
 
     @limited(1)  # sums, and so the weights, depend on the number of threads
-    def fit(self, x: Tensor, seed: int) -> Deep:
+    def fit(self, x: torch.Tensor, seed: int) -> Deep:
         """Train the network on x of shape (N, D) or (N, C, H, W)."""
 
         points = flatten_points(x, "points to fit features to", min=4)
@@ -112,7 +109,7 @@ class Deep(FittedNetwork["DeepNetwork"], Features):
         network.start(pca.fitted()["mean"], scale, pca.fitted()["directions"], unit)
         x = points.float()
 
-        def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        def loss(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
             z = network(torch.cat([x[rows], corrupt(x, len(rows), self.share, generator)]))
             return -power(*z.chunk(2))
 
@@ -123,7 +120,7 @@ class Deep(FittedNetwork["DeepNetwork"], Features):
 
         return self
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the features of points, batch by batch."""
 
         network = self.network()
@@ -135,7 +132,7 @@ class Deep(FittedNetwork["DeepNetwork"], Features):
         return Budget(self.epochs, self.minutes, self.batch, self.rate, WEIGHT_DECAY, self.checkpoint)
 
 
-def corrupt(x: Tensor, n: int, share: float, generator: torch.Generator) -> Tensor:
+def corrupt(x: torch.Tensor, n: int, share: float, generator: torch.Generator) -> torch.Tensor:
     """Draw corrupted points.
 
     Arguments:
@@ -155,7 +152,7 @@ def corrupt(x: Tensor, n: int, share: float, generator: torch.Generator) -> Tens
     return x.gather(0, torch.where(replaced, others, rows))
 
 
-def power(x: Tensor, y: Tensor) -> Tensor:
+def power(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     r"""Compute the criterion of the power of the two-sample test by the MMD, with a squared exponential kernel.
 
     .. math:: \frac{\text{MMD}_u^2}{\sqrt{\sigma^2 + \lambda}}, \qquad

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import torch
 
 from cgm.data.features.base import check_distinct
 from cgm.data.features.network import NetworkFeatures
 from cgm.utils.checks import check_bool, check_choice, check_integer, check_number, check_points
-from cgm.utils.lazy import torch
 from cgm.utils.models import pretrained
 from cgm.utils.models.descent import Budget, Descent
+from cgm.utils.models.encoder_network import EncoderNetwork
 from cgm.utils.models.networks import (
     ARITHMETICS,
     autocast,
@@ -25,11 +27,6 @@ from cgm.utils.models.pretrained import Weights
 from cgm.utils.models.streams import RECALIBRATION, seeded, stream
 from cgm.utils.models.views import crop, mirror_some, recolour
 from cgm.utils.threads import limited
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cgm.utils.models.encoder_network import EncoderNetwork
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +129,7 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
         return network
 
     @limited(1)  # sums, and so the weights, depend on the number of threads
-    def fit(self, x: Tensor, seed: int) -> Encoder:
+    def fit(self, x: torch.Tensor, seed: int) -> Encoder:
         """Train the network on x of shape (N, C, H, W), or load pretrained weights."""
 
         x = check_images(x, "images to fit features to", min=2)
@@ -153,7 +150,7 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
         network.to(memory_format=torch.channels_last)
         trained = torch.nn.Sequential(network.body, projection)
 
-        def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        def loss(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
             views = torch.cat([self.view(x[rows], generator) for _ in range(2)])
             with autocast(self.arithmetic):
                 z = trained(views.contiguous(memory_format=torch.channels_last))
@@ -175,7 +172,7 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
 
         return self
 
-    def view(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def view(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Draw a random view of each image.
 
         Arguments:
@@ -189,17 +186,17 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
 
         return recolour(x, generator) if x.shape[1] == 3 else x
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the principal components of the features of images, batch by batch."""
 
         return in_batches(self.network().encode, self._check(x), "features").double()
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the features of images x of shape (N, C, H, W), of shape (N, 8w), float32, of norm 1."""
 
         return in_batches(self.network().features, self._check(x), "features")
 
-    def _check(self, x: Tensor) -> Tensor:
+    def _check(self, x: torch.Tensor) -> torch.Tensor:
         self.fitted()
         check_points(x, "points to transform", width=self.sizes["colours"])
 
@@ -208,7 +205,7 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
     def _budget(self) -> Budget:
         return Budget(self.epochs, self.minutes, self.batch, self.rate, WEIGHT_DECAY, self.checkpoint)
 
-    def suits(self, weights: Weights, x: Tensor) -> bool:
+    def suits(self, weights: Weights, x: torch.Tensor) -> bool:
         """Return whether the codes of images have about the same mean as those of the training."""
 
         z = self.transform(x[:: max(1, len(x) // TRIED)])
@@ -227,7 +224,7 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
         return False
 
 
-def contrastive_loss(a: Tensor, b: Tensor, temperature: float) -> Tensor:
+def contrastive_loss(a: torch.Tensor, b: torch.Tensor, temperature: float) -> torch.Tensor:
     r"""Compute the contrastive loss of the projections of two views of each image, see `Encoder`.
 
     Arguments:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+import torch
 
 from cgm.data.features.base import Features, flatten_points
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Identity(Features):
@@ -22,7 +21,7 @@ class Identity(Features):
 
     size_names: ClassVar[tuple[str, ...]] = ("width",)
 
-    def fit(self, x: Tensor, seed: int) -> Identity:
+    def fit(self, x: torch.Tensor, seed: int) -> Identity:
         """Remember the width of x."""
 
         self.sizes = {"width": flatten_points(x, "points to fit features to").shape[1]}
@@ -30,7 +29,7 @@ class Identity(Features):
 
         return self
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Flatten x."""
 
         self.fitted()

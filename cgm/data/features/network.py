@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+import torch
 
 from cgm.data.features.base import Features
 from cgm.utils.models import pretrained
 from cgm.utils.models.fitted_network import FittedNetwork, Network
 from cgm.utils.models.pretrained import Weights
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ class NetworkFeatures(FittedNetwork[Network], Features):
 
     pretrained: bool | str
 
-    def load_pretrained(self, x: Tensor) -> bool:
+    def load_pretrained(self, x: torch.Tensor) -> bool:
         """Load pretrained weights if they are asked for, and return whether they were loaded.
 
         Arguments:
@@ -45,7 +44,7 @@ class NetworkFeatures(FittedNetwork[Network], Features):
         return False
 
     @abstractmethod
-    def suits(self, weights: Weights, x: Tensor) -> bool:
+    def suits(self, weights: Weights, x: torch.Tensor) -> bool:
         """Return whether the loaded weights suit images x of shape (N, C, H, W); warn if they do not."""
 
     def _weights(self, shape: Sequence[int]) -> Weights | None:

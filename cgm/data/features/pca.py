@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+import torch
 
 from cgm.data.features.base import Features, check_distinct, flatten_points
 from cgm.utils.checks import check_integer
-from cgm.utils.lazy import torch
 from cgm.utils.seeds import random_state
 from cgm.utils.threads import limited
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(eq=False)
@@ -43,7 +41,7 @@ class PCA(Features):
         check_integer("features.components", self.components, min=1)
 
     @limited(1)  # sums, and so the directions, depend on the number of threads
-    def fit(self, x: Tensor, seed: int) -> PCA:
+    def fit(self, x: torch.Tensor, seed: int) -> PCA:
         """Compute the directions; the seed is used only by scikit-learn's randomised solver."""
 
         from sklearn.decomposition import PCA as ScikitPCA
@@ -71,14 +69,14 @@ class PCA(Features):
 
         return self
 
-    def check_state(self, state: dict[str, Tensor]) -> None:
+    def check_state(self, state: dict[str, torch.Tensor]) -> None:
         """Check the number of directions."""
 
         if len(state["directions"]) != self.components:
             raise ValueError(f"{len(state['directions'])} directions where {self.components} are expected")
 
     @limited(1)
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Project x."""
 
         mean, directions = self.fitted()["mean"], self.fitted()["directions"]
@@ -87,7 +85,7 @@ class PCA(Features):
         return (x - mean) @ directions.T  # (N, D) @ (D, d)
 
     @limited(1)
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Map features z of shape (N, d) back to points of shape (N, D), in the plane of the directions."""
 
         mean, directions = self.fitted()["mean"], self.fitted()["directions"]

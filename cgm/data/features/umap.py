@@ -6,14 +6,15 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import torch
 
 from cgm.data.features.autoencoder import Autoencoder
 from cgm.data.features.base import Features, check_distinct, flatten_points
 from cgm.data.features.encoder import Encoder
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_choice, check_integer, check_number, check_points
-from cgm.utils.lazy import torch
 from cgm.utils.models import pretrained
 from cgm.utils.models.classifier import Classifier
 from cgm.utils.models.fitted import Shape
@@ -22,9 +23,6 @@ from cgm.utils.models.pretrained import Weights
 from cgm.utils.seeds import random_state
 from cgm.utils.tensors import digest
 from cgm.utils.threads import limited
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 FIT_TO = ("parties", "all")
 OF = ("pixels", "autoencoder", "classifier", "encoder")
@@ -103,7 +101,7 @@ class UMAP(Features):
             "directions": (width, self.pca),
         }
 
-    def fit(self, x: Tensor, seed: int) -> UMAP:
+    def fit(self, x: torch.Tensor, seed: int) -> UMAP:
         """Compute the positions of x."""
 
         from sklearn.neighbors import NearestNeighbors
@@ -141,7 +139,7 @@ class UMAP(Features):
 
         return self
 
-    def fit_transform(self, x: Tensor, seed: int, cache: str | Path | None = None) -> Tensor:
+    def fit_transform(self, x: torch.Tensor, seed: int, cache: str | Path | None = None) -> torch.Tensor:
         """Compute the positions of x and return them, of shape (N, d); `transform` would search their neighbours again.
 
         For the arguments, see `Features.fit_transform`.
@@ -157,7 +155,7 @@ class UMAP(Features):
 
         return state["places"].clone()
 
-    def check_state(self, state: dict[str, Tensor]) -> None:
+    def check_state(self, state: dict[str, torch.Tensor]) -> None:
         """Check the number of dimensions and of points."""
 
         found = state["places"].shape
@@ -167,7 +165,7 @@ class UMAP(Features):
                 f"{self.n_neighbors} places are expected"
             )
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Map x to the mean position of its neighbours."""
 
         from sklearn.neighbors import KNeighborsRegressor
@@ -181,7 +179,7 @@ class UMAP(Features):
 
         return in_batches(lambda part: torch.from_numpy(mean.predict(part.numpy())), x, "features")
 
-    def _embedded(self, x: Tensor, name: str, width: int | None = None) -> Tensor:
+    def _embedded(self, x: torch.Tensor, name: str, width: int | None = None) -> torch.Tensor:
         """Return what is embedded of x, of shape (N, D), float32, contiguous."""
 
         if self.of != "pixels":
@@ -191,7 +189,7 @@ class UMAP(Features):
         parts = x.split(PART) if isinstance(x, torch.Tensor) and len(x) else (x,)
         return torch.cat([flatten_points(part, name, width=width).float() for part in parts])
 
-    def _network_features(self, x: Tensor) -> Tensor:
+    def _network_features(self, x: torch.Tensor) -> torch.Tensor:
         """Return the features of images x, of shape (N, C, H, W), in the network that `of` names."""
 
         weights = self._weights(x)
@@ -202,13 +200,13 @@ class UMAP(Features):
             return Autoencoder(**settings).load(weights.path).transform(x)
         return Encoder(**settings).load(weights.path).features(x)
 
-    def _weights(self, x: Tensor) -> Weights:
+    def _weights(self, x: torch.Tensor) -> Weights:
         """Return the weights of the network that `of` names, for images like x."""
 
         return pretrained.get(self.of, x.shape[1:]) if self.weights is None else pretrained.read(self.weights)
 
 
-def principal_components(x: Tensor, k: int) -> dict[str, Tensor]:
+def principal_components(x: torch.Tensor, k: int) -> dict[str, torch.Tensor]:
     """Compute the mean of points x of shape (N, D), and their k directions of largest variance, of shape (D, k)."""
 
     mean = x.mean(0)
@@ -221,7 +219,7 @@ def principal_components(x: Tensor, k: int) -> dict[str, Tensor]:
     return {"mean": mean, "directions": directions}
 
 
-def project(x: Tensor, mean: Tensor, directions: Tensor) -> Tensor:
+def project(x: torch.Tensor, mean: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
     """Project points x of shape (N, D) onto directions of shape (D, k)."""
 
     return torch.cat([(part - mean) @ directions for part in x.split(PART)])

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from cgm.utils.checks import check_integer
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SHUFFLE, SHARES = 102, 103  # keys of the random streams
 DEFAULT_MAX_POINTS = 500
@@ -139,12 +135,12 @@ class Split(ABC):
 
     def assign(
         self,
-        y: Tensor,
+        y: torch.Tensor,
         n_classes: int,
         seed: int,
         ordered: bool = False,
         classes: Sequence[str] | None = None,
-    ) -> list[Tensor]:
+    ) -> list[torch.Tensor]:
         r"""Assign rows to the parties.
 
         For each class, the rows are shuffled, and each party in turn gets the next unused ones.

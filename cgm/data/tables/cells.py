@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from cgm.data.tables.dates import to_dates
-from cgm.utils.lazy import pd
 
 # cells that count as missing, beside empty ones
 MISSING = ("na", "n/a", "#n/a", "nan", "null", "none", "<na>", "nat", "?", "-")

@@ -18,9 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from cgm.utils.checks import check_bool, check_choice
-from cgm.utils.lazy import pd
 
 KINDS = ("numeric", "integer", "date", "boolean", "categorical", "constant")
 NUMBERS = ("numeric", "integer", "date")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from sklearn.compose import ColumnTransformer
 
 from cgm.data.features.base import Features, flatten_points
 from cgm.data.tables.columns import NUMBERS
 from cgm.data.tables.schema import Schema
 from cgm.utils.checks import check_choice
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from sklearn.compose import ColumnTransformer
-    from torch import Tensor
 
 NUMBER_ENCODINGS = ("standardise", "quantiles")
 QUANTILES = 1000
@@ -62,7 +59,7 @@ class TableEncoding(Features):
         check_choice("encoding", self.numbers, NUMBER_ENCODINGS)
         self.transformer: ColumnTransformer | None = None
 
-    def fit(self, x: Tensor, seed: int) -> TableEncoding:
+    def fit(self, x: torch.Tensor, seed: int) -> TableEncoding:
         """Fit the encoding to codes x, of shape (N, p)."""
 
         from sklearn.compose import ColumnTransformer
@@ -89,7 +86,7 @@ class TableEncoding(Features):
 
         return self
 
-    def transform(self, x: Tensor) -> Tensor:
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Encode codes of shape (N, p) as points of shape (N, d), float64."""
 
         x = flatten_points(x, "codes to encode", width=self.schema.slices[-1].stop)
@@ -97,7 +94,7 @@ class TableEncoding(Features):
 
         return torch.from_numpy(np.ascontiguousarray(self._fitted().transform(codes)))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Return the nearest valid codes of points z of shape (N, d), of shape (N, p), float64."""
 
         transformer, values = self._fitted(), z.double().cpu().numpy()
@@ -113,7 +110,7 @@ class TableEncoding(Features):
 
         return self.schema.nearest(torch.from_numpy(codes))
 
-    def nearest(self, z: Tensor) -> Tensor:
+    def nearest(self, z: torch.Tensor) -> torch.Tensor:
         """Return the points, of shape (N, d), of the rows that points z decode to."""
 
         return self.transform(self.decode(z))

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cgm.utils.lazy import pd
+import pandas as pd
 
 log = logging.getLogger(__name__)
 

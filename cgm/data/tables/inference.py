@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from cgm.data.tables.cells import is_text, parse, stripped
 from cgm.data.tables.columns import OTHER, Column
 from cgm.data.tables.dates import date_formats
 from cgm.data.tables.schema import Schema
-from cgm.utils.lazy import pd
 
 log = logging.getLogger(__name__)
 

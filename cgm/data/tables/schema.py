@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 
 from cgm.data.tables.columns import NUMBERS, Column
-from cgm.utils.lazy import pd, torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -40,13 +38,13 @@ class Schema:
         ends = np.cumsum([0, *(column.width for column in self.columns)])
         return [slice(int(a), int(b)) for a, b in pairwise(ends)]
 
-    def to_codes(self, table: pd.DataFrame) -> Tensor:
+    def to_codes(self, table: pd.DataFrame) -> torch.Tensor:
         """Convert a parsed table to codes, of shape (N, p), float64."""
 
         codes = [column.to_codes(table[column.name]) for column in self.columns]
         return torch.from_numpy(np.ascontiguousarray(np.concatenate(codes, axis=1)))
 
-    def blanked(self, codes: Tensor) -> Tensor:
+    def blanked(self, codes: torch.Tensor) -> torch.Tensor:
         """Return codes of shape (N, p) in which all missing numbers are the median of their column."""
 
         codes = codes.clone()
@@ -55,7 +53,7 @@ class Schema:
                 codes[codes[:, part.start + 1] > 0.5, part.start] = float(column.median or 0)
         return codes
 
-    def filled(self, codes: Tensor, seed: int) -> Tensor:
+    def filled(self, codes: torch.Tensor, seed: int) -> torch.Tensor:
         """Return codes of shape (N, p) in which missing numbers are drawn from those of their column.
 
         A generator that is fitted to them learns the numbers that there are, and where cells are empty, but not that
@@ -71,14 +69,14 @@ class Schema:
                     codes[empty, part.start] = torch.from_numpy(random.choice(known, int(empty.sum())))
         return codes
 
-    def nearest(self, codes: Tensor) -> Tensor:
+    def nearest(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the nearest codes of rows that the columns allow, of shape (N, p)."""
 
         values = codes.numpy()
         parts = [column.nearest(values[:, part]) for column, part in zip(self.columns, self.slices, strict=True)]
         return torch.from_numpy(np.ascontiguousarray(np.concatenate(parts, axis=1)))
 
-    def to_table(self, codes: Tensor) -> pd.DataFrame:
+    def to_table(self, codes: torch.Tensor) -> pd.DataFrame:
         """Convert codes that are valid (see `nearest`) to a table."""
 
         values = codes.numpy()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.utils.models.classifier import Classifier
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Labeller(ABC):
@@ -32,7 +30,7 @@ class Labeller(ABC):
         return None
 
     @abstractmethod
-    def label(self, x: Tensor, y: Tensor, synthetic: Tensor) -> Tensor | None:
+    def label(self, x: torch.Tensor, y: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor | None:
         r"""Label synthetic points. Not called if there is a classifier.
 
         Arguments:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.evaluation.labellers.base import Labeller
 from cgm.utils.models import pretrained
 from cgm.utils.models.classifier import Classifier
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class CNN(Labeller):
             raise ValueError(f"labeller=cnn: {reason}; use labeller=knn")
         return found
 
-    def label(self, x: Tensor, y: Tensor, synthetic: Tensor) -> Tensor:
+    def label(self, x: torch.Tensor, y: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
         """Raise a ValueError: a classifier of images does not label points."""
 
         raise ValueError("labeller=cnn: labels images, not points; use labeller=knn")

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from cgm.evaluation.arrays import flat_array, labelled_arrays
 from cgm.evaluation.labellers.base import Labeller
 from cgm.utils.checks import check_integer, check_points
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class KNN(Labeller):
     def __post_init__(self) -> None:
         check_integer("labeller.n_neighbors", self.n_neighbors, min=1)
 
-    def label(self, x: Tensor, y: Tensor, synthetic: Tensor) -> Tensor:
+    def label(self, x: torch.Tensor, y: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
         r"""Label synthetic points, see `Labeller.label`.
 
         Raises:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.evaluation.labellers.base import Labeller
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class NoLabeller(Labeller):
     """No labels: metrics and tasks that need the classes of synthetic points have no values."""
 
-    def label(self, x: Tensor, y: Tensor, synthetic: Tensor) -> Tensor | None:
+    def label(self, x: torch.Tensor, y: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor | None:
         """Return `None`."""
 
         return None

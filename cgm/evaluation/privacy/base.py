@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+import torch
 
 from cgm.evaluation.entries import RewardAudit
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Reward: TypeAlias = "tuple[int, float, Tensor]"  # the party (from 0), β, and the points of G_i, of shape (|G_i|, d)
+Reward: TypeAlias = "tuple[int, float, torch.Tensor]"  # the party (from 0), β, and the points of G_i, of shape (|G_i|, d)
 
 
 class Audit(ABC):
@@ -22,7 +21,7 @@ class Audit(ABC):
 
     @abstractmethod
     def audit(
-        self, parties: Sequence[Tensor], held_out: Sequence[Tensor], rewards: Sequence[Reward], seed: int
+        self, parties: Sequence[torch.Tensor], held_out: Sequence[torch.Tensor], rewards: Sequence[Reward], seed: int
     ) -> list[RewardAudit]:
         r"""Audit each reward.
 

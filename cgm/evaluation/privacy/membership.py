@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cgm.evaluation.arrays import flat_array
 from cgm.evaluation.entries import AttackResult, RewardAudit
 from cgm.evaluation.privacy.attacks import ATTACKS, Target, nearest_rows, neighbour_distances, subsample
 from cgm.evaluation.privacy.base import Audit, Reward
+from cgm.evaluation.privacy.copies import Copies
 from cgm.utils.checks import check_choice, check_integer, check_number, check_points
-from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
 from cgm.utils.threads import limited
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cgm.evaluation.privacy.copies import Copies
 
 MIN_ROWS = 2  # of members and of non-members: one row has no variance
 
@@ -83,7 +79,7 @@ class Membership(Audit):
         object.__setattr__(self, "attacks", tuple(self.attacks))  # a list, if it comes from a file
 
     def audit(
-        self, parties: Sequence[Tensor], held_out: Sequence[Tensor], rewards: Sequence[Reward], seed: int
+        self, parties: Sequence[torch.Tensor], held_out: Sequence[torch.Tensor], rewards: Sequence[Reward], seed: int
     ) -> list[RewardAudit]:
         r"""Attack each reward.
 
@@ -198,7 +194,7 @@ class _View(NamedTuple):
 
 
 def _arrays(
-    parties: Sequence[Tensor], held_out: Sequence[Tensor], rewards: Sequence[Reward]
+    parties: Sequence[torch.Tensor], held_out: Sequence[torch.Tensor], rewards: Sequence[Reward]
 ) -> tuple[list[NDArray], list[NDArray], list[NDArray]]:
     """Check the parties' rows, those held out and the rewards' points, and return them as arrays of one origin."""
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.evaluation.entries import RewardAudit
 from cgm.evaluation.privacy.base import Audit, Reward
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -18,7 +16,7 @@ class NoAudit(Audit):
     """No privacy audit: there are no entries."""
 
     def audit(
-        self, parties: Sequence[Tensor], held_out: Sequence[Tensor], rewards: Sequence[Reward], seed: int
+        self, parties: Sequence[torch.Tensor], held_out: Sequence[torch.Tensor], rewards: Sequence[Reward], seed: int
     ) -> list[RewardAudit]:
         """Return no entries."""
 

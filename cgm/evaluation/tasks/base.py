@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import torch
 
 from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.entries import Accuracy
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class LabelledReward(NamedTuple):
@@ -25,8 +24,8 @@ class LabelledReward(NamedTuple):
 
     party: int
     beta: float
-    x: Tensor
-    y: Tensor
+    x: torch.Tensor
+    y: torch.Tensor
 
 
 class Task(ABC):

@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from sklearn.svm import SVC
 
 from cgm.evaluation.arrays import Arrays, Labelled, labelled_arrays
 from cgm.evaluation.entries import Accuracy
 from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.utils.checks import check_choice, check_integer, check_number
-from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
-
-if TYPE_CHECKING:
-    from sklearn.svm import SVC
 
 TILE = 2_000_000  # values of the SVM's kernel at a time, 16 MB
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import torch
 
 from cgm.generators.mmd_gan.losses import GANLoss, MMDLoss, RepulsiveLoss
+from cgm.generators.mmd_gan.networks import GeneratorNetwork
 from cgm.generators.mmd_gan.settings import GANSettings
 from cgm.generators.network import NetworkGenerator
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cgm.generators.mmd_gan.networks import GeneratorNetwork
 
 
 @dataclass(eq=False)
@@ -76,7 +73,7 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
 
         return RepulsiveLoss() if self.loss == "repulsive" else MMDLoss(self.gradient_penalty, self.feature_penalty)
 
-    def train(self, x: Tensor, seed: int) -> tuple[GeneratorNetwork, dict[str, float]]:
+    def train(self, x: torch.Tensor, seed: int) -> tuple[GeneratorNetwork, dict[str, float]]:
         """Train the two networks, and return the one that generates images."""
 
         from cgm.generators.mmd_gan.training import GANTraining
@@ -86,7 +83,7 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
 
         return training.network(), training.report
 
-    def draw(self, network: GeneratorNetwork, n: int, random: torch.Generator) -> Tensor:
+    def draw(self, network: GeneratorNetwork, n: int, random: torch.Generator) -> torch.Tensor:
         """Draw n images from uniform codes."""
 
         from cgm.generators.mmd_gan.training import uniform_codes

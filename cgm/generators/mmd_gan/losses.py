@@ -5,21 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+import torch
 
 from cgm.generators.kid import mmd2
-from cgm.utils.lazy import torch
 from cgm.valuation.kernels.base import squared_distances
 from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
 from cgm.valuation.kernels.squared_exponential import SquaredExponential
 from cgm.valuation.kernels.sum import Sum
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 RATIONAL = Sum([RationalQuadratic(alpha=alpha) for alpha in (0.1, 1.0, 10.0)])
 
-Critic: TypeAlias = "Callable[[Tensor], Tensor]"
+Critic: TypeAlias = "Callable[[torch.Tensor], torch.Tensor]"
 
 
 class GANLoss(ABC):
@@ -29,7 +27,9 @@ class GANLoss(ABC):
     """Whether `critic` needs points between real and generated images."""
 
     @abstractmethod
-    def critic(self, critic: Critic, real: Tensor, fake: Tensor, between: Tensor | None) -> tuple[Tensor, Tensor]:
+    def critic(
+        self, critic: Critic, real: torch.Tensor, fake: torch.Tensor, between: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the gain that the critic is trained to increase, and the penalty that is subtracted from it.
 
         Arguments:
@@ -41,7 +41,7 @@ class GANLoss(ABC):
         """
 
     @abstractmethod
-    def generator(self, fake: Tensor, real: Tensor) -> Tensor:
+    def generator(self, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         """Compute the loss that the generator is trained to decrease.
 
         Arguments:
@@ -67,7 +67,9 @@ class MMDLoss(GANLoss):
 
     needs_between = True
 
-    def critic(self, critic: Critic, real: Tensor, fake: Tensor, between: Tensor | None) -> tuple[Tensor, Tensor]:
+    def critic(
+        self, critic: Critic, real: torch.Tensor, fake: torch.Tensor, between: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         r"""Compute $\text{MMD}_u^2$ and the penalty, see `GANLoss.critic`."""
 
         if between is None:
@@ -78,7 +80,7 @@ class MMDLoss(GANLoss):
 
         return mmd2(critic_kernel, h_fake, h_real), self.gradient_penalty * slope + self.feature_penalty * size
 
-    def generator(self, fake: Tensor, real: Tensor) -> Tensor:
+    def generator(self, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         r"""Compute $\text{MMD}_u^2$, see `GANLoss.generator`."""
 
         return mmd2(critic_kernel, fake, real)
@@ -110,8 +112,8 @@ class RepulsiveLoss(GANLoss):
     upper: float = 4.0
 
     def critic(
-        self, critic: Critic, real: Tensor, fake: Tensor, between: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+        self, critic: Critic, real: torch.Tensor, fake: torch.Tensor, between: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the gain of the critic, see `GANLoss.critic`; the penalty is zero."""
 
         x, y = critic(torch.cat([real, fake])).chunk(2)
@@ -120,19 +122,19 @@ class RepulsiveLoss(GANLoss):
 
         return attraction - repulsion, torch.zeros(())
 
-    def generator(self, fake: Tensor, real: Tensor) -> Tensor:
+    def generator(self, fake: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         r"""Compute $\text{MMD}_u^2$, see `GANLoss.generator`."""
 
         return mmd2(SquaredExponential(), fake, real)
 
 
-def off_diagonal_mean(k: Tensor) -> Tensor:
+def off_diagonal_mean(k: torch.Tensor) -> torch.Tensor:
     """Return the mean of the elements of a square matrix that are not on its diagonal."""
 
     return (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1))
 
 
-def critic_kernel(x: Tensor, y: Tensor) -> Tensor:
+def critic_kernel(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     r"""Compute the sum of rational quadratic kernels ($\alpha$ = 0.1, 1, 10) and the linear one, $x \cdot x'$.
 
     Arguments:
@@ -146,7 +148,7 @@ def critic_kernel(x: Tensor, y: Tensor) -> Tensor:
     return RATIONAL(x, y) + x @ y.T
 
 
-def gradient_penalty(critic: Critic, x: Tensor, hx: Tensor, hy: Tensor) -> Tensor:
+def gradient_penalty(critic: Critic, x: torch.Tensor, hx: torch.Tensor, hy: torch.Tensor) -> torch.Tensor:
     r"""Compute the mean of $(\|\nabla_x f(x)\| - 1)^2$, where $f$ is the witness function of two samples.
 
     .. math:: f(x) = \frac{1}{n} \sum_i k(h(x), h(x_i)) - \frac{1}{m} \sum_j k(h(x), h(y_j))

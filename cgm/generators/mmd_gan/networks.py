@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import leaky_relu, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -61,13 +61,13 @@ class GeneratorNetwork(nn.Module):
 
         return self
 
-    def layer(self, i: int, x: Tensor) -> Tensor:
+    def layer(self, i: int, x: torch.Tensor) -> torch.Tensor:
         """Apply layer i, without batch norm and activation."""
 
         x = self.layers[i](x)
         return x.unflatten(1, self.first) if i == 0 else x
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Map codes of shape (N, latent) to images of shape (N, C, H, W), in [0, 1]."""
 
         x = z
@@ -77,7 +77,7 @@ class GeneratorNetwork(nn.Module):
         return torch.sigmoid(self.layer(len(self.layers) - 1, x))
 
     @torch.no_grad()
-    def folded(self, z: Tensor) -> GeneratorNetwork:
+    def folded(self, z: torch.Tensor) -> GeneratorNetwork:
         r"""Return the same network without batch norm, with the mean and variance of each layer built in.
 
         They are those of the codes z, measured layer by layer. They therefore belong to the present weights, unlike
@@ -104,7 +104,7 @@ class GeneratorNetwork(nn.Module):
             else:
                 weight = layers[i].weight * scale[:, None, None]  # (in, c, 5, 5)
             plain[i].weight.copy_(weight)
-            cast(Tensor, plain[i].bias).copy_(shift)
+            cast(torch.Tensor, plain[i].bias).copy_(shift)
 
         plain[-1].load_state_dict(layers[-1].state_dict())
 
@@ -142,7 +142,7 @@ class CriticNetwork(FeatureNetwork):
 
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images of shape (N, C, H, W) to features of shape (N, outputs)."""
 
         if self.gain == 1:

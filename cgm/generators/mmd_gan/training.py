@@ -8,9 +8,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from torch.nn.utils import clip_grad_norm_
 from torchvision.utils import save_image
 
@@ -20,14 +21,10 @@ from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork
 from cgm.generators.mmd_gan.settings import GANSettings
 from cgm.utils.device import training_device
 from cgm.utils.files import write_whole
-from cgm.utils.lazy import torch
 from cgm.utils.models.networks import autocast
 from cgm.utils.models.training import Progress, Training
 from cgm.utils.models.views import mirror_some
 from cgm.utils.tensors import digest
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +46,7 @@ class GANTraining(Training):
     """
 
     def __init__(
-        self, settings: GANSettings, loss: GANLoss, x: Tensor, seed: int, folder: str | Path | None = None
+        self, settings: GANSettings, loss: GANLoss, x: torch.Tensor, seed: int, folder: str | Path | None = None
     ) -> None:
         self.settings, self.loss, self.x, self.seed = settings, loss, x, seed
         self.folder = None if folder is None else Path(folder)
@@ -72,7 +69,9 @@ class GANTraining(Training):
         self.kid = RandomNetworkKID(x, random[EVALUATION])
         self.codes = uniform_codes(RandomNetworkKID.max_images, settings.latent, random[EVALUATION])
         self.factor = 1.0  # of the learning rates
-        self.history: list[Tensor] = []  # KID by block, at each evaluation since the learning rates were last halved
+        self.history: list[
+            torch.Tensor
+        ] = []  # KID by block, at each evaluation since the learning rates were last halved
         self.evaluated: dict[str, float] = {}  # the last evaluation: step and KID
 
         for network in (self.generator, self.average, self.critic):
@@ -154,7 +153,7 @@ class GANTraining(Training):
         self.descend("generator", self.loss.generator(fake, real))
         self.critic.requires_grad_(True)
 
-    def descend(self, name: str, loss: Tensor) -> None:
+    def descend(self, name: str, loss: torch.Tensor) -> None:
         """Take one step of a network against the gradient of a loss."""
 
         optimizer = self.optimizers[name]
@@ -183,7 +182,7 @@ class GANTraining(Training):
         self.report["kid"] = self.evaluated["kid"]
 
     @torch.no_grad()
-    def measure(self, progress: Progress) -> Tensor:
+    def measure(self, progress: Progress) -> torch.Tensor:
         """Measure and log the KID, block by block, and save a grid of samples if there is a folder for it."""
 
         images = self.network()(self.codes)
@@ -205,7 +204,7 @@ class GANTraining(Training):
 
         return kid
 
-    def adapt(self, kid: Tensor) -> None:
+    def adapt(self, kid: torch.Tensor) -> None:
         """Halve the learning rates if the KID has not fallen within `patience` evaluations."""
 
         self.history.append(kid)
@@ -235,7 +234,7 @@ class GANTraining(Training):
             for group in optimizer.param_groups:
                 group["lr"] = self.factor * self.rates[name]
 
-    def _real(self) -> Tensor:
+    def _real(self) -> torch.Tensor:
         """Draw a batch of real images."""
 
         rows = torch.randint(len(self.x), (self.settings.batch_size,), generator=self.streams["batches"])
@@ -245,24 +244,24 @@ class GANTraining(Training):
         x = x.to(self.device)
         return x.contiguous(memory_format=torch.channels_last) if self.half else x
 
-    def _fake(self) -> Tensor:
+    def _fake(self) -> torch.Tensor:
         """Generate a batch of images."""
 
         codes = self._codes()
         with autocast(self.settings.arithmetic, self.device.type):
             return self.generator(codes).float()
 
-    def _features(self, x: Tensor) -> Tensor:
+    def _features(self, x: torch.Tensor) -> torch.Tensor:
         """Return the critic's features of images, float32."""
 
         with autocast(self.settings.arithmetic, self.device.type):
             return self.critic(x).float()
 
-    def _codes(self) -> Tensor:
+    def _codes(self) -> torch.Tensor:
         return uniform_codes(self.settings.batch_size, self.settings.latent, self.streams["codes"]).to(self.device)
 
 
-def uniform_codes(n: int, latent: int, random: torch.Generator) -> Tensor:
+def uniform_codes(n: int, latent: int, random: torch.Generator) -> torch.Tensor:
     """Draw n codes, uniform in [-1, 1], of shape (n, latent)."""
 
     return 2 * torch.rand(n, latent, generator=random) - 1

@@ -6,10 +6,9 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
-
-from cgm.utils.lazy import torch
 
 MAX_POINTS = 3000  # of a UMAP embedding, which then takes seconds
 MIN_POINTS = 16  # of a UMAP embedding with 15 neighbours

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.mediator import Settlement
 from cgm.records.figures.correlations import correlations
@@ -14,18 +15,14 @@ from cgm.records.figures.reward_values import reward_values
 from cgm.records.figures.style import save
 from cgm.records.figures.value_curves import value_curves
 from cgm.records.result import Result
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def draw_run(
     folder: Path,
     result: Result,
     settlement: Settlement,
-    classes: Sequence[Tensor],
-    labels: Tensor | None,
+    classes: Sequence[torch.Tensor],
+    labels: torch.Tensor | None,
     party: int,
     seed: int,
 ) -> None:

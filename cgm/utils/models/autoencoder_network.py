@@ -1,7 +1,7 @@
 """The network of the convolutional autoencoder."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cgm.utils.models.networks import convolution_block, principal_directions
 
@@ -41,18 +41,18 @@ class AutoencoderNetwork(nn.Module):
         *layers, self.pixels = layers
         self.decoder = nn.Sequential(*layers)
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Map images of shape (B, C, H, W) to codes of shape (B, d)."""
 
         return self.code(self.encoder(x))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Map codes of shape (B, d) to the logits of pixels, of shape (B, C, H, W)."""
 
         return self.pixels(self.decoder(self.decode_code(z)))
 
     @torch.no_grad()
-    def whiten(self, z: Tensor) -> int:
+    def whiten(self, z: torch.Tensor) -> int:
         r"""Transform the code to mean zero and covariance $I$, and let the decoder undo this.
 
         Arguments:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
+from torch import nn
 
 from cgm.utils.files import write_whole
-from cgm.utils.lazy import torch
 from cgm.utils.models.fitted import to_json
 from cgm.utils.tensors import digest, read_tensors
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 FORMAT = "cgm training"
 
 
 def live_tensors(
     networks: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
-) -> dict[str, Tensor]:
+) -> dict[str, torch.Tensor]:
     """Collect the tensors, not copied, that a training changes from step to step, by name.
 
     The state of an optimizer that has not taken a step yet is created, as zeros.
@@ -46,7 +44,7 @@ def live_tensors(
 
 
 def write_checkpoint(
-    path: Path, identity: Mapping[str, Any], progress: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    path: Path, identity: Mapping[str, Any], progress: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
 ) -> None:
     """Write a checkpoint, completely or not at all.
 
@@ -66,8 +64,8 @@ def write_checkpoint(
 
 
 def read_checkpoint(
-    path: Path, identity: Mapping[str, Any], expected: Mapping[str, Tensor], setting: str
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    path: Path, identity: Mapping[str, Any], expected: Mapping[str, torch.Tensor], setting: str
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Read a checkpoint. Nothing in the file is executed.
 
     Arguments:
@@ -110,7 +108,7 @@ def read_checkpoint(
     return json.loads(metadata["progress"]), tensors
 
 
-def _fits(found: Tensor | None, expected: Tensor | None) -> bool:
+def _fits(found: torch.Tensor | None, expected: torch.Tensor | None) -> bool:
     if expected is None or found is None or found.shape != expected.shape or found.dtype != expected.dtype:
         return False
     return bool(torch.isfinite(found).all())

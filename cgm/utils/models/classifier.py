@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import torch
 
 from cgm.utils.checks import check_integer, check_labels, check_points
-from cgm.utils.lazy import torch
 from cgm.utils.models import pretrained
+from cgm.utils.models.classifier_network import ClassifierNetwork
 from cgm.utils.models.descent import Budget, Descent
 from cgm.utils.models.fitted_network import FittedNetwork
 from cgm.utils.models.networks import check_images, in_batches, recalibrate_batch_norm, weights_of
@@ -17,11 +19,6 @@ from cgm.utils.models.pretrained import Weights
 from cgm.utils.models.streams import RECALIBRATION, seeded, stream
 from cgm.utils.models.views import mirror_some
 from cgm.utils.threads import limited
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cgm.utils.models.classifier_network import ClassifierNetwork
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +112,7 @@ class Classifier(FittedNetwork["ClassifierNetwork"]):
         return network
 
     @limited(1)  # sums, and so the weights, depend on the number of threads
-    def fit(self, x: Tensor, y: Tensor, seed: int) -> Classifier:
+    def fit(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> Classifier:
         r"""Train the classifier, and return it.
 
         Arguments:
@@ -139,7 +136,7 @@ class Classifier(FittedNetwork["ClassifierNetwork"]):
             network = ClassifierNetwork(self.classes, self.width, x.shape[1])
         network.to(memory_format=torch.channels_last)  # 1.5 times as fast
 
-        def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        def loss(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
             images = augment(x[rows], self.mirror, self.shift, generator)
             return torch.nn.functional.cross_entropy(network(images), y[rows], label_smoothing=0.05)
 
@@ -152,26 +149,26 @@ class Classifier(FittedNetwork["ClassifierNetwork"]):
 
         return self
 
-    def probabilities(self, x: Tensor) -> Tensor:
+    def probabilities(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the probabilities of the classes of images x of shape (N, C, H, W), of shape (N, m), float32."""
 
         x, network = self._check(x), self.network()
 
         return in_batches(lambda part: network(part).softmax(1), x, "classifying")
 
-    def predict(self, x: Tensor) -> Tensor:
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Return the most probable class of each of the images x of shape (N, C, H, W), of shape (N), int64."""
 
         return self.probabilities(x).argmax(1)
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the inputs of the network's last layer for images x of shape (N, C, H, W), of shape (N, 8w)."""
 
         x, network = self._check(x), self.network()
 
         return in_batches(network.body, x, "classifying")
 
-    def probabilities_of(self, features: Tensor) -> Tensor:
+    def probabilities_of(self, features: torch.Tensor) -> torch.Tensor:
         """Compute the probabilities of the classes of images from their `features` of shape (N, 8w)."""
 
         return self.network().head(check_points(features, "features to classify")).softmax(1)
@@ -179,7 +176,7 @@ class Classifier(FittedNetwork["ClassifierNetwork"]):
     def _budget(self) -> Budget:
         return Budget(self.epochs, self.minutes, self.batch, self.rate, self.decay, self.checkpoint)
 
-    def _check(self, x: Tensor) -> Tensor:
+    def _check(self, x: torch.Tensor) -> torch.Tensor:
         self.fitted()
         x, colours = check_images(x, "images to classify"), self.sizes["colours"]
         if x.shape[1] != colours:
@@ -188,7 +185,7 @@ class Classifier(FittedNetwork["ClassifierNetwork"]):
         return x
 
 
-def augment(x: Tensor, mirror: bool, shift: int, generator: torch.Generator) -> Tensor:
+def augment(x: torch.Tensor, mirror: bool, shift: int, generator: torch.Generator) -> torch.Tensor:
     r"""Mirror half of the images left to right, and shift each of them, filling up with black.
 
     Arguments:

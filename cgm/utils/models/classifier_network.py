@@ -1,6 +1,7 @@
 """The network of the classifier of images."""
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from cgm.utils.models.networks import convolution_block
 
@@ -19,7 +20,7 @@ class ClassifierNetwork(nn.Module):
         self.body = image_body(channels, width)
         self.head = nn.Linear(8 * width, classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images of shape (B, C, H, W) to logits of shape (B, m)."""
 
         return self.head(self.body(x))
@@ -50,5 +51,5 @@ class _Residual(nn.Module):
         super().__init__()
         self.inner = nn.Sequential(convolution_block(channels, channels), convolution_block(channels, channels))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.inner(x)

@@ -1,7 +1,7 @@
 """The network of features of points that is trained without labels."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 SLOPE = 0.1  # of the activation, for negative inputs
 
@@ -28,11 +28,11 @@ class DeepNetwork(nn.Module):
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(()))
 
-    mean: Tensor
-    scale: Tensor
+    mean: torch.Tensor
+    scale: torch.Tensor
 
     @torch.no_grad()
-    def start(self, mean: Tensor, scale: float, directions: Tensor, unit: float) -> None:
+    def start(self, mean: torch.Tensor, scale: float, directions: torch.Tensor, unit: float) -> None:
         r"""Set the inputs' units, and let the features be projections.
 
         Arguments:
@@ -49,7 +49,7 @@ class DeepNetwork(nn.Module):
         self.last.weight.zero_()
         self.last.bias.zero_()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map points of shape (B, D) to features of shape (B, d)."""
 
         x = (x - self.mean) / self.scale

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import cos, pi
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import nn
 
 from cgm.utils.checks import check_integer, check_number, check_text
-from cgm.utils.lazy import torch
 from cgm.utils.models.streams import ORDER, STEP, stream
 from cgm.utils.models.training import Progress, Training
 from cgm.utils.tensors import digest
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ class Descent(Training):
     def __init__(
         self,
         network: nn.Module,
-        loss: Callable[[Tensor, torch.Generator], Tensor],
-        data: Mapping[str, Tensor],
+        loss: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
+        data: Mapping[str, torch.Tensor],
         seed: int,
         budget: Budget,
         group: str,

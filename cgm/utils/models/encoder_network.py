@@ -1,7 +1,7 @@
 """The network of the encoder of images."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import normalize
 
 from cgm.utils.models.classifier_network import image_body
@@ -22,18 +22,18 @@ class EncoderNetwork(nn.Module):
         self.body = image_body(channels, width)
         self.code = nn.Linear(8 * width, components)
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: torch.Tensor) -> torch.Tensor:
         """Map images of shape (B, C, H, W) to features of shape (B, 8w), of norm 1."""
 
         return normalize(self.body(x), dim=1)
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Map images of shape (B, C, H, W) to codes of shape (B, d)."""
 
         return self.code(self.features(x))
 
     @torch.no_grad()
-    def set_code(self, h: Tensor) -> int:
+    def set_code(self, h: torch.Tensor) -> int:
         r"""Let the code be the principal components of features.
 
         Arguments:

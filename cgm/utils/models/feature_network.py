@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TypeVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import leaky_relu
 
 LEAK = 0.2
@@ -57,11 +57,11 @@ class FeatureNetwork(nn.Module):
         self.to_empty(device="cpu")
         for layer in cast("Iterable[nn.Conv2d | nn.Linear]", self.layers):
             nn.init.kaiming_normal_(layer.weight, LEAK, generator=random)
-            nn.init.zeros_(cast(Tensor, layer.bias))
+            nn.init.zeros_(cast(torch.Tensor, layer.bias))
 
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images of shape (N, C, H, W) to features of shape (N, outputs)."""
 
         for layer in self.layers[:-1]:

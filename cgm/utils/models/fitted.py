@@ -6,17 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+import torch
 from safetensors import SafetensorError
 
 from cgm.utils.checks import check_integer
 from cgm.utils.files import write_whole
-from cgm.utils.lazy import torch
 from cgm.utils.tensors import digest, read_tensors
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 F = TypeVar("F", bound="Fitted")
 Shape = tuple[int | str, ...]
@@ -39,13 +36,13 @@ class Fitted:
     file_settings: ClassVar[tuple[str, ...] | None] = None
     """The settings that a file must share with the object that loads it. All settings, if `None`."""
 
-    state: dict[str, Tensor] | None = None
+    state: dict[str, torch.Tensor] | None = None
     """The learnt tensors; `None` before the first `fit` or `load`."""
 
     sizes: Mapping[str, Any] = {}
     """Sizes that a fit has learnt, as integers, lists and text."""
 
-    def fitted(self) -> dict[str, Tensor]:
+    def fitted(self) -> dict[str, torch.Tensor]:
         """Return the state.
 
         Raises:
@@ -66,7 +63,7 @@ class Fitted:
 
         return self.shapes
 
-    def check_state(self, state: dict[str, Tensor]) -> None:
+    def check_state(self, state: dict[str, torch.Tensor]) -> None:
         """Check tensors from a file, of the right shapes, beyond their shapes.
 
         Raises:
@@ -161,7 +158,7 @@ def to_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=lambda x: getattr(x, "item", x.__str__)())
 
 
-def _check_sha256(metadata: dict[str, str], state: dict[str, Tensor]) -> None:
+def _check_sha256(metadata: dict[str, str], state: dict[str, torch.Tensor]) -> None:
     """Compare the checksum of a file, which files of older versions do not have."""
 
     rest = {key: value for key, value in metadata.items() if key != "sha256"}
@@ -200,7 +197,7 @@ def _check_sizes(sizes: Any, names: tuple[str, ...]) -> None:
             check_integer(f"size {name}", value, min=1)
 
 
-def _check_tensors(state: dict[str, Tensor], shapes: Mapping[str, Shape]) -> None:
+def _check_tensors(state: dict[str, torch.Tensor], shapes: Mapping[str, Shape]) -> None:
     if state.keys() != shapes.keys():
         raise ValueError(f"has tensors {sorted(state)} where {sorted(shapes)} are expected")
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from cgm.utils.lazy import torch
+import torch
+from torch import nn
+
 from cgm.utils.models.fitted import Fitted, Shape
 from cgm.utils.models.networks import weights_of, with_weights
-
-if TYPE_CHECKING:
-    from torch import nn
 
 Network = TypeVar("Network", bound="nn.Module")
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+
+import torch
+from torch import nn
 
 from cgm.utils.checks import check_points
-from cgm.utils.lazy import torch
 from cgm.utils.progress import progress
 from cgm.utils.threads import in_order, workers
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 ARITHMETICS = ("float32", "bfloat16")  # of convolutions and matrix products in a training
 BATCH = 500  # images that pass through a network at once
@@ -26,7 +25,7 @@ def autocast(arithmetic: str, device: str = "cpu") -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=arithmetic == "bfloat16")
 
 
-def check_images(x: Tensor, name: str, shape: Sequence[int] | None = None, min: int = 1) -> Tensor:
+def check_images(x: torch.Tensor, name: str, shape: Sequence[int] | None = None, min: int = 1) -> torch.Tensor:
     r"""Check images and return them in float32, on the CPU, contiguous.
 
     Arguments:
@@ -51,7 +50,7 @@ def check_images(x: Tensor, name: str, shape: Sequence[int] | None = None, min: 
     return x.detach().cpu().float().contiguous()
 
 
-def in_batches(function: Callable[[Tensor], Tensor], x: Tensor, label: str) -> Tensor:
+def in_batches(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, label: str) -> torch.Tensor:
     """Apply a function to x of shape (N, ...), some hundred entries at a time, to save memory.
 
     Batches are processed in parallel, each by one thread, so that the results do not depend on the number of threads.
@@ -62,7 +61,7 @@ def in_batches(function: Callable[[Tensor], Tensor], x: Tensor, label: str) -> T
         label: The label of the progress bar.
     """
 
-    def apply(part: Tensor) -> Tensor:
+    def apply(part: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():  # the mode of a thread is its own
             return function(part)
 
@@ -75,7 +74,7 @@ def in_batches(function: Callable[[Tensor], Tensor], x: Tensor, label: str) -> T
     return torch.cat(parts)
 
 
-def weights_of(network: nn.Module) -> dict[str, Tensor]:
+def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
     """Return copies of a network's weights and of its batch norm statistics, contiguous."""
 
     state = network.state_dict()
@@ -84,7 +83,7 @@ def weights_of(network: nn.Module) -> dict[str, Tensor]:
     return {name: x.clone(memory_format=torch.contiguous_format) for name, x in state.items() if x.is_floating_point()}
 
 
-def with_weights(make: Callable[[], Network], weights: dict[str, Tensor]) -> Network:
+def with_weights(make: Callable[[], Network], weights: dict[str, torch.Tensor]) -> Network:
     """Construct a network, in evaluation mode and float32, with the weights that `weights_of` returned."""
 
     with torch.device("meta"):  # no weights are drawn
@@ -97,7 +96,7 @@ def with_weights(make: Callable[[], Network], weights: dict[str, Tensor]) -> Net
 
 
 def recalibrate_batch_norm(
-    network: nn.Module, function: Callable[[Tensor], Tensor], x: Tensor, generator: torch.Generator
+    network: nn.Module, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, generator: torch.Generator
 ) -> None:
     """Compute batch norm's statistics again with the final weights.
 
@@ -122,7 +121,7 @@ def recalibrate_batch_norm(
     network.eval()
 
 
-def principal_directions(z: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
+def principal_directions(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
     r"""Compute the principal directions of the outputs of a network.
 
     Arguments:

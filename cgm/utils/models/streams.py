@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-
-from cgm.utils.lazy import torch
+import torch
 
 ORDER, STEP, RECALIBRATION = 201, 202, 203  # keys of streams
 

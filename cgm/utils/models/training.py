@@ -9,14 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cgm.utils.lazy import torch
+import torch
+from torch import nn
+
 from cgm.utils.models.checkpoints import live_tensors, read_checkpoint, write_checkpoint
 from cgm.utils.progress import progress as progress_bar
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +186,7 @@ class Training(ABC):
             found = ", ".join(f"{name}={value:g}" for name, value in values.items())
             raise ValueError(f"{self.label}: training diverged at step {progress.step} ({found}); {self.remedy}")
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def _tensors(self) -> dict[str, torch.Tensor]:
         random = {f"random.{name}": stream.get_state() for name, stream in self.streams.items()}
         return live_tensors(self.networks, self.optimizers) | random
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
 
 GREY = (0.299, 0.587, 0.114)  # the weights of red, green and blue in the brightness of a pixel
 
 
-def mirror_some(x: Tensor, generator: torch.Generator) -> Tensor:
+def mirror_some(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Mirror half of the images x of shape (N, C, H, W) left to right."""
 
     flipped = torch.rand(len(x), generator=generator) < 0.5
@@ -21,7 +17,7 @@ def mirror_some(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(flipped[:, None, None, None], x.flip(3), x)
 
 
-def crop(x: Tensor, smallest: float, generator: torch.Generator) -> Tensor:
+def crop(x: torch.Tensor, smallest: float, generator: torch.Generator) -> torch.Tensor:
     r"""Cut a random rectangle out of each image, and enlarge it to the size of the image.
 
     Arguments:
@@ -41,7 +37,7 @@ def crop(x: Tensor, smallest: float, generator: torch.Generator) -> Tensor:
     return torch.nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def recolour(x: Tensor, generator: torch.Generator) -> Tensor:
+def recolour(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Change brightness, contrast, saturation and tint of four in five images; turn one in five grey.
 
     Arguments:
@@ -49,13 +45,13 @@ def recolour(x: Tensor, generator: torch.Generator) -> Tensor:
         generator: Draws which images are changed, and how.
     """
 
-    def around(one: float, strength: float, channels: int = 1) -> Tensor:
+    def around(one: float, strength: float, channels: int = 1) -> torch.Tensor:
         return one + strength * (2 * torch.rand(len(x), channels, 1, 1, generator=generator) - 1)
 
-    def grey(y: Tensor) -> Tensor:
+    def grey(y: torch.Tensor) -> torch.Tensor:
         return (y * torch.tensor(GREY)[:, None, None]).sum(1, keepdim=True)
 
-    def some(share: float) -> Tensor:
+    def some(share: float) -> torch.Tensor:
         return torch.rand(len(x), 1, 1, 1, generator=generator) < share
 
     y = x * around(1, 0.4)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+import torch
 
 from cgm.utils.checks import check_number
-from cgm.utils.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 RULES = ("fit", "fit_monotone", "median")
 
@@ -93,7 +91,7 @@ class Kernel(ABC):
         return self.lengthscale
 
     @abstractmethod
-    def profile(self, q: Tensor) -> Tensor:
+    def profile(self, q: torch.Tensor) -> torch.Tensor:
         r"""Compute $f(q)$ for squared distances in units of $\ell^2$."""
 
     def with_lengthscale(self, lengthscale: Lengthscale) -> Kernel:
@@ -101,14 +99,14 @@ class Kernel(ABC):
 
         return replace(self, lengthscale=lengthscale)
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+    def __call__(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Compute the (n, m) kernel matrix of x (n, d) and y (m, d)."""
 
         scale = self.numeric_lengthscale
         return self.profile(squared_distances(x / scale, y / scale, self.smooth))
 
 
-def squared_distances(x: Tensor, y: Tensor, fast: bool = True) -> Tensor:
+def squared_distances(x: torch.Tensor, y: torch.Tensor, fast: bool = True) -> torch.Tensor:
     r"""Compute $\|x - y\|^2$ for all pairs.
 
     Arguments:

@@ -3,12 +3,10 @@ r"""The Laplacian kernel."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.valuation.kernels.base import Kernel
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Laplacian(Kernel):
 
         return False
 
-    def profile(self, q: Tensor) -> Tensor:
+    def profile(self, q: torch.Tensor) -> torch.Tensor:
         """Compute exp(-sqrt(q))."""
 
         return q.sqrt().neg().exp_()

@@ -3,13 +3,11 @@ r"""The rational quadratic kernel."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import torch
 
 from cgm.utils.checks import check_number
 from cgm.valuation.kernels.base import Kernel
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class RationalQuadratic(Kernel):
         super().__post_init__()
         check_number("kernel.alpha", self.alpha, min=0, open_min=True)
 
-    def profile(self, q: Tensor) -> Tensor:
+    def profile(self, q: torch.Tensor) -> torch.Tensor:
         """Compute (1 + q / 2 alpha) ** -alpha."""
 
         return q.mul(0.5 / self.alpha).add_(1).pow(-self.alpha)

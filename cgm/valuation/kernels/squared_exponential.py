@@ -3,12 +3,11 @@ r"""The squared exponential kernel."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+import torch
 
 from cgm.valuation.kernels.base import Kernel
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class SquaredExponential(Kernel):
 
     rate: ClassVar[float] = 0.5
 
-    def profile(self, q: Tensor) -> Tensor:
+    def profile(self, q: torch.Tensor) -> torch.Tensor:
         """Compute exp(-q / 2)."""
 
         return q.mul(-0.5).exp_()

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
 
-from cgm.utils.lazy import torch
+import torch
+
 from cgm.valuation.kernels.base import Kernel, Lengthscale
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, init=False)
@@ -70,7 +67,7 @@ class Sum(Kernel):
 
         return min(kernel.numeric_lengthscale * kernel.min_scale for kernel in self.kernels)
 
-    def profile(self, q: Tensor) -> Tensor:
+    def profile(self, q: torch.Tensor) -> torch.Tensor:
         """Compute the sum of the profiles."""
 
         return reduce(torch.add, (kernel.profile(q / kernel.numeric_lengthscale**2) for kernel in self.kernels))
