@@ -3,14 +3,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cgm.utils.version import __version__
-
 if TYPE_CHECKING:
     from cgm.experiment import Experiment
     from cgm.mediator import Mediator, Settlement
     from cgm.records.record import Record
     from cgm.settlements.images import ImageMediator, ImageSettlement
     from cgm.settlements.tables import TableMediator, TableSettlement, settle
+
+__version__ = "0.2.0"
 
 __all__ = [
     "Experiment",

@@ -186,13 +186,8 @@ from cgm.evaluation.tasks import SVM, NoTask, Task
 from cgm.experiment import Experiment
 from cgm.generators import KDE, MMDGAN, Copula, Flow, GaussianMixture, Generator, TrueMixture, check_generator
 from cgm.mediator import Mediator, Settlement
-from cgm.records.party_folder import certificate
 from cgm.records.record import Record
-from cgm.records.report.report import report
 from cgm.records.result import Result
-from cgm.records.settlement_folder import check_folder, write_settlement
-from cgm.records.signature import sign
-from cgm.records.verification import Verification, verify
 from cgm.rewards import (
     Chain,
     EqualRewards,
@@ -214,8 +209,12 @@ from cgm.rewards import (
     sample_rewards,
     solve_scheme,
 )
+from cgm.settlements.folder import certificate, check_folder, write_settlement
 from cgm.settlements.images import ImageMediator, ImageSettlement
+from cgm.settlements.report.report import report
+from cgm.settlements.signature import sign
 from cgm.settlements.tables import TableMediator, TableSettlement, settle
+from cgm.settlements.verification import Verification, verify
 from cgm.valuation import (
     Game,
     Increments,

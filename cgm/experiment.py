@@ -10,37 +10,27 @@ from pathlib import Path
 
 import torch
 
-from cgm.data.attacks.base import Attack, Attacked, PartyAttack
-from cgm.data.attacks.none import NoAttack
+from cgm.data.attacks import Attack, Attacked, NoAttack, PartyAttack
 from cgm.data.datasets.base import DatasetLoader
 from cgm.data.datasets.credit_ratings import CreditRatings
 from cgm.data.features.base import transform_parts
 from cgm.data.holdout import match_parties
-from cgm.data.splits.base import Split
-from cgm.data.splits.equal_disjoint import EqualDisjoint
-from cgm.evaluation.arrays import Labelled
+from cgm.data.splits import EqualDisjoint, Split
 from cgm.evaluation.entries import AttackGains, RewardAudit
 from cgm.evaluation.evaluate import Evaluation
-from cgm.evaluation.labellers.auto import AutoLabeller
-from cgm.evaluation.labellers.base import Labeller
-from cgm.evaluation.labellers.knn import KNN
-from cgm.evaluation.privacy.base import Audit
-from cgm.evaluation.privacy.none import NoAudit
-from cgm.evaluation.privacy.rows import audit_rows
-from cgm.evaluation.tasks.base import Task
-from cgm.evaluation.tasks.svm import SVM
+from cgm.evaluation.labellers import KNN, AutoLabeller, Labeller
+from cgm.evaluation.metrics import Labelled
+from cgm.evaluation.privacy.base import Audit, NoAudit, audit_rows
+from cgm.evaluation.tasks import SVM, Task
 from cgm.mediator import EMBED, Mediator, Settlement
 from cgm.records import result as records
 from cgm.records.plain import plain, snake, versions
 from cgm.records.record import Record
 from cgm.utils.checks import check_bool, check_instance, check_integer, check_party, check_text
-from cgm.utils.clock import Clock
-from cgm.utils.device import resolve_device
-from cgm.utils.memory import peak_memory, reset_peak
-from cgm.utils.seeds import stream_seed
+from cgm.utils.random import stream_seed
+from cgm.utils.run import Clock, peak_memory, reset_peak, resolve_device
 from cgm.utils.sharing import settings_of, shared
-from cgm.valuation.bounds import kernel_bounds
-from cgm.valuation.monotone import MAX_PARTIES, negative_increments
+from cgm.valuation.bounds import MAX_PARTIES, kernel_bounds, negative_increments
 
 log = logging.getLogger(__name__)
 

@@ -11,31 +11,25 @@ from typing import Literal
 
 import torch
 
-from cgm.contributions.base import Contribution, Contributions
-from cgm.contributions.games import compute_contributions
-from cgm.contributions.shapley import Shapley
-from cgm.data.features.automatic import Automatic
+from cgm.contributions.base import Contribution, Contributions, compute_contributions
+from cgm.contributions.semivalues import Shapley
+from cgm.data.features.autoencoder import Automatic
 from cgm.data.features.base import Features, transform_parts
 from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
 from cgm.generators.pool import Pool, draw_pool, embed_pool
-from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
+from cgm.networks.classifier import Classifier
 from cgm.rewards.incentives import Incentive, check_incentives
 from cgm.rewards.sampling import Chain, WeightedSampling
-from cgm.rewards.shapley_fair import ShapleyFair
+from cgm.rewards.schemes import InfeasibleScheme, Rewards, Scheme, ShapleyFair
 from cgm.utils.checks import check_instance, check_integer, check_number, check_parties, check_values
-from cgm.utils.clock import Clock
-from cgm.utils.device import check_device, resolve_device, training_on
-from cgm.utils.models.classifier import Classifier
-from cgm.utils.seeds import stream_seed
+from cgm.utils.random import stream_seed
+from cgm.utils.run import Clock, check_device, resolve_device, training_on
 from cgm.utils.sharing import data_of, settings_of, shared
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.lengthscale import LengthscaleSearch
+from cgm.valuation.kernels import Kernel, SquaredExponential
+from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
 from cgm.valuation.mmd import check_precision
-from cgm.valuation.references.all import AllReference
-from cgm.valuation.references.base import Reference
-from cgm.valuation.rules import resolve_lengthscale
+from cgm.valuation.references import AllReference, Reference
 from cgm.valuation.valuation import Valuation
 
 log = logging.getLogger(__name__)

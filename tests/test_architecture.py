@@ -98,7 +98,7 @@ def test_imports_are_found():
     assert "cgm.valuation.game" in imports("cgm.valuation")  # from .game import Game
     assert "cgm.experiment" in imports("cgm")  # under TYPE_CHECKING
     assert {"cgm", "cgm.rewards"} <= re_exports()
-    assert "cgm.utils.models.pretrained" not in re_exports()
+    assert "cgm.networks.weights" not in re_exports()
     assert find_circle({"a": frozenset("b"), "b": frozenset("c"), "c": frozenset("b")}) == ["b", "c", "b"]
 
 

@@ -22,26 +22,22 @@ import cgm.mediator
 from cgm import Experiment, Mediator, Record
 from cgm.data import MNIST, CreditCard, CreditRatings, Dataset, Digits, EqualDisjoint, Shares, Unequal
 from cgm.data.attacks import Attack, Attacked, Clone, Duplicate, FreeRide, Noise, Poison, SplitParty
-from cgm.data.features.identity import Identity
-from cgm.data.features.pca import PCA
+from cgm.data.features.base import Identity
+from cgm.data.features.linear import PCA
 from cgm.data.holdout import match_parties
 from cgm.evaluation.labellers import KNN, AutoLabeller, NoLabeller
+from cgm.evaluation.privacy.base import NoAudit
 from cgm.evaluation.privacy.membership import Membership
-from cgm.evaluation.privacy.none import NoAudit
-from cgm.evaluation.tasks.none import NoTask
+from cgm.evaluation.tasks import NoTask
 from cgm.generators import KDE, MMDGAN, Generator
 from cgm.mediator import FIT_FEATURES, SAMPLE_POOL
-from cgm.rewards.base import InfeasibleScheme
+from cgm.networks.classifier import Classifier
 from cgm.rewards.sampling import WeightedSampling
-from cgm.rewards.shapley_fair import ShapleyFair
-from cgm.utils.models.classifier import Classifier
-from cgm.utils.seeds import stream_seed
+from cgm.rewards.schemes import InfeasibleScheme, ShapleyFair
+from cgm.utils.random import stream_seed
 from cgm.valuation import LengthscaleSearch
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.references.leave_one_out import LeaveOneOutReference
-from cgm.valuation.references.pool import PoolReference
+from cgm.valuation.kernels import Laplacian, RationalQuadratic, SquaredExponential
+from cgm.valuation.references import LeaveOneOutReference, PoolReference
 
 INF = float("inf")
 BETAS = (0.0, 1.0, 4.0, INF)

@@ -5,8 +5,8 @@ import torch
 
 from cgm.generators.mmd_gan import MMDGAN
 from cgm.mediator import Mediator
-from cgm.utils.device import training_device, training_on
-from cgm.valuation.kernels.base import Kernel
+from cgm.utils.run import training_device, training_on
+from cgm.valuation.kernels import Kernel
 from cgm.valuation.mmd import cross_sums, kernel_pass
 from cgm.valuation.valuation import Valuation
 from tests.utils.gpu import gpu

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cgm.cli.completion import COMMANDS
 from cgm.cli.conf import describe_yaml
 from cgm.utils.files import write_whole
-from cgm.utils.suggest import choice_error, setting_error
+from cgm.utils.text import choice_error, setting_error
 
 REFUSALS = (
     ValueError,

@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from cgm import __version__
 from cgm.cli.conf import CONF, Configuration, File, Setting
-from cgm.utils.suggest import choice_error
-from cgm.utils.version import __version__
+from cgm.utils.text import choice_error
 
 WIDTH = 100
 # options of Hydra with a value in the next argument

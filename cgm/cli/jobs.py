@@ -23,7 +23,7 @@ from cgm.records.result import Result
 from cgm.records.runs import CONFIGURATION, RESULT, check_run, read_run
 from cgm.records.settings import flatten, union
 from cgm.utils.files import locked, remove_parts, write_whole
-from cgm.utils.threads import limited
+from cgm.utils.run import limited
 
 log = logging.getLogger("cgm")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from cgm import __version__
 from cgm.cli.completion import complete, completes
 from cgm.cli.conf import CONF
 from cgm.cli.help import help_text
-from cgm.utils.version import __version__
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # an environment variable; 1: errors are raised with their traceback
 

@@ -80,7 +80,7 @@ def _run(config: DictConfig) -> None:
     if not command["files"]:
         raise ValueError("no files: cgm settle a.csv b.csv out=FOLDER, or one file and party_column=NAME")
 
-    from cgm.records.settlement_folder import check_folder
+    from cgm.settlements.folder import check_folder
 
     try:
         check_folder(Path(command["out"]))
@@ -96,9 +96,9 @@ def _run(config: DictConfig) -> None:
 
     from cgm.data.tables.files import read_parties
     from cgm.data.tables.schema import Schema
-    from cgm.records.certificate import check_disclose
+    from cgm.settlements.certificate import check_disclose
     from cgm.utils.checks import check_bool, check_integer
-    from cgm.utils.threads import limited
+    from cgm.utils.run import limited
 
     check_integer("threads", command["threads"], min=1, optional=True)
     check_bool("alternatives", command["alternatives"])

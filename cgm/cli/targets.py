@@ -19,7 +19,7 @@ INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that are i
 
 # classes that settings may name besides those of extension points, each of which has an abstract class in its base.py
 WITHOUT_BASE = {
-    "cgm.data.features.automatic.Automatic",
+    "cgm.data.features.autoencoder.Automatic",
     "cgm.experiment.Experiment",
     "cgm.settlements.images.ImageMediator",
     "cgm.mediator.Mediator",

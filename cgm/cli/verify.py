@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from cgm.records.verification import verify
+from cgm.settlements.verification import verify
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cgm.data.datasets.image_files import read_images
+from cgm.data.datasets.image_arrays import read_images
 from cgm.data.tables.files import Source, party_names
-from cgm.utils.folders import folder_digest
+from cgm.utils.files import folder_digest
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.correlations import alpha_correlations, beta_correlations
 from cgm.evaluation.entries import Accuracy, AlphaCorrelation, BetaCorrelation, MetricRow, Missing
-from cgm.evaluation.measure import NO_LABELS, by_beta, measure
-from cgm.evaluation.tasks.base import LabelledReward, Task
+from cgm.evaluation.metrics import NO_LABELS, Labelled, by_beta, measure
+from cgm.evaluation.tasks import LabelledReward, Task
 from cgm.mediator import Settlement
-from cgm.utils.clock import Clock
+from cgm.utils.run import Clock
 
 CORRELATED_WITH_BETA = ("size", "neg_mmd2_unbiased")
 

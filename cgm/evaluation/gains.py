@@ -12,15 +12,14 @@ from typing import TypeAlias
 
 import torch
 
-from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.entries import Accuracy, AttackGains, BetaGain, Change
-from cgm.evaluation.measure import NO_LABELS
-from cgm.evaluation.tasks.base import LabelledReward, Task
+from cgm.evaluation.metrics import NO_LABELS, Labelled
+from cgm.evaluation.tasks import LabelledReward, Task
 from cgm.mediator import Settlement
 from cgm.valuation.mmd import block_sums, cross_sums
 from cgm.valuation.valuation import Valuation
 
-Reward: TypeAlias = "tuple[int, float, torch.Tensor, torch.Tensor | None]"  # party, β, points (K, d) and their classes (K)
+Reward: TypeAlias = "tuple[int, float, torch.Tensor, torch.Tensor | None]"  # party, β, points (K, d), their classes
 
 
 def measure_gains(

@@ -1,19 +1,55 @@
-r"""Metrics of how close a point set, such as $D_i \cup G_i$, is to $T$ (Sec. 6)."""
+"""Labelled points as arrays, for scikit-learn and SciPy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cgm.evaluation.arrays import flat_array
+from cgm.evaluation.entries import MetricRow, Missing
+from cgm.rewards.sampling import Chain
 from cgm.utils.checks import check_labels, check_points
-from cgm.valuation.kernels.base import Kernel
+from cgm.utils.sharing import data_of, shared
+from cgm.valuation.kernels import Kernel
 from cgm.valuation.mmd import mmd2_unbiased
+from cgm.valuation.valuation import Valuation
+
+Labelled: TypeAlias = "tuple[torch.Tensor, torch.Tensor]"  # points (N, d) and their classes (N)
+Arrays = tuple[NDArray, NDArray]  # the same as arrays
+
+
+def flat_array(x: torch.Tensor) -> NDArray:
+    """Return points as a float64 array of shape (N, d)."""
+
+    return x.detach().flatten(1).double().cpu().numpy()
+
+
+def labelled_arrays(x: torch.Tensor, y: torch.Tensor, name: str, width: Sequence[int] | None = None) -> Arrays:
+    """Check labelled points and return them as arrays of shapes (N, d) and (N).
+
+    Arguments:
+        x: The points, of shape (N, d) or, for images, (N, C, H, W).
+        y: Their classes, of shape (N).
+        name: What the points are called in an error.
+        width: The shape of a single point, such as (d,). Any, if `None`.
+
+    Raises:
+        ValueError: If points or classes are invalid, or do not fit each other or the width.
+    """
+
+    check_points(x, name)
+    check_labels(y, f"{name}, labels")
+    if len(x) != len(y):
+        raise ValueError(f"{name}: {len(x)} points but {len(y)} labels, each point needs one")
+    if width is not None and x.shape[1:] != torch.Size(width):
+        raise ValueError(f"{name}: points of shape {tuple(x.shape[1:])} where {tuple(width)} is expected")
+
+    return flat_array(x), y.detach().cpu().numpy()
+
 
 KS = (2, 3, 4, 5, 6)  # the numbers of neighbours over which Sec. 6 averages
 MAX_COORDINATE = 1e70  # the fourth powers of larger coordinates come near the largest double
@@ -250,3 +286,95 @@ def _root(cov: NDArray) -> NDArray:
 
     eigenvalues, vectors = np.linalg.eigh(cov)
     return vectors * np.sqrt(eigenvalues.clip(0)) @ vectors.T
+
+
+NO_LABELS = "the synthetic points have no labels (labeller=none)"
+CORRELATED = (  # metrics that are correlated with α
+    "neg_mmd2_unbiased",
+    "neg_reverse_kl",
+    "neg_wasserstein2",
+    "neg_class_imbalance",
+    "size",
+    "accuracy",
+)
+
+
+def measure(
+    valuation: Valuation,
+    chains: Sequence[Chain],
+    y: Sequence[torch.Tensor],
+    labels: torch.Tensor | None,
+    n_classes: int,
+) -> tuple[list[MetricRow], list[Missing]]:
+    r"""Measure how close each $D_i \cup G_i$ is to $T$ (Sec. 6), and its size and value.
+
+    Arguments:
+        valuation: The valuation of $T$.
+        chains: The rewards.
+        y: The classes of the parties' points, each of shape $(N_i)$.
+        labels: The classes of the pool's points, of shape $(|G|)$; `None` if they have none.
+        n_classes: The number of classes $m$.
+
+    Returns:
+        A row for each reward and metric, and an entry for each value that could not be computed.
+    """
+
+    points = valuation.points.cpu()
+    gaussian = fit_gaussian(points)
+    first = valuation.block(valuation.n).start
+    neighbours: Neighbours | ValueError
+    try:
+        neighbours = shared("neighbours", data_of([points]), lambda: Neighbours(points))
+    except ValueError as error:
+        neighbours = error
+
+    def reverse_kl(rows: torch.Tensor) -> float:
+        if isinstance(neighbours, ValueError):
+            raise neighbours
+        return neighbours.neg_reverse_kl(rows)
+
+    def imbalance(chain: Chain) -> float:
+        if labels is None:
+            raise ValueError(NO_LABELS)
+        return neg_class_imbalance(torch.cat([y[chain.party], labels[chain.indices]]), n_classes)
+
+    def wasserstein2(rows: torch.Tensor) -> float:
+        return neg_wasserstein2(points[rows], gaussian)
+
+    metrics: dict[str, Callable[[Chain, torch.Tensor], float | None]] = {
+        "size": lambda chain, rows: len(chain.indices),
+        "value": lambda chain, rows: chain.value,
+        "increasing": lambda chain, rows: chain.increasing,
+        "neg_mmd2_unbiased": lambda chain, rows: -chain.mmd2_unbiased,
+        "neg_reverse_kl": lambda chain, rows: reverse_kl(rows),
+        "neg_wasserstein2": lambda chain, rows: wasserstein2(rows),
+        "neg_class_imbalance": lambda chain, rows: imbalance(chain),
+    }
+    table, missing = [], []
+    for chain in chains:
+        block = valuation.block(chain.party)
+        rows = torch.cat([torch.arange(block.start, block.stop), first + chain.indices])  # of D_i ∪ G_i in T
+        for name, compute in metrics.items():
+            reason = "no point was accepted"
+            try:
+                value = compute(chain, rows)
+            except ValueError as error:
+                value, reason = None, str(error)
+            table.append(MetricRow(chain.party, chain.beta, name, value))
+            if value is None:
+                missing.append(Missing(chain.party, chain.beta, name, reason))
+
+    return table, missing
+
+
+def by_beta(table: Sequence[MetricRow], betas: Sequence[float], n: int) -> dict[str, list[list[float | None]]]:
+    r"""Arrange the metrics that are correlated with $\alpha$ as a row for each $\beta$ and a value for each party.
+
+    Arguments:
+        table: The metrics of all parties and $\beta$.
+        betas: The inverse temperatures $\beta$.
+        n: The number of parties.
+    """
+
+    values = {(row.party, row.beta, row.metric): row.value for row in table}
+    return {metric: [[values[i, beta, metric] for i in range(n)] for beta in betas] for metric in CORRELATED}

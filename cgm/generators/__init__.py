@@ -4,11 +4,10 @@ from .base import Generator
 from .check import check_generator
 from .copula import Copula
 from .flow import Flow
-from .gaussian_mixture import GaussianMixture
+from .gaussian_mixture import GaussianMixture, TrueMixture
 from .kde import KDE
 from .mmd_gan.generator import MMDGAN
 from .network import NetworkGenerator
-from .true_mixture import TrueMixture
 
 __all__ = [
     "KDE",

@@ -7,8 +7,8 @@ from typing import ClassVar, TypeVar
 
 import torch
 
+from cgm.networks.fitted import Fitted
 from cgm.utils.checks import check_integer, check_points
-from cgm.utils.models.fitted import Fitted
 
 G = TypeVar("G", bound="Generator")
 

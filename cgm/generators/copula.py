@@ -1,4 +1,4 @@
-"""A Gaussian copula with empirical margins."""
+"""Cells around the values of discrete columns, by which they become continuous and discrete again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,342 @@ from typing import ClassVar
 import numpy as np
 import scipy
 import torch
+from numpy.polynomial.polynomial import polyval
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from cgm.generators.base import Generator
-from cgm.generators.correlation import latent_correlation, nearest_correlation
-from cgm.generators.margins import Margin
 from cgm.utils.checks import check_integer
-from cgm.utils.seeds import random_state
+from cgm.utils.random import random_state
+
+MAX_VALUES = 1000  # a column with more distinct values counts as continuous
+
+
+@dataclass(frozen=True)
+class Cells:
+    r"""The values that samples of each column may have: those of a discrete column, the range of a continuous one.
+
+    The cell of a value consists of the numbers that are closer to it than to any other value. A discrete column becomes
+    continuous by a uniform draw from the cell of each value, and discrete again by rounding to the nearest value.
+
+    Arguments:
+        values: For each column, its distinct values in ascending order or, if it is continuous, its minimum and
+            maximum.
+        discrete: Whether each column is discrete, of shape $(d)$.
+    """
+
+    values: list[NDArray]
+    discrete: NDArray
+
+    @classmethod
+    def of(cls, points: NDArray) -> Cells:
+        """Find the values of points of shape (N, d)."""
+
+        values, discrete = [], []
+        for column in points.T:
+            distinct, counts = np.unique(column, return_counts=True)
+            discrete.append(len(distinct) <= MAX_VALUES and is_discrete(distinct, counts))
+            values.append(distinct if discrete[-1] else distinct[[0, -1]])
+
+        return cls(values, np.array(discrete))
+
+    @classmethod
+    def joined(cls, values: NDArray, lengths: NDArray, discrete: NDArray) -> Cells:
+        """Restore cells from the values of all columns, one after the other, and their number in each column."""
+
+        ends = list(accumulate(int(length) for length in lengths))
+
+        return cls([values[a:b] for a, b in zip([0, *ends], ends, strict=False)], discrete.astype(bool))
+
+    def limits(self, points: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the ends of the cells of points of shape (N, d); in continuous columns, both are the point itself.
+
+        The outermost cells, which have no end, are cut to be symmetric.
+        """
+
+        low, high = points.copy(), points.copy()
+        for j in np.flatnonzero(self.discrete):
+            v = self.values[j]
+            if len(v) > 1:
+                half = np.diff(v) / 2
+                i = np.searchsorted(v, points[:, j])
+                low[:, j] -= np.concatenate([half[:1], half])[i]
+                high[:, j] += np.concatenate([half, half[-1:]])[i]
+
+        return low, high
+
+    def rounded(self, points: NDArray) -> NDArray:
+        """Round points of shape (N, d) to the nearest values that samples may have."""
+
+        result = points.copy()
+        for j, v in enumerate(self.values):
+            if self.discrete[j]:
+                result[:, j] = v[np.searchsorted((v[1:] + v[:-1]) / 2, points[:, j])]
+            else:
+                result[:, j] = points[:, j].clip(v[0], v[-1])
+
+        return result
+
+
+@dataclass(frozen=True)
+class Margin:
+    r"""The empirical distribution of a column, with atoms and continuous parts.
+
+    The value $v_i$ is the quantile of all levels from $l_i$ to $u_i$; between $u_i$ and $l_{i + 1}$, quantiles are
+    interpolated linearly.
+
+    Arguments:
+        values: The distinct values $v_1 < v_2 < \dots$, of shape $(m)$.
+        lower: The levels $l_i$, of shape $(m)$, the first of which is 0.
+        upper: The levels $u_i \geq l_i$, of shape $(m)$, the last of which is 1.
+    """
+
+    values: NDArray
+    lower: NDArray
+    upper: NDArray
+
+    @classmethod
+    def of(cls, x: NDArray, size: int) -> Margin:
+        r"""Compute the margin of a column.
+
+        A value that occurs more than once is an atom: its levels are those of the empirical distribution function. All
+        values of a discrete column are atoms, so that no others occur, and their probabilities are their shares. Other
+        values have the level in the middle of the step of the empirical distribution function, or 0 and 1 for
+        the smallest and the largest one.
+
+        Of a column with many values, some at equidistant levels are kept, and so all values whose shares are at
+        least $1 / (\text{size} - 1)$. If the column is discrete, the shares of others go to the nearest kept ones.
+
+        Arguments:
+            x: The column, of shape $(N)$.
+            size: The maximum number of values, at least 2.
+        """
+
+        values, counts = np.unique(x, return_counts=True)
+        ends = np.cumsum(counts)
+        lower, upper = (ends - counts) / len(x), ends / len(x)
+        kept = np.arange(len(values))
+        if len(values) > size:
+            kept = np.unique(np.searchsorted(upper, np.linspace(0.0, 1.0, size)))
+        discrete = is_discrete(values, counts)
+        values, counts, lower, upper = values[kept], counts[kept], lower[kept], upper[kept]
+
+        if discrete:
+            lower[1:] = upper[:-1] = (lower[1:] + upper[:-1]) / 2  # the same, unless values between them are left out
+        else:
+            single = counts == 1
+            lower[single] = upper[single] = (lower[single] + upper[single]) / 2
+            if single[0]:
+                upper[0] = 0.0
+            if single[-1]:
+                lower[-1] = 1.0
+        lower[0], upper[-1] = 0.0, 1.0
+
+        return cls(values, lower, upper)
+
+    def quantile(self, levels: NDArray) -> NDArray:
+        """Compute quantiles, within the range of the values.
+
+        Arguments:
+            levels: Levels from 0 to 1, of any shape.
+        """
+
+        i = np.searchsorted(self.lower, levels, side="right") - 1
+        j = np.minimum(i + 1, len(self.values) - 1)
+        gap = self.lower[j] - self.upper[i]
+        share = np.clip((levels - self.upper[i]) / np.where(gap > 0, gap, 1.0), 0.0, 1.0)  # 0 within an atom
+        a, b = self.values[i], self.values[j]
+
+        return np.clip((1 - share) * a + share * b, a, b)
+
+
+def is_discrete(values: NDArray, counts: NDArray) -> bool:
+    """Return whether a column is discrete: some values are repeated, and all are integers or at least half repeated.
+
+    Arguments:
+        values: The distinct values, of shape (m).
+        counts: The number of times that each occurs, of shape (m).
+
+    Example:
+        >>> is_discrete(np.array([0.0, 1.0, 5.0]), np.array([8, 1, 1]))
+        True
+        >>> is_discrete(np.array([0.0, 1.2, 5.3]), np.array([8, 1, 1]))
+        False
+    """
+
+    repeated = counts > 1
+    # beyond this limit, no float64 has decimals
+    integers = np.abs(values).max() < 2**53 and np.array_equal(values, np.rint(values))
+
+    return bool(repeated.any() and (repeated.mean() >= 0.5 or integers))
+
+
+TERMS = 256  # of Mehler's series, an even number
+PAIRS = 5000  # of columns that are processed at once
+GRID = np.sin(np.linspace(-np.pi / 2, np.pi / 2, 201))  # correlations that are tried first
+REFINEMENTS = 24  # steps that shorten an interval of correlations by a third each
+TOLERANCE = 1e-10  # of the diagonal of a correlation matrix
+
+
+def latent_correlation(x: NDArray) -> NDArray:
+    r"""Estimate the correlations of a Gaussian copula, from continuous, discrete and mixed columns alike.
+
+    A column is taken as an increasing function of a latent Gaussian $z_j$. Its score $g_j$ is the mean of the $z_j$
+    that lead to the same value: the normal score of a continuous column, or the average normal score of a value that
+    is repeated. With $a_{jm}$ the coefficients of $g_j$ in normalised Hermite polynomials, the correlation of scores
+    that belongs to a latent correlation $\rho$ is
+
+    .. math:: f_{jk}(\rho) = \sum_{m \geq 1} \frac{a_{jm} a_{km}}{\|g_j\| \|g_k\|} \rho^m
+
+    (Mehler's series), which increases in $\rho$; it is $\rho$ itself for two continuous columns. The estimate is
+
+    .. math:: \hat\rho_{jk} = \operatorname{argmin}_\rho \; N (r_{jk} - f_{jk}(\rho))^2 + \rho^2
+
+    with $r_{jk}$ the correlation of the scores in the data. The last term, that of a standard normal prior, has a
+    weight of $1 / N$; it matters where the data say little, as about two rare values that never occur together.
+
+    Arguments:
+        x: The points, of shape $(N, d)$.
+
+    Returns:
+        The correlations, of shape $(d, d)$; those of constant columns are 0. The matrix need not be positive
+        semi-definite, see `nearest_correlation`.
+
+    References:
+        | High Dimensional Semiparametric Latent Graphical Model for Mixed Data (Fan, Liu, Ning & Zou, 2017), who solve
+          the same kind of equation for ranks
+        | The Nonparanormal (Liu, Lafferty & Wasserman, 2009)
+    """
+
+    n, d = x.shape
+    scores, a = np.empty((n, d)), np.empty((TERMS, d))
+    for k in range(d):
+        scores[:, k], a[:, k] = normal_scores(x[:, k])
+    norms = np.sqrt((scores**2).mean(0))
+    norms[norms == 0] = 1.0
+    scores, a = scores / norms, a / norms
+
+    ordered = np.sort(scores, axis=0)
+    found = scores.T @ scores / n
+    maxima, minima = ordered.T @ ordered / n, ordered.T @ ordered[::-1] / n
+    result = np.eye(d)
+    rows, columns = np.triu_indices(d, 1)
+    for start in range(0, len(rows), PAIRS):
+        part = slice(start, start + PAIRS)
+        i, j = rows[part], columns[part]
+        series = mehler_series(a[:, i] * a[:, j], maxima[i, j], minima[i, j])
+        result[i, j] = result[j, i] = _solve(series, found[i, j], n)
+    varying = (a != 0).any(0)
+    result *= np.outer(varying, varying)
+    np.fill_diagonal(result, 1.0)
+
+    return result
+
+
+def normal_scores(x: NDArray) -> tuple[NDArray, NDArray]:
+    r"""Compute the scores of a column, and their coefficients in normalised Hermite polynomials.
+
+    With $t_i$ the limits of the $z$ of each value, and $s_i$ the score between $t_{i - 1}$ and $t_i$,
+
+    .. math:: a_m = \int g(z) h_m(z) \varphi(z) dz
+        = \frac{1}{\sqrt m} \sum_i (s_{i + 1} - s_i) h_{m - 1}(t_i) \varphi(t_i).
+
+    Arguments:
+        x: The column, of shape $(N)$.
+
+    Returns:
+        The scores, of shape $(N)$, and $a_1, \dots$, of shape $(\text{TERMS})$; all are 0 for a constant column.
+    """
+
+    _, index, counts = np.unique(x, return_inverse=True, return_counts=True)
+    t = scipy.special.ndtri(np.cumsum(counts)[:-1] / len(x))
+    density = np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)
+    edges = np.concatenate([[0.0], density, [0.0]])
+    s = (edges[:-1] - edges[1:]) * len(x) / counts
+    steps = np.diff(s)
+
+    coefficients = np.empty(TERMS)
+    before, current = np.zeros_like(t), density  # h_{m - 2} φ and h_{m - 1} φ
+    for m in range(1, TERMS + 1):
+        coefficients[m - 1] = steps @ current / np.sqrt(m)
+        before, current = current, (t * current - np.sqrt(m - 1) * before) / np.sqrt(m)
+
+    return s[index], coefficients
+
+
+def mehler_series(products: NDArray, maxima: NDArray, minima: NDArray) -> NDArray:
+    r"""Compute the coefficients of $f_{jk}$ as a polynomial.
+
+    The terms that are left out have known sums for $\rho = 1$ and $\rho = -1$; these are added to the last two terms,
+    so that the polynomial is exact there.
+
+    Arguments:
+        products: The products of the coefficients, of shape $(\text{TERMS}, r)$ for $r$ pairs of columns.
+        maxima: The largest possible correlations of the scores, of shape $(r)$.
+        minima: The smallest possible ones, of shape $(r)$.
+
+    Returns:
+        The coefficients from that of $\rho^0$ on, of shape $(\text{TERMS} + 3, r)$.
+    """
+
+    series = np.pad(products, ((1, 2), (0, 0)))
+    series[-2] = (maxima - minima) / 2 - series[1::2].sum(0)
+    series[-1] = (maxima + minima) / 2 - series[2::2].sum(0)
+
+    return series
+
+
+def _solve(series: NDArray, found: NDArray, n: int) -> NDArray:
+    """Find the correlations, of shape (r), for polynomials of shape (k, r) and correlations of scores of shape (r)."""
+
+    def loss(rho: NDArray) -> NDArray:
+        return n * (found - polyval(rho, series, tensor=False)) ** 2 + rho**2
+
+    grid = np.vander(GRID, len(series), increasing=True) @ series
+    best = (n * (found - grid) ** 2 + GRID[:, None] ** 2).argmin(0)
+    low, high = GRID[np.maximum(best - 1, 0)], GRID[np.minimum(best + 1, len(GRID) - 1)]
+    for _ in range(REFINEMENTS):
+        a, b = (2 * low + high) / 3, (low + 2 * high) / 3
+        left = loss(a) < loss(b)
+        low, high = np.where(left, low, a), np.where(left, b, high)
+
+    return (low + high) / 2
+
+
+def nearest_correlation(a: NDArray, max_steps: int = 1000) -> NDArray:
+    """Compute the nearest positive semi-definite matrix with unit diagonal, in the Frobenius norm.
+
+    Arguments:
+        a: A symmetric matrix, of shape (d, d).
+        max_steps: The maximum number of alternating projections; after the last one, the diagonal is scaled to 1.
+
+    References:
+        Computing the Nearest Correlation Matrix: a Problem from Finance (Higham, 2002), Algorithm 3.3
+
+    Example:
+        >>> a = np.array([[1.0, 0.9, -0.9], [0.9, 1.0, 0.9], [-0.9, 0.9, 1.0]])
+        >>> nearest_correlation(a).round(3)
+        array([[ 1. ,  0.5, -0.5],
+               [ 0.5,  1. ,  0.5],
+               [-0.5,  0.5,  1. ]])
+    """
+
+    y, correction = a, np.zeros_like(a)
+    for _ in range(max_steps):
+        r = y - correction
+        values, vectors = np.linalg.eigh(r)
+        x = (vectors * values.clip(min=0)) @ vectors.T
+        correction = x - r
+        if np.abs(np.diag(x) - 1).max() < TOLERANCE:
+            break
+        y = x.copy()
+        np.fill_diagonal(y, 1.0)
+    scale = np.sqrt(np.diag(x))
+    x = x / np.outer(scale, scale)
+    x = (x + x.T) / 2
+    np.fill_diagonal(x, 1.0)
+
+    return x
 
 
 @dataclass(eq=False)
@@ -24,11 +353,11 @@ class Copula(Generator):
 
     A point has the coordinates $x_j = F_j^{-1}(\Phi(z_j))$ with $z \sim N(0, R)$. Each margin $F_j$ is that of the
     data: values of continuous columns are interpolated within their range; values that are repeated, such as zeros,
-    integers and codes of categories, occur as often as in the data. See `cgm.generators.margins.Margin`.
+    integers and codes of categories, occur as often as in the data. See `cgm.generators.copula.Margin`.
 
     The correlations $R$ are those of the Gaussian $z$. They are estimated for each pair of columns in such a way that
     samples are as correlated as the data, whether columns are continuous, discrete or mixed (see
-    `cgm.generators.correlation.latent_correlation`); then the nearest correlation matrix is taken (Higham, 2002). A
+    `cgm.generators.copula.latent_correlation`); then the nearest correlation matrix is taken (Higham, 2002). A
     constant column stays constant.
 
     All dependence is that of a Gaussian: clusters and curves of the data are lost. Categories are taken in the order of

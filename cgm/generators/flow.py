@@ -1,4 +1,4 @@
-"""A normalising flow."""
+"""Standard deviations as units of points."""
 
 from __future__ import annotations
 
@@ -14,16 +14,57 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cgm.generators.base import Generator
-from cgm.generators.cells import Cells
-from cgm.generators.units import Units
+from cgm.generators.copula import Cells
+from cgm.networks.architectures import in_batches
+from cgm.networks.fitted import FittedNetwork, Shape
+from cgm.networks.training import Budget, Descent, Progress, seeded, stream
 from cgm.utils.checks import check_integer, check_number, check_points
-from cgm.utils.models.descent import Budget, Descent
-from cgm.utils.models.fitted import Shape
-from cgm.utils.models.fitted_network import FittedNetwork
-from cgm.utils.models.networks import in_batches
-from cgm.utils.models.streams import seeded, stream
-from cgm.utils.models.training import Progress
-from cgm.utils.threads import limited
+from cgm.utils.run import limited
+
+
+@dataclass(frozen=True)
+class Units:
+    """Coordinates in which each dimension has minimum zero and unit variance, and constant dimensions are left out.
+
+    Arguments:
+        origin: The minima, of shape $(d)$.
+        scale: The standard deviations, of shape $(d)$; zero for a constant dimension.
+    """
+
+    origin: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, points: np.ndarray) -> Units:
+        """Compute the units of points of shape (N, d)."""
+
+        with np.errstate(over="ignore"):
+            origin, span = points.min(0), np.ptp(points, 0)
+        if not np.isfinite(span).all():
+            raise ValueError(f"points: dimension {int(np.argmax(span))} spans more than a float64 can hold; rescale it")
+        share = (points - origin) / np.where(span > 0, span, 1.0)  # in [0, 1]: its square cannot overflow
+
+        return cls(origin, span * share.std(0, ddof=1))
+
+    @property
+    def varying(self) -> np.ndarray:
+        """The indices of the dimensions that are not constant."""
+
+        return np.flatnonzero(self.scale)
+
+    def reduced(self, points: np.ndarray) -> np.ndarray:
+        """Convert points of shape (N, d) to their varying dimensions in these units, of shape (N, v)."""
+
+        return (points - self.origin)[:, self.varying] / self.scale[self.varying]
+
+    def restored(self, z: np.ndarray) -> np.ndarray:
+        """Convert varying dimensions of shape (N, v) back to points of shape (N, d)."""
+
+        points = np.tile(self.origin, (len(z), 1))
+        points[:, self.varying] += self.scale[self.varying] * z
+
+        return points
+
 
 MAX_DIMENSIONS = 1000
 HELD_OUT, NOISE, SAMPLE = 301, 302, 303  # keys of random streams

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from cgm.generators.base import Generator
-from cgm.generators.units import Units
+from cgm.generators.flow import Units
 from cgm.utils.checks import check_integer, check_number, check_points
-from cgm.utils.seeds import random_state
+from cgm.utils.random import random_state
 
 RULES = ("scott", "silverman", "cv", "adaptive")
 GRID = np.geomspace(0.01, 1.28, 15)  # bandwidths that bandwidth="cv" compares: factors of the square root of 2

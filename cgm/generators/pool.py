@@ -10,9 +10,9 @@ import torch
 
 from cgm.data.features.base import Features
 from cgm.generators.base import Generator
+from cgm.networks.classifier import Classifier
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_points
-from cgm.utils.models.classifier import Classifier
 
 MAX_IMAGES = 20_000  # images that are kept for figures
 

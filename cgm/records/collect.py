@@ -17,8 +17,8 @@ from cgm.records.overrides import Overrides, find_chosen, find_differing, read_c
 from cgm.records.result import Result
 from cgm.records.runs import CONFIGURATION, RESULT, check_run, find_runs, is_run, read_error, read_run
 from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union
-from cgm.records.tables import aligned_lines, csv_text, markdown_table, mean_cell
 from cgm.utils.files import write_whole
+from cgm.utils.text import aligned_lines, csv_text, markdown_table, mean_cell
 
 TABLES = ("runs.csv", "metrics.csv", "summary.md")
 NO_EFFECT = ("figures", "embedding_party", "cache")  # settings that do not change any number of a run

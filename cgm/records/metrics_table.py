@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 from cgm.evaluation.entries import MetricRow
-from cgm.records.tables import csv_text
+from cgm.utils.text import csv_text
 
 COLUMNS = list(MetricRow._fields)
 

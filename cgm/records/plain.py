@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cgm.utils.version import __version__
+from cgm import __version__
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "umap-learn")
 NUMERICS = 5  # increased when cgm or its weights change the numbers of a run: sweeps repeat runs of other values

@@ -15,8 +15,8 @@ from cgm.evaluation.entries import AttackGains, Change, MetricRow
 from cgm.records import checksums, metrics_table
 from cgm.records.result import Result
 from cgm.records.runs import CONFIGURATION, METRICS, RESULT, REWARDS, check_files, read_run
-from cgm.records.tables import aligned_lines
 from cgm.utils.files import write_whole
+from cgm.utils.text import aligned_lines
 
 
 @dataclass(frozen=True)

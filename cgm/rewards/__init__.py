@@ -1,14 +1,22 @@
 """Reward values (Sec. 4.1) and weighted sampling of rewards (Sec. 4.2)."""
 
-from .base import InfeasibleScheme, Rewards, Scheme
-from .equal import EqualRewards
-from .incentives import Incentive, check_incentives
-from .lengthscales import LengthscaleSpread, compare_lengthscales
-from .max_welfare import MaxWelfare
-from .proportional import Proportional
+from .incentives import Incentive, LengthscaleSpread, check_incentives, compare_lengthscales
 from .sampling import Chain, WeightedSampling, sample_rewards
-from .shapley_fair import FairRewards, ShapleyFair, lower_bounds, solve_scheme
-from .spread import FrontierPoint, Spread, frontier
+from .schemes import (
+    EqualRewards,
+    FairRewards,
+    FrontierPoint,
+    InfeasibleScheme,
+    MaxWelfare,
+    Proportional,
+    Rewards,
+    Scheme,
+    ShapleyFair,
+    Spread,
+    frontier,
+    lower_bounds,
+    solve_scheme,
+)
 
 __all__ = [
     "Chain",

@@ -11,9 +11,8 @@ import torch
 
 from cgm.rewards import steps
 from cgm.utils.checks import check_integer, check_number
-from cgm.utils.progress import progress
-from cgm.utils.threads import workers
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.utils.run import progress, workers
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.mmd import biased, unbiased
 from cgm.valuation.valuation import Valuation
 

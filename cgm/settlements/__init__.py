@@ -1,4 +1,4 @@
-"""Settlements of parties with tables or images: from their data to rewards of the same form."""
+"""Settlements of parties with tables or images of their own: forms in, files out."""
 
 from cgm.settlements.images import ImageMediator, ImageSettlement
 from cgm.settlements.tables import TableMediator, TableSettlement, settle

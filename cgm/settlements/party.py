@@ -22,13 +22,12 @@ from cgm.evaluation.privacy.membership import Membership
 from cgm.generators.base import Generator
 from cgm.generators.pool import draw_pool
 from cgm.mediator import Mediator, Settlement
-from cgm.records.settlement_folder import write_settlement
-from cgm.records.tables import aligned_lines
+from cgm.settlements.folder import write_settlement
 from cgm.utils.checks import check_bool, check_instance, check_integer, check_number
-from cgm.utils.progress import progress
-from cgm.utils.seeds import stream_seed
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.utils.random import stream_seed
+from cgm.utils.run import progress
+from cgm.utils.text import aligned_lines
+from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.valuation import Valuation
 
 HOLD_OUT, AUDIT, AGAIN = 11, 12, 13  # streams that a seed is split into, beside those of the mediator

@@ -13,16 +13,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cgm.data.features.automatic import Automatic
+from cgm.data.features.autoencoder import Automatic
 from cgm.data.tables.encoding import NUMBER_ENCODINGS, TableEncoding
 from cgm.data.tables.files import Source, tables_by_name
 from cgm.data.tables.inference import infer_schema
 from cgm.data.tables.schema import Schema
 from cgm.evaluation.entries import Accuracy
-from cgm.evaluation.labellers.base import Labeller
-from cgm.evaluation.labellers.knn import KNN
-from cgm.evaluation.tasks.base import LabelledReward, Task
-from cgm.evaluation.tasks.svm import SVM
+from cgm.evaluation.labellers import KNN, Labeller
+from cgm.evaluation.tasks import SVM, LabelledReward, Task
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
 from cgm.mediator import Mediator, Settlement
@@ -30,8 +28,8 @@ from cgm.records.plain import plain
 from cgm.settlements.images import ImageMediator, ImageSettlement
 from cgm.settlements.party import PartyMediator, PartySettlement
 from cgm.utils.checks import check_choice, check_instance, check_number
-from cgm.utils.clock import Clock
-from cgm.utils.seeds import stream_seed
+from cgm.utils.random import stream_seed
+from cgm.utils.run import Clock
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import cast
 
 import torch
 
-from cgm.utils.suggest import choice_error
+from cgm.utils.text import choice_error
 
 
 def check_points(x: torch.Tensor, name: str, width: int | None = None, min: int = 1) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from cgm.utils.tensors import digest
+from cgm.utils.cache import digest
 
 T = TypeVar("T")
 

@@ -1,10 +1,8 @@
 """Valuation of data by the maximum mean discrepancy (Sec. 3 and 5)."""
 
+from .bounds import Increments, negative_increments
 from .game import Game, TableGame
-from .lengthscale import LengthscaleSearch, fit_lengthscale
-from .monotone import Increments, negative_increments
-from .monotone_lengthscale import fit_monotone
-from .rules import resolve_lengthscale
+from .lengthscale import LengthscaleSearch, fit_lengthscale, fit_monotone, resolve_lengthscale
 from .valuation import Valuation
 
 __all__ = [

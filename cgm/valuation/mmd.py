@@ -11,9 +11,8 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from cgm.utils.checks import check_choice, check_points
-from cgm.utils.progress import progress
-from cgm.utils.threads import in_order, workers
-from cgm.valuation.kernels.base import Kernel
+from cgm.utils.run import in_order, progress, workers
+from cgm.valuation.kernels import Kernel
 from cgm.valuation.tiles import Tiles, sort_by_norm
 
 TILE = 800  # 800 x 800 numbers fit in the cache, and 800 is no power of two, which would cause cache conflicts

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from cgm.utils.checks import check_integer
-from cgm.utils.threads import limited
-from cgm.valuation.kernels.base import Kernel
+from cgm.utils.run import limited
+from cgm.valuation.kernels import Kernel
 from cgm.valuation.mmd import KernelPass, check_pass, partial_pass, resolve_precision, tile_size
 from cgm.valuation.tiles import Tiles, sort_by_norm
 

@@ -10,10 +10,9 @@ import torch
 
 from cgm.utils.checks import check_parties, check_points
 from cgm.valuation.game import check_members
-from cgm.valuation.kernels.base import Kernel
+from cgm.valuation.kernels import Kernel
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
-from cgm.valuation.references.all import AllReference
-from cgm.valuation.references.base import Reference, check_blocks
+from cgm.valuation.references import AllReference, Reference, check_blocks
 from cgm.valuation.row_blocks import kernel_pass_in_tasks
 
 

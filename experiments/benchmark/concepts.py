@@ -4,14 +4,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from cgm.contributions.banzhaf import Banzhaf
 from cgm.contributions.base import Contribution
-from cgm.contributions.beta_shapley import BetaShapley
 from cgm.contributions.least_core import LeastCore
-from cgm.contributions.leave_one_out import LeaveOneOut
 from cgm.contributions.pointwise import Pointwise, pointwise_values
-from cgm.contributions.shapley import Shapley
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.contributions.semivalues import Banzhaf, BetaShapley, LeaveOneOut, Shapley
+from cgm.valuation.kernels import SquaredExponential
 from experiments.benchmark import peers
 from experiments.benchmark.compare import Implementations, compare
 from experiments.benchmark.problems import Estimated, mixture, single_points, small_game

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from cgm.utils.memory import peak_memory
-from cgm.utils.progress import progress
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.utils.run import peak_memory, progress
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
 from experiments.benchmark.compare import measure_median
 from experiments.benchmark.problems import draw, mixture, targets

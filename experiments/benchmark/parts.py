@@ -13,13 +13,13 @@ import torch
 from hydra.utils import instantiate
 
 from cgm.cli.settings import own_settings
-from cgm.contributions.shapley import Shapley
+from cgm.contributions.semivalues import Shapley
 from cgm.data.datasets.credit_ratings import CreditRatings
-from cgm.data.splits.equal_disjoint import EqualDisjoint
-from cgm.generators.true_mixture import TrueMixture
+from cgm.data.splits import EqualDisjoint
+from cgm.generators.gaussian_mixture import TrueMixture
 from cgm.records.result import Result
-from cgm.utils.memory import peak_memory
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.utils.run import peak_memory
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.lengthscale import fit_lengthscale
 from cgm.valuation.mmd import block_sums
 from cgm.valuation.valuation import Valuation

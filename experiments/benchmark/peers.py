@@ -14,8 +14,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from cgm.utils.threads import workers
-from cgm.valuation.kernels.base import Kernel
+from cgm.utils.run import workers
+from cgm.valuation.kernels import Kernel
 from cgm.valuation.valuation import Valuation
 
 ROWS = 256  # rows of a kernel matrix that are computed at once

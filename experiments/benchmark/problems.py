@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from cgm.rewards.sampling import Chain, WeightedSampling
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.mmd import cross_sums
 from cgm.valuation.valuation import Valuation
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from cgm.records.figures import style
-from cgm.records.tables import markdown_table
+from cgm.utils.text import markdown_table
 
 AXES = {  # what grows, and its label
     "synthetic": "|G|",

@@ -6,7 +6,7 @@
 
 Writes result.json, README.md (tables) and, for images, figures. The generator and its peers are fitted to the training
 points of the dataset; for images, the weights that come with cgm are loaded. Images are compared in the features of the
-network that labels images (`cgm.utils.models.classifier`): such distances compare generators of the same images, but
+network that labels images (`cgm.networks.classifier`): such distances compare generators of the same images, but
 not with published figures.
 """
 
@@ -29,14 +29,13 @@ from cgm.evaluation.metrics import fit_gaussian
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
 from cgm.generators.flow import Flow
-from cgm.generators.gaussian_mixture import GaussianMixture
+from cgm.generators.gaussian_mixture import GaussianMixture, TrueMixture
 from cgm.generators.kde import KDE, trimmed_mean
-from cgm.generators.true_mixture import TrueMixture
+from cgm.networks.architectures import check_images
 from cgm.records.plain import plain, versions
 from cgm.utils.checks import check_integer, check_number
 from cgm.utils.files import write_whole
-from cgm.utils.models.networks import check_images
-from cgm.utils.progress import progress
+from cgm.utils.run import progress
 from experiments.generators.judges import Judge, judge_of
 from experiments.generators.measures import (
     class_shares,

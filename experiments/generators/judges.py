@@ -11,10 +11,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from cgm.data.datasets.base import Dataset
-from cgm.generators.kid import cubic_kernel
-from cgm.utils.models import pretrained
-from cgm.utils.models.classifier import Classifier
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.generators.network import cubic_kernel
+from cgm.networks import weights as pretrained
+from cgm.networks.classifier import Classifier
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.lengthscale import median_distance
 
 NEIGHBOURS = 10  # that vote for the class of a point

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from cgm.evaluation.metrics import Gaussian, neg_wasserstein2
-from cgm.generators.kid import cubic_kernel, kid
-from cgm.utils.progress import progress
+from cgm.generators.network import cubic_kernel, kid
+from cgm.utils.run import progress
 
 TILE = 2000  # candidates whose distances are computed at once
 
@@ -26,7 +26,7 @@ def kernel_distance(
     block: int,
     kernel: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = cubic_kernel,
 ) -> tuple[float, float]:
-    r"""Compute the kernel inception distance, see `cgm.generators.kid.kid`.
+    r"""Compute the kernel inception distance, see `cgm.generators.mmd_gan.losses.kid`.
 
     Arguments:
         s: Features of shape $(N, d)$, in random order.

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 from torchvision.utils import make_grid, save_image
 
-from cgm.records.tables import markdown_table
+from cgm.utils.text import markdown_table
 
 GENERATOR, TRAINING, TEST = "generator", "training", "test"  # names of sets
 NONE = "–"

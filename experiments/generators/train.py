@@ -27,10 +27,10 @@ from torch.nn import functional
 from cgm.data.datasets.base import Dataset
 from cgm.data.features.autoencoder import Autoencoder
 from cgm.data.features.base import Features
-from cgm.data.features.pca import PCA
-from cgm.utils.models import pretrained
-from cgm.utils.models.classifier import Classifier
-from cgm.utils.models.fitted import Fitted
+from cgm.data.features.linear import PCA
+from cgm.networks import weights as pretrained
+from cgm.networks.classifier import Classifier
+from cgm.networks.fitted import Fitted
 from experiments.settings import as_dict, program
 
 

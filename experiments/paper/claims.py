@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from statistics import fmean, pstdev
 
 from cgm.records.result import Result
-from cgm.records.tables import markdown_table
+from cgm.utils.text import markdown_table
 from experiments.claims import Check, verdicts
 from experiments.paper import published
 from experiments.paper.published import Variable

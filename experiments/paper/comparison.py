@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from cgm.records.result import Result
-from cgm.records.tables import markdown_table
+from cgm.utils.text import markdown_table
 from experiments.paper import published
 from experiments.paper.plan import BASE
 from experiments.paper.published import Number, Variable

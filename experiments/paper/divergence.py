@@ -20,13 +20,13 @@ import torch
 from hydra.utils import instantiate
 
 from cgm.cli.settings import own_settings
-from cgm.data.features.identity import Identity
+from cgm.data.features.base import Identity
 from cgm.evaluation.correlations import correlation, summarise
 from cgm.evaluation.metrics import neg_reverse_kl
 from cgm.experiment import Experiment
 from cgm.generators.base import Generator
-from cgm.records.tables import markdown_table
 from cgm.utils.files import write_whole
+from cgm.utils.text import markdown_table
 from experiments.paper.plan import CHOICE_SEEDS, CHOICE_SIZES, DATASETS, MORE_SEEDS, SPLITS
 from experiments.paper.text import OF_THE_PAPER
 from experiments.settings import compose_run

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cgm.records.tables import markdown_table
+from cgm.utils.text import markdown_table
 from experiments.paper.plan import BASE
 from experiments.paper.records import Groups, Records
 from experiments.text import DATASETS, NONE, dataset_name, mean_over_seeds, minus

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cgm.records.figures import style
-from cgm.records.tables import markdown_table
 from cgm.utils.files import write_whole
+from cgm.utils.text import markdown_table
 from experiments.paper import claims, comparison, published, quality, tables
 from experiments.paper.divergence import divergences
 from experiments.paper.figures import draw_correlations

@@ -2,7 +2,7 @@
 
 from statistics import fmean, stdev
 
-from cgm.records.tables import markdown_table
+from cgm.utils.text import markdown_table
 from experiments.paper import published
 from experiments.paper.records import Groups, all_results
 from experiments.paper.text import increasing_share

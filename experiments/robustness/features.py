@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from cgm.records.tables import markdown_table
+from cgm.utils.text import markdown_table
 from experiments.robustness.plan import DEFAULT, FEATURE_ATTACK
 from experiments.robustness.records import FeatureRun, Records
 from experiments.text import distinct, mean_over_seeds, minus, names

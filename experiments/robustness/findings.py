@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from statistics import fmean
 
 from cgm.evaluation.correlations import correlation
-from cgm.records.tables import markdown_table
+from cgm.utils.text import markdown_table
 from experiments.claims import Check, verdicts
 from experiments.robustness.plan import BASE, STRONGEST, WEAKEST
 from experiments.robustness.records import Gain, Honest, Records, by_setting, choose

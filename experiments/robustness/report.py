@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cgm.records.figures import style
-from cgm.records.tables import csv_text, markdown_table
 from cgm.utils.files import write_whole
+from cgm.utils.text import csv_text, markdown_table
 from experiments.robustness import findings, tables
 from experiments.robustness.features import feature_table
 from experiments.robustness.figures import draw_gains

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from cgm.records.tables import markdown_table
+from cgm.utils.text import markdown_table
 from experiments.robustness.findings import percent, spread
 from experiments.robustness.plan import ATTACKERS, ATTACKS, BASE, BASE_ONLY, HONEST_ONLY, UNCONDITIONAL, VARIANTS
 from experiments.robustness.records import (

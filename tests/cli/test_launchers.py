@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info
 from cgm import Record
 from cgm.cli.settings import EXTRAS, check_extras
 from cgm.records.trackers import TensorBoard
-from cgm.utils.threads import limited
+from cgm.utils.run import limited
 
 SMALL = ["experiment=debug", "figures=false", "synthetic_size=300", "split.points_per_party=60", "split.n_parties=3"]
 SMALL += ["scheme=fair", "sampling.betas=[1,8]"]

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from cgm.cli import main as program
 from cgm.cli.settle import to_overrides
-from cgm.records.verification import verify
+from cgm.settlements.verification import verify
 
 FAST = ["synthetic_size=400", "sensitivity=false", "audit=none", "seed=0"]
 

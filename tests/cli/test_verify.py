@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cgm.records.party_folder import party_files
+from cgm.settlements.folder import party_files
 from tests.records.settled_tables import settle
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cgm.contributions.base import Contribution, Contributions
 from cgm.valuation.game import Game, TableGame
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
 
 seeds = st.integers(0, 2**32 - 1)

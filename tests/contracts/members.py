@@ -16,11 +16,14 @@ CONF = Path(__file__).parents[2] / "conf"
 
 
 def classes(package: ModuleType, is_member: Callable[[type], bool]) -> dict[str, type]:
-    """Return the public, concrete classes that are defined in the modules of a package and are members, by name."""
+    """Return the public, concrete classes that a module or a package defines and that are members, by name."""
 
     found = {}
-    for info in walk_packages(package.__path__, f"{package.__name__}."):
-        module = import_module(info.name)
+    names = [
+        package.__name__,
+        *(i.name for i in walk_packages(getattr(package, "__path__", []), f"{package.__name__}.")),
+    ]
+    for module in map(import_module, names):
         for name, cls in vars(module).items():
             own = isinstance(cls, type) and cls.__module__ == module.__name__ and not name.startswith("_")
             if own and not isabstract(cls) and is_member(cls):

@@ -12,8 +12,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 import cgm.data.attacks
-from cgm.data.attacks.base import Attack, PartyAttack
-from cgm.data.attacks.none import NoAttack
+from cgm.data.attacks import Attack, NoAttack, PartyAttack
 from tests.contracts.members import check_configuration, classes, configurations
 
 CLASSES = classes(cgm.data.attacks, lambda cls: issubclass(cls, Attack))

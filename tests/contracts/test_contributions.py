@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 import cgm.contributions
 from cgm.contributions.base import Contribution, Contributions
 from cgm.contributions.pointwise import Pointwise
-from cgm.contributions.shapley import Shapley
+from cgm.contributions.semivalues import Shapley
 from cgm.valuation.game import Game, TableGame
 from cgm.valuation.valuation import Valuation
 from tests.contracts.games import OwnValues, renamed, seeds, table, tensor, valuation

@@ -10,7 +10,7 @@ from hydra.utils import get_class, instantiate
 import cgm.data.features
 from cgm.data.features import Autoencoder, Encoder
 from cgm.data.features.base import Features, transform_parts
-from cgm.utils.threads import limited
+from cgm.utils.run import limited
 from tests.contracts.members import classes, configurations
 
 CLASSES = classes(cgm.data.features, lambda cls: issubclass(cls, Features) or hasattr(cls, "choose"))

@@ -8,11 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from cgm.data.features.pca import PCA
-from cgm.utils.cache import cached
-from cgm.utils.models import pretrained
-from cgm.utils.models.checkpoints import read_checkpoint, write_checkpoint
-from cgm.utils.tensors import read_tensors
+from cgm.data.features.linear import PCA
+from cgm.networks import weights as pretrained
+from cgm.networks.weights import read_checkpoint, write_checkpoint
+from cgm.utils.cache import cached, read_tensors
 from tests.valuation.common import normal
 
 FLIPS = 125  # for each of four files; tests/records/test_record.py has 500

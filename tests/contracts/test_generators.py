@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 import cgm.generators
 from cgm.generators import MMDGAN, Generator, check_generator
-from cgm.utils.threads import limited
+from cgm.utils.run import limited
 from tests.contracts.members import classes, configurations
 
 CLASSES = classes(cgm.generators, lambda cls: issubclass(cls, Generator))

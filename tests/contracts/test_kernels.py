@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import cgm.valuation.kernels
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.sum import Sum
+from cgm.valuation.kernels import Kernel, Sum
+from cgm.valuation.lengthscale import resolve_lengthscale
 from cgm.valuation.mmd import block_sums
-from cgm.valuation.rules import resolve_lengthscale
 from tests.contracts.members import classes, configurations, required
 
 CLASSES = classes(cgm.valuation.kernels, lambda cls: issubclass(cls, Kernel))

@@ -9,8 +9,8 @@ from hydra.utils import get_class, instantiate
 from sklearn.datasets import load_digits
 
 import cgm.evaluation.labellers
-from cgm.evaluation.labellers.base import Labeller
-from cgm.utils.models.classifier import Classifier
+from cgm.evaluation.labellers import Labeller
+from cgm.networks.classifier import Classifier
 from tests.contracts.members import check_configuration, classes, configurations
 
 CLASSES = classes(cgm.evaluation.labellers, lambda cls: issubclass(cls, Labeller))

@@ -11,8 +11,7 @@ from hydra.utils import get_class, instantiate
 import cgm.records.trackers
 from cgm.evaluation.entries import MetricRow
 from cgm.records.record import Record
-from cgm.records.trackers.base import Logger
-from cgm.records.trackers.none import NoLogger
+from cgm.records.trackers import Logger, NoLogger
 from tests.contracts.members import check_configuration, classes, configurations
 from tests.records.results import make_result
 

@@ -15,25 +15,18 @@ from hydra.utils import get_class, instantiate
 from torch import Tensor
 
 import cgm.valuation.references
-from cgm.contributions.banzhaf import Banzhaf
-from cgm.contributions.games import compute_contributions
+from cgm.contributions.base import compute_contributions
 from cgm.contributions.least_core import LeastCore
 from cgm.contributions.pointwise import Pointwise, pointwise_values
-from cgm.contributions.shapley import Shapley, shapley_exact
+from cgm.contributions.semivalues import Banzhaf, Shapley, shapley_exact
 from cgm.mediator import Mediator
-from cgm.rewards.base import InfeasibleScheme
 from cgm.rewards.sampling import WeightedSampling
-from cgm.rewards.shapley_fair import ShapleyFair
+from cgm.rewards.schemes import InfeasibleScheme, ShapleyFair
 from cgm.valuation.bounds import kernel_bounds
 from cgm.valuation.game import TableGame
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import Laplacian, SquaredExponential
 from cgm.valuation.lengthscale import fit_lengthscale
-from cgm.valuation.references.all import AllReference
-from cgm.valuation.references.base import Reference
-from cgm.valuation.references.leave_one_out import LeaveOneOutReference
-from cgm.valuation.references.pool import PoolReference
-from cgm.valuation.references.real import RealReference
+from cgm.valuation.references import AllReference, LeaveOneOutReference, PoolReference, RealReference, Reference
 from cgm.valuation.valuation import Valuation
 from tests.contracts.members import check_configuration, classes, configurations
 from tests.contributions.common import members, normal

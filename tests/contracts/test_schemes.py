@@ -14,14 +14,13 @@ from torch import Tensor
 
 import cgm.rewards
 from cgm.contributions.base import Contribution, Contributions
-from cgm.contributions.shapley import Shapley
+from cgm.contributions.semivalues import Shapley
 from cgm.mediator import Mediator
-from cgm.rewards.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.incentives import check_incentives
 from cgm.rewards.sampling import WeightedSampling
-from cgm.rewards.shapley_fair import ShapleyFair
+from cgm.rewards.schemes import InfeasibleScheme, Rewards, Scheme, ShapleyFair
 from cgm.valuation.game import Game, TableGame
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import SquaredExponential
 from tests.contracts.games import OwnValues, renamed, seeds, table, tensor, valuation
 from tests.contracts.members import check_configuration, classes, configurations
 from tests.contracts.test_contributions import CONTRIBUTIONS

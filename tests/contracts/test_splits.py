@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 import cgm.data.splits
-from cgm.data.splits.base import DEFAULT_MAX_POINTS, Split, counts
+from cgm.data.splits import DEFAULT_MAX_POINTS, Split, counts
 from tests.contracts.members import check_configuration, classes, configurations, required
 
 CLASSES = classes(cgm.data.splits, lambda cls: issubclass(cls, Split))

@@ -10,9 +10,9 @@ from hydra.utils import get_class, instantiate
 from sklearn.datasets import load_digits
 
 import cgm.evaluation.tasks
-from cgm.evaluation.arrays import Labelled
 from cgm.evaluation.entries import Accuracy
-from cgm.evaluation.tasks.base import LabelledReward, Task
+from cgm.evaluation.metrics import Labelled
+from cgm.evaluation.tasks import LabelledReward, Task
 from tests.contracts.members import check_configuration, classes, configurations
 
 CLASSES = classes(cgm.evaluation.tasks, lambda cls: issubclass(cls, Task))

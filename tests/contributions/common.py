@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
 
 Values = Callable[[frozenset[int]], float]

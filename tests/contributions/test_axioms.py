@@ -13,15 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cgm.contributions.banzhaf import Banzhaf
-from cgm.contributions.base import Contribution
-from cgm.contributions.beta_shapley import BetaShapley
-from cgm.contributions.equal import EqualShares
+from cgm.contributions.base import Contribution, EqualShares
 from cgm.contributions.least_core import LeastCore
-from cgm.contributions.leave_one_out import LeaveOneOut
-from cgm.contributions.shapley import Shapley
+from cgm.contributions.semivalues import Banzhaf, BetaShapley, LeaveOneOut, Shapley
 from cgm.valuation.game import TableGame
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
 from tests.contributions.common import members, normal, tabulate
 

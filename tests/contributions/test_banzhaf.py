@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cgm.contributions.banzhaf import Banzhaf
+from cgm.contributions.semivalues import Banzhaf
 from cgm.valuation.game import TableGame
 from tests.contributions.common import by_definition, random_values, tabulate, valuation_of
 

@@ -6,10 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cgm.contributions.banzhaf import Banzhaf
-from cgm.contributions.beta_shapley import BetaShapley
-from cgm.contributions.leave_one_out import LeaveOneOut
-from cgm.contributions.shapley import Shapley
+from cgm.contributions.semivalues import Banzhaf, BetaShapley, LeaveOneOut, Shapley
 from cgm.valuation.game import TableGame
 from tests.contributions.common import by_definition, random_values, valuation_of
 

@@ -9,9 +9,8 @@ import torch
 from scipy.special import roots_jacobi
 from scipy.stats import betabinom
 
-from cgm.contributions.coalitions import pair_gains, semivalue_sampled
-from cgm.contributions.permutations import gains_of_first_two
-from cgm.contributions.semivalues import inverse_binomials, semivalue_exact
+from cgm.contributions.sampled import gains_of_first_two
+from cgm.contributions.semivalues import inverse_binomials, pair_gains, semivalue_exact, semivalue_sampled
 from cgm.valuation.valuation import Valuation
 from tests.contributions.common import valuation_of
 

@@ -1,6 +1,6 @@
 """Equal shares."""
 
-from cgm.contributions.equal import EqualShares
+from cgm.contributions.base import EqualShares
 from cgm.valuation.game import TableGame
 from tests.contributions.common import random_values
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgm.contributions.equal_sizes import shapley_equal_sizes
-from cgm.contributions.shapley import shapley_exact, shapley_values
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.contributions.semivalues import shapley_exact, shapley_values
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
 from tests.contributions.common import by_subsets, normal, stand_in, tabulate, valuation_of, written_out
 

@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from cgm.contributions.base import Contribution, Contributions
-from cgm.contributions.games import compute_contributions
-from cgm.contributions.shapley import Shapley
+from cgm.contributions.base import Contribution, Contributions, compute_contributions
+from cgm.contributions.semivalues import Shapley
 from cgm.valuation.game import Game
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.references.leave_one_out import LeaveOneOutReference
+from cgm.valuation.kernels import SquaredExponential
+from cgm.valuation.references import LeaveOneOutReference
 from cgm.valuation.valuation import Valuation
 from tests.contributions.common import normal, valuation_of
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cgm.contributions.leave_one_out import LeaveOneOut
+from cgm.contributions.semivalues import LeaveOneOut
 from cgm.valuation.game import TableGame
 from tests.contributions.common import random_values, valuation_of
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from cgm.contributions.equal_sizes import mean_gains, shapley_equal_sizes
-from cgm.contributions.estimator import ROUND
-from cgm.contributions.permutations import first_gains, later_gains, shapley_sampled
-from cgm.contributions.shapley import shapley_exact, shapley_values
+from cgm.contributions.sampled import ROUND, first_gains, later_gains, shapley_sampled
+from cgm.contributions.semivalues import shapley_exact, shapley_values
 from tests.contributions.common import Values, by_subsets, tabulate, valuation_of, written_out
 
 
@@ -78,8 +77,8 @@ def pair_gains(game: Values, order: np.ndarray, first: int) -> np.ndarray:
 def test_sampling_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The estimator of the docstring, with the games from their formulas; the last round is shorter."""
 
-    monkeypatch.setattr("cgm.contributions.estimator.ROUND", 8)
-    monkeypatch.setattr("cgm.contributions.permutations.CHUNK", 3)
+    monkeypatch.setattr("cgm.contributions.sampled.ROUND", 8)
+    monkeypatch.setattr("cgm.contributions.sampled.CHUNK", 3)
     valuation = valuation_of([3, 8, 2, 5, 20])
     n, t, sizes = 5, valuation.t, valuation.sizes[:-1]
     a, b = valuation.a.numpy(), valuation.b.numpy()
@@ -122,7 +121,7 @@ def test_threads_and_chunks_do_not_matter(n: int, monkeypatch: pytest.MonkeyPatc
     threads = torch.get_num_threads()
     results = []
     for number, chunk in ((1, 64), (3, 64), (2, 50)):
-        monkeypatch.setattr("cgm.contributions.permutations.CHUNK", chunk)
+        monkeypatch.setattr("cgm.contributions.sampled.CHUNK", chunk)
         torch.set_num_threads(number)
         try:
             results.append(shapley_sampled(valuation, tolerance=0, max_permutations=4444, seed=0))

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cgm.contributions.pointwise import Pointwise, pointwise_values
-from cgm.contributions.shapley import Shapley, shapley_exact
+from cgm.contributions.semivalues import Shapley, shapley_exact
 from cgm.valuation.game import TableGame
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.valuation import Valuation
 from tests.contributions.common import members, normal, valuation_of
 from tests.valuation.common import KERNELS

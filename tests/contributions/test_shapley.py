@@ -12,11 +12,9 @@ from hypothesis.extra import numpy as hnp
 
 from cgm.contributions.base import Contributions
 from cgm.contributions.equal_sizes import shapley_equal_sizes
-from cgm.contributions.semivalues import MAX_AUTO, MAX_EXACT
-from cgm.contributions.shapley import Shapley, shapley_exact, shapley_values
+from cgm.contributions.semivalues import MAX_AUTO, MAX_EXACT, Shapley, shapley_exact, shapley_values
 from cgm.valuation.game import TableGame
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import Laplacian, SquaredExponential
 from cgm.valuation.valuation import Valuation
 from tests.contributions.common import Values, by_permutations, by_subsets, members, normal, tabulate, valuation_of
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cgm.data.images import read_image_parties, write_npz, write_png
-from cgm.utils.folders import folder_digest
+from cgm.utils.files import folder_digest
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (6, 5, 4), dtype=np.uint8)

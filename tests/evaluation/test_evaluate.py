@@ -8,13 +8,12 @@ import torch
 
 from cgm.evaluation.entries import Accuracy, Missing
 from cgm.evaluation.evaluate import Evaluation, evaluate
-from cgm.evaluation.measure import CORRELATED, NO_LABELS
-from cgm.evaluation.tasks.base import Labelled, LabelledReward, Task
-from cgm.evaluation.tasks.none import NoTask
+from cgm.evaluation.metrics import CORRELATED, NO_LABELS
+from cgm.evaluation.tasks import Labelled, LabelledReward, NoTask, Task
 from cgm.mediator import Mediator, Settlement
 from cgm.rewards.sampling import WeightedSampling
-from cgm.utils.clock import Clock
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.utils.run import Clock
+from cgm.valuation.kernels import SquaredExponential
 
 BETAS, N = (1.0, 2.0, 8.0), 3
 CLASSES = [torch.arange(30) % 2] * N

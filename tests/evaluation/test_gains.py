@@ -11,18 +11,15 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from cgm.data.attacks import Attack, Clone, Duplicate, Noise, SplitParty
-from cgm.data.features.pca import PCA
+from cgm.data.features.linear import PCA
 from cgm.evaluation.entries import Accuracy, AttackGains
 from cgm.evaluation.gains import measure_gains, true_values
-from cgm.evaluation.measure import NO_LABELS
-from cgm.evaluation.tasks.base import Labelled, LabelledReward, Task
+from cgm.evaluation.metrics import NO_LABELS
+from cgm.evaluation.tasks import Labelled, LabelledReward, Task
 from cgm.mediator import Mediator, Settlement
 from cgm.rewards.sampling import WeightedSampling
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.references.leave_one_out import LeaveOneOutReference
-from cgm.valuation.references.pool import PoolReference
-from cgm.valuation.references.real import RealReference
+from cgm.valuation.kernels import Laplacian, SquaredExponential
+from cgm.valuation.references import LeaveOneOutReference, PoolReference, RealReference
 from cgm.valuation.valuation import Valuation
 
 BETAS = (1.0, float("inf"))

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from cgm.evaluation.entries import MetricRow, Missing
-from cgm.evaluation.measure import CORRELATED, by_beta, measure
-from cgm.evaluation.metrics import neg_class_imbalance, neg_reverse_kl, neg_wasserstein2
+from cgm.evaluation.metrics import CORRELATED, by_beta, measure, neg_class_imbalance, neg_reverse_kl, neg_wasserstein2
 from cgm.rewards.sampling import Chain, sample_rewards
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.mmd import mmd2_unbiased
 from cgm.valuation.valuation import Valuation
 

@@ -17,7 +17,7 @@ from cgm.evaluation.metrics import (
     neg_wasserstein2,
 )
 from cgm.utils.checks import check_labels
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import SquaredExponential
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from cgm.cli.settings import own_settings
 from cgm.contributions.pointwise import pointwise_values
-from cgm.contributions.shapley import shapley_exact, shapley_values
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.contributions.semivalues import shapley_exact, shapley_values
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.mmd import block_sums
 from cgm.valuation.valuation import Valuation
 from experiments.benchmark import compare, concepts, growth, parts, peers, problems, program, report

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cgm.data import MNIST, CreditRatings, Dataset, Digits
 from cgm.generators import KDE, MMDGAN, Generator
-from cgm.utils.models.classifier import Classifier
+from cgm.networks.classifier import Classifier
 from experiments.generators import measures, report
 from experiments.generators.evaluate import evaluate, peers
 from experiments.generators.judges import NetworkJudge, judge_of

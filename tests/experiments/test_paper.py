@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from cgm.utils.memory import MARK, peak_memory, reset_peak
+from cgm.utils.run import MARK, peak_memory, reset_peak
 from experiments import jobs as runner
 from experiments.paper import plan, published, report
 from experiments.paper.records import read_records

@@ -5,7 +5,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from cgm.utils.models import pretrained
+from cgm.networks import weights as pretrained
 from experiments.generators import train
 
 ROOT = Path(__file__).resolve().parents[2]

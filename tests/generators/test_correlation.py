@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import ndtri
 from scipy.stats import multivariate_normal, norm
 
-from cgm.generators.correlation import latent_correlation, mehler_series, nearest_correlation, normal_scores
+from cgm.generators.copula import latent_correlation, mehler_series, nearest_correlation, normal_scores
 
 KINDS = {
     "continuous": np.exp,

@@ -10,8 +10,8 @@ from sklearn.datasets import make_moons
 
 from cgm.generators import Flow
 from cgm.generators import flow as module
-from cgm.utils.models import training
-from cgm.utils.threads import limited
+from cgm.networks import training
+from cgm.utils.run import limited
 
 pytest.importorskip("zuko", reason='zuko is not installed: pip install ".[flow]"')
 

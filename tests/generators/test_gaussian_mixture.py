@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from sklearn.mixture import GaussianMixture as Mixture
 
 from cgm.generators import GaussianMixture
-from cgm.utils.seeds import random_state
+from cgm.utils.random import random_state
 
 MEANS = np.array([[0.0, 0.0], [6.0, 2.0], [1.0, 9.0]])
 ROOTS = np.array([[[1.0, 0.0], [0.8, 0.3]], [[0.5, 0.0], [0.0, 0.5]], [[0.2, 0.0], [-0.5, 1.0]]])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from cgm.generators.kid import RandomNetworkKID, cubic_kernel, kid, mmd2, stalled
+from cgm.generators.network import RandomNetworkKID, cubic_kernel, kid, mmd2, stalled
 from tests.generators.mmd_gan.bars import bars, random
 
 

@@ -14,9 +14,8 @@ from cgm.data.features import PCA
 from cgm.generators import MMDGAN, NetworkGenerator, check_generator, network
 from cgm.generators.mmd_gan.networks import GeneratorNetwork
 from cgm.generators.mmd_gan.training import GANTraining
-from cgm.utils.models import pretrained as weights
-from cgm.utils.models.descent import Budget, Descent
-from cgm.utils.models.streams import seeded
+from cgm.networks import weights
+from cgm.networks.training import Budget, Descent, seeded
 from tests.generators.mmd_gan.bars import bars, random, tiny
 
 

@@ -3,10 +3,10 @@ import logging
 import pytest
 import torch
 
-from cgm.data.features.pca import PCA
+from cgm.data.features.linear import PCA
 from cgm.generators import KDE, MMDGAN
 from cgm.generators.pool import draw_pool
-from cgm.utils.models.classifier import Classifier
+from cgm.networks.classifier import Classifier
 
 IMAGES = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(40) % 3

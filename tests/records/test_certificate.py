@@ -9,14 +9,13 @@ import pytest
 import torch
 
 from cgm.generators import KDE
-from cgm.generators.units import Units
+from cgm.generators.flow import Units
 from cgm.mediator import SAMPLE_POOL, Mediator
-from cgm.records.certificate import contents
-from cgm.records.digests import seal, sha256
-from cgm.records.mediator_folder import settings_file
-from cgm.records.party_folder import certificate, party_files
 from cgm.rewards import WeightedSampling
-from cgm.utils.seeds import random_state, stream_seed
+from cgm.settlements.certificate import contents
+from cgm.settlements.files import seal, sha256
+from cgm.settlements.folder import certificate, party_files, settings_file
+from cgm.utils.random import random_state, stream_seed
 from tests.records.settled_tables import changed, settle
 
 

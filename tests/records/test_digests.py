@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from cgm.records.digests import canonical_json, readable_json, seal, sha256
+from cgm.settlements.files import canonical_json, readable_json, seal, sha256
 
 
 def test_canonical_json_does_not_depend_on_the_order_of_keys():

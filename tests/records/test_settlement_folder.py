@@ -11,12 +11,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgm.records import settlement_folder as module
-from cgm.records.settlement_folder import check_folder, safe_names, write_settlement
-from cgm.records.verification import verify
+from cgm.settlements import folder as module
+from cgm.settlements.folder import check_folder, safe_names, write_settlement
+from cgm.settlements.verification import verify
 from tests.records.settled_tables import EVIL, changed, settle
 
-REPORT = "cgm.records.report.report.report"
+REPORT = "cgm.settlements.report.report.report"
 
 
 def tree(folder: Path) -> set[str]:

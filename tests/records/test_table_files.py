@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgm.records.table_files import escape, table_file, unescape
+from cgm.settlements.files import escape, table_file, unescape
 from tests.records.settled_tables import Column
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgm.records.tables import aligned_lines, csv_text, markdown_table, mean_cell
+from cgm.utils.text import aligned_lines, csv_text, markdown_table, mean_cell
 
 
 def test_tables():

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from cgm.data.tables import Source
-from cgm.records import signature
-from cgm.records.digests import readable_json, seal
-from cgm.records.party_folder import party_files
-from cgm.records.signature import sign
-from cgm.records.verification import verify
+from cgm.settlements import signature
+from cgm.settlements.files import readable_json, seal
+from cgm.settlements.folder import party_files
+from cgm.settlements.signature import sign
+from cgm.settlements.verification import verify
 from tests.records.settled_tables import changed, settle
 
 DATA = b"income,age\n" + 65 * b"1,2\n\n"  # empty lines are no rows

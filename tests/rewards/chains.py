@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from cgm.rewards.sampling import Chain
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.valuation import Valuation
 
 INF = math.inf

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from cgm.contributions.base import Contributions
 from cgm.rewards.incentives import check_incentives
-from cgm.rewards.shapley_fair import FairRewards
+from cgm.rewards.schemes import FairRewards
 from cgm.valuation.game import Game, TableGame
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
 
 Values = dict[frozenset[int], float]

@@ -9,9 +9,7 @@ from scipy.stats import chi2_contingency, chisquare
 
 from cgm.rewards import steps
 from cgm.rewards.sampling import ChainState, PoolArrays, sample_rewards
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import Kernel, Laplacian, SquaredExponential
 from cgm.valuation.valuation import Valuation
 from tests.rewards.chains import FAR, INF, Plain, assert_chain, problem, squared_exponential
 

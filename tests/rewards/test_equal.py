@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgm.contributions.shapley import Shapley
-from cgm.rewards.equal import EqualRewards
+from cgm.contributions.semivalues import Shapley
 from cgm.rewards.incentives import check_incentives
+from cgm.rewards.schemes import EqualRewards
 from cgm.valuation.game import TableGame
 from tests.contracts.games import seeds, table
 from tests.rewards.common import contributions_of, tensor

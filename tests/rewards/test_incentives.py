@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cgm.contributions.base import Contributions
-from cgm.contributions.shapley import shapley_values
-from cgm.rewards.base import InfeasibleScheme, Rewards
+from cgm.contributions.semivalues import shapley_values
 from cgm.rewards.incentives import check_incentives
-from cgm.rewards.shapley_fair import FairRewards, lower_bounds, solve_scheme
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.rewards.schemes import FairRewards, InfeasibleScheme, Rewards, lower_bounds, solve_scheme
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
 from tests.rewards.common import (
     INCENTIVES,

@@ -3,15 +3,13 @@
 import pytest
 import torch
 
-from cgm.contributions.leave_one_out import LeaveOneOut
-from cgm.contributions.shapley import Shapley
-from cgm.rewards.lengthscales import compare_lengthscales
-from cgm.rewards.shapley_fair import ShapleyFair
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.lengthscale import LengthscaleSearch
-from cgm.valuation.monotone import negative_increments
+from cgm.contributions.semivalues import LeaveOneOut, Shapley
+from cgm.rewards.incentives import compare_lengthscales
+from cgm.rewards.schemes import ShapleyFair
+from cgm.valuation.bounds import negative_increments
+from cgm.valuation.kernels import SquaredExponential
+from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
 from cgm.valuation.references import PoolReference
-from cgm.valuation.rules import resolve_lengthscale
 from cgm.valuation.valuation import Valuation
 from tests.valuation.common import normal
 

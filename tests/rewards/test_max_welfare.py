@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-from cgm.contributions.shapley import Shapley
-from cgm.rewards.base import InfeasibleScheme
+from cgm.contributions.semivalues import Shapley
 from cgm.rewards.incentives import check_incentives
-from cgm.rewards.max_welfare import MaxWelfare
+from cgm.rewards.schemes import InfeasibleScheme, MaxWelfare
 from cgm.valuation.game import TableGame
 from tests.rewards.common import contributions_of, tensor
 

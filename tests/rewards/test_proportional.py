@@ -6,11 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgm.contributions.shapley import Shapley
-from cgm.rewards.base import InfeasibleScheme
+from cgm.contributions.semivalues import Shapley
 from cgm.rewards.incentives import check_incentives
-from cgm.rewards.proportional import Proportional
-from cgm.rewards.shapley_fair import ShapleyFair
+from cgm.rewards.schemes import InfeasibleScheme, Proportional, ShapleyFair
 from cgm.valuation.game import TableGame
 from tests.contracts.games import seeds, table
 from tests.rewards.common import contributions_of, tensor

@@ -8,11 +8,7 @@ import pytest
 import torch
 
 from cgm.rewards.sampling import Chain, WeightedSampling, sample_rewards
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.kernels.sum import Sum
+from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 from cgm.valuation.mmd import mmd2_biased, mmd2_unbiased
 from tests.rewards.chains import FAR, INF, Plain, assert_chain, assert_same, halfway, problem, squared_exponential
 

@@ -10,9 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cgm.contributions.shapley import shapley_values
-from cgm.rewards.base import InfeasibleScheme
-from cgm.rewards.shapley_fair import ShapleyFair, lower_bounds, solve_scheme
+from cgm.contributions.semivalues import shapley_values
+from cgm.rewards.schemes import InfeasibleScheme, ShapleyFair, lower_bounds, solve_scheme
 from cgm.valuation.game import TableGame
 from tests.rewards.common import (
     assert_rewards,

@@ -8,11 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgm.contributions.shapley import Shapley
-from cgm.rewards.base import InfeasibleScheme
+from cgm.contributions.semivalues import Shapley
 from cgm.rewards.incentives import check_incentives
-from cgm.rewards.shapley_fair import ShapleyFair, lower_bounds
-from cgm.rewards.spread import Spread, frontier
+from cgm.rewards.schemes import InfeasibleScheme, ShapleyFair, Spread, frontier, lower_bounds
 from cgm.valuation.game import TableGame
 from tests.contracts.games import seeds, table
 from tests.rewards.common import contributions_of, tensor

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cgm.rewards.vectors import add_box_distances, argmax, argmin, half_exponential, live_extremes, squared_distances
+from cgm.rewards.steps import add_box_distances, argmax, argmin, half_exponential, live_extremes, squared_distances
 
 
 def test_half_exponential() -> None:

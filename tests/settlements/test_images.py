@@ -14,8 +14,8 @@ from cgm.data.features import PCA
 from cgm.data.features.umap import UMAP
 from cgm.data.images import read_image_parties
 from cgm.evaluation.privacy import NoAudit
-from cgm.records.verification import verify
 from cgm.settlements import ImageMediator
+from cgm.settlements.verification import verify
 
 DIGITS = (load_digits().images / 16 * 255).astype(np.uint8)
 PARTIES = {"north": DIGITS[:150], "south": DIGITS[150:250], "west": DIGITS[250:330]}

@@ -7,7 +7,7 @@ from cgm.data.features import PCA, Identity
 from cgm.data.features.umap import UMAP
 from cgm.generators import KDE
 from cgm.generators.mmd_gan import MMDGAN
-from cgm.settlements.pixels import Pixels
+from cgm.settlements.images import Pixels
 
 X = torch.rand(60, 1, 6, 5, generator=torch.Generator().manual_seed(0))
 

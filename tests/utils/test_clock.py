@@ -1,7 +1,7 @@
 import pytest
 
-from cgm.utils import clock
-from cgm.utils.clock import Clock
+from cgm.utils import run as clock
+from cgm.utils.run import Clock
 
 
 @pytest.fixture(autouse=True)

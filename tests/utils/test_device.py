@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cgm.utils.device import check_device, resolve_device
+from cgm.utils.run import check_device, resolve_device
 
 
 def test_cpu():

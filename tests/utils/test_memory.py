@@ -3,8 +3,8 @@ import sys
 import numpy as np
 import pytest
 
-from cgm.utils import memory
-from cgm.utils.memory import MARK, peak_memory, reset_peak
+from cgm.utils import run as memory
+from cgm.utils.run import MARK, peak_memory, reset_peak
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak can be reset on Linux only")

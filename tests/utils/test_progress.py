@@ -1,4 +1,4 @@
-from cgm.utils.progress import progress
+from cgm.utils.run import progress
 
 
 def test_no_bar_without_a_terminal(capsys):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cgm.utils.seeds import random_state, stream_seed
+from cgm.utils.random import random_state, stream_seed
 
 
 def test_stream_seeds_are_fixed():

@@ -8,7 +8,7 @@ from cgm.contributions import Banzhaf, Shapley
 from cgm.data import Digits, EqualDisjoint
 from cgm.data.attacks import Noise, SplitParty
 from cgm.data.features import PCA, UMAP
-from cgm.evaluation.tasks.none import NoTask
+from cgm.evaluation.tasks import NoTask
 from cgm.generators import KDE
 from cgm.rewards import ShapleyFair, WeightedSampling
 from cgm.utils import sharing as module

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgm.utils.suggest import choice_error, setting_error
+from cgm.utils.text import choice_error, setting_error
 
 NAMES = ["seed", "scheme", "scheme.rho", "generator", "generator.bandwidth", "split", "split.n_parties", "attack.rho"]
 

@@ -3,7 +3,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save
 
-from cgm.utils.tensors import digest, read_tensors
+from cgm.utils.cache import digest, read_tensors
 
 TENSORS = {"x": torch.arange(6.0).reshape(2, 3), "y": torch.tensor([True, False])}
 

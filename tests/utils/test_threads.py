@@ -4,7 +4,7 @@ import numba
 import pytest
 import torch
 
-from cgm.utils.threads import in_order, limited, workers
+from cgm.utils.run import in_order, limited, workers
 
 
 @pytest.fixture(params=[1, 3])

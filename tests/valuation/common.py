@@ -6,11 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.kernels.sum import Sum
+from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 from cgm.valuation.valuation import Valuation
 
 Formula = Callable[[np.ndarray], np.ndarray]

@@ -10,8 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cgm.valuation.bounds import kernel_bounds, monotone_bound, nonnegative_bound
-from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import RationalQuadratic, SquaredExponential
 from tests.valuation.common import KERNELS, draw, plain_value, valued
 
 

@@ -7,11 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from cgm.valuation.kernels.base import RULES, Kernel, squared_distances
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.kernels.sum import Sum
+from cgm.valuation.kernels import (
+    RULES,
+    Kernel,
+    Laplacian,
+    RationalQuadratic,
+    SquaredExponential,
+    Sum,
+    squared_distances,
+)
 from tests.valuation.common import Formula, distances, normal
 
 # kernels, and their values as a function of the distance r

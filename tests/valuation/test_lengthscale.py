@@ -9,14 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.kernels.sum import Sum
-from cgm.valuation.lengthscale import LengthscaleSearch, fit_lengthscale, median_distance
+from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
+from cgm.valuation.lengthscale import LengthscaleSearch, fit_lengthscale, median_distance, resolve_lengthscale
 from cgm.valuation.mmd import cross_sums
-from cgm.valuation.rules import resolve_lengthscale
 from cgm.valuation.valuation import Valuation
 from tests.valuation.common import Formula, distances, normal
 

@@ -10,10 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.kernels.sum import Sum
+from cgm.valuation.kernels import Kernel, Laplacian, SquaredExponential, Sum
 from cgm.valuation.mmd import biased, block_sums, cross_sums, kernel_pass, mmd2_biased, mmd2_unbiased, unbiased
 from tests.valuation.common import KERNELS, clouds, matrix, normal, off_diagonal
 

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cgm.valuation.bounds import negative_increments
 from cgm.valuation.game import Game, TableGame
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.monotone import negative_increments
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
 from tests.contracts.games import seeds, table, valuation
 from tests.valuation.common import normal

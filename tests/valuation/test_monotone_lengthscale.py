@@ -8,14 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-import cgm.valuation.monotone_lengthscale as module
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.lengthscale import LengthscaleSearch, fit_lengthscale
-from cgm.valuation.monotone import negative_increments
-from cgm.valuation.monotone_lengthscale import fit_monotone
+import cgm.valuation.lengthscale as module
+from cgm.valuation.bounds import negative_increments
+from cgm.valuation.kernels import Kernel, SquaredExponential
+from cgm.valuation.lengthscale import LengthscaleSearch, fit_lengthscale, fit_monotone, resolve_lengthscale
 from cgm.valuation.references import PoolReference, RealReference, Reference
-from cgm.valuation.rules import resolve_lengthscale
 from cgm.valuation.valuation import Valuation
 from tests.valuation.common import distances, normal
 

@@ -4,13 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential
 from cgm.valuation.mmd import cross_sums
-from cgm.valuation.near_copies import MIN_COPIES, near_copies
-from cgm.valuation.tiles import Tiles
+from cgm.valuation.tiles import MIN_COPIES, Tiles, near_copies
 from cgm.valuation.valuation import Valuation
 from tests.valuation.common import normal
 
@@ -52,7 +48,7 @@ def test_values_of_clusters(kernel: type[Kernel], d: int, width: float) -> None:
 def test_without_near_copies_in_float64_the_error_is_larger(monkeypatch: pytest.MonkeyPatch) -> None:
     """The case in which the bound of 1e-7 was violated before."""
 
-    monkeypatch.setattr("cgm.valuation.near_copies.MIN_COPIES", 10**9)
+    monkeypatch.setattr("cgm.valuation.tiles.MIN_COPIES", 10**9)
     errors = [error(SquaredExponential(LENGTHSCALE), clusters(1000, 8, 1e-9, n=3, seed=seed)) for seed in range(8)]
     assert max(errors) > 2e-7
 

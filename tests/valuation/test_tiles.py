@@ -7,11 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cgm.valuation.kernels.base import Kernel
-from cgm.valuation.kernels.laplacian import Laplacian
-from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.kernels.sum import Sum
+from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 from cgm.valuation.tiles import Tiles, sort_by_norm
 from tests.valuation.common import KERNELS, clouds, matrix, normal, off_diagonal

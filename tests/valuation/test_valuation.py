@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cgm.utils.checks import check_parties
 from cgm.valuation.game import Game
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.mmd import mmd2_unbiased
 from cgm.valuation.valuation import Valuation
 from tests.valuation.common import KERNELS, draw, matrix, normal, plain_value, valued

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cgm.data.datasets.base import Dataset
-from cgm.data.datasets.folder import OTHER_FOLDER, data_folder
-from cgm.data.datasets.image_files import Arrays, image_dataset, read_npz
+from cgm.data.datasets.base import OTHER_FOLDER, Dataset, data_folder
+from cgm.data.datasets.image_arrays import Arrays, image_dataset, read_npz
 from cgm.utils.checks import check_bool
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

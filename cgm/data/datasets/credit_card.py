@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cgm.data.datasets.base import Dataset
-from cgm.data.datasets.folder import OTHER_FOLDER, data_folder, first_file, listed
+from cgm.data.datasets.base import OTHER_FOLDER, Dataset, data_folder, first_file, listed
 from cgm.data.holdout import check_test_share, hold_out
 from cgm.utils.checks import check_bool, check_integer, check_text
 

@@ -1,15 +1,155 @@
-"""Images from a user's own file of arrays."""
+"""Files of images and labels, and the datasets made of them."""
 
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.lib.npyio import NpzFile
 
-from cgm.data.datasets.base import Dataset
-from cgm.data.datasets.folder import data_folder, first_file, listed
-from cgm.data.datasets.image_files import image_dataset, names_in_npz, read_npz
+from cgm.data.datasets.base import Dataset, data_folder, first_file, listed
 from cgm.data.holdout import check_test_share, hold_out
 from cgm.utils.checks import check_text
+
+Arrays = tuple[np.ndarray, np.ndarray]
+"""Images of shape $(N, C, H, W)$, uint8 or floating-point numbers in $[0, 1]$, and labels of shape $(N)$."""
+
+
+def image_dataset(name: str, train: Arrays, test: Arrays, classes: Sequence[str]) -> Dataset:
+    """Make a dataset of images: pixels in $[0, 1]$, float32."""
+
+    (x, y), (x_test, y_test) = _tensors(*train), _tensors(*test)
+
+    return Dataset(name=name, x=x, y=y, x_test=x_test, y_test=y_test, classes=tuple(classes))
+
+
+def read_npz(path: Path, images: str = "images", labels: str = "labels") -> Arrays:
+    """Read images and labels from an `.npz` file; nothing in it is unpickled.
+
+    Arguments:
+        path: The file.
+        images: The name of the array of images, of shape $(N, H, W)$, $(N, H, W, C)$ or $(N, C, H, W)$.
+        labels: The name of the array of labels, of shape $(N)$.
+
+    Returns:
+        The images, of shape $(N, C, H, W)$, and the labels.
+
+    Raises:
+        ValueError: If the file is damaged, or lacks such arrays.
+    """
+
+    with _opened(path) as file:
+        for name in (images, labels):
+            if name not in file.files:
+                raise ValueError(f"lacks the array {name!r}; it has {', '.join(file.files) or 'none'}")
+        return _check_arrays(file[images], file[labels], images, labels)
+
+
+def names_in_npz(path: Path) -> list[str]:
+    """Return the names of the arrays in an `.npz` file.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+
+    with _opened(path) as file:
+        return list(file.files)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[NpzFile]:
+    """Open an `.npz` file, and raise any error in reading it as a `ValueError` that names the file."""
+
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            single = file.read(6) == b"\x93NUMPY"
+        what = "a single array (.npy)" if single else "not a file of arrays (.npz), or a damaged one"
+        raise ValueError(f"{path}: {what}; write one with numpy.savez_compressed(path, images=..., labels=...)")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            yield arrays
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"{path}: not a file of arrays (.npz), or a damaged one ({error})") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_images(path: Path, images: str = "images") -> tuple[np.ndarray, str, list[str]]:
+    """Read images without labels from an `.npz` file; nothing in it is unpickled.
+
+    Returns:
+        The images, of shape $(N, C, H, W)$; their layout in the file, `"NHW"`, `"NHWC"` or `"NCHW"`; and the names of
+        the other arrays in the file.
+
+    Raises:
+        ValueError: If the file is damaged, or lacks such an array.
+    """
+
+    with _opened(path) as file:
+        if images not in file.files:
+            raise ValueError(f"lacks the array {images!r}; it has {', '.join(file.files) or 'none'}")
+        x = file[images]
+        return (*check_image_array(x, images), [name for name in file.files if name != images])
+
+
+def check_image_array(x: np.ndarray, images: str) -> tuple[np.ndarray, str]:
+    """Return images of shape (N, C, H, W), and the layout that they had.
+
+    Arguments:
+        x: The images, of shape $(N, H, W)$, $(N, H, W, C)$ or $(N, C, H, W)$.
+        images: Their name in an error.
+
+    Raises:
+        ValueError: If they have another shape, or pixels other than uint8 or numbers from 0 to 1.
+    """
+
+    layout = "NCHW"
+    if x.ndim == 3:
+        x, layout = x[:, None], "NHW"
+    elif x.ndim == 4 and x.shape[3] in (1, 3):
+        x, layout = x.transpose(0, 3, 1, 2), "NHWC"
+    if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape:
+        raise ValueError(
+            f"{images!r} has shape {x.shape}, expected (N, H, W), (N, H, W, C) or (N, C, H, W), with C = 1 or 3 colours"
+        )
+    expected = "expected uint8, or floating-point numbers from 0 to 1"
+    if x.dtype != np.uint8:
+        if not np.issubdtype(x.dtype, np.floating):
+            raise ValueError(f"{images!r} has the type {x.dtype}, {expected}")
+        bad = int((~np.isfinite(x)).sum())
+        if bad:
+            raise ValueError(f"{images!r} contains {bad} values that are NaN or infinite, {expected}")
+        if x.min() < 0 or x.max() > 1:
+            raise ValueError(f"{images!r} contains values from {x.min():g} to {x.max():g}, {expected}")
+
+    return x, layout
+
+
+def _check_arrays(x: np.ndarray, y: np.ndarray, images: str, labels: str) -> Arrays:
+    """Return images of shape (N, C, H, W) and labels, and check that they are such."""
+
+    x, _ = check_image_array(x, images)
+    if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(
+            f"{labels!r} has the type {y.dtype} and the shape {y.shape}, expected an integer >= 0 for each of the "
+            f"{len(x)} images"
+        )
+    if y.min() < 0:
+        raise ValueError(f"{labels!r} contains {y.min()}, expected integers >= 0")
+
+    return x, y
+
+
+def _tensors(images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    divisor = np.float32(255 if images.dtype == np.uint8 else 1)
+
+    return torch.from_numpy(images.astype(np.float32, order="C") / divisor), torch.from_numpy(labels.astype(np.int64))
 
 
 @dataclass(frozen=True)

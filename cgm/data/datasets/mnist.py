@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cgm.data.datasets.base import Dataset
-from cgm.data.datasets.folder import OTHER_FOLDER, data_folder, first_file
-from cgm.data.datasets.image_files import Arrays, image_dataset
+from cgm.data.datasets.base import OTHER_FOLDER, Dataset, data_folder, first_file
+from cgm.data.datasets.image_arrays import Arrays, image_dataset
 from cgm.utils.checks import check_bool
 
 FILES = (

@@ -1,26 +1,71 @@
-"""The code of a convolutional autoencoder."""
+"""What features that are computed by a network of images share: pretrained weights."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 
-from cgm.data.features.base import check_distinct
-from cgm.data.features.network import NetworkFeatures
+from cgm.data.features.base import Features, Identity, check_distinct
+from cgm.networks import weights as pretrained
+from cgm.networks.architectures import AutoencoderNetwork, check_images, in_batches, recalibrate_batch_norm, weights_of
+from cgm.networks.fitted import FittedNetwork, Network
+from cgm.networks.training import RECALIBRATION, Budget, Descent, seeded, stream
+from cgm.networks.weights import Weights
 from cgm.utils.checks import check_integer, check_points
-from cgm.utils.models import pretrained
-from cgm.utils.models.autoencoder_network import AutoencoderNetwork
-from cgm.utils.models.descent import Budget, Descent
-from cgm.utils.models.networks import check_images, in_batches, recalibrate_batch_norm, weights_of
-from cgm.utils.models.pretrained import Weights
-from cgm.utils.models.streams import RECALIBRATION, seeded, stream
-from cgm.utils.threads import limited
+from cgm.utils.run import limited
 
 log = logging.getLogger(__name__)
+
+
+class NetworkFeatures(FittedNetwork[Network], Features):
+    """Base class of features that a network of images computes, with a setting `pretrained`."""
+
+    kind: ClassVar[str]
+    """The kind of the weights, such as `"autoencoder"`."""
+
+    pretrained: bool | str
+
+    def load_pretrained(self, x: torch.Tensor) -> bool:
+        """Load pretrained weights if they are asked for, and return whether they were loaded.
+
+        Arguments:
+            x: The images of the fit, of shape (N, C, H, W).
+        """
+
+        weights = self._weights(x.shape[1:])
+        if weights is None:
+            return False
+        self.load(weights.path)
+        if self.pretrained != "auto" or self.suits(weights, x):
+            log.info("features: an %s trained on %s, %s", self.kind, weights.dataset, weights.path)
+            return True
+        self.state = None
+
+        return False
+
+    @abstractmethod
+    def suits(self, weights: Weights, x: torch.Tensor) -> bool:
+        """Return whether the loaded weights suit images x of shape (N, C, H, W); warn if they do not."""
+
+    def _weights(self, shape: Sequence[int]) -> Weights | None:
+        """Return the pretrained weights for images of shape (C, H, W), if there are any and they are asked for."""
+
+        weights = pretrained.choose(self.pretrained, self.kind, shape)
+        settings = {name: getattr(self, name) for name in self.file_settings or ()}
+        if (
+            self.pretrained == "auto"
+            and weights is not None
+            and not settings.items() <= weights.info["settings"].items()
+        ):
+            return None  # weights of other sizes
+
+        return weights
+
 
 TRIED = 1000  # approximate number of images on which pretrained weights are tried
 MAX_RATIO = 2.0  # of the mean squared error on them to the one that the weights had on their own test images
@@ -84,7 +129,7 @@ class Autoencoder(NetworkFeatures["AutoencoderNetwork"]):
     def make_network(self, sizes: Mapping[str, Any]) -> AutoencoderNetwork:
         """Construct the network for images of a shape."""
 
-        from cgm.utils.models.autoencoder_network import AutoencoderNetwork
+        from cgm.networks.architectures import AutoencoderNetwork
 
         channels, height, width = sizes["image"]
 
@@ -159,3 +204,25 @@ class Autoencoder(NetworkFeatures["AutoencoderNetwork"]):
         )
 
         return False
+
+
+@dataclass(frozen=True)
+class Automatic:
+    r"""A choice of features: the code of an autoencoder for images, and the points as they are otherwise.
+
+    Arguments:
+        components: The number $d$ of dimensions of the code.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    components: int = 8
+
+    def __post_init__(self) -> None:
+        check_integer("features.components", self.components, min=1)
+
+    def choose(self, x: torch.Tensor) -> Features:
+        r"""Return the features for x of shape $(N, D)$ or $(N, C, H, W)$."""
+
+        return Autoencoder(self.components) if x.dim() == 4 else Identity()

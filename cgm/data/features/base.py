@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
-from cgm.utils.cache import cached
+from cgm.networks.fitted import Fitted
+from cgm.utils.cache import cached, digest
 from cgm.utils.checks import check_points
-from cgm.utils.models.fitted import Fitted
-from cgm.utils.tensors import digest
 
 F = TypeVar("F", bound="Features")
 
@@ -120,3 +119,31 @@ def transform_parts(
     points = cached(cache, "features", key, lambda: {"points": torch.cat([features.transform(x) for x in parts])})
 
     return list(points["points"].split([len(x) for x in parts]))
+
+
+class Identity(Features):
+    """The points as they are, and the pixels of images.
+
+    Example:
+        >>> import torch
+        >>> images = torch.zeros(5, 1, 8, 8)
+        >>> Identity().fit(images, seed=0).transform(images).shape
+        torch.Size([5, 64])
+    """
+
+    size_names: ClassVar[tuple[str, ...]] = ("width",)
+
+    def fit(self, x: torch.Tensor, seed: int) -> Identity:
+        """Remember the width of x."""
+
+        self.sizes = {"width": flatten_points(x, "points to fit features to").shape[1]}
+        self.state = {}
+
+        return self
+
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
+        """Flatten x."""
+
+        self.fitted()
+
+        return flatten_points(x, "points to transform", width=self.sizes["width"])

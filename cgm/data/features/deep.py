@@ -9,14 +9,12 @@ from typing import Any, ClassVar
 import torch
 
 from cgm.data.features.base import Features, check_distinct, flatten_points
-from cgm.data.features.pca import PCA
+from cgm.data.features.linear import PCA
+from cgm.networks.architectures import DeepNetwork, in_batches, weights_of
+from cgm.networks.fitted import FittedNetwork
+from cgm.networks.training import Budget, Descent, seeded
 from cgm.utils.checks import check_integer, check_number
-from cgm.utils.models.deep_network import DeepNetwork
-from cgm.utils.models.descent import Budget, Descent
-from cgm.utils.models.fitted_network import FittedNetwork
-from cgm.utils.models.networks import in_batches, weights_of
-from cgm.utils.models.streams import seeded
-from cgm.utils.threads import limited
+from cgm.utils.run import limited
 
 WEIGHT_DECAY = 1e-3
 SUBSET = 1000  # points from which the first length-scale is computed
@@ -84,7 +82,7 @@ class Deep(FittedNetwork["DeepNetwork"], Features):
     def make_network(self, sizes: Mapping[str, Any]) -> DeepNetwork:
         """Construct the network for a number of columns."""
 
-        from cgm.utils.models.deep_network import DeepNetwork
+        from cgm.networks.architectures import DeepNetwork
 
         return DeepNetwork(self.components, self.width, sizes["width"])
 

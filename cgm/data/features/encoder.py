@@ -9,24 +9,25 @@ from typing import Any, ClassVar
 
 import torch
 
+from cgm.data.features.autoencoder import NetworkFeatures
 from cgm.data.features.base import check_distinct
-from cgm.data.features.network import NetworkFeatures
-from cgm.utils.checks import check_bool, check_choice, check_integer, check_number, check_points
-from cgm.utils.models import pretrained
-from cgm.utils.models.descent import Budget, Descent
-from cgm.utils.models.encoder_network import EncoderNetwork
-from cgm.utils.models.networks import (
+from cgm.networks import weights as pretrained
+from cgm.networks.architectures import (
     ARITHMETICS,
+    EncoderNetwork,
     autocast,
     check_images,
+    crop,
     in_batches,
+    mirror_some,
     recalibrate_batch_norm,
+    recolour,
     weights_of,
 )
-from cgm.utils.models.pretrained import Weights
-from cgm.utils.models.streams import RECALIBRATION, seeded, stream
-from cgm.utils.models.views import crop, mirror_some, recolour
-from cgm.utils.threads import limited
+from cgm.networks.training import RECALIBRATION, Budget, Descent, seeded, stream
+from cgm.networks.weights import Weights
+from cgm.utils.checks import check_bool, check_choice, check_integer, check_number, check_points
+from cgm.utils.run import limited
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
     def make_network(self, sizes: Mapping[str, Any]) -> EncoderNetwork:
         """Construct the network for a number of colour channels."""
 
-        from cgm.utils.models.encoder_network import EncoderNetwork
+        from cgm.networks.architectures import EncoderNetwork
 
         return EncoderNetwork(self.components, self.width, sizes["colours"])
 

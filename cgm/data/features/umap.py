@@ -13,16 +13,15 @@ import torch
 from cgm.data.features.autoencoder import Autoencoder
 from cgm.data.features.base import Features, check_distinct, flatten_points
 from cgm.data.features.encoder import Encoder
-from cgm.utils.cache import cached
+from cgm.networks import weights as pretrained
+from cgm.networks.architectures import in_batches
+from cgm.networks.classifier import Classifier
+from cgm.networks.fitted import Shape
+from cgm.networks.weights import Weights
+from cgm.utils.cache import cached, digest
 from cgm.utils.checks import check_choice, check_integer, check_number, check_points
-from cgm.utils.models import pretrained
-from cgm.utils.models.classifier import Classifier
-from cgm.utils.models.fitted import Shape
-from cgm.utils.models.networks import in_batches
-from cgm.utils.models.pretrained import Weights
-from cgm.utils.seeds import random_state
-from cgm.utils.tensors import digest
-from cgm.utils.threads import limited
+from cgm.utils.random import random_state
+from cgm.utils.run import limited
 
 FIT_TO = ("parties", "all")
 OF = ("pixels", "autoencoder", "classifier", "encoder")

@@ -1,7 +1,6 @@
 """Privacy audits, which measure what rewards reveal about the rows of other parties."""
 
-from .base import Audit
+from .base import Audit, NoAudit
 from .membership import Membership
-from .none import NoAudit
 
 __all__ = ["Audit", "Membership", "NoAudit"]

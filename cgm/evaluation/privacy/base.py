@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
 
-from cgm.evaluation.entries import RewardAudit
+from cgm.evaluation.entries import MetricRow, Missing, RewardAudit
 
-Reward: TypeAlias = "tuple[int, float, torch.Tensor]"  # the party (from 0), β, and the points of G_i, of shape (|G_i|, d)
+Reward: TypeAlias = "tuple[int, float, torch.Tensor]"  # the party (from 0), β, the points of G_i, (|G_i|, d)
 
 
 class Audit(ABC):
@@ -38,3 +39,35 @@ class Audit(ABC):
         Raises:
             ValueError: If rows or points are invalid, or do not fit each other.
         """
+
+
+@dataclass(frozen=True)
+class NoAudit(Audit):
+    """No privacy audit: there are no entries."""
+
+    def audit(
+        self, parties: Sequence[torch.Tensor], held_out: Sequence[torch.Tensor], rewards: Sequence[Reward], seed: int
+    ) -> list[RewardAudit]:
+        """Return no entries."""
+
+        return []
+
+
+def audit_rows(entries: Sequence[RewardAudit]) -> tuple[list[MetricRow], list[Missing]]:
+    """Return the numbers of audits as metrics, and an entry for each reward without numbers.
+
+    The metrics are `auc_...` and `tpr_...` of each attack, `copies`, `copies_held_out` and `nearest_share`.
+    """
+
+    rows, missing = [], []
+    for entry in entries:
+        if entry.reason is not None:
+            missing.append(Missing(entry.party, entry.beta, "audit", entry.reason))
+            continue
+        numbers: dict[str, float | None] = {}
+        for attack in entry.attacks:
+            numbers |= {f"auc_{attack.name}": attack.auc, f"tpr_{attack.name}": attack.tpr}
+        numbers |= {name: getattr(entry, name) for name in ("copies", "copies_held_out", "nearest_share")}
+        rows += [MetricRow(entry.party, entry.beta, name, value) for name, value in numbers.items()]
+
+    return rows, missing

@@ -1,4 +1,4 @@
-r"""Membership inference against rewards."""
+r"""Points of rewards that are copies of real rows."""
 
 from __future__ import annotations
 
@@ -9,15 +9,49 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from cgm.evaluation.arrays import flat_array
 from cgm.evaluation.entries import AttackResult, RewardAudit
+from cgm.evaluation.metrics import flat_array
 from cgm.evaluation.privacy.attacks import ATTACKS, Target, nearest_rows, neighbour_distances, subsample
 from cgm.evaluation.privacy.base import Audit, Reward
-from cgm.evaluation.privacy.copies import Copies
 from cgm.utils.checks import check_choice, check_integer, check_number, check_points
-from cgm.utils.progress import progress
-from cgm.utils.threads import limited
+from cgm.utils.run import limited, progress
+
+ROUNDING = 1e-6  # difference of equal coordinates, in standard deviations: float32 rounds to about 1e-7
+
+
+class Copies:
+    r"""Counts the points that equal a row of some sets, up to rounding.
+
+    Two points are equal if each coordinate differs by at most `ROUNDING` of its standard deviation over all distinct
+    rows.
+
+    Arguments:
+        sets: The sets of rows, each of shape $(N_s, d)$; there may be none in a set.
+
+    Example:
+        >>> x = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+        >>> Copies([x[:2], x[2:]]).count(x[1:], [0], [0, 1])
+        [1, 2]
+    """
+
+    def __init__(self, sets: Sequence[NDArray]) -> None:
+        distinct = [np.unique(rows, axis=0) for rows in sets]  # many equal rows would make long lists of matches
+        rows = np.concatenate(distinct)
+        self._sets = np.repeat(np.arange(len(sets)), [len(part) for part in distinct])  # (R): the set of each row
+        deviation = rows.std(0) if len(rows) else np.zeros(rows.shape[1])
+        self._scale = np.where(deviation > 0, deviation, 1.0)
+        self._tree = cKDTree(rows / self._scale)
+
+    def count(self, points: NDArray, *groups: Sequence[int]) -> list[int]:
+        """Count, for each group of sets, the points that equal a row of one of its sets."""
+
+        x = points / self._scale
+        first, _ = self._tree.query(x, p=np.inf, distance_upper_bound=2 * ROUNDING)  # infinite: no row is that near
+        matches = self._tree.query_ball_point(x[np.isfinite(first)], ROUNDING, p=np.inf)  # a list of rows for each
+        return [sum(bool(np.isin(self._sets[rows], group).any()) for rows in matches) for group in groups]
+
 
 MIN_ROWS = 2  # of members and of non-members: one row has no variance
 
@@ -91,8 +125,6 @@ class Membership(Audit):
             ValueError: If rows or points are invalid, widths differ, a reward is for a party that does not exist, or
                 `held_out` is neither a set of rows for each party nor a single one.
         """
-
-        from cgm.evaluation.privacy.copies import Copies
 
         check_integer("seed", seed, min=0)
         real, outside, points = _arrays(parties, held_out, rewards)

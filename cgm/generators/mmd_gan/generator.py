@@ -1,4 +1,4 @@
-"""The MMD-GAN, a generator of images."""
+"""Settings of the MMD-GAN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses of the MMD-GAN."""
+"""The kernel inception distance."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from typing import TypeAlias
 
 import torch
 
-from cgm.generators.kid import mmd2
-from cgm.valuation.kernels.base import squared_distances
-from cgm.valuation.kernels.rational_quadratic import RationalQuadratic
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
-from cgm.valuation.kernels.sum import Sum
+from cgm.generators.network import mmd2
+from cgm.valuation.kernels import RationalQuadratic, SquaredExponential, Sum, squared_distances
 
 RATIONAL = Sum([RationalQuadratic(alpha=alpha) for alpha in (0.1, 1.0, 10.0)])
 

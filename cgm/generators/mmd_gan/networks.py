@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import leaky_relu, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
-from cgm.utils.models.feature_network import LEAK, META, FeatureNetwork, image_sizes
+from cgm.networks.architectures import LEAK, META, FeatureNetwork, image_sizes
 
 
 class GeneratorNetwork(nn.Module):

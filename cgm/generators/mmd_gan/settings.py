@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cgm.networks.architectures import ARITHMETICS
 from cgm.utils.checks import check_bool, check_choice, check_integer, check_number
-from cgm.utils.models.networks import ARITHMETICS
 
 NORMALISATIONS = ("none", "spectral")
 LOSSES = ("paper", "repulsive")

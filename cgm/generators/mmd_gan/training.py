@@ -15,16 +15,15 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 from torchvision.utils import save_image
 
-from cgm.generators.kid import RandomNetworkKID, stalled
 from cgm.generators.mmd_gan.losses import GANLoss
 from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork
 from cgm.generators.mmd_gan.settings import GANSettings
-from cgm.utils.device import training_device
+from cgm.generators.network import RandomNetworkKID, stalled
+from cgm.networks.architectures import autocast, mirror_some
+from cgm.networks.training import Progress, Training
+from cgm.utils.cache import digest
 from cgm.utils.files import write_whole
-from cgm.utils.models.networks import autocast
-from cgm.utils.models.training import Progress, Training
-from cgm.utils.models.views import mirror_some
-from cgm.utils.tensors import digest
+from cgm.utils.run import training_device
 
 log = logging.getLogger(__name__)
 

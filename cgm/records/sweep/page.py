@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 from cgm.records.collect import CONSOLE_COLUMNS, Run, Table
 from cgm.records.figures.style import save
 from cgm.records.overrides import distinct_values, find_differing
-from cgm.records.report.page import render
 from cgm.records.runs import ERROR
 from cgm.records.settings import cell
 from cgm.records.sweep.factors import Factor, find_factors, short_cell
 from cgm.records.sweep.figure import picture_of
+from cgm.settlements.report.page import render
 from cgm.utils.files import write_whole
 
 PAGE, FIGURES = "sweep.html", "figures"  # a file and a folder in the folder of the sweep

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cgm.data.attacks.base import clip_images, draw_rows, gaussian
+from cgm.data.attacks import clip_images, draw_rows, gaussian
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cgm.data.datasets.folder import data_folder, first_file, listed
+from cgm.data.datasets.base import data_folder, first_file, listed
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cgm.data.features import ARD
 from cgm.valuation.bounds import kernel_bounds
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
 
 X = torch.randn(60, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

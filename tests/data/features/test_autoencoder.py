@@ -6,7 +6,8 @@ from sklearn.datasets import load_digits
 from torch.nn import functional
 
 from cgm.data.features import Autoencoder
-from cgm.utils.models import pretrained, training
+from cgm.networks import training
+from cgm.networks import weights as pretrained
 
 IMAGES = torch.rand(30, 2, 3, 4, generator=torch.Generator().manual_seed(0))
 DIGITS = torch.from_numpy(load_digits().images[:, None] / 16).float()  # (1797, 1, 8, 8)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cgm.data.features import PCA, Deep
 from cgm.data.features.deep import corrupt, power
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.mmd import mmd2_unbiased
 
 SMALL = Deep(components=2, width=8, epochs=2, batch=20)

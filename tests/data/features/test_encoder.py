@@ -9,7 +9,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from cgm.data import CIFAR10, MNIST
 from cgm.data.features import Encoder, encoder
 from cgm.data.features.encoder import contrastive_loss
-from cgm.utils.models import pretrained, training
+from cgm.networks import training
+from cgm.networks import weights as pretrained
 
 IMAGES = torch.rand(30, 3, 5, 4, generator=torch.Generator().manual_seed(0))
 X = torch.from_numpy(load_digits().images[:, None] / 16).float()  # (1797, 1, 8, 8)

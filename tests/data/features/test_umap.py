@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from cgm.data.features import UMAP, Autoencoder, Encoder
-from cgm.utils.models import pretrained
-from cgm.utils.models.classifier import Classifier
+from cgm.networks import weights as pretrained
+from cgm.networks.classifier import Classifier
 
 POINTS = torch.randn(60, 5, generator=torch.Generator().manual_seed(0)) @ torch.diag(torch.arange(1.0, 6.0))
 

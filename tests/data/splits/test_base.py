@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgm.data import EqualDisjoint, Shares, Split
-from cgm.data.splits.base import check_sizes, counts, max_points, own_classes
+from cgm.data.splits import check_sizes, counts, max_points, own_classes
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgm.data import EqualDisjoint
-from cgm.data.splits.base import counts
+from cgm.data.splits import counts
 
 # The paper's matrices, as published.
 EQUAL_5 = [[0.96 if c == i else 0.01 for c in range(5)] for i in range(5)]

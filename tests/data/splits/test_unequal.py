@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgm.data import Unequal
-from cgm.data.splits.base import counts
+from cgm.data.splits import counts
 
 # The paper's matrices, as published.
 UNEQUAL_5 = [

@@ -4,7 +4,7 @@ import pytest
 from cgm.data.tables import infer_schema
 from cgm.data.tables.dates import date_formats
 from cgm.data.tables.files import Source
-from cgm.records.table_files import table_file
+from cgm.settlements.files import table_file
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from cgm.evaluation.labellers.auto import AutoLabeller
-from cgm.evaluation.labellers.cnn import CNN
-from cgm.evaluation.labellers.knn import KNN
-from cgm.evaluation.labellers.none import NoLabeller
-from cgm.utils.models.classifier import Classifier
+from cgm.evaluation.labellers import CNN, KNN, AutoLabeller, NoLabeller
+from cgm.networks.classifier import Classifier
 
 IMAGE = (1, 28, 28)
 

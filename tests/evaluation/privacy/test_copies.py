@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgm.evaluation.privacy.copies import ROUNDING, Copies
+from cgm.evaluation.privacy.membership import ROUNDING, Copies
 
 grids = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=12).map(
     lambda rows: np.array(rows, dtype=float).reshape(-1, 2)

@@ -2,7 +2,7 @@
 
 import torch
 
-from cgm.evaluation.privacy.none import NoAudit
+from cgm.evaluation.privacy.base import NoAudit
 
 
 def test_no_entries():

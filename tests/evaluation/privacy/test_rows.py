@@ -1,7 +1,7 @@
 """Tests of audits as rows of the table of metrics."""
 
 from cgm.evaluation.entries import AttackResult, MetricRow, Missing, RewardAudit
-from cgm.evaluation.privacy.rows import audit_rows
+from cgm.evaluation.privacy.base import audit_rows
 
 
 def test_a_row_for_each_number():

@@ -5,8 +5,7 @@ import math
 import torch
 
 from cgm.evaluation.entries import Accuracy
-from cgm.evaluation.tasks.base import LabelledReward
-from cgm.evaluation.tasks.none import NoTask
+from cgm.evaluation.tasks import LabelledReward, NoTask
 
 
 def test_no_task():

@@ -8,10 +8,9 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
+from cgm.evaluation import tasks as svm
 from cgm.evaluation.entries import Accuracy
-from cgm.evaluation.tasks import svm
-from cgm.evaluation.tasks.base import LabelledReward
-from cgm.evaluation.tasks.svm import SVM
+from cgm.evaluation.tasks import SVM, LabelledReward
 
 
 @pytest.fixture(scope="module")

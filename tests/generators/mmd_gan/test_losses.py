@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from cgm.generators.kid import mmd2
 from cgm.generators.mmd_gan.losses import RATIONAL, MMDLoss, RepulsiveLoss, critic_kernel, gradient_penalty
 from cgm.generators.mmd_gan.networks import CriticNetwork
+from cgm.generators.network import mmd2
 from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.mmd import mmd2_unbiased
 from tests.generators.mmd_gan.bars import bars, random

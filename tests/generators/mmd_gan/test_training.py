@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from cgm.generators.mmd_gan import training as module
 from cgm.generators.mmd_gan.training import GANTraining
 from cgm.generators.network import CHECKPOINT
-from cgm.utils.models.training import Progress
-from cgm.utils.tensors import digest
+from cgm.networks.training import Progress
+from cgm.utils.cache import digest
 from tests.generators.mmd_gan.bars import bars, tiny, training_of
 
 

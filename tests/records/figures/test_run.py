@@ -10,7 +10,7 @@ from cgm.mediator import Mediator, Settlement
 from cgm.records.figures import run
 from cgm.records.figures.run import draw_run
 from cgm.rewards.sampling import WeightedSampling
-from cgm.valuation.kernels.squared_exponential import SquaredExponential
+from cgm.valuation.kernels import SquaredExponential
 from tests.figures import whole
 from tests.records.results import make_result
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cgm.records.report.columns import BINS, compare, draw_columns
+from cgm.settlements.report.columns import BINS, compare, draw_columns
 from tests.records.settled_tables import Column
 
 

@@ -13,11 +13,11 @@ from cgm.data.tables import Source
 from cgm.generators import KDE
 from cgm.mediator import Mediator
 from cgm.records.figures import plane
-from cgm.records.report.figures import draw_plane
-from cgm.records.report.report import report
-from cgm.records.report.words import INCENTIVES
 from cgm.rewards import WeightedSampling
 from cgm.rewards.incentives import Incentive
+from cgm.settlements.report.figures import draw_plane
+from cgm.settlements.report.report import report
+from cgm.settlements.report.words import INCENTIVES
 from tests.records.settled_tables import EVIL, SCHEMA, Column, Schema, Settled, changed, settle
 
 VOID = {"meta", "link", "br", "img", "input", "use", "hr"}

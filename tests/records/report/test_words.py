@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from cgm.records.report.words import beta_name, number, rounded
+from cgm.settlements.report.words import beta_name, number, rounded
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from cgm.utils.models.autoencoder_network import AutoencoderNetwork
+from cgm.networks.architectures import AutoencoderNetwork
 
 DIGITS = torch.from_numpy(load_digits().images[:, None] / 16).float()  # (1797, 1, 8, 8)
 

@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from cgm.utils.models.checkpoints import live_tensors, read_checkpoint, write_checkpoint
-from cgm.utils.tensors import digest
+from cgm.networks.weights import live_tensors, read_checkpoint, write_checkpoint
+from cgm.utils.cache import digest
 
 IDENTITY = {"training": "some", "seed": 0, "betas": (0.5, 0.9)}
 PROGRESS = {"step": 3, "seconds": 1.5, "losses": {"loss": 0.1}, "numbers": {"kids": [[0.1, 0.2]]}}

@@ -7,8 +7,9 @@ from sklearn.datasets import load_digits
 from torch.nn import functional
 
 from cgm.data import CIFAR10, MNIST
-from cgm.utils.models import pretrained, training
-from cgm.utils.models.classifier import Classifier, augment
+from cgm.networks import training
+from cgm.networks import weights as pretrained
+from cgm.networks.classifier import Classifier, augment
 
 X = torch.from_numpy(load_digits().images[:, None] / 16).float()  # (1797, 1, 8, 8)
 Y = torch.from_numpy(load_digits().target).long()

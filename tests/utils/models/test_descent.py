@@ -5,9 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cgm.utils.models import training
-from cgm.utils.models.descent import Budget, Descent
-from cgm.utils.models.streams import seeded
+from cgm.networks import training
+from cgm.networks.training import Budget, Descent, seeded
 
 X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
 Y = X @ torch.tensor([1.0, -2.0, 0.5])

@@ -1,6 +1,6 @@
 import torch
 
-from cgm.utils.models.encoder_network import EncoderNetwork
+from cgm.networks.architectures import EncoderNetwork
 
 
 def test_nothing_is_changed_if_the_features_vary_in_too_few_directions():

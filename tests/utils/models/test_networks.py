@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from cgm.utils.models.networks import check_images, in_batches, recalibrate_batch_norm, weights_of, with_weights
+from cgm.networks.architectures import check_images, in_batches, recalibrate_batch_norm, weights_of, with_weights
 
 IMAGES = torch.rand(6, 2, 4, 5, generator=torch.Generator().manual_seed(0))
 
@@ -39,7 +39,7 @@ def test_bad_images(x, options, message):
 
 
 def test_batches_are_those_of_all_entries(monkeypatch):
-    monkeypatch.setattr("cgm.utils.models.networks.BATCH", 4)
+    monkeypatch.setattr("cgm.networks.architectures.BATCH", 4)
     sizes = []
 
     def double(part):

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from cgm.data.features.autoencoder import Autoencoder
-from cgm.data.features.pca import PCA
+from cgm.data.features.linear import PCA
 from cgm.generators import MMDGAN
-from cgm.utils.models import pretrained
-from cgm.utils.models.classifier import Classifier
+from cgm.networks import weights as pretrained
+from cgm.networks.classifier import Classifier
 
 X = torch.rand(20, 4, generator=torch.Generator().manual_seed(0))
 

@@ -1,6 +1,6 @@
 import torch
 
-from cgm.utils.models.streams import seeded, stream
+from cgm.networks.training import seeded, stream
 
 
 def test_streams_differ():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from cgm.utils.models import training
-from cgm.utils.models.training import Progress, Training
+from cgm.networks import training
+from cgm.networks.training import Progress, Training
 
 
 class Stop(Exception):

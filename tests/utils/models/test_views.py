@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cgm.utils.models.views import GREY, crop, mirror_some, recolour
+from cgm.networks.architectures import GREY, crop, mirror_some, recolour
 
 IMAGES = torch.rand(400, 3, 6, 8, generator=torch.Generator().manual_seed(0))
 

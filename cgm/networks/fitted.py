@@ -1,0 +1,251 @@
+"""Fitted objects whose state is the weights of a network."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from cgm.networks.architectures import weights_of, with_weights
+from cgm.utils.cache import digest, read_tensors
+from cgm.utils.checks import check_integer
+from cgm.utils.files import write_whole
+
+Network = TypeVar("Network", bound="nn.Module")
+
+
+F = TypeVar("F", bound="Fitted")
+Shape = tuple[int | str, ...]
+
+
+class Fitted:
+    """Base class of objects that are fitted to data and kept in a file.
+
+    An object consists of its settings (the fields of a dataclass), the tensors that a fit has learnt (`state`) and,
+    where these do not determine everything else, some sizes (`sizes`). The file is in the safetensors format: tensors
+    and text, nothing that could be executed.
+    """
+
+    shapes: ClassVar[Mapping[str, Shape]] = {}
+    """The shapes of the tensors in `state`. A letter stands for any size, the same one wherever it occurs."""
+
+    size_names: ClassVar[tuple[str, ...]] = ()
+    """The names in `sizes`: `"image"` is a shape (C, H, W), `"dtype"` a floating-point dtype, others are integers."""
+
+    file_settings: ClassVar[tuple[str, ...] | None] = None
+    """The settings that a file must share with the object that loads it. All settings, if `None`."""
+
+    state: dict[str, torch.Tensor] | None = None
+    """The learnt tensors; `None` before the first `fit` or `load`."""
+
+    sizes: Mapping[str, Any] = {}
+    """Sizes that a fit has learnt, as integers, lists and text."""
+
+    def fitted(self) -> dict[str, torch.Tensor]:
+        """Return the state.
+
+        Raises:
+            ValueError: If nothing has been fitted yet.
+        """
+
+        if self.state is None:
+            raise ValueError(f"{type(self).__name__} is not fitted; call fit or load first")
+
+        return self.state
+
+    def shapes_for(self, sizes: Mapping[str, Any]) -> Mapping[str, Shape]:
+        """Return the shapes of the tensors in `state` for given sizes.
+
+        Raises:
+            ValueError: If no fit leads to these sizes.
+        """
+
+        return self.shapes
+
+    def check_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Check tensors from a file, of the right shapes, beyond their shapes.
+
+        Raises:
+            ValueError: If no fit leads to these tensors.
+        """
+
+    def save(self, path: str | Path) -> None:
+        """Write settings, sizes and state to a file.
+
+        The file is complete or not written at all.
+
+        Arguments:
+            path: The file. An existing one is replaced.
+
+        Raises:
+            ValueError: If nothing has been fitted yet.
+        """
+
+        from safetensors.torch import save as to_bytes
+
+        tensors = {name: x.detach().cpu().contiguous() for name, x in self.fitted().items()}
+        metadata = self._metadata()
+        write_whole(path, to_bytes(tensors, metadata | {"sha256": digest(tensors, to_json(metadata))}))
+
+    def load(self: F, path: str | Path) -> F:
+        """Read a file written by `save`, and return the object itself. Nothing in the file is executed.
+
+        Arguments:
+            path: A file saved by the same class with the same settings.
+
+        Raises:
+            FileNotFoundError: If the file does not exist.
+            ValueError: If the file is damaged, or was saved by another class or with other settings. The object stays
+                as it was.
+        """
+
+        try:
+            metadata, state = read_tensors(path)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{path}: there is no such file") from None
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{path}: not a file saved by cgm, or a damaged one ({error})") from error
+
+        try:
+            _check_metadata(metadata, self._metadata())
+            sizes = json.loads(metadata.get("sizes", "{}"))
+            _check_sizes(sizes, self.size_names)
+            _check_tensors(state, self.shapes_for(sizes))
+            self.check_state(state)
+            _check_sha256(metadata, state)  # last: the other checks say what is wrong
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+        self.state, self.sizes = state, sizes
+
+        return self
+
+    def fingerprint(self) -> str | None:
+        """Compute a checksum of class, settings, sizes and state; `None` without a state."""
+
+        return None if self.state is None else digest(self.state, json.dumps(self._metadata()))
+
+    def _metadata(self) -> dict[str, str]:
+        names: tuple[str, ...] = ()
+        if self.file_settings is not None:
+            names = self.file_settings
+        elif is_dataclass(self):
+            names = tuple(field.name for field in fields(self) if field.init)
+
+        return {
+            "format": "cgm",
+            "class": type(self).__qualname__,
+            "settings": to_json({name: getattr(self, name) for name in names}),
+            "sizes": to_json(self.sizes),
+        }
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype in `Fitted.sizes`.
+
+    Example:
+        >>> dtype_name(torch.float32)
+        'float32'
+    """
+
+    return str(dtype).removeprefix("torch.")
+
+
+def to_json(value: Any) -> str:
+    """Convert settings to JSON: NumPy scalars to Python numbers, other unknown objects to text."""
+
+    return json.dumps(value, sort_keys=True, default=lambda x: getattr(x, "item", x.__str__)())
+
+
+def _check_sha256(metadata: dict[str, str], state: dict[str, torch.Tensor]) -> None:
+    """Compare the checksum of a file, which files of older versions do not have."""
+
+    rest = {key: value for key, value in metadata.items() if key != "sha256"}
+    unknown = rest.keys() - {"format", "class", "settings", "sizes"}  # perhaps the checksum, under a damaged name
+    if unknown or ("sha256" in metadata and metadata["sha256"] != digest(state, to_json(rest))):
+        raise ValueError("damaged (its checksum differs)")
+
+
+def _check_metadata(found: dict[str, str], expected: dict[str, str]) -> None:
+    if found.get("format") != expected["format"] or not {"class", "settings"} <= found.keys():
+        raise ValueError("not a file saved by cgm")
+    if found["class"] != expected["class"]:
+        raise ValueError(f"saved by {found['class']}, cannot be loaded as {expected['class']}")
+    if json.loads(found["settings"]) != json.loads(expected["settings"]):
+        raise ValueError(
+            f"saved with the settings {found['settings']}, but here they are {expected['settings']}; "
+            "use the same settings, or fit again"
+        )
+
+
+def _check_sizes(sizes: Any, names: tuple[str, ...]) -> None:
+    if not isinstance(sizes, dict) or sizes.keys() != set(names):
+        raise ValueError(f"has the sizes {sizes} where {sorted(names)} are expected")
+
+    for name, value in sizes.items():
+        if name == "dtype":
+            dtype = getattr(torch, value, None) if isinstance(value, str) else None
+            if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+                raise ValueError(f"size dtype={value}: expected the name of a floating-point dtype")
+        elif name == "image":
+            if not isinstance(value, list) or len(value) != 3:
+                raise ValueError(f"size image={value}: expected a shape (C, H, W)")
+            for side in value:
+                check_integer("size image", side, min=1)
+        else:
+            check_integer(f"size {name}", value, min=1)
+
+
+def _check_tensors(state: dict[str, torch.Tensor], shapes: Mapping[str, Shape]) -> None:
+    if state.keys() != shapes.keys():
+        raise ValueError(f"has tensors {sorted(state)} where {sorted(shapes)} are expected")
+
+    sizes: dict[str, int] = {}
+
+    for name, shape in shapes.items():
+        x = state[name]
+        # The first size met for a letter is the one that all others must equal
+        fits = x.dim() == len(shape) and all(
+            size == (sizes.setdefault(letter, size) if isinstance(letter, str) else letter)
+            for size, letter in zip(x.shape, shape, strict=True)
+        )
+        if not fits:
+            raise ValueError(f"{name} has shape {tuple(x.shape)} where ({', '.join(map(str, shape))}) is expected")
+        if not x.is_floating_point() or not torch.isfinite(x).all():
+            raise ValueError(f"{name} contains values other than finite floating-point numbers")
+
+
+class FittedNetwork(Fitted, ABC, Generic[Network]):
+    """Base class of fitted objects whose state is the weights of a network, by their names in the network."""
+
+    report: dict[str, float] | None = None
+    """Steps and seconds of the training, and what it measured; `None` before the first training."""
+
+    @abstractmethod
+    def make_network(self, sizes: Mapping[str, Any]) -> Network:
+        """Construct the network of given sizes, with any weights."""
+
+    def network(self) -> Network:
+        """Return the fitted network, in evaluation mode and float32."""
+
+        weights = self.fitted()
+
+        return with_weights(lambda: self.make_network(self.sizes), weights)
+
+    def shapes_for(self, sizes: Mapping[str, Any]) -> Mapping[str, Shape]:
+        """Return the shapes of the network's weights, see `Fitted.shapes_for`."""
+
+        try:  # on the meta device, sizes from a file need no memory, however large they are
+            with torch.device("meta"):
+                weights = weights_of(self.make_network(sizes))
+        except (RuntimeError, OverflowError, TypeError) as error:
+            raise ValueError(f"a network of impossible sizes, {dict(sizes)} ({error})") from error
+
+        return {name: tuple(x.shape) for name, x in weights.items()}

@@ -1,1 +1,0 @@
-"""Reports and certificates of settlements as HTML pages."""

@@ -1,1 +1,0 @@
-"""Fitted objects: state in files, networks, training, pretrained weights."""

@@ -1,0 +1,205 @@
+"""Measurement of the seconds that each part of a run takes."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+
+class Clock:
+    """Stopwatch for the named parts of a run.
+
+    Example:
+        >>> clock = Clock()
+        >>> with clock("data"):
+        ...     pass
+        >>> list(clock.seconds)
+        ['data']
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Add the seconds that the `with` block takes to those of a part; also if the block raises an error."""
+
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - begin
+
+
+STATUS, MARK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def peak_memory() -> float:
+    """Return the maximum resident memory of this process since its start, or since `reset_peak`, in MiB."""
+
+    if STATUS.is_file():  # counts this program alone; `getrusage` starts from the peak of the parent process
+        line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+
+
+def reset_peak() -> None:
+    """Set the peak memory to what is resident now; no effect where the system (other than Linux) cannot do this."""
+
+    with contextlib.suppress(OSError):
+        MARK.write_text("5")
+
+
+def progress(total: int, label: str) -> tqdm:
+    """Return a progress bar that appears after two seconds, and only on a terminal."""
+
+    return tqdm(total=total, desc=label, delay=2, disable=None, leave=False, dynamic_ncols=True)
+
+
+Result = TypeVar("Result")
+
+
+@contextmanager
+def limited(threads: int | None) -> Iterator[None]:
+    """Limit the threads that torch, numba and the libraries behind numpy and scipy use in this process.
+
+    Two simultaneous runs that use all cores each are slower than one after the other, because threads wait for each
+    other.
+
+    Arguments:
+        threads: The maximum number of threads. No limit is set, if `None`.
+    """
+
+    import numba
+
+    if threads is None:
+        yield
+        return
+
+    before = torch.get_num_threads()
+    numba_before = numba.get_num_threads()  # after torch's: when numba starts its threads, it changes torch's number
+    try:
+        with threadpool_limits(threads):
+            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]  # dynamic
+            torch.set_num_threads(threads)
+            yield
+    finally:
+        numba.set_num_threads(numba_before)
+        torch.set_num_threads(before)  # last, because threadpoolctl also sets libraries that torch uses
+
+
+@contextmanager
+def workers(device: torch.device | None = None) -> Iterator[ThreadPoolExecutor]:
+    """Provide a pool of as many threads as torch may use, each of which computes independently.
+
+    By default, torch spreads each single operation over its threads, which then wait for each other a thousand times
+    a second. On a machine that is also busy with other work, this can be a hundred times slower than necessary.
+    Threads with independent tasks do not wait for each other.
+
+    Arguments:
+        device: Where they compute. Two threads keep a GPU busy, and more would need more of its memory.
+    """
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(2 if device is not None and device.type != "cpu" else threads) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
+
+
+def in_order(
+    pool: ThreadPoolExecutor, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int = 64
+) -> Iterator[Result]:
+    """Compute `function(*task)` in parallel, and yield the results in the order of the tasks.
+
+    Arguments:
+        pool: The threads.
+        function: The function to compute.
+        tasks: Its arguments.
+        ahead: The maximum number of results that are computed before they are consumed.
+    """
+
+    waiting: deque[Future[Result]] = deque()
+    for task in tasks:
+        waiting.append(pool.submit(function, *task))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+_TRAINING: ContextVar[torch.device | None] = ContextVar("training", default=None)
+
+
+def check_device(name: object) -> None:
+    """Check the name of a device. Whether it is available depends on the machine, see `resolve_device`.
+
+    Raises:
+        ValueError: If it is neither a CPU nor a CUDA device.
+    """
+
+    if not (isinstance(name, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?", name)):
+        raise ValueError(f"device={name}: expected cpu, cuda, cuda:0 (or another number), or auto")
+
+
+@contextmanager
+def training_on(device: torch.device) -> Iterator[None]:
+    """Train networks of generators on a device. Their weights are on the CPU before and after.
+
+    Example:
+        >>> import torch
+        >>> with training_on(torch.device("cpu")):
+        ...     training_device()
+        device(type='cpu')
+    """
+
+    token = _TRAINING.set(device)
+    try:
+        yield
+    finally:
+        _TRAINING.reset(token)
+
+
+def training_device() -> torch.device:
+    """Return the device of `training_on`; outside of it, the CPU."""
+
+    return _TRAINING.get() or torch.device("cpu")
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return a device by its name, and check that it is available.
+
+    Arguments:
+        name: `"cpu"`, `"cuda"`, `"cuda:0"`, ..., or `"auto"` for a GPU if there is one, otherwise the CPU.
+
+    Raises:
+        ValueError: If the device is not available on this machine, or is neither a CPU nor a CUDA device.
+    """
+
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError("only cpu and cuda are supported")
+        torch.empty(0, dtype=torch.float64, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"device={name}: not available on this machine ({error}); use 'cpu'") from error
+
+    return device

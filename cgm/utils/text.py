@@ -1,0 +1,85 @@
+"""Suggestions for names that are mistyped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
+from statistics import fmean, stdev
+
+
+def choice_error(given: str, choice: str, choices: Collection[str], other: str | None = None) -> str:
+    """Describe a choice that there is not, in one line.
+
+    Arguments:
+        given: What was given, such as `kernel=sun`.
+        choice: The choice in it.
+        choices: Those that there are.
+        other: What else is possible, such as a number.
+    """
+
+    near = [other for other in choices if choice and other.startswith(choice)] or get_close_matches(
+        choice, choices, n=1
+    )
+    expected = ", ".join(choices) + ("" if other is None else f", or {other}")
+    return f"{given}: expected one of {expected}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+
+
+def setting_error(name: str, names: Collection[str]) -> str:
+    """Describe a setting that does not exist, in one line.
+
+    It may be mistyped, or stand in another section than that of this name.
+
+    Arguments:
+        name: The name that does not exist.
+        names: Those of all settings and sections.
+    """
+
+    section, _, last = name.rpartition(".")
+    beside = {other.rpartition(".")[2]: other for other in names if other.rpartition(".")[0] == section}
+    near = [beside[match] for match in get_close_matches(last, beside, n=1, cutoff=0.65)]
+    near = near or [other for other in names if other.rpartition(".")[2] == last]
+    near = near or get_close_matches(name, [other for other in names if not name.startswith(other)], n=1, cutoff=0.8)
+    if near:
+        return f"{name}: unknown setting; did you mean {' or '.join(near)}?"
+    if section and beside:
+        return f"{name}: unknown setting; {section} has {', '.join(beside)}"
+    return f"{name}: unknown setting; --help lists all settings"
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of comma-separated values."""
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def aligned_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows of a table as lines whose columns are aligned on the right."""
+
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def mean_cell(values: Sequence[float | None]) -> str:
+    """Return the mean of the values that are known ± its standard error, and how many are known if some are not."""
+
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    error = f" ± {stdev(known) / math.sqrt(len(known)):.2g}" if len(known) > 1 else ""
+    missing = f" ({len(known)} of {len(values)})" if len(known) < len(values) else ""
+    digits = 4 if any(isinstance(value, float) for value in known) else 9
+    return f"{fmean(known):.{digits}g}{error}{missing}"
