@@ -14,6 +14,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from cgm.utils.settings import Settings
+
 PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
 INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that are installed
 
@@ -190,7 +192,7 @@ def _is_extension(found: type) -> bool:
     for base in found.__mro__:
         if f"{base.__module__}.{base.__qualname__}" in WITHOUT_BASE:
             return True
-        if re.fullmatch(r"cgm\..+\.base", base.__module__) and inspect.isabstract(base):
+        if base is Settings or (re.match(r"cgm\.(?!networks|utils|cli)", base.__module__) and inspect.isabstract(base)):
             return True
     load = getattr(found, "load", None)  # a dataset has no base class: see `cgm.data.datasets.base.DatasetLoader`
     return inspect.isfunction(load) and [*inspect.signature(load).parameters][1:] == ["data_dir", "seed"]

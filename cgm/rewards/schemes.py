@@ -1,18 +1,19 @@
-r"""The interface of reward schemes, which turn contributions into reward values (Sec. 4.1)."""
+r"""Reward schemes, which turn contributions into reward values (Sec. 4.1)."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import scipy
 import torch
 
 from cgm.contributions.base import Contributions
-from cgm.utils.checks import check_bool, check_details, check_number, check_values
+from cgm.utils.checks import check_details, check_number, check_values
+from cgm.utils.settings import Number, Settings
 from cgm.valuation.game import Game
 
 
@@ -58,11 +59,13 @@ class Rewards:
         return float(self.values.max() - self.values.min())
 
 
-class Scheme(ABC):
+class Scheme(Settings, ABC):
     """Base class of reward schemes.
 
     A scheme is a frozen dataclass of its settings with one method, `solve`.
     """
+
+    section = "scheme"
 
     @abstractmethod
     def solve(self, contributions: Contributions, game: Game, upper: torch.Tensor) -> Rewards:
@@ -129,13 +132,8 @@ class ShapleyFair(Scheme):
     """
 
     stable: bool = True
-    epsilon: float = 1e-3
-    rho: float | None = None
-
-    def __post_init__(self) -> None:
-        check_bool("scheme.stable", self.stable)
-        check_number("scheme.epsilon", self.epsilon, min=0)
-        check_number("scheme.rho", self.rho, min=0, max=1, optional=True)
+    epsilon: Annotated[float, Number(min=0)] = 1e-3
+    rho: Annotated[float, Number(min=0, max=1)] | None = None
 
     def solve(self, contributions: Contributions, game: Game, upper: torch.Tensor) -> FairRewards:
         r"""Compute the reward values of the parties, see `Scheme.solve`.
@@ -374,10 +372,7 @@ class Spread(Scheme):
         ValueError: If the slack is out of range.
     """
 
-    slack: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_number("scheme.slack", self.slack, min=0, max=1)
+    slack: Annotated[float, Number(min=0, max=1)] = 0.1
 
     def solve(self, contributions: Contributions, game: Game, upper: torch.Tensor) -> Rewards:
         r"""Compute the reward values of the parties, see `Scheme.solve`.

@@ -1,4 +1,4 @@
-"""Suggestions for names that are mistyped."""
+"""Text: suggestions for names that are mistyped, and tables."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ def choice_error(given: str, choice: str, choices: Collection[str], other: str |
         other: What else is possible, such as a number.
     """
 
-    near = [other for other in choices if choice and other.startswith(choice)] or get_close_matches(
-        choice, choices, n=1
-    )
     expected = ", ".join(choices) + ("" if other is None else f", or {other}")
-    return f"{given}: expected one of {expected}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+    return f"{given}: expected one of {expected}{suggestion(choice, choices)}"
+
+
+def suggestion(name: str, names: Collection[str]) -> str:
+    """Return a question that suggests names like a mistyped one, to be added to a message; empty without any."""
+
+    near = [other for other in names if name and other.startswith(name)] or get_close_matches(name, names, n=1)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def setting_error(name: str, names: Collection[str]) -> str:

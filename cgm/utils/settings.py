@@ -1,0 +1,231 @@
+r"""Settings as fields of dataclasses, with their constraints beside them.
+
+A class of settings derives from `Settings` and annotates its fields: with a type, or with a type and a constraint.
+
+Example:
+    >>> @dataclass(frozen=True)
+    ... class Smoothing(Settings):
+    ...     section = "smoothing"
+    ...     width: Annotated[float, Number(min=0, open_min=True)] | Literal["fit"] = "fit"
+    ...     steps: Annotated[int, Integer(min=1)] = 10
+    >>> Smoothing(width="fitt")
+    Traceback (most recent call last):
+    ValueError: smoothing.width=fitt: expected a number in (0, inf), or one of fit; did you mean fit?
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from dataclasses import dataclass
+from functools import cache
+from numbers import Integral, Real
+from os import PathLike
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+
+from cgm.utils.text import suggestion
+
+
+@dataclass(frozen=True)
+class Integer:
+    """An integer from `min` to `max`; a bool is none."""
+
+    min: int | None = None
+    max: int | None = None
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value satisfies the constraint."""
+
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            return False
+        number = int(value)
+        return (self.min is None or self.min <= number) and (self.max is None or number <= self.max)
+
+    def __str__(self) -> str:
+        if self.min is None:
+            return "an integer"
+        return f"an integer >= {self.min}" if self.max is None else f"an integer from {self.min} to {self.max}"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite real number in an interval, whose ends may be excluded; a bool and NaN are none."""
+
+    min: float = -math.inf
+    max: float = math.inf
+    open_min: bool = False
+    open_max: bool = False
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value satisfies the constraint."""
+
+        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+            return False
+        number = float(value)
+        above = self.min < number if self.open_min else self.min <= number
+        return above and (number < self.max if self.open_max else number <= self.max)
+
+    def __str__(self) -> str:
+        left = "(" if self.open_min or self.min == -math.inf else "["
+        right = ")" if self.open_max or self.max == math.inf else "]"
+        return f"a number in {left}{self.min:g}, {self.max:g}{right}"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A string that is not empty, or the path of a file or folder."""
+
+    path: bool = False
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value satisfies the constraint."""
+
+        return isinstance(value, (str, PathLike) if self.path else str) and value != ""
+
+    def __str__(self) -> str:
+        return "a path" if self.path else "text"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several names; `Literal` declares the same, where names need not be computed."""
+
+    names: tuple[Any, ...]
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value satisfies the constraint."""
+
+        return any(type(value) is type(name) and value == name for name in self.names)
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(_yaml(name) for name in self.names)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An object of a class."""
+
+    kind: type
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value satisfies the constraint."""
+
+        return isinstance(value, self.kind)
+
+    def __str__(self) -> str:
+        return f"{'an' if self.kind.__name__[0] in 'AEIOU' else 'a'} {self.kind.__name__}"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list or tuple, each entry of which satisfies a constraint.
+
+    Attributes:
+        entry: The constraint of an entry.
+        min: The minimum number of entries.
+    """
+
+    entry: Constraint
+    min: int = 0
+
+    def accepts(self, value: object) -> bool:
+        """Return whether a value satisfies the constraint."""
+
+        return isinstance(value, list | tuple) and len(value) >= self.min and all(map(self.entry.accepts, value))
+
+    def __str__(self) -> str:
+        least = f"at least {self.min} " if self.min else ""
+        return f"a list of {least}entries, each {self.entry}"
+
+
+Constraint = Integer | Number | Text | Choice | Instance | Listed
+BOOLEAN = Choice((True, False))
+PLAIN: dict[Any, Constraint] = {int: Integer(), float: Number(), str: Text(), bool: BOOLEAN}
+
+
+class Settings:
+    """Base class of dataclasses whose fields are settings, checked when an object is constructed.
+
+    Attributes:
+        section: The section of the settings in a configuration, which messages name before the field; may be empty.
+    """
+
+    section: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for name, (constraints, optional) in constraints_of(type(self)).items():
+            check_setting(f"{self.section}.{name}".lstrip("."), getattr(self, name), constraints, optional)
+
+
+def check_setting(setting: str, value: object, constraints: tuple[Constraint, ...], optional: bool = False) -> None:
+    """Check that a setting satisfies one of some constraints.
+
+    Arguments:
+        setting: The name of the setting, for the error message.
+        value: Its value.
+        constraints: The constraints; without any, everything is accepted.
+        optional: Whether `None` is allowed as well.
+
+    Raises:
+        ValueError: If it does not; the message has the setting, the value and what is expected.
+    """
+
+    if not constraints or (optional and value is None) or any(each.accepts(value) for each in constraints):
+        return
+    null = " or null" if optional else ""
+    if all(isinstance(each, Instance) for each in constraints):
+        found = f"the class {value.__name__} itself" if isinstance(value, type) else type(value).__name__
+        raise ValueError(f"{setting}: expected {' or '.join(map(str, constraints))}{null}, got {found}")
+    others = [each for each in constraints if not isinstance(each, Choice)]
+    names = [name for each in constraints if isinstance(each, Choice) for name in each.names]
+    parts = [" or ".join(map(str, others))] if others else []
+    if names == [True, False]:
+        parts.append("true or false")
+    elif names:
+        parts.append(str(Choice(tuple(names))))
+    hint = suggestion(value, [name for name in names if isinstance(name, str)]) if isinstance(value, str) else ""
+    raise ValueError(f"{setting}={_yaml(value)}: expected {', or '.join(parts)}{null}{hint}")
+
+
+@cache
+def constraints_of(cls: Any) -> dict[str, tuple[tuple[Constraint, ...], bool]]:
+    """Return the constraints of each setting of a dataclass, and whether it may be `None`.
+
+    A setting of a type without constraints, such as a list of the user's own objects, has none.
+    """
+
+    if not dataclasses.is_dataclass(cls):
+        return {}
+    try:
+        hints = get_type_hints(cls, include_extras=True)
+    except NameError:  # names that a class of the user imports for type checkers only
+        return {}
+    return {field.name: _constraints(hints[field.name]) for field in dataclasses.fields(cls) if field.init}
+
+
+def _constraints(hint: Any) -> tuple[tuple[Constraint, ...], bool]:
+    """Return the constraints of an annotation, and whether it includes `None`."""
+
+    if get_origin(hint) is Annotated:
+        found = tuple(extra for extra in hint.__metadata__ if isinstance(extra, Constraint))
+        inner, optional = _constraints(hint.__origin__)
+        return found or inner, optional
+    if get_origin(hint) in (Union, types.UnionType):
+        parts = [_constraints(part) for part in get_args(hint) if part is not type(None)]
+        if not all(constraints for constraints, _ in parts):
+            return (), True
+        return tuple(each for constraints, _ in parts for each in constraints), type(None) in get_args(hint)
+    if get_origin(hint) is Literal:
+        return (Choice(get_args(hint)),), False
+    if hint in PLAIN:
+        return (PLAIN[hint],), False
+    if isinstance(hint, type) and hint is not object and not getattr(hint, "_is_protocol", False):
+        return (Instance(hint),), False
+    return (), False
+
+
+def _yaml(value: object) -> str:
+    """Return a value as it stands in a configuration."""
+
+    return {"True": "true", "False": "false", "None": "null"}.get(repr(value), str(value))
