@@ -154,7 +154,7 @@ class Settings:
     section: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        for name, (constraints, optional) in constraints_of(self.__class__).items():
+        for name, (constraints, optional) in constraints_of(type(self)).items():  # type: ignore[arg-type]  # typeshed: a class is hashable
             check_setting(f"{self.section}.{name}".lstrip("."), getattr(self, name), constraints, optional)
 
 
