@@ -7,20 +7,20 @@ if TYPE_CHECKING:
     from cgm.experiment import Experiment
     from cgm.mediator import Mediator, Settlement
     from cgm.records.record import Record
-    from cgm.settlements.images import ImageMediator, ImageSettlement
-    from cgm.settlements.tables import TableMediator, TableSettlement, settle
+    from cgm.settlements.images import ImageMediator
+    from cgm.settlements.settlement import PartySettlement
+    from cgm.settlements.tables import TableMediator, settle
 
 __version__ = "0.2.0"
 
 __all__ = [
     "Experiment",
     "ImageMediator",
-    "ImageSettlement",
     "Mediator",
+    "PartySettlement",
     "Record",
     "Settlement",
     "TableMediator",
-    "TableSettlement",
     "__version__",
     "settle",
 ]
@@ -28,12 +28,11 @@ __all__ = [
 MODULES = {
     "Experiment": "cgm.experiment",
     "ImageMediator": "cgm.settlements.images",
-    "ImageSettlement": "cgm.settlements.images",
     "Mediator": "cgm.mediator",
+    "PartySettlement": "cgm.settlements.settlement",
     "Record": "cgm.records.record",
     "Settlement": "cgm.mediator",
     "TableMediator": "cgm.settlements.tables",
-    "TableSettlement": "cgm.settlements.tables",
     "settle": "cgm.settlements.tables",
 }
 

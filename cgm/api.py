@@ -7,9 +7,8 @@ From data to rewards:
 - `Experiment`: a mediator with a dataset, a split and an attack before it and an evaluation after it (Sec. 6).
 - `settle`: settles what parties with tables or images receive, in the same form.
 - `TableMediator`: a mediator for tables, with a schema before it and an audit after it.
-- `TableSettlement`: its result: a `Settlement` with tables, schema, audits.
 - `ImageMediator`: a mediator for images.
-- `ImageSettlement`: its result: a `Settlement` with images and audits.
+- `PartySettlement`: what it and `TableMediator` return: a `Settlement` with names, tables or images, audits.
 - `Record`: the files of a run: result, metrics, rewards.
 - `Result`: the content of `result.json`, as attributes.
 
@@ -124,7 +123,7 @@ Rewards (Sec. 4.1 and 4.2):
 - `LengthscaleSpread`: these differences for one length-scale.
 - `WeightedSampling`: parameters of weighted sampling.
 - `sample_rewards`: draws rewards by weighted sampling.
-- `Chain`: a reward: the points drawn for a party and a $\beta$.
+- `Reward`: a reward: the points drawn for a party and a $\beta$.
 
 Records of settlements of tables:
 
@@ -189,7 +188,6 @@ from cgm.mediator import Mediator, Settlement
 from cgm.records.record import Record
 from cgm.records.result import Result
 from cgm.rewards import (
-    Chain,
     EqualRewards,
     FairRewards,
     FrontierPoint,
@@ -198,6 +196,7 @@ from cgm.rewards import (
     LengthscaleSpread,
     MaxWelfare,
     Proportional,
+    Reward,
     Rewards,
     Scheme,
     ShapleyFair,
@@ -210,10 +209,11 @@ from cgm.rewards import (
     solve_scheme,
 )
 from cgm.settlements.folder import certificate, check_folder, write_settlement
-from cgm.settlements.images import ImageMediator, ImageSettlement
+from cgm.settlements.images import ImageMediator
 from cgm.settlements.report.report import report
+from cgm.settlements.settlement import PartySettlement
 from cgm.settlements.signature import sign
-from cgm.settlements.tables import TableMediator, TableSettlement, settle
+from cgm.settlements.tables import TableMediator, settle
 from cgm.settlements.verification import Verification, verify
 from cgm.valuation import (
     Game,
@@ -256,7 +256,6 @@ __all__ = [
     "Automatic",
     "Banzhaf",
     "BetaShapley",
-    "Chain",
     "Clone",
     "Contribution",
     "Contributions",
@@ -284,7 +283,6 @@ __all__ = [
     "Identity",
     "ImageArrays",
     "ImageMediator",
-    "ImageSettlement",
     "Incentive",
     "Increments",
     "InfeasibleScheme",
@@ -305,6 +303,7 @@ __all__ = [
     "NoTask",
     "Noise",
     "PartyAttack",
+    "PartySettlement",
     "Pointwise",
     "Poison",
     "PoolReference",
@@ -314,6 +313,7 @@ __all__ = [
     "Record",
     "Reference",
     "Result",
+    "Reward",
     "Rewards",
     "Scheme",
     "Settlement",
@@ -327,7 +327,6 @@ __all__ = [
     "Sum",
     "TableGame",
     "TableMediator",
-    "TableSettlement",
     "Task",
     "TrueMixture",
     "Unequal",

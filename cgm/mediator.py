@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any, Literal
 
 import torch
 
@@ -18,23 +17,56 @@ from cgm.data.features.base import Features, transform_parts
 from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
 from cgm.generators.pool import Pool, draw_pool, embed_pool
-from cgm.networks.classifier import Classifier
 from cgm.rewards.incentives import Incentive, check_incentives
-from cgm.rewards.sampling import Chain, WeightedSampling
+from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.rewards.schemes import InfeasibleScheme, Rewards, Scheme, ShapleyFair
-from cgm.utils.checks import check_instance, check_integer, check_number, check_parties, check_values
-from cgm.utils.random import stream_seed
-from cgm.utils.run import Clock, check_device, resolve_device, training_on
-from cgm.utils.sharing import data_of, settings_of, shared
+from cgm.utils.checks import check_instance, check_integer, check_parties, check_values
+from cgm.utils.random import Stream, stream_seed
+from cgm.utils.run import Clock, check_device, resolve_device, timed, training_on
+from cgm.utils.settings import Choice, Integer, Number, Settings, Text
 from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
-from cgm.valuation.mmd import check_precision
+from cgm.valuation.mmd import PRECISIONS
 from cgm.valuation.references import AllReference, Reference
 from cgm.valuation.valuation import Valuation
 
 log = logging.getLogger(__name__)
 
-FIT_FEATURES, FIT_GENERATOR, SAMPLE_POOL, CONTRIBUTIONS, EMBED = range(5)  # streams that a seed is split into
+
+@dataclass(frozen=True)
+class Fitted:
+    r"""The fitted features and generator (Sec. 2).
+
+    Attributes:
+        features: The features in which data is valued, fitted; those that are fitted to $T$ as a whole are fitted with
+            the pool.
+        generator: The generator, fitted.
+        parties: The parties' data in the features, each of shape $(N_i, d)$; as it was given, if the features are
+            fitted with the pool.
+        refit: Whether features that are fitted with the pool are fitted again for each pool.
+    """
+
+    features: Features
+    generator: Generator
+    parties: Sequence[torch.Tensor]
+    refit: bool
+
+
+@dataclass(frozen=True)
+class Pooled:
+    r"""The data that is valued: $T = D_1 \cup \dots \cup D_n \cup G$.
+
+    Attributes:
+        parties: The parties' points $D_i$ in the features, each of shape $(N_i, d)$, float64.
+        pool: The synthetic pool $G$.
+        features: The features, fitted.
+        generator: The generator, fitted.
+    """
+
+    parties: Sequence[torch.Tensor]
+    pool: Pool
+    features: Features
+    generator: Generator
 
 
 @dataclass(frozen=True)
@@ -44,22 +76,24 @@ class Settlement:
     Attributes:
         pool: The synthetic pool $G$.
         features: The features in which data is valued, fitted.
+        generator: The generator of the pool, fitted.
         game: The valuation of $T = D_1 \cup \dots \cup D_n \cup G$.
         contributions: The contributions $\phi$ and $\alpha$.
         rewards: The reward values $r_i$ and their bounds.
         incentives: Which incentives the rewards hold.
-        chains: For each party and $\beta$, the rows of $G$ that are its reward $G_i$, in order of acceptance.
+        drawn: The rewards $G_i$ by party (from 0) and $\beta$.
         warnings: What the user should know.
         seconds: The seconds that each step took.
     """
 
     pool: Pool
     features: Features
+    generator: Generator
     game: Valuation
     contributions: Contributions
     rewards: Rewards
     incentives: Mapping[str, Incentive]
-    chains: Sequence[Chain]
+    drawn: Mapping[tuple[int, float], Reward]
     warnings: Sequence[str]
     seconds: Mapping[str, float]
 
@@ -69,6 +103,12 @@ class Settlement:
 
         return [self.game.party(i).cpu() for i in range(self.game.n)]
 
+    @property
+    def betas(self) -> list[float]:
+        r"""The inverse temperatures $\beta$ of the rewards."""
+
+        return list(dict.fromkeys(beta for _, beta in self.drawn))
+
     def reward(self, party: int, beta: float) -> torch.Tensor:
         r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, of shape $(|G_i|, d)$.
 
@@ -76,27 +116,26 @@ class Settlement:
             ValueError: If no such reward was drawn.
         """
 
-        return self.pool.points[self.chain(party, beta).indices]
+        return self.pool.points[self.find(party, beta).indices]
 
-    def chain(self, party: int, beta: float) -> Chain:
+    def find(self, party: int, beta: float) -> Reward:
         r"""Return how the reward $G_i$ of a party (from 0) at an inverse temperature was drawn.
 
         Raises:
             ValueError: If no such reward was drawn.
         """
 
-        for chain in self.chains:
-            if (chain.party, chain.beta) == (party, beta):
-                return chain
-        betas = ", ".join(f"{beta:g}" for beta in dict.fromkeys(chain.beta for chain in self.chains))
-        raise ValueError(f"reward: party={party}, beta={beta:g}; there are parties 0 to {self.game.n - 1}, β {betas}")
+        if (party, beta) not in self.drawn:
+            betas = ", ".join(f"{beta:g}" for beta in self.betas)
+            raise ValueError(
+                f"reward: party={party}, beta={beta:g}; there are parties 0 to {self.game.n - 1}, β {betas}"
+            )
+        return self.drawn[party, beta]
 
 
 @dataclass(frozen=True)
-class Mediator:
-    r"""Turns the data of several parties into fair rewards of synthetic data.
-
-    It needs points only: no labels, no split, no downstream task.
+class MediatorSettings(Settings):
+    r"""The settings of a mediator.
 
     Arguments:
         generator: Is fitted to the pooled data, and draws the synthetic pool $G$.
@@ -117,12 +156,6 @@ class Mediator:
 
     Raises:
         ValueError: If a setting is out of range.
-
-    Example:
-        >>> parties = [torch.randn(50, 2) + shift for shift in (0.0, 1.0, 2.0)]
-        >>> settlement = Mediator(synthetic_size=500).settle(parties, seed=0)
-        >>> settlement.rewards.values.shape, settlement.reward(party=0, beta=8).shape[1]
-        (torch.Size([3]), 2)
     """
 
     generator: Generator = field(default_factory=KDE)
@@ -133,190 +166,207 @@ class Mediator:
     sampling: WeightedSampling = field(default_factory=WeightedSampling)
     reference: Reference = field(default_factory=AllReference)
     kernel_search: LengthscaleSearch = field(default_factory=LengthscaleSearch)
-    precision: str = "auto"
-    synthetic_size: int = 10_000
-    growth: float = 2.0
-    max_growth: float = 8.0
+    precision: Annotated[str, Choice(PRECISIONS)] = "auto"
+    synthetic_size: Annotated[int, Integer(min=1)] = 10_000
+    growth: Annotated[float, Number(min=1, open_min=True)] = 2.0
+    max_growth: Annotated[float, Number(min=1)] = 8.0
     device: str = "cpu"
-    cache: str | Literal[False] = False
+    cache: Annotated[str, Text(path=True)] | Literal[False] = False
 
     def __post_init__(self) -> None:
-        check_instance("generator", self.generator, Generator)
-        check_instance("features", self.features, Features, Automatic)
-        check_instance("kernel", self.kernel, Kernel)
-        check_instance("contribution", self.contribution, Contribution)
-        check_instance("scheme", self.scheme, Scheme)
-        check_instance("sampling", self.sampling, WeightedSampling)
-        check_instance("reference", self.reference, Reference)
-        check_instance("kernel_search", self.kernel_search, LengthscaleSearch)
-        check_precision(self.precision)
-        check_integer("synthetic_size", self.synthetic_size, min=1)
-        check_number("growth", self.growth, min=1, open_min=True)
-        check_number("max_growth", self.max_growth, min=1)
-        if self.cache is not False and not (isinstance(self.cache, str) and self.cache):
-            raise ValueError(f"cache={self.cache!r}: expected the path of a folder, or false")
+        super().__post_init__()
         check_device(self.device)
 
-    def settle(
-        self,
-        parties: Sequence[torch.Tensor],
-        seed: int = 0,
-        classifier: Classifier | None = None,
-        fitted: Features | None = None,
-    ) -> Settlement:
+    def choose_features(self, x: torch.Tensor) -> Features:
+        """Return the features for data like x, not fitted."""
+
+        return self.features.choose(x) if isinstance(self.features, Automatic) else self.features
+
+    def mediator(self, **changes: Any) -> Mediator:
+        """Return a mediator with these settings, but for some changes."""
+
+        settings = {setting.name: getattr(self, setting.name) for setting in fields(MediatorSettings)}
+        return Mediator(**{**settings, **changes})
+
+
+@dataclass(frozen=True)
+class Mediator(MediatorSettings):
+    r"""Turns the data of several parties into fair rewards of synthetic data.
+
+    It needs points only: no labels, no split, no downstream task. `settle` is the paper in one page; each of its steps
+    is a method that can be called alone, such as `value` and `contribute` for the contributions with another kernel.
+
+    Arguments: see `MediatorSettings`.
+
+    Raises:
+        ValueError: If a setting is out of range.
+
+    Example:
+        >>> parties = [torch.randn(50, 2) + shift for shift in (0.0, 1.0, 2.0)]
+        >>> settlement = Mediator(synthetic_size=500).settle(parties, seed=0)
+        >>> settlement.rewards.values.shape, settlement.reward(party=0, beta=8).shape[1]
+        (torch.Size([3]), 2)
+    """
+
+    def settle(self, parties: Sequence[torch.Tensor], seed: int = 0, features: Features | None = None) -> Settlement:
         r"""Compute the rewards of the parties.
 
         Arguments:
             parties: The data $D_1, \dots, D_n$: points of shape $(N_i, D)$ or images of shape $(N_i, C, H, W)$.
             seed: The seed of everything random.
-            classifier: Labels the images of $G$ while they are in memory, as `pool.labels`. For evaluation only: no
-                step of the settlement reads them.
-            fitted: Fitted features in place of the mediator's own, such as those of another settlement, whose values
-                can then be compared.
+            features: Fitted features in place of the mediator's, such as those of another settlement, whose values can
+                then be compared.
 
         Raises:
             ValueError: If the data cannot be valued, or if no party has a positive contribution.
             InfeasibleScheme: If no rewards fit their bounds, however large $G$.
         """
 
-        check_integer("seed", seed, min=0)
-        resolve_device(self.device)  # an error before any long work
-        clock, warnings = Clock(), []
+        warnings: list[str] = []
+        with Clock() as clock:
+            fitted = self.fit(parties, seed, features)  # Sec. 2: features and generator
+            for size in self.sizes():
+                pooled = self.pool(fitted, size, seed)  # the synthetic pool G
+                game = self.value(pooled)  # Sec. 3 and 5: the values of all coalitions
+                contributions = self.contribute(game, seed)  # Sec. 4: φ and α
+                try:
+                    settlement = self.reward(pooled, game, contributions, seed)  # Sec. 4.1 and 4.2: r_i and G_i
+                    break
+                except InfeasibleScheme as error:  # G grows
+                    warnings.append(self._grow(error, size, fitted))
+        return replace(settlement, warnings=[*warnings, *settlement.warnings], seconds=clock.seconds)
 
-        def warn(message: str) -> None:
-            warnings.append(message)
-            log.warning(message)
-
-        # Sec. 2: the parties' data in the features, and the generator fitted to all of it
-        check_parties(parties)
-        features, cache = self._choose_features(parties[0]) if fitted is None else fitted, self.cache or None
-        fit_seed = stream_seed(seed, FIT_FEATURES) if fitted is None else None
-        x = list(parties)
-        key: tuple[Hashable, ...] = (settings_of(self.features), fitted, seed, data_of(parties))
-        if not features.joint:
-            with clock("features"):
-                features, x = shared("features", key, partial(_reduce, features, x, fit_seed, cache))
-        key = settings_of(self.generator), *key
-        with clock("generator"):
-            pooled = torch.cat(x).flatten(1) if self.generator.space == "features" else torch.cat(list(parties))
-            fit = partial(_fit, self.generator, pooled, stream_seed(seed, FIT_GENERATOR), self.device)
-            generator = shared("generator", key, fit)
-        raw = x if features.joint else []
-        joint_images = features.joint and generator.space == "data"
-        width = x[0].shape[1] if joint_images else x[0].flatten(1).shape[1]
-        del parties, pooled, fit  # up to a gigabyte of images, which is not needed any more
-
-        sizes = self._sizes()
-        for size in sizes:
-            own = size, classifier and classifier.fingerprint(), *key
-            with clock("pool"):
-                first, pool_seed = None if features.joint else features, stream_seed(seed, SAMPLE_POOL)
-                draw = partial(draw_pool, generator, first, size, pool_seed, width, classifier, cache)
-                pool = shared("pool", own, draw)
-            if features.joint:  # the pool takes part in the fit: another pool, another fit
-                with clock("features"):
-                    embed = partial(_embed, features, raw, pool, fit_seed, cache)
-                    features, x, pool = shared("joint features", own, embed)
-            # Sec. 3 and 5: the values of all coalitions
-            game = self._value(x, pool, own, clock)
-            # Sec. 4: the contributions
-            with clock("contributions"):
-                contributions = compute_contributions(self.contribution, game, stream_seed(seed, CONTRIBUTIONS))
-            # Sec. 4.1: the reward values; G grows while there are none
-            try:
-                with clock("scheme"):
-                    rewards = self.scheme.solve(contributions, game, game.with_synthetic)
-                check_instance("scheme: the result of solve", rewards, Rewards)
-                check_values("scheme: reward values", rewards.values, game.n)
-                break
-            except InfeasibleScheme as error:
-                if size == sizes[-1]:
-                    raise InfeasibleScheme(
-                        f"{error} (tried up to synthetic_size={size}, max_growth={self.max_growth:g})"
-                    ) from error
-                again = ", and the features are fitted again" if features.joint and fitted is None else ""
-                warn(f"{error}; G grows from {size} points{again}")
-        incentives = check_incentives(rewards, contributions, game)
-
-        for message in (*contributions.warnings, *rewards.warnings):
-            warn(message)
-        numbers = {name: value for name, value in rewards.details.items() if isinstance(value, float)}
-        log.info(
-            "α = %s%s",
-            [round(float(a), 4) for a in contributions.alpha],
-            "".join(f", {name} = {value:.6g}" for name, value in numbers.items()),
-        )
-
-        # Sec. 4.2: the rewards themselves
-        with clock("sampling"):
-            chains = self.sampling.draw(game, rewards.values, seed)
-        for chain in chains:
-            if not chain.reached:
-                warn(
-                    f"party {chain.party + 1}, β={chain.beta:g}: stopped at v = {chain.value:.6g} after "
-                    f"{len(chain.indices)} points, before it reached r_i = {chain.target:.6g}"
-                )
-
-        return Settlement(
-            pool, features, game, contributions, rewards, incentives, chains, warnings, dict(clock.seconds)
-        )
-
-    def _choose_features(self, x: torch.Tensor) -> Features:
-        """Return the features for data like x, not fitted."""
-
-        features = self.features.choose(x) if isinstance(self.features, Automatic) else self.features
-
-        return copy.copy(features)  # the settlement keeps its own fit
-
-    def _sizes(self) -> list[int]:
-        """List the sizes of G to try, one after the other."""
+    def sizes(self) -> list[int]:
+        """List the sizes of $G$ to try, one after the other."""
 
         sizes = [self.synthetic_size]
         while max(sizes[-1] * self.growth, sizes[-1] + 1) <= self.max_growth * self.synthetic_size:
             sizes.append(max(int(sizes[-1] * self.growth), sizes[-1] + 1))
         return sizes
 
-    def _value(self, parties: Sequence[torch.Tensor], pool: Pool, key: Hashable, clock: Clock) -> Valuation:
-        """Choose the length-scale and compute the kernel's sums."""
+    def fit(self, parties: Sequence[torch.Tensor], seed: int, features: Features | None = None) -> Fitted:
+        """Fit the features and the generator to the pooled data (Sec. 2).
 
-        *x, g = (points.to(resolve_device(self.device)) for points in (*parties, pool.points))
-        own = (self.device, settings_of(self.kernel), settings_of(self.kernel_search), key)
-        with clock("lengthscale"):
-            search = partial(resolve_lengthscale, self.kernel, x, g, self.kernel_search, self.reference)
-            kernel = shared("lengthscale", (self.reference.blocks(len(x)), own), search)
-        with clock("valuation"):
-            value = partial(Valuation, kernel, x, g, self.precision, self.reference)
-            game = shared("valuation", (settings_of(self.reference), self.precision, own), value)
+        Arguments:
+            parties: The parties' data, see `settle`.
+            seed: The seed of everything random.
+            features: Fitted features in place of the mediator's.
+
+        Raises:
+            ValueError: If the data cannot be valued.
+        """
+
+        check_integer("seed", seed, min=0)
+        resolve_device(self.device)  # an error before any long work
+        check_parties(parties)
+        x, refit = list(parties), features is None
+        if features is None:
+            features = copy.copy(self.choose_features(x[0]))  # the settlement keeps its fit
+        if not features.joint:
+            with timed("features"):
+                if refit:
+                    features.fit(torch.cat(x), stream_seed(seed, Stream.FIT_FEATURES))
+                x = transform_parts(features, x, self.cache or None)
+                check_parties(x)
+        with timed("generator"), training_on(resolve_device(self.device)):
+            in_features = self.generator.space == "features"
+            pooled = torch.cat(x).flatten(1) if in_features else torch.cat(list(parties))
+            generator = copy.copy(self.generator)
+            generator.fit(pooled, stream_seed(seed, Stream.FIT_GENERATOR))
+
+        return Fitted(features, generator, x, refit)
+
+    def pool(self, fitted: Fitted, size: int, seed: int) -> Pooled:
+        r"""Draw the synthetic pool $G$; features that are fitted to $T$ as a whole are fitted.
+
+        Arguments:
+            fitted: The fitted features and generator.
+            size: The size of $G$.
+            seed: The seed of everything random.
+        """
+
+        features, generator, x, cache = fitted.features, fitted.generator, fitted.parties, self.cache or None
+        joint_images = features.joint and generator.space == "data"
+        width = x[0].shape[1] if joint_images else x[0].flatten(1).shape[1]
+        with timed("pool"):
+            of_pool = None if features.joint else features
+            pool = draw_pool(generator, of_pool, size, stream_seed(seed, Stream.SAMPLE_POOL), width, cache)
+        if features.joint:  # the pool takes part in the fit: another pool, another fit
+            with timed("features"):
+                features = copy.copy(features) if fitted.refit else features
+                fit_seed = stream_seed(seed, Stream.FIT_FEATURES) if fitted.refit else None
+                x, pool = embed_pool(features, x, pool, fit_seed, cache)
+                check_parties(x, pool.points)
+
+        return Pooled(x, pool, features, generator)
+
+    def value(self, pooled: Pooled) -> Valuation:
+        r"""Choose the length-scale and compute the values $v$ of all coalitions (Sec. 3 and 5)."""
+
+        *x, g = (points.to(resolve_device(self.device)) for points in (*pooled.parties, pooled.pool.points))
+        with timed("lengthscale"):
+            kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search, self.reference)
+        with timed("valuation"):
+            game = Valuation(kernel, x, g, self.precision, self.reference)
         log.info("length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, game.grand_value, len(game.points))
         return game
 
+    def contribute(self, game: Valuation, seed: int) -> Contributions:
+        r"""Compute the contributions $\phi$ and $\alpha$ (Sec. 4)."""
 
-def _fit(generator: Generator, x: torch.Tensor, seed: int, device: str) -> Generator:
-    """Fit a generator and return it."""
+        with timed("contributions"):
+            return compute_contributions(self.contribution, game, stream_seed(seed, Stream.CONTRIBUTIONS))
 
-    with training_on(resolve_device(device)):
-        generator.fit(x, seed)
-    return generator
+    def reward(self, pooled: Pooled, game: Valuation, contributions: Contributions, seed: int) -> Settlement:
+        r"""Compute the reward values $r_i$ (Sec. 4.1) and draw the rewards $G_i$ (Sec. 4.2).
 
+        Raises:
+            InfeasibleScheme: If no reward values fit their bounds.
+        """
 
-def _reduce(
-    features: Features, parties: Sequence[torch.Tensor], seed: int | None, cache: str | None
-) -> tuple[Features, list[torch.Tensor]]:
-    """Fit the features, if there is a seed, and map the parties' data to them."""
+        with timed("scheme"):
+            rewards = self.scheme.solve(contributions, game, game.with_synthetic)
+        check_instance("scheme: the result of solve", rewards, Rewards)
+        check_values("scheme: reward values", rewards.values, game.n)
+        incentives = check_incentives(rewards, contributions, game)
+        numbers = {name: value for name, value in rewards.details.items() if isinstance(value, float)}
+        alpha = [round(float(a), 4) for a in contributions.alpha]
+        log.info("α = %s%s", alpha, "".join(f", {name} = {value:.6g}" for name, value in numbers.items()))
+        for message in (*contributions.warnings, *rewards.warnings):
+            log.warning(message)
 
-    if seed is not None:
-        features.fit(torch.cat(list(parties)), seed)
-    x = transform_parts(features, parties, cache)
-    check_parties(x)
-    return features, x
+        with timed("sampling"):
+            drawn = self.sampling.draw(game, rewards.values, seed)
+        unreached = [
+            f"party {reward.party + 1}, β={reward.beta:g}: stopped at v = {reward.value:.6g} after "
+            f"{len(reward.indices)} points, before it reached r_i = {reward.target:.6g}"
+            for reward in drawn
+            if not reward.reached
+        ]
+        for message in unreached:
+            log.warning(message)
 
+        return Settlement(
+            pooled.pool,
+            pooled.features,
+            pooled.generator,
+            game,
+            contributions,
+            rewards,
+            incentives,
+            {(reward.party, reward.beta): reward for reward in drawn},
+            [*contributions.warnings, *rewards.warnings, *unreached],
+            {},
+        )
 
-def _embed(
-    features: Features, parties: Sequence[torch.Tensor], pool: Pool, seed: int | None, cache: str | None
-) -> tuple[Features, list[torch.Tensor], Pool]:
-    """Map the parties' data and the pool together to features, which are fitted if there is a seed."""
+    def _grow(self, error: InfeasibleScheme, size: int, fitted: Fitted) -> str:
+        """Return a warning that $G$ grows, or raise the error if it cannot."""
 
-    features = features if seed is None else copy.copy(features)  # an earlier fit may be in use elsewhere
-    x, pool = embed_pool(features, parties, pool, seed, cache)
-    check_parties(x, pool.points)
-    return features, x, pool
+        if size == self.sizes()[-1]:
+            raise InfeasibleScheme(
+                f"{error} (tried up to synthetic_size={size}, max_growth={self.max_growth:g})"
+            ) from error
+        again = ", and the features are fitted again" if fitted.features.joint and fitted.refit else ""
+        message = f"{error}; G grows from {size} points{again}"
+        log.warning(message)
+        return message

@@ -33,7 +33,7 @@ def test_points_become_rewards_of_the_agreed_value():
     assert {name: each.holds for name, each in settlement.incentives.items() if name.startswith("R")} == {
         f"R{k}": True for k in range(1, 7)
     }
-    for chain in settlement.chains:
+    for chain in settlement.drawn.values():
         reward = settlement.reward(chain.party, chain.beta)
         assert torch.equal(reward, settlement.pool.points[chain.indices])
         value = settlement.game.value(torch.cat([data[chain.party], reward]))
@@ -53,7 +53,7 @@ def test_an_experiment_settles_as_its_mediator_does(tmp_path):
     settlement = Mediator(**settings).settle([data.x[r] for r in rows], seed=4)
     assert torch.equal(settlement.pool.points, record.pool)
     assert settlement.rewards.values.tolist() == record.result.scheme.rewards
-    assert all(torch.equal(c.indices, record.rewards[c.party, c.beta]) for c in settlement.chains)
+    assert all(torch.equal(c.indices, record.rewards[c.party, c.beta]) for c in settlement.drawn.values())
 
 
 def test_images_are_valued_in_features():

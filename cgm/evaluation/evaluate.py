@@ -12,7 +12,7 @@ from cgm.evaluation.entries import Accuracy, AlphaCorrelation, BetaCorrelation, 
 from cgm.evaluation.metrics import NO_LABELS, Labelled, by_beta, measure
 from cgm.evaluation.tasks import LabelledReward, Task
 from cgm.mediator import Settlement
-from cgm.utils.run import Clock
+from cgm.utils.run import timed
 
 CORRELATED_WITH_BETA = ("size", "neg_mmd2_unbiased")
 
@@ -43,7 +43,6 @@ def evaluate(
     n_classes: int,
     task: Task,
     test: Labelled,
-    clock: Clock,
 ) -> Evaluation:
     r"""Measure the rewards of a settlement.
 
@@ -54,18 +53,17 @@ def evaluate(
         n_classes: The number of classes $m$.
         task: The downstream task; not run if there are no labels.
         test: Held-out points in the features, of shape $(M, d)$, and their classes.
-        clock: The clock to which the seconds of `metrics` and `downstream` are added.
     """
 
-    game, chains = settlement.game, settlement.chains
-    with clock("metrics"):
-        metrics, missing = measure(game, chains, classes, labels, n_classes)
-    with clock("downstream"):
+    game, drawn = settlement.game, list(settlement.drawn.values())
+    with timed("metrics"):
+        metrics, missing = measure(game, drawn, classes, labels, n_classes)
+    with timed("downstream"):
         if labels is None:
-            accuracies = [Accuracy(chain.party, chain.beta, None, None, NO_LABELS) for chain in chains]
+            accuracies = [Accuracy(party, beta, None, None, NO_LABELS) for party, beta in settlement.drawn]
         else:
             pool = settlement.pool.points
-            rewards = [LabelledReward(c.party, c.beta, pool[c.indices], labels[c.indices]) for c in chains]
+            rewards = [LabelledReward(c.party, c.beta, pool[c.indices], labels[c.indices]) for c in drawn]
             accuracies = task.evaluate(list(zip(settlement.parties, classes, strict=True)), rewards, test)
     for entry in accuracies:
         for name, value in (("accuracy", entry.accuracy), ("accuracy_before", entry.accuracy_before)):
@@ -73,7 +71,7 @@ def evaluate(
             if value is None:
                 missing.append(Missing(entry.party, entry.beta, name, entry.reason or "no reason given"))
 
-    betas = list(dict.fromkeys(chain.beta for chain in chains))
+    betas = settlement.betas
     tables = by_beta(metrics, betas, game.n)
     correlations = alpha_correlations(settlement.contributions.alpha.tolist(), betas, tables)
     return Evaluation(

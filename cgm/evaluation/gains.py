@@ -19,7 +19,7 @@ from cgm.mediator import Settlement
 from cgm.valuation.mmd import block_sums, cross_sums
 from cgm.valuation.valuation import Valuation
 
-Reward: TypeAlias = "tuple[int, float, torch.Tensor, torch.Tensor | None]"  # party, β, points (K, d), their classes
+LabelledPoints: TypeAlias = "tuple[int, float, torch.Tensor, torch.Tensor | None]"  # party, β, points, classes
 
 
 def measure_gains(
@@ -55,9 +55,8 @@ def measure_gains(
 
     i, n = identities[0], honest.game.n
     others = [j for j in range(n) if j != i]
-    betas = list(dict.fromkeys(chain.beta for chain in honest.chains))
-    before = {(chain.party, chain.beta): chain for chain in honest.chains}
-    after = {(chain.party, chain.beta): chain.indices for chain in attacked.chains}
+    betas, before = honest.betas, honest.drawn
+    after = {key: reward.indices for key, reward in attacked.drawn.items()}
     for beta in betas:  # G_a is a set: identities may receive the same points
         after[i, beta] = torch.cat([after[a, beta] for a in identities]).unique()
 
@@ -65,7 +64,7 @@ def measure_gains(
     pool = attacked.pool.points
     found = true_values(honest.game, pool, [(j, after[j, beta]) for j, beta in keys])
     value = dict(zip(keys, found, strict=True))
-    rewards: list[Reward] = []
+    rewards: list[LabelledPoints] = []
     for beta in betas:
         for x, y, rows in (
             (honest.pool.points, labels[0], before[i, beta].indices),
@@ -143,7 +142,9 @@ def _change(honest: torch.Tensor, attacked: torch.Tensor, identities: Sequence[i
     return Change(float(honest[identities[0]]), float(of_attacker.sum()), float(of_attacker.max()))
 
 
-def _accuracies(rewards: Sequence[Reward], parties: Sequence[Labelled], task: Task, test: Labelled) -> list[Accuracy]:
+def _accuracies(
+    rewards: Sequence[LabelledPoints], parties: Sequence[Labelled], task: Task, test: Labelled
+) -> list[Accuracy]:
     """Return the accuracies of rewards, of which none has labels or all have."""
 
     labelled = [LabelledReward(i, beta, x, y) for i, beta, x, y in rewards if y is not None]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from cgm.evaluation.metrics import flat_array, labelled_arrays
+from cgm.generators.base import Generator
 from cgm.networks import weights as pretrained
 from cgm.networks.classifier import Classifier
+from cgm.utils.cache import cached
 from cgm.utils.checks import check_integer, check_points
 
 
@@ -147,3 +150,22 @@ class AutoLabeller(KNN):
         """Return the classifier if there is one, see `Labeller.classifier`."""
 
         return find_classifier(dataset, image)
+
+
+def classify_pool(
+    classifier: Classifier, generator: Generator, size: int, seed: int, cache: str | Path | None = None
+) -> torch.Tensor:
+    r"""Return the classes of the images of a pool, which is drawn again, of shape $(|G|)$.
+
+    Arguments:
+        classifier: The classifier.
+        generator: The generator of the pool, fitted.
+        size: $|G|$.
+        seed: The seed of the pool's sample.
+        cache: A folder in which the classes are kept. `None`: they are not kept.
+    """
+
+    key = {"generator": generator.fingerprint(), "classifier": classifier.fingerprint(), "size": size, "seed": seed}
+    if key["generator"] is None:  # without a fingerprint there is no key
+        cache = None
+    return cached(cache, "labels", key, lambda: {"labels": classifier.predict(generator.sample(size, seed))})["labels"]

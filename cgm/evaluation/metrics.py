@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cgm.evaluation.entries import MetricRow, Missing
-from cgm.rewards.sampling import Chain
+from cgm.rewards.sampling import Reward
 from cgm.utils.checks import check_labels, check_points
-from cgm.utils.sharing import data_of, shared
 from cgm.valuation.kernels import Kernel
 from cgm.valuation.mmd import mmd2_unbiased
 from cgm.valuation.valuation import Valuation
@@ -301,7 +300,7 @@ CORRELATED = (  # metrics that are correlated with α
 
 def measure(
     valuation: Valuation,
-    chains: Sequence[Chain],
+    chains: Sequence[Reward],
     y: Sequence[torch.Tensor],
     labels: torch.Tensor | None,
     n_classes: int,
@@ -324,7 +323,7 @@ def measure(
     first = valuation.block(valuation.n).start
     neighbours: Neighbours | ValueError
     try:
-        neighbours = shared("neighbours", data_of([points]), lambda: Neighbours(points))
+        neighbours = Neighbours(points)
     except ValueError as error:
         neighbours = error
 
@@ -333,7 +332,7 @@ def measure(
             raise neighbours
         return neighbours.neg_reverse_kl(rows)
 
-    def imbalance(chain: Chain) -> float:
+    def imbalance(chain: Reward) -> float:
         if labels is None:
             raise ValueError(NO_LABELS)
         return neg_class_imbalance(torch.cat([y[chain.party], labels[chain.indices]]), n_classes)
@@ -341,7 +340,7 @@ def measure(
     def wasserstein2(rows: torch.Tensor) -> float:
         return neg_wasserstein2(points[rows], gaussian)
 
-    metrics: dict[str, Callable[[Chain, torch.Tensor], float | None]] = {
+    metrics: dict[str, Callable[[Reward, torch.Tensor], float | None]] = {
         "size": lambda chain, rows: len(chain.indices),
         "value": lambda chain, rows: chain.value,
         "increasing": lambda chain, rows: chain.increasing,

@@ -10,7 +10,6 @@ import torch
 
 from cgm.data.features.base import Features
 from cgm.generators.base import Generator
-from cgm.networks.classifier import Classifier
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_points
 
@@ -25,12 +24,10 @@ class Pool:
         points: Its points, of shape $(|G|, d)$, float64.
         images: The first 20,000 of them as images, of shape $(k, C, H, W)$, uint8; $k = 0$ if the generator makes
             points.
-        labels: The classes that a classifier assigned to the images, of shape $(|G|)$; `None` without a classifier.
     """
 
     points: torch.Tensor
     images: torch.Tensor
-    labels: torch.Tensor | None
 
 
 def draw_pool(
@@ -39,7 +36,6 @@ def draw_pool(
     size: int,
     seed: int,
     width: int,
-    classifier: Classifier | None = None,
     cache: str | Path | None = None,
 ) -> Pool:
     r"""Draw $G$ from a generator.
@@ -51,9 +47,8 @@ def draw_pool(
         size: $|G|$.
         seed: The seed of the sample.
         width: The expected dimension $d$ of the points.
-        classifier: The classifier of the images. `None`: no labels.
-        cache: A folder in which pools of images are kept, under a key made of the fingerprints of generator, features
-            and classifier, the size and the seed. `None`: they are not kept.
+        cache: A folder in which pools of images are kept, under a key made of the fingerprints of generator and
+            features, the size and the seed. `None`: they are not kept.
 
     Raises:
         ValueError: If the generator does not return `size` points of dimension `width`.
@@ -71,17 +66,14 @@ def draw_pool(
         if generator.space == "data" and sample.dim() == 4:
             first = sample[:MAX_IMAGES].split(1000)
             pool["images"] = torch.cat([(255 * part.clamp(0, 1)).round().to(torch.uint8) for part in first])
-        if classifier is not None:
-            pool["labels"] = classifier.predict(sample)
         return pool
 
     prints = {"generator": generator.fingerprint(), "features": features.fingerprint() if features else "none"}
     if generator.space == "features" or None in prints.values():
         cache = None  # points are drawn fast; without a fingerprint there is no key
-    prints["classifier"] = None if classifier is None else classifier.fingerprint()
     pool = cached(cache, "pool", prints | {"size": size, "seed": seed}, draw)
 
-    return Pool(pool["points"], pool.get("images", torch.empty(0, 1, 1, 1, dtype=torch.uint8)), pool.get("labels"))
+    return Pool(pool["points"], pool.get("images", torch.empty(0, 1, 1, 1, dtype=torch.uint8)))
 
 
 def embed_pool(

@@ -140,8 +140,8 @@ class IncentiveResult:
 
 
 @dataclass(frozen=True)
-class ChainResult:
-    r"""A chain of weighted sampling, see `cgm.rewards.Chain`.
+class RewardResult:
+    r"""A chain of weighted sampling, see `cgm.rewards.Reward`.
 
     Attributes:
         party: The party.
@@ -221,7 +221,7 @@ class Result:
     contributions: ContributionsResult
     scheme: SchemeResult
     incentives: dict[str, IncentiveResult]
-    sampling: list[ChainResult]
+    sampling: list[RewardResult]
     correlations: dict[str, AlphaCorrelation]
     beta_correlations: dict[str, BetaCorrelation]
     downstream: list[Accuracy]

@@ -1,7 +1,7 @@
 """Reward values (Sec. 4.1) and weighted sampling of rewards (Sec. 4.2)."""
 
 from .incentives import Incentive, LengthscaleSpread, check_incentives, compare_lengthscales
-from .sampling import Chain, WeightedSampling, sample_rewards
+from .sampling import Reward, WeightedSampling, sample_rewards
 from .schemes import (
     EqualRewards,
     FairRewards,
@@ -19,7 +19,6 @@ from .schemes import (
 )
 
 __all__ = [
-    "Chain",
     "EqualRewards",
     "FairRewards",
     "FrontierPoint",
@@ -28,6 +27,7 @@ __all__ = [
     "LengthscaleSpread",
     "MaxWelfare",
     "Proportional",
+    "Reward",
     "Rewards",
     "Scheme",
     "ShapleyFair",

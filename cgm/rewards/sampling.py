@@ -22,7 +22,7 @@ NEARLY = 1e-8  # a target counts as reached if at most this share of it is missi
 
 
 @dataclass(frozen=True)
-class Chain:
+class Reward:
     r"""The reward $G_i$ of a party for one inverse temperature.
 
     Attributes:
@@ -118,7 +118,7 @@ class WeightedSampling:
             raise ValueError(f"sampling.betas={list(self.betas)}: expected different numbers, got the same β twice")
         check_number("sampling.patience", self.patience, min=0, max=1, open_min=True, optional=True)
 
-    def draw(self, valuation: Valuation, targets: Sequence[float] | torch.Tensor, seed: int) -> list[Chain]:
+    def draw(self, valuation: Valuation, targets: Sequence[float] | torch.Tensor, seed: int) -> list[Reward]:
         r"""Draw a reward for each party and each $\beta$.
 
         Arguments:
@@ -127,7 +127,7 @@ class WeightedSampling:
             seed: The seed of the random streams, not negative.
 
         Returns:
-            One `Chain` for each party and $\beta$: party by party, in the order of `betas`.
+            One `Reward` for each party and $\beta$: party by party, in the order of `betas`.
 
         Raises:
             ValueError: If an argument is out of range, or if the kernel returns values that are not finite.
@@ -145,9 +145,9 @@ class WeightedSampling:
         arrays = PoolArrays(valuation)
         with workers() as threads, progress(len(jobs), "sampling (chains)") as bar:
 
-            def run(job: tuple[int, float]) -> Chain:
+            def run(job: tuple[int, float]) -> Reward:
                 party, beta = job
-                chain = ChainState(arrays, party, beta, seed).run(targets[party], self.patience)
+                chain = Draws(arrays, party, beta, seed).run(targets[party], self.patience)
                 bar.update()
                 return chain
 
@@ -162,7 +162,7 @@ def sample_rewards(
     betas: Sequence[float],
     seed: int,
     patience: float | None = WeightedSampling.patience,
-) -> list[Chain]:
+) -> list[Reward]:
     """Draw the rewards of the parties, see `WeightedSampling`."""
 
     return WeightedSampling(betas, patience).draw(valuation, targets, seed)
@@ -189,7 +189,7 @@ class PoolArrays:
         self.pool = steps.make_pool(np.ascontiguousarray(g[self.order].T), a, valuation.t, self.sums.sum(1))
 
 
-class ChainState:
+class Draws:
     r"""The state of a chain while points are added to $G_i$. Points are numbered as in `PoolArrays`.
 
     Attributes:
@@ -283,7 +283,7 @@ class ChainState:
     def _not_finite(self) -> ValueError:
         return ValueError(f"kernel: {self.arrays.kernel.name}.profile gives values that are not finite")
 
-    def run(self, target: float, patience: float | None) -> Chain:
+    def run(self, target: float, patience: float | None) -> Reward:
         """Accept points until the target is reached, $G$ has no more points, or `patience` is exhausted."""
 
         valuation, size = self.arrays.valuation, len(self.arrays.order)
@@ -301,7 +301,7 @@ class ChainState:
         t = len(valuation.points)  # compared with T, whatever the reference
         s, ss, _, with_all = self.totals.tolist()
         sums = (ss, with_all, valuation.total)
-        return Chain(
+        return Reward(
             party=self.party,
             beta=self.beta,
             target=target,

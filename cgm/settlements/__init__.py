@@ -1,6 +1,7 @@
 """Settlements of parties with tables or images of their own: forms in, files out."""
 
-from cgm.settlements.images import ImageMediator, ImageSettlement
-from cgm.settlements.tables import TableMediator, TableSettlement, settle
+from .images import ImageMediator
+from .settlement import PartySettlement
+from .tables import TableMediator, settle
 
-__all__ = ["ImageMediator", "ImageSettlement", "TableMediator", "TableSettlement", "settle"]
+__all__ = ["ImageMediator", "PartySettlement", "TableMediator", "settle"]

@@ -26,9 +26,9 @@ from typing import Any
 
 from cgm.data.tables.files import Source
 from cgm.records.plain import plain, versions
-from cgm.settlements.files import Settled
 from cgm.settlements.report.contents import unit
 from cgm.settlements.report.words import INCENTIVES, rounded, threat_model
+from cgm.settlements.settlement import PartySettlement
 from cgm.utils.checks import check_choice
 
 FORMAT = "cgm certificate 1"
@@ -54,7 +54,9 @@ def check_disclose(disclose: Collection[str]) -> None:
         check_choice("disclose", entry, DISCLOSURES)
 
 
-def contents(settlement: Settled, party: int, settings_sha256: str, disclose: Collection[str] = ()) -> dict[str, Any]:
+def contents(
+    settlement: PartySettlement, party: int, settings_sha256: str, disclose: Collection[str] = ()
+) -> dict[str, Any]:
     r"""Return what the certificate of a party says, without the digests of its files.
 
     Arguments:
@@ -100,7 +102,7 @@ def contents(settlement: Settled, party: int, settings_sha256: str, disclose: Co
                 "reached": bool(chain.reached),
                 "recommended": chain.beta == settlement.recommended[party],
             }
-            for chain in settlement.chains
+            for chain in settlement.drawn.values()
             if chain.party == party
         ],
         "method": {
@@ -132,7 +134,7 @@ def _form(source: Source) -> dict[str, Any]:
     return {"digest_of": "folder"} if source.suffix in (".png", ".npz") else {}
 
 
-def _incentives(settlement: Settled, party: int) -> list[dict[str, Any]]:
+def _incentives(settlement: PartySettlement, party: int) -> list[dict[str, Any]]:
     """Describe R1 to R6, with the party's own slack where it has one."""
 
     r, rewards = float(settlement.rewards.values[party]), settlement.rewards
@@ -153,7 +155,7 @@ def _incentives(settlement: Settled, party: int) -> list[dict[str, Any]]:
     ]
 
 
-def _audit(settlement: Settled, party: int) -> dict[str, Any]:
+def _audit(settlement: PartySettlement, party: int) -> dict[str, Any]:
     """Return the audits of a party's rewards, without numbers of rows."""
 
     results = []
@@ -171,7 +173,7 @@ def _audit(settlement: Settled, party: int) -> dict[str, Any]:
     return {"threat_model": threat_model(unit(settlement)), "results": results}
 
 
-def _disclosed(settlement: Settled, party: int, disclose: Collection[str]) -> list[dict[str, Any]]:
+def _disclosed(settlement: PartySettlement, party: int, disclose: Collection[str]) -> list[dict[str, Any]]:
     """Return what is disclosed of the parties, by number; without names, the others are sorted by what is disclosed."""
 
     contributions, game, rewards = settlement.contributions, settlement.game, settlement.rewards

@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - the docstring of a class describes its attributes
 """Canonical JSON and SHA-256 of the files that a settlement writes. Needs neither torch nor pandas."""
 
 from __future__ import annotations
@@ -11,24 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import pandas as pd
-import torch
 
-from cgm.contributions.base import Contributions
-from cgm.data.features.base import Features
 from cgm.data.images import write_npz, write_png
 from cgm.data.tables.columns import Column
 from cgm.data.tables.files import Source
-from cgm.data.tables.schema import Schema
-from cgm.evaluation.entries import Accuracy
-from cgm.generators.pool import Pool
-from cgm.rewards.incentives import Incentive
-from cgm.rewards.sampling import Chain
-from cgm.rewards.schemes import Rewards
+from cgm.settlements.settlement import PartySettlement
 from cgm.utils.files import folder_digest
-from cgm.valuation.valuation import Valuation
 
 SEAL = "sha256"  # the key of a sealed mapping that has the digest of all others
 
@@ -73,68 +63,6 @@ def seal(content: Mapping[str, Any]) -> dict[str, Any]:
 
     unsealed = {key: value for key, value in content.items() if key != SEAL}
     return unsealed | {SEAL: sha256(canonical_json(unsealed))}
-
-
-class Settled(Protocol):
-    r"""A settlement of the parties' tables or images, see `cgm.mediator.Settlement` for what it inherits.
-
-    Attributes:
-        names: The names of the parties.
-        tables: The rows of each party that were valued: a DataFrame, or images of shape (N_i, C, H, W), uint8.
-        held_out: The rows of each party that were kept apart for the audit; may be empty.
-        pool_table: The synthetic pool $G$ of the same kind; row k belongs to `pool.points[k]`.
-        recommended: For each party the $\beta$ whose reward is recommended.
-        schema: The columns; `None` for images.
-        audits: The privacy audits of rewards; may be empty.
-        accuracies: The accuracies of a downstream task; may be empty.
-        sensitivity: The parties' $\alpha$ with other settings, by a description of these; may be empty.
-        settings: All settings, as JSON holds them.
-        sources: Where the data of each party came from.
-    """
-
-    @property
-    def pool(self) -> Pool: ...
-    @property
-    def features(self) -> Features: ...
-    @property
-    def parties(self) -> list[torch.Tensor]: ...
-    @property
-    def game(self) -> Valuation: ...
-    @property
-    def contributions(self) -> Contributions: ...
-    @property
-    def rewards(self) -> Rewards: ...
-    @property
-    def incentives(self) -> Mapping[str, Incentive]: ...
-    @property
-    def chains(self) -> Sequence[Chain]: ...
-    @property
-    def warnings(self) -> Sequence[str]: ...
-    @property
-    def seconds(self) -> Mapping[str, float]: ...
-    @property
-    def names(self) -> Sequence[str]: ...
-    @property
-    def tables(self) -> Sequence[Any]: ...
-    @property
-    def held_out(self) -> Sequence[Any]: ...
-    @property
-    def pool_table(self) -> Any: ...
-    @property
-    def recommended(self) -> Sequence[float]: ...
-    @property
-    def schema(self) -> Schema | None: ...
-    @property
-    def audits(self) -> Sequence[Any]: ...
-    @property
-    def accuracies(self) -> Sequence[Accuracy]: ...
-    @property
-    def sensitivity(self) -> Mapping[str, Sequence[float]]: ...
-    @property
-    def settings(self) -> Mapping[str, Any]: ...
-    @property
-    def sources(self) -> Sequence[Source]: ...
-    def reward_table(self, party: int, beta: float) -> Any: ...
 
 
 # A spreadsheet takes a cell for a formula that begins with one of these, also in full width. Leading apostrophes count
@@ -289,7 +217,7 @@ class RewardFile:
         return {"sha256": folder_digest(inside), "bytes": size, "rows": self.rows, "folder": True}
 
 
-def reward_file(settlement: Settled, party: int, beta: float, name: str, single: bool = False) -> RewardFile:
+def reward_file(settlement: PartySettlement, party: int, beta: float, name: str, single: bool = False) -> RewardFile:
     r"""Return a reward in the format of the party's own data.
 
     Arguments:
@@ -312,7 +240,7 @@ def reward_file(settlement: Settled, party: int, beta: float, name: str, single:
     return RewardFile(name, {name: write_npz(reward, source.layout)}, len(reward))
 
 
-def pool_file(settlement: Settled) -> tuple[str, bytes]:
+def pool_file(settlement: PartySettlement) -> tuple[str, bytes]:
     """Return the name and the content of the file of the synthetic pool."""
 
     if settlement.schema is None:

@@ -17,9 +17,10 @@ import yaml
 
 from cgm.records.plain import plain, versions
 from cgm.settlements.certificate import check_disclose, contents
-from cgm.settlements.files import RewardFile, Settled, pool_file, readable_json, reward_file, seal, sha256
+from cgm.settlements.files import RewardFile, pool_file, readable_json, reward_file, seal, sha256
 from cgm.settlements.report.page import render
 from cgm.settlements.report.words import beta_name
+from cgm.settlements.settlement import PartySettlement
 from cgm.settlements.verification import CERTIFICATE, PAGE
 from cgm.utils.files import write_whole
 from cgm.utils.text import csv_text
@@ -27,7 +28,7 @@ from cgm.utils.text import csv_text
 RESULT, SETTINGS = "result.json", "settings.json"
 
 
-def mediator_files(settlement: Settled) -> dict[str, bytes]:
+def mediator_files(settlement: PartySettlement) -> dict[str, bytes]:
     """Return the files that stay with the mediator by name.
 
     `pool.csv` (or `pool.npz`, of images) is the synthetic pool, and `rewards.csv` has the rows of it, from 0, that each
@@ -47,7 +48,7 @@ def mediator_files(settlement: Settled) -> dict[str, bytes]:
             ("party", "beta", "pool_row"),
             (
                 (str(chain.party), beta_name(chain.beta), str(row))
-                for chain in settlement.chains
+                for chain in settlement.drawn.values()
                 for row in chain.indices.tolist()
             ),
         ).encode(),
@@ -55,7 +56,7 @@ def mediator_files(settlement: Settled) -> dict[str, bytes]:
     }
 
 
-def settings_file(settlement: Settled) -> bytes:
+def settings_file(settlement: PartySettlement) -> bytes:
     """Return `settings.json`: all settings, and the SHA-256 of the file of the pool.
 
     Certificates have the SHA-256 of this file. The pool makes it impossible to find the settings by trying.
@@ -64,11 +65,11 @@ def settings_file(settlement: Settled) -> bytes:
     return _settings(settlement, pool_file(settlement)[1])
 
 
-def _settings(settlement: Settled, pool: bytes) -> bytes:
+def _settings(settlement: PartySettlement, pool: bytes) -> bytes:
     return readable_json({"settings": plain(settlement.settings), "pool_sha256": sha256(pool)})
 
 
-def _result(settlement: Settled) -> dict[str, Any]:
+def _result(settlement: PartySettlement) -> dict[str, Any]:
     """Return all numbers of a settlement."""
 
     contributions, rewards, game = settlement.contributions, settlement.rewards, settlement.game
@@ -107,7 +108,7 @@ def _result(settlement: Settled) -> dict[str, Any]:
                     "value": chain.value,
                     "reached": chain.reached,
                 }
-                for chain in settlement.chains
+                for chain in settlement.drawn.values()
             ],
             "sensitivity": settlement.sensitivity,
             "accuracies": list(settlement.accuracies),
@@ -124,7 +125,7 @@ README = "README.txt"
 
 
 def certificate(
-    settlement: Settled, party: int, disclose: Collection[str] = (), alternatives: bool = False
+    settlement: PartySettlement, party: int, disclose: Collection[str] = (), alternatives: bool = False
 ) -> dict[str, Any]:
     """Return the certificate of a party, the content of its `certificate.json`.
 
@@ -145,7 +146,7 @@ def certificate(
 
 
 def party_files(
-    settlement: Settled,
+    settlement: PartySettlement,
     party: int,
     disclose: Collection[str] = (),
     alternatives: bool = False,
@@ -195,7 +196,7 @@ def party_files(
 
 
 def alternative_files(
-    settlement: Settled, party: int, folder: str = "", single: bool = False
+    settlement: PartySettlement, party: int, folder: str = "", single: bool = False
 ) -> Iterator[tuple[float, RewardFile]]:
     r"""Yield the rewards of a party that are not recommended, each with its $\beta$.
 
@@ -211,15 +212,15 @@ def alternative_files(
             yield beta, reward_file(settlement, party, beta, f"{folder}{REWARD}-beta-{beta_name(beta)}", single)
 
 
-def _betas(settlement: Settled, party: int) -> list[float]:
-    return [chain.beta for chain in settlement.chains if chain.party == party]
+def _betas(settlement: PartySettlement, party: int) -> list[float]:
+    return [chain.beta for chain in settlement.drawn.values() if chain.party == party]
 
 
 def _listed(data: bytes) -> dict[str, Any]:
     return {"sha256": sha256(data), "bytes": len(data)}
 
 
-def _readme(content: dict[str, Any], reward: str, settlement: Settled) -> str:
+def _readme(content: dict[str, Any], reward: str, settlement: PartySettlement) -> str:
     """Return the text that says what the files are."""
 
     rewards = {entry["file"]: entry for entry in content["rewards"] if entry["file"]}
@@ -279,7 +280,7 @@ def check_folder(folder: str | Path) -> Path:
 
 def write_settlement(
     folder: str | Path,
-    settlement: Settled,
+    settlement: PartySettlement,
     disclose: Collection[str] = (),
     alternatives: bool = False,
     seed: int = 0,

@@ -1,11 +1,11 @@
-"""Images of 8 bits per pixel, drawn by any generator."""
+"""From the images of several parties to rewards that are images."""
 
 from __future__ import annotations
 
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,13 +15,14 @@ from cgm.data.datasets.image_arrays import check_image_array
 from cgm.data.features.base import Features
 from cgm.data.tables.files import Source
 from cgm.generators.base import Generator
-from cgm.generators.kde import KDE
-from cgm.mediator import FIT_FEATURES, SAMPLE_POOL, Settlement
 from cgm.records.plain import plain
-from cgm.settlements.party import PartyMediator, PartySettlement
+from cgm.settlements.party import PartyMediator, name_parties
+from cgm.settlements.settlement import PartySettlement
 from cgm.utils.files import folder_digest
-from cgm.utils.random import stream_seed
-from cgm.utils.run import Clock
+from cgm.utils.random import Stream, stream_seed
+from cgm.utils.run import Clock, timed
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -73,43 +74,13 @@ class Pixels(Generator):
         return (255 * images.clamp(0, 1)).round() / 255
 
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ImageSettlement(PartySettlement):
-    r"""What a mediator computes for parties with images.
-
-    Attributes:
-        tables: The images of each party that were valued, of shape (N_i, C, H, W), uint8.
-        held_out: The images of each party that neither the generator nor the valuation has seen.
-        pool_table: The synthetic pool $G$ as images, of shape $(|G|, C, H, W)$, uint8; row k belongs to
-            `pool.points[k]`.
-    """
-
-    tables: tuple[np.ndarray, ...]
-    held_out: tuple[np.ndarray, ...]
-    pool_table: np.ndarray
-
-    unit: ClassVar[str] = "images"
-
-    def reward_table(self, party: int, beta: float) -> np.ndarray:
-        r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, of shape $(|G_i|, C, H, W)$, uint8.
-
-        Raises:
-            ValueError: If no such reward was drawn.
-        """
-
-        return self.pool_table[self.chain(party, beta).indices.numpy()]
-
-
 @dataclass(frozen=True, kw_only=True)
 class ImageMediator(PartyMediator):
     r"""Turns the images of several parties into rewards, which are images too.
 
-    It is a `Mediator`, whose settings it shares. Images are valued in features, by default the code of an autoencoder.
-    A generator of features draws codes, which are decoded to images and encoded again, so that the images that are
-    valued are those that are handed out; `MMDGAN` makes images itself.
+    Images are valued in features, by default the code of an autoencoder. A generator of features draws codes, which are
+    decoded to images and encoded again, so that the images that are valued are those that are handed out; `MMDGAN`
+    makes images itself.
 
     Arguments:
         held_out, max_rows, audit, sensitivity, seed: See `PartyMediator`; a row is an image.
@@ -118,9 +89,7 @@ class ImageMediator(PartyMediator):
         ValueError: If a setting is out of range.
     """
 
-    generator: Generator = field(default_factory=KDE)
-
-    def settle_images(self, parties: Mapping[str, Any], sources: Sequence[Source] | None = None) -> ImageSettlement:
+    def settle_images(self, parties: Mapping[str, Any], sources: Sequence[Source] | None = None) -> PartySettlement:
         """Compute the rewards of parties with images.
 
         Arguments:
@@ -133,8 +102,6 @@ class ImageMediator(PartyMediator):
             InfeasibleScheme: If no rewards fit their bounds, however large the pool.
         """
 
-        if self.seed is None:
-            return replace(self, seed=self._own_seed()).settle_images(parties, sources)
         if not parties:
             raise ValueError("parties: expected a dictionary from names to images, with at least one")
         arrays = {str(name): _images(f"party {name}", images) for name, images in parties.items()}
@@ -147,32 +114,38 @@ class ImageMediator(PartyMediator):
                     f"party {name}: images of shape {other.shape[1:]}, but those of {first} have {one.shape[1:]}; all "
                     "need the same"
                 )
-        clock, masks = Clock(), self._used(arrays, "images")
+        seed = self.draw_seed()
+        masks = self.choose_rows(arrays, seed, "images")
         used = [_tensor(arrays[name][mask]) for name, mask in masks.items()]
         apart = [_tensor(arrays[name][~mask]) for name, mask in masks.items()]
         log.info("%d parties, %d images of shape %s", len(used), sum(map(len, used)), one.shape[1:])
 
-        features = self._choose_features(used[0])
-        if features.joint:
-            raise ValueError("features: these are fitted to the pool as well; use features=auto or features=pca")
-        with clock("features"):
-            features.fit(torch.cat(used), stream_seed(self.seed, FIT_FEATURES))
-            if self.generator.space == "features":
-                features.decode(features.transform(used[0][:2]))  # refused before the long work
-        generator = Pixels(copy.copy(self.generator), features)  # fitted by the mediator
-        mediator = self._plain_mediator(features=features, generator=generator)
-        settlement = mediator.settle(used, self.seed, fitted=features)
-        with clock("pool"):
-            pool = settlement.pool.images
-            if len(pool) < len(settlement.pool.points):  # the mediator keeps some of them only
-                pool = _bytes(generator.sample(len(settlement.pool.points), stream_seed(self.seed, SAMPLE_POOL)))
-        with clock("audit"):
-            points = settlement.pool.points[:0]
-            audits = self._audit(settlement, [features.transform(x) if len(x) else points for x in apart])
-        sensitivity, warnings = self._other_settings(settlement, generator, used, clock)
+        with Clock() as clock:
+            features = copy.copy(self.choose_features(used[0]))
+            if features.joint:
+                raise ValueError("features: these are fitted to the pool as well; use features=auto or features=pca")
+            with timed("features"):
+                features.fit(torch.cat(used), stream_seed(seed, Stream.FIT_FEATURES))
+                if self.generator.space == "features":
+                    features.decode(features.transform(used[0][:2]))  # refused before the long work
+            mediator = self.mediator(features=features, generator=Pixels(copy.copy(self.generator), features))
+            settlement = mediator.settle(used, seed, features)
+            with timed("pool"):
+                pool = settlement.pool.images
+                if len(pool) < len(settlement.pool.points):  # the mediator keeps some of them only
+                    size = len(settlement.pool.points)
+                    pool = _bytes(settlement.generator.sample(size, stream_seed(seed, Stream.SAMPLE_POOL)))
+            none = settlement.pool.points[:0]
+            audits = self.run_audit(settlement, [features.transform(x) if len(x) else none for x in apart], seed)
+            # a generator that takes long to fit is not fitted again
+            again = used if self.generator.space == "features" else None
+            sensitivity, warnings = self.compare_settings(mediator, settlement, again, seed)
 
-        return ImageSettlement(
-            **self._shared(settlement, list(arrays), clock.seconds, warnings),
+        return name_parties(
+            settlement,
+            list(arrays),
+            warnings=warnings,
+            seconds=clock.seconds,
             schema=None,
             tables=tuple(_bytes(x).numpy() for x in used),
             held_out=tuple(_bytes(x).numpy() for x in apart),
@@ -180,20 +153,9 @@ class ImageMediator(PartyMediator):
             audits=tuple(audits),
             accuracies=(),
             sensitivity=sensitivity,
-            settings=plain(self),
+            settings=plain(replace(self, seed=seed)),
             sources=tuple(sources),
         )
-
-    def _other_settings(
-        self, settlement: Settlement, generator: Generator, used: Sequence[torch.Tensor], clock: Clock
-    ) -> tuple[dict[str, list[float]], list[str]]:
-        """Compute contributions with other settings; a generator that takes long to fit is not fitted again."""
-
-        if not self.sensitivity:
-            return {}, []
-        with clock("sensitivity"):
-            data = torch.cat(list(used)) if self.generator.space == "features" else None
-            return self._sensitivity(settlement, generator, data)
 
 
 def _images(name: str, images: Any) -> np.ndarray:

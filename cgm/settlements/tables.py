@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -23,52 +23,50 @@ from cgm.evaluation.labellers import KNN, Labeller
 from cgm.evaluation.tasks import SVM, LabelledReward, Task
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
-from cgm.mediator import Mediator, Settlement
+from cgm.mediator import Settlement
 from cgm.records.plain import plain
-from cgm.settlements.images import ImageMediator, ImageSettlement
-from cgm.settlements.party import PartyMediator, PartySettlement
-from cgm.utils.checks import check_choice, check_instance, check_number
-from cgm.utils.random import stream_seed
-from cgm.utils.run import Clock
+from cgm.settlements.images import ImageMediator
+from cgm.settlements.party import PartyMediator, name_parties
+from cgm.settlements.settlement import PartySettlement
+from cgm.utils.random import Stream, stream_seed
+from cgm.utils.run import Clock, timed
+from cgm.utils.settings import Choice, Number
 
 log = logging.getLogger(__name__)
 
-FILL = 14  # stream that a seed is split into
 TESTED = 50  # held-out rows from which accuracies are measured
 
 
-@dataclass(frozen=True)
-class TableSettlement(PartySettlement):
-    r"""What a mediator computes for parties with tables.
+class OfColumns(Generator):
+    """A generator of the codes of columns, before their encoding, in place of the points that are valued.
 
-    Attributes:
-        tables: The rows of each party that were valued.
-        held_out: The rows of each party that neither the generator nor the valuation has seen.
-        schema: The columns.
-        pool_table: The synthetic pool $G$ as a table; row k belongs to `pool.points[k]`.
+    Arguments:
+        generator: A generator of points.
     """
 
-    tables: tuple[pd.DataFrame, ...]
-    held_out: tuple[pd.DataFrame, ...]
-    schema: Schema
-    pool_table: pd.DataFrame
+    space: ClassVar[str] = "data"
 
-    def reward_table(self, party: int, beta: float) -> pd.DataFrame:
-        r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature as a table.
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
 
-        Raises:
-            ValueError: If no such reward was drawn.
-        """
+    def fit(self, x: torch.Tensor, seed: int) -> OfColumns:
+        """Fit the generator to codes x of shape (N, number of columns)."""
 
-        columns = list(self.tables[party].columns)  # in the order of the party's own table
-        return self.pool_table[columns].iloc[self.chain(party, beta).indices.numpy()].reset_index(drop=True)
+        self.generator.fit(x, seed)
+        return self
+
+    def sample(self, n: int, seed: int) -> torch.Tensor:
+        """Draw the codes of n rows."""
+
+        return self.generator.sample(n, seed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableMediator(PartyMediator):
     r"""Turns the tables of several parties into rewards, which are tables too.
 
-    It is a `Mediator`, whose settings it shares, with a schema and an encoding before it and an audit after it.
+    It makes a `Mediator` of its settings, with a schema and an encoding before it and an audit after it.
 
     Arguments:
         label_column: A column of classes, kept out of valuation and rewards: classifiers of it are trained with and
@@ -89,8 +87,8 @@ class TableMediator(PartyMediator):
     label_column: str | None = None
     drop: Sequence[str] = ()
     categorical: Sequence[str] = ()
-    numbers: str = "standardise"
-    rare: float = 0.005
+    numbers: Annotated[str, Choice(NUMBER_ENCODINGS)] = "standardise"
+    rare: Annotated[float, Number(min=0, max=0.5)] = 0.005
     labeller: Labeller = field(default_factory=KNN)
     downstream: Task = field(default_factory=SVM)
 
@@ -98,24 +96,18 @@ class TableMediator(PartyMediator):
         super().__post_init__()
         if not isinstance(self.features, Automatic):
             raise ValueError("features: tables have an encoding of their own; leave this setting out")
-        if self.label_column is not None:
-            check_instance("label_column", self.label_column, str)
         for name in ("drop", "categorical"):
             columns = getattr(self, name)
             if not isinstance(columns, list | tuple) or not all(isinstance(column, str) for column in columns):
                 raise ValueError(f"{name}={columns}: expected a list of columns, such as [{columns}]")
             object.__setattr__(self, name, tuple(columns))
-        check_choice("numbers", self.numbers, NUMBER_ENCODINGS)
-        check_number("rare", self.rare, min=0, max=0.5)
-        check_instance("labeller", self.labeller, Labeller)
-        check_instance("downstream", self.downstream, Task)
 
     def settle_tables(
         self,
         parties: Mapping[str, pd.DataFrame],
         sources: Sequence[Source] | None = None,
         schema: Schema | None = None,
-    ) -> TableSettlement:
+    ) -> PartySettlement:
         """Compute the rewards of parties with tables.
 
         Arguments:
@@ -128,43 +120,43 @@ class TableMediator(PartyMediator):
             InfeasibleScheme: If no rewards fit their bounds, however large the pool.
         """
 
-        if self.seed is None:
-            return replace(self, seed=self._own_seed()).settle_tables(parties, sources, schema)
-        tables, own_sources = tables_by_name(parties)
-        sources = [_with_digest(source, tables[source.file]) for source in own_sources] if sources is None else sources
-        clock = Clock()
-        with clock("schema"):
-            labels, tables = self._take_labels(tables)
-            masks = self._used(tables)
-            schema, parsed = infer_schema(tables, masks, self.categorical, self.drop, self.rare, schema)
-            order = {name: [column for column in tables[name].columns if column in parsed[name]] for name in tables}
-            used = [parsed[name][order[name]][masks[name]].reset_index(drop=True) for name in parsed]
-            held_out = [parsed[name][order[name]][~masks[name]].reset_index(drop=True) for name in parsed]
-        log.info("%d parties, %d rows, %d columns", len(used), sum(map(len, used)), len(schema.columns))
+        tables, table_sources = tables_by_name(parties)
+        if sources is None:
+            sources = [_with_digest(source, tables[source.file]) for source in table_sources]
+        seed = self.draw_seed()
+        with Clock() as clock:
+            with timed("schema"):
+                labels, tables = self._take_labels(tables)
+                masks = self.choose_rows(tables, seed)
+                schema, parsed = infer_schema(tables, masks, self.categorical, self.drop, self.rare, schema)
+                order = {name: [column for column in tables[name].columns if column in parsed[name]] for name in tables}
+                used = [parsed[name][order[name]][masks[name]].reset_index(drop=True) for name in parsed]
+                held_out = [parsed[name][order[name]][~masks[name]].reset_index(drop=True) for name in parsed]
+            log.info("%d parties, %d rows, %d columns", len(used), sum(map(len, used)), len(schema.columns))
 
-        encoding = TableEncoding(schema, self.numbers)
-        filled = schema.filled(torch.cat([schema.to_codes(table) for table in used]), stream_seed(self.seed, FILL))
-        codes = list(filled.split([len(table) for table in used]))
-        settlement = self._mediator(encoding).settle(codes, self.seed)
-        features = settlement.features
-        assert isinstance(features, TableEncoding)
-        with clock("decoding"):
-            pool_table = schema.to_table(features.decode(settlement.pool.points))
-        apart = [features.transform(schema.to_codes(t)) if len(t) else settlement.pool.points[:0] for t in held_out]
-        with clock("audit"):
-            audits = self._audit(settlement, apart)
-        with clock("downstream"):
-            accuracies = self._accuracies(settlement, labels, masks, apart)
-        sensitivity: dict[str, list[float]] = {}
-        warnings: list[str] = []
-        if self.sensitivity:
-            with clock("sensitivity"):
-                generator = self._mediator(features).generator
-                data = torch.cat(codes if generator.space == "data" else settlement.parties)
-                sensitivity, warnings = self._sensitivity(settlement, generator, data)
+            codes = torch.cat([schema.to_codes(table) for table in used])
+            filled = schema.filled(codes, stream_seed(seed, Stream.FILL_CELLS)).split([len(table) for table in used])
+            generator = copy.copy(self.generator)
+            if isinstance(generator, Copula):  # it has the margins of columns, not of one-hot vectors
+                generator = OfColumns(generator)
+            mediator = self.mediator(features=TableEncoding(schema, self.numbers), generator=generator)
+            settlement = mediator.settle(filled, seed)
+            features = settlement.features
+            assert isinstance(features, TableEncoding)
+            with timed("decoding"):
+                pool_table = schema.to_table(features.decode(settlement.pool.points))
+            none = settlement.pool.points[:0]
+            apart = [features.transform(schema.to_codes(table)) if len(table) else none for table in held_out]
+            audits = self.run_audit(settlement, apart, seed)
+            with timed("downstream"):
+                accuracies = self._accuracies(settlement, labels, masks, apart)
+            sensitivity, warnings = self.compare_settings(mediator, settlement, filled, seed)
 
-        return TableSettlement(
-            **self._shared(settlement, list(tables), clock.seconds, warnings),
+        return name_parties(
+            settlement,
+            list(tables),
+            warnings=warnings,
+            seconds=clock.seconds,
             tables=tuple(used),
             held_out=tuple(held_out),
             schema=schema,
@@ -172,18 +164,9 @@ class TableMediator(PartyMediator):
             audits=tuple(audits),
             accuracies=tuple(accuracies),
             sensitivity=sensitivity,
-            settings=plain(self),
+            settings=plain(replace(self, seed=seed)),
             sources=tuple(sources),
         )
-
-    def _mediator(self, encoding: TableEncoding) -> Mediator:
-        """Return a mediator with the same settings that values points of the encoding."""
-
-        generator = copy.copy(self.generator)
-        if isinstance(generator, Copula):
-            vars(generator)["space"] = "data"  # a copula has the margins of columns, not of one-hot vectors
-
-        return self._plain_mediator(features=encoding, generator=generator)
 
     def _take_labels(
         self, tables: Mapping[str, pd.DataFrame]
@@ -223,18 +206,20 @@ class TableMediator(PartyMediator):
         test = torch.cat([numbers[name][torch.from_numpy(~mask)] for name, mask in masks.items()])
         if len(test) < TESTED:
             reason = f"{len(test)} rows are held out, at least {TESTED} are needed for a test; raise held_out"
-            return [Accuracy(chain.party, chain.beta, None, None, reason) for chain in settlement.chains]
+            return [Accuracy(party, beta, None, None, reason) for party, beta in settlement.drawn]
         pool = settlement.pool.points
         of_pool = self.labeller.label(torch.cat(settlement.parties), torch.cat(used), pool)
         if of_pool is None:
             return []
-        rewards = [LabelledReward(c.party, c.beta, pool[c.indices], of_pool[c.indices]) for c in settlement.chains]
+        rewards = [
+            LabelledReward(c.party, c.beta, pool[c.indices], of_pool[c.indices]) for c in settlement.drawn.values()
+        ]
         parties = list(zip(settlement.parties, used, strict=True))
 
         return self.downstream.evaluate(parties, rewards, (torch.cat(list(held_out)), test))
 
 
-def settle(parties: Mapping[str, Any], **settings: Any) -> TableSettlement | ImageSettlement:
+def settle(parties: Mapping[str, Any], **settings: Any) -> PartySettlement:
     """Compute the rewards of parties with tables or images.
 
     Arguments:

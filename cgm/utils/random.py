@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
+from enum import IntEnum, unique
+
 import numpy as np
+
+
+@unique
+class Stream(IntEnum):
+    """The random streams that the seed of a run is split into: a number for each use, no two alike.
+
+    A number is part of the numbers that a seed gives, and never changes without a rise of `NUMERICS`.
+    """
+
+    FIT_FEATURES = 0
+    FIT_GENERATOR = 1
+    SAMPLE_POOL = 2
+    CONTRIBUTIONS = 3
+    EMBED = 4  # the plane of the figures
+    HOLD_OUT_ROWS = 11  # of the parties of a settlement
+    AUDIT_ROWS = 12
+    SENSITIVITY = 13
+    FILL_CELLS = 14
+    HOLD_OUT = 101  # of a dataset
+    SHUFFLE = 102
+    SHARES = 103
+    ATTACK = 104
+    MATCH_PARTIES = 105
+    AUDIT = 106
+    TRAINING_POINTS = 111  # of simulated data
+    TEST_POINTS = 112
 
 
 def stream_seed(seed: int, stream: int) -> int:

@@ -1,4 +1,4 @@
-"""Measurement of the seconds that each part of a run takes."""
+"""The run of a program: seconds, memory, progress, threads, devices."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tqdm import tqdm
 
 
 class Clock:
-    """Stopwatch for the named parts of a run.
+    """Stopwatch for the named parts of a run: within its `with` block, `timed` adds to it.
 
     Example:
-        >>> clock = Clock()
-        >>> with clock("data"):
-        ...     pass
+        >>> with Clock() as clock:
+        ...     with timed("data"):
+        ...         pass
         >>> list(clock.seconds)
         ['data']
     """
@@ -33,15 +33,31 @@ class Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
-    @contextmanager
-    def __call__(self, part: str) -> Iterator[None]:
-        """Add the seconds that the `with` block takes to those of a part; also if the block raises an error."""
+    def __enter__(self) -> Clock:
+        self._token = _CLOCK.set(self)
+        return self
 
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - begin
+    def __exit__(self, *error: object) -> None:
+        _CLOCK.reset(self._token)
+
+
+_CLOCK: ContextVar[Clock | None] = ContextVar("clock", default=None)
+
+
+@contextmanager
+def timed(part: str) -> Iterator[None]:
+    """Add the seconds that the `with` block takes to a part of the innermost clock; also if the block raises an error.
+
+    Arguments:
+        part: The name of the part.
+    """
+
+    begin = time.perf_counter()
+    try:
+        yield
+    finally:
+        if (clock := _CLOCK.get()) is not None:
+            clock.seconds[part] = clock.seconds.get(part, 0.0) + time.perf_counter() - begin
 
 
 STATUS, MARK = Path("/proc/self/status"), Path("/proc/self/clear_refs")

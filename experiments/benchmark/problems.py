@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from cgm.rewards.sampling import Chain, WeightedSampling
+from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.mmd import cross_sums
 from cgm.valuation.valuation import Valuation
@@ -52,7 +52,7 @@ def targets(valuation: Valuation, share: float) -> torch.Tensor:
     return valuation.party_values.lerp(valuation.with_synthetic, share)
 
 
-def draw(valuation: Valuation, rewards: torch.Tensor, betas: Sequence[float], seed: int) -> list[Chain]:
+def draw(valuation: Valuation, rewards: torch.Tensor, betas: Sequence[float], seed: int) -> list[Reward]:
     """Draw rewards; a chain stops at the latest a few hundred points after its best value."""
 
     return WeightedSampling(betas, patience=min(1.0, 300 / valuation.sizes[-1])).draw(valuation, rewards, seed)

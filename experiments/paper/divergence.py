@@ -78,22 +78,19 @@ def measure(dataset: str, split: str, seed: int, size: int = 20_000) -> dict[str
     )  # always feasible
     overrides = (*settings, f"synthetic_size={2 * size}")
     experiment: Experiment = instantiate(own_settings(compose_run(overrides), overrides), _convert_="all")
-    data = experiment.dataset.load(experiment.data_dir, seed)
-    rows = experiment.split.assign(data.y, len(data.classes), seed, data.ordered, data.classes)
-
-    embedded = replace(experiment, sampling=replace(experiment.sampling, betas=(float("inf"),)))
-    both = embedded.settle([data.x[r] for r in rows], seed)
+    embedded = experiment.mediator(sampling=replace(experiment.sampling, betas=(float("inf"),)))
+    both = embedded.settle(experiment.load().parties, seed)
     points = both.pool.points[torch.randperm(2 * size, generator=torch.Generator().manual_seed(seed))]
     half, other = points[:size], points[size : 2 * size]
-    mediator = replace(experiment, features=Identity(), generator=Given(half), synthetic_size=size, max_growth=1.0)
+    mediator = experiment.mediator(features=Identity(), generator=Given(half), synthetic_size=size, max_growth=1.0)
     settlement = mediator.settle(both.parties, seed)
 
     real = torch.cat(settlement.parties)
     sets = {"T": torch.cat([real, half]), "other": torch.cat([real, other])}
-    betas, n = list(experiment.sampling.betas), len(rows)
+    betas, n = list(experiment.sampling.betas), settlement.game.n
     values: dict[str, list[list[float]]] = {name: [[0.0] * n for _ in betas] for name in (*sets, "uniform")}
     stream = torch.Generator().manual_seed(seed)
-    for chain in settlement.chains:
+    for chain in settlement.drawn.values():
         own = torch.cat([settlement.parties[chain.party], half[chain.indices]])
         for name, points in sets.items():
             values[name][betas.index(chain.beta)][chain.party] = neg_reverse_kl(own, points)
@@ -104,7 +101,7 @@ def measure(dataset: str, split: str, seed: int, size: int = 20_000) -> dict[str
         name: summarise([correlation(alpha, by_party).value for by_party in table]).mean
         for name, table in values.items()
     }
-    sizes = [[len(settlement.chain(i, beta).indices) for i in range(n)] for beta in betas]
+    sizes = [[len(settlement.drawn[i, beta].indices) for i in range(n)] for beta in betas]
     setting = {"dataset": dataset, "split": split, "seed": seed, "size": size, "alpha": alpha, "sizes": sizes}
     return {**setting, "values": values, "correlations": correlations}
 

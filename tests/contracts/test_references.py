@@ -280,7 +280,7 @@ def test_mediator(reference: Reference) -> None:
         assert game.kernel == other.game.kernel
     else:
         assert torch.equal(settlement.contributions.phi, expected.phi)
-    for chain in settlement.chains:
+    for chain in settlement.drawn.values():
         s = torch.cat([game.party(chain.party), settlement.reward(chain.party, chain.beta)])
         assert chain.value == pytest.approx(game.value(s), abs=1e-9)
 

@@ -171,8 +171,8 @@ def test_mediator(scheme: Scheme, contribution: Contribution) -> None:
     settlement = mediator.settle(parties, seed=0)
     assert_rewards(settlement.rewards, settlement.game, settlement.game.with_synthetic)
     assert set(settlement.incentives) == INCENTIVES
-    assert [chain.target for chain in settlement.chains] == settlement.rewards.values.tolist()
-    assert all(chain.reached for chain in settlement.chains)
+    assert [chain.target for chain in settlement.drawn.values()] == settlement.rewards.values.tolist()
+    assert all(chain.reached for chain in settlement.drawn.values())
     known = "v_star" in settlement.rewards.details
     assert settlement.incentives["R3"].holds is (True if known else None)
     assert settlement.incentives["F4"].holds is None

@@ -360,7 +360,7 @@ def test_the_keys_of_a_result_are_on_their_page():
         "contributions": [result.ContributionsResult],
         "scheme": [result.SchemeResult],
         "incentives": [result.IncentiveResult],
-        "sampling": [result.ChainResult],
+        "sampling": [result.RewardResult],
         "correlations and beta_correlations": [result.AlphaCorrelation, result.BetaCorrelation],
         "downstream": [result.Accuracy],
         "audit": [result.RewardAudit],

@@ -63,13 +63,13 @@ def test_the_task_gets_labelled_points_of_parties_and_rewards(settlement, test_s
     for (x, y), own, classes in zip(parties, settlement.parties, CLASSES, strict=True):
         assert torch.equal(x, own)
         assert torch.equal(y, classes)
-    for reward, chain in zip(rewards, settlement.chains, strict=True):
+    for reward, chain in zip(rewards, settlement.drawn.values(), strict=True):
         assert (reward.party, reward.beta) == (chain.party, chain.beta)
         assert torch.equal(reward.x, settlement.pool.points[chain.indices])
         assert torch.equal(reward.y, labels[chain.indices])
 
     rows = {row[:3]: row.value for row in evaluation.metrics}
-    assert len(rows) == len(evaluation.metrics) == len(settlement.chains) * 9
+    assert len(rows) == len(evaluation.metrics) == len(settlement.drawn.values()) * 9
     for entry in evaluation.accuracies:
         assert rows[entry.party, entry.beta, "accuracy"] == entry.accuracy
         assert rows[entry.party, entry.beta, "accuracy_before"] == entry.accuracy_before
@@ -92,10 +92,12 @@ def test_without_labels_no_task_is_run(settlement, test_set):
     task = Recorder([])
     evaluation = run(settlement, task, test_set, None)
     assert task.calls == []
-    assert evaluation.accuracies == [Accuracy(c.party, c.beta, None, None, NO_LABELS) for c in settlement.chains]
+    assert evaluation.accuracies == [
+        Accuracy(c.party, c.beta, None, None, NO_LABELS) for c in settlement.drawn.values()
+    ]
     missing = {"neg_class_imbalance", "accuracy", "accuracy_before"}
     assert {(entry.metric, entry.reason) for entry in evaluation.missing} == {(name, NO_LABELS) for name in missing}
-    assert len(evaluation.missing) == len(missing) * len(settlement.chains)
+    assert len(evaluation.missing) == len(missing) * len(settlement.drawn.values())
     for name in ("neg_class_imbalance", "accuracy"):
         assert evaluation.correlations[name].mean is None
         assert evaluation.correlations[name].reasons == [NO_LABELS]

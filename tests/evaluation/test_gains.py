@@ -86,7 +86,10 @@ def test_gains_are_those_of_the_definition(attack):
     for entry in gains.by_beta:
         pool = attacked.pool.points.numpy()
         rows = {
-            int(row) for c in attacked.chains if c.party in identities and c.beta == entry.beta for row in c.indices
+            int(row)
+            for c in attacked.drawn.values()
+            if c.party in identities and c.beta == entry.beta
+            for row in c.indices
         }
         own = PARTIES[i].numpy()
         assert entry.size == len(rows)
@@ -120,7 +123,7 @@ def test_without_an_attack_nothing_is_gained():
 
 def test_the_union_counts_a_point_once():
     honest, attacked, identities = settle(SplitParty(identities=2))
-    chains = [replace(c, indices=torch.tensor([4, 7, c.party])) for c in attacked.chains]
+    chains = [replace(c, indices=torch.tensor([4, 7, c.party])) for c in attacked.drawn.values()]
     gains = gains_of(honest, replace(attacked, chains=chains), identities, Recorder([]))
     assert identities == (0, 3)
     assert [entry.size for entry in gains.by_beta] == [4, 4]  # 4, 7, 0, 3
@@ -138,11 +141,11 @@ def test_the_task_is_trained_on_honest_data_with_either_reward():
     assert [(reward.party, reward.beta) for reward in rewards] == [(1, beta) for beta in BETAS for _ in range(2)]
     for k, entry in enumerate(gains.by_beta):
         with_honest, with_attack = rewards[2 * k : 2 * k + 2]
-        chain = next(c for c in honest.chains if (c.party, c.beta) == (1, entry.beta))
+        chain = next(c for c in honest.drawn.values() if (c.party, c.beta) == (1, entry.beta))
         assert torch.equal(with_honest.x, honest.pool.points[chain.indices])
         assert torch.equal(with_honest.y, labels[0][chain.indices])
         rows = torch.cat(
-            [c.indices for c in attacked.chains if c.party in identities and c.beta == entry.beta]
+            [c.indices for c in attacked.drawn.values() if c.party in identities and c.beta == entry.beta]
         ).unique()
         assert torch.equal(with_attack.x, attacked.pool.points[rows])
         assert torch.equal(with_attack.y, labels[1][rows])

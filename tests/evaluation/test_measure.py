@@ -8,7 +8,7 @@ import torch
 
 from cgm.evaluation.entries import MetricRow, Missing
 from cgm.evaluation.metrics import CORRELATED, by_beta, measure, neg_class_imbalance, neg_reverse_kl, neg_wasserstein2
-from cgm.rewards.sampling import Chain, sample_rewards
+from cgm.rewards.sampling import Reward, sample_rewards
 from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.mmd import mmd2_unbiased
 from cgm.valuation.valuation import Valuation
@@ -45,7 +45,7 @@ def valuation(parties, pool) -> Valuation:
 
 
 @pytest.fixture(scope="module")
-def chains(valuation) -> list[Chain]:
+def chains(valuation) -> list[Reward]:
     upper = valuation.with_synthetic
     return sample_rewards(valuation, valuation.party_values + 0.5 * (upper - valuation.party_values), BETAS, seed=0)
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_computed_has_a_reason(valuation, chains, classes):
 def test_too_few_distinct_points_for_neighbours():
     x = torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64)
     valuation = Valuation(SquaredExponential(1.0), [x, x + 1], torch.zeros(2, 1, dtype=torch.float64))
-    chain = Chain(0, 1.0, 1.0, torch.tensor([0]), torch.ones(1), 0.0, True, 0.1, 0.2)
+    chain = Reward(0, 1.0, 1.0, torch.tensor([0]), torch.ones(1), 0.0, True, 0.1, 0.2)
     _, missing = measure(valuation, [chain], [torch.arange(3)] * 2, torch.zeros(2, dtype=torch.int64), n_classes=3)
     assert [entry.metric for entry in missing] == ["neg_reverse_kl"]
     assert "7 or more distinct points, not 4" in missing[0].reason

@@ -20,17 +20,17 @@ from cgm.evaluation.entries import (
 )
 from cgm.records.result import (
     SCHEMA,
-    ChainResult,
     ContributionsResult,
     IncentiveResult,
     IncrementsResult,
     KernelResult,
     Memory,
     Result,
+    RewardResult,
     SchemeResult,
     Values,
 )
-from cgm.rewards.sampling import Chain
+from cgm.rewards.sampling import Reward
 
 INF = float("inf")
 RUNS = [  # numbers of parties and betas
@@ -70,7 +70,7 @@ def make_result(n: int = 3, betas: Sequence[float] = (1.0, 8.0), length: int = 4
     rewards = 0.5 * alpha**0.1
     keys = [(i, beta) for i in range(n) for beta in betas]
     chains = [
-        ChainResult(
+        RewardResult(
             party=i,
             beta=beta,
             size=int(rng.integers(length // 2, length)),
@@ -154,7 +154,7 @@ def make_gains(betas: Sequence[float] = (1.0, 8.0), **changes: Any) -> AttackGai
     )
 
 
-def make_chains(result: Result) -> list[Chain]:
+def make_chains(result: Result) -> list[Reward]:
     """Make up chains that fit a result."""
 
     rng, chains = np.random.default_rng(0), []
@@ -162,7 +162,7 @@ def make_chains(result: Result) -> list[Chain]:
         values = np.sort(rng.uniform(entry.start, entry.target, entry.size))
         values[-1] = entry.value
         chains.append(
-            Chain(
+            Reward(
                 party=entry.party,
                 beta=entry.beta,
                 target=entry.target,

@@ -48,7 +48,7 @@ def test_a_certificate_says_what_the_party_receives():
         "limit": rewards.upper[1],
     }
     assert found["value"] == pytest.approx({key: float(x) for key, x in own.items()}, rel=1e-5)
-    chains = {chain.beta: chain for chain in settlement.chains if chain.party == 1}
+    chains = {chain.beta: chain for chain in settlement.drawn.values() if chain.party == 1}
     assert [entry["beta"] for entry in found["rewards"]] == [1, 4, 8]
     for entry in found["rewards"]:
         chain = chains[entry["beta"]]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cgm.rewards.sampling import Chain
+from cgm.rewards.sampling import Reward
 from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.valuation import Valuation
 
@@ -75,7 +75,7 @@ def problem(size: int = 24, n: int = 3, d: int = 2, seed: int = 0, kernel: Kerne
     return Valuation(kernel or SquaredExponential(0.9), parties, torch.from_numpy(synthetic))
 
 
-def assert_chain(plain: Plain, chain: Chain, patience: float | None = None) -> None:
+def assert_chain(plain: Plain, chain: Reward, patience: float | None = None) -> None:
     """Check every step of a chain: each point has a positive probability, and v agrees with its formula."""
 
     taken = []
@@ -100,7 +100,7 @@ def assert_chain(plain: Plain, chain: Chain, patience: float | None = None) -> N
     assert (chain.mmd2_biased, chain.mmd2_unbiased) == pytest.approx(plain.mmd2(plain.rows(chain.party, taken)))
 
 
-def assert_same(chains: Sequence[Chain], others: Sequence[Chain]) -> None:
+def assert_same(chains: Sequence[Reward], others: Sequence[Reward]) -> None:
     """Check that chains are exactly the same."""
 
     for chain, other in zip(chains, others, strict=True):

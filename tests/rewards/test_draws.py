@@ -8,7 +8,7 @@ import torch
 from scipy.stats import chi2_contingency, chisquare
 
 from cgm.rewards import steps
-from cgm.rewards.sampling import ChainState, PoolArrays, sample_rewards
+from cgm.rewards.sampling import Draws, PoolArrays, sample_rewards
 from cgm.valuation.kernels import Kernel, Laplacian, SquaredExponential
 from cgm.valuation.valuation import Valuation
 from tests.rewards.chains import FAR, INF, Plain, assert_chain, problem, squared_exponential
@@ -61,7 +61,7 @@ def test_points_deep_in_a_chain_have_their_probabilities(beta: float) -> None:
 
     valuation = problem(size=600, n=2)
     plain = Plain(valuation, squared_exponential(0.9))
-    state = ChainState(PoolArrays(valuation), 1, beta, seed=0)
+    state = Draws(PoolArrays(valuation), 1, beta, seed=0)
     order = state.arrays.order
     for accepted in (0, 1, 50, 300, 590):
         while len(state.accepted) < accepted:
@@ -91,7 +91,7 @@ def test_draws_from_bounds_have_their_probabilities(stale: int) -> None:
 
     valuation = problem(size=1500, n=2)
     plain = Plain(valuation, squared_exponential(0.9))
-    state = ChainState(PoolArrays(valuation), 1, 6.0, seed=0)
+    state = Draws(PoolArrays(valuation), 1, 6.0, seed=0)
     for _ in range(stale):
         state.accept(state.draw())
     state = fresh(state)
@@ -103,17 +103,17 @@ def test_draws_from_bounds_have_their_probabilities(stale: int) -> None:
     assert goodness(counts, plain.probabilities(1, taken, 12.0)) < 1e-3
 
 
-def fresh(state: ChainState) -> ChainState:
+def fresh(state: Draws) -> Draws:
     """Accept the points of a chain without draws, so that no block is brought up to date."""
 
-    new = ChainState(state.arrays, state.party, state.beta, seed=0)
+    new = Draws(state.arrays, state.party, state.beta, seed=0)
     for x in state.accepted:
         new.accept(x)
     assert new.recent == len(state.accepted) > new.sums.seen.max() == 0
     return new
 
 
-def copy_of(state: ChainState) -> ChainState:
+def copy_of(state: Draws) -> Draws:
     """Copy a state, but for its random stream."""
 
     new = copy.copy(state)
@@ -128,7 +128,7 @@ def test_sums_and_extremes_deep_in_a_chain(kernel: Kernel, size: int) -> None:
 
     valuation = problem(size=size, n=2, kernel=kernel)
     k = kernel(valuation.points, valuation.points).numpy()
-    state = ChainState(PoolArrays(valuation), 0, 2.0, seed=0)
+    state = Draws(PoolArrays(valuation), 0, 2.0, seed=0)
     order = state.arrays.order
     live = np.ones(size, dtype=bool)  # in the order of the blocks
     for accepted in (0, 1, 120):
@@ -152,7 +152,7 @@ def test_sums_and_extremes_deep_in_a_chain(kernel: Kernel, size: int) -> None:
 
 def test_block_without_live_points() -> None:
     valuation = problem(size=300, n=1)
-    state = ChainState(PoolArrays(valuation), 0, 0.0, seed=0)
+    state = Draws(PoolArrays(valuation), 0, 0.0, seed=0)
     for x in range(256, 300):
         state.accept(x)
     steps.update_all(state.arrays.pool, state.sums, state.recent, state.m)

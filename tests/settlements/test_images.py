@@ -32,7 +32,7 @@ def test_rewards_are_images_of_the_pool(settlement):
     assert [len(images) for images in settlement.tables] == [135, 90, 72]
     assert [len(images) for images in settlement.held_out] == [15, 10, 8]
     reward = settlement.reward_table(1, 8.0)
-    assert reward.shape == (len(settlement.chain(1, 8.0).indices), 1, 8, 8)
+    assert reward.shape == (len(settlement.drawn[1, 8.0].indices), 1, 8, 8)
     assert reward.dtype == np.uint8
     with pytest.raises(ValueError, match="party=0, beta=3"):
         settlement.reward_table(0, 3)
@@ -50,7 +50,7 @@ def test_the_seed_determines_everything(settlement):
     again = cgm.settle(PARTIES, **FAST)
     assert np.array_equal(again.pool_table, settlement.pool_table)
     assert set(settlement.sensitivity) == {"length-scale × 0.5", "length-scale × 2", "another seed"}
-    assert len(settlement.audits) == len(settlement.chains)
+    assert len(settlement.audits) == len(settlement.drawn.values())
 
 
 def test_a_pool_of_more_images_than_the_mediator_keeps(settlement, monkeypatch):

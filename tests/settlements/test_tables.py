@@ -49,7 +49,7 @@ def test_rewards_are_tables_of_the_same_columns(settlement):
     for party in range(3):
         table = settlement.reward_table(party, settlement.recommended[party])
         assert list(table.columns) == columns
-        assert len(table) == len(settlement.chain(party, settlement.recommended[party]).indices)
+        assert len(table) == len(settlement.drawn[party, settlement.recommended[party]].indices)
         assert list(settlement.tables[party].columns) == columns  # the label is not valued
         assert table["age"].between(20, 90).all()
         assert (table["bmi"].dropna().round(1) == table["bmi"].dropna()).all()
@@ -72,7 +72,7 @@ def test_what_is_valued_is_what_is_handed_out(settlement):
     kernel, t = game.kernel, torch.cat([*own, settlement.pool.points])
     s = torch.cat([own[party], reward])
     value = 2 * kernel(s, t).mean() - kernel(s, s).mean()
-    assert float(value) == pytest.approx(settlement.chain(party, beta).value, abs=1e-9)
+    assert float(value) == pytest.approx(settlement.drawn[party, beta].value, abs=1e-9)
 
 
 def test_held_out_rows_are_seen_by_nobody(settlement):
@@ -100,7 +100,7 @@ def test_the_seed_determines_everything(settlement):
 
 def test_the_recommended_reward_is_the_nearest_to_all_data(settlement):
     for party in range(3):
-        own = [chain for chain in settlement.chains if chain.party == party and chain.reached]
+        own = [chain for chain in settlement.drawn.values() if chain.party == party and chain.reached]
         best = min(own, key=lambda chain: chain.mmd2_unbiased)
         assert settlement.recommended[party] == best.beta
 
@@ -108,7 +108,9 @@ def test_the_recommended_reward_is_the_nearest_to_all_data(settlement):
 def test_sensitivity_audits_and_accuracies(settlement):
     assert set(settlement.sensitivity) == {"length-scale × 0.5", "length-scale × 2", "another seed"}
     assert all(len(alpha) == 3 and max(alpha) == pytest.approx(1) for alpha in settlement.sensitivity.values())
-    assert [(audit.party, audit.beta) for audit in settlement.audits] == [(c.party, c.beta) for c in settlement.chains]
+    assert [(audit.party, audit.beta) for audit in settlement.audits] == [
+        (c.party, c.beta) for c in settlement.drawn.values()
+    ]
     assert all("rows are held out" in accuracy.reason for accuracy in settlement.accuracies)  # 37 are too few
 
     more = cgm.settle(TABLES, label_column="ill", held_out=0.3, **FAST)

@@ -40,7 +40,7 @@ def draw_run(
 
     pool, parties = settlement.pool, settlement.parties
     rewards, images = {}, {}
-    for chain in settlement.chains:
+    for chain in settlement.drawn.values():
         if chain.party != party:
             continue
         rows = chain.indices
@@ -51,7 +51,7 @@ def draw_run(
     figures = {
         "reward_sizes": reward_sizes(result),
         "reward_values": reward_values(result),
-        "value_curves": value_curves(settlement.chains, result),
+        "value_curves": value_curves(list(settlement.drawn.values()), result),
         "correlations": correlations(result),
         f"rewards_of_party_{party + 1}": reward_embedding(
             parties[party],

@@ -12,12 +12,12 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from cgm.records.figures.style import GRID, INK, TARGET, beta_handles, beta_styles, legend
 from cgm.records.result import Result
-from cgm.rewards.sampling import Chain
+from cgm.rewards.sampling import Reward
 
 MAX_POINTS = 500  # of a chain that are drawn
 
 
-def value_curves(chains: Sequence[Chain], result: Result) -> Figure:
+def value_curves(chains: Sequence[Reward], result: Result) -> Figure:
     r"""Draw $v(D_i \cup G_i)$ along each chain, one panel for each party and one line for each $\beta$.
 
     Of a long chain, 500 points at even distances are drawn, including the first and the last.

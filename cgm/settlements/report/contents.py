@@ -12,13 +12,13 @@ import numpy as np
 
 from cgm.records.plain import plain, versions
 from cgm.records.settings import flatten
-from cgm.settlements.files import Settled
 from cgm.settlements.report.words import INCENTIVES, STATES, beta_name, number, threat_model
+from cgm.settlements.settlement import PartySettlement
 
 CLOSE = 2.0  # standard errors: two contributions that differ by less cannot be told apart
 
 
-def describe(settlement: Settled) -> dict[str, Any]:
+def describe(settlement: PartySettlement) -> dict[str, Any]:
     """Return everything that the report says in words and numbers.
 
     Arguments:
@@ -28,7 +28,7 @@ def describe(settlement: Settled) -> dict[str, Any]:
     rewards, game = settlement.rewards, settlement.game
     return {
         "parties": parties(settlement),
-        "betas": [beta_name(beta) for beta in dict.fromkeys(chain.beta for chain in settlement.chains)],
+        "betas": [beta_name(beta) for beta in dict.fromkeys(chain.beta for chain in settlement.drawn.values())],
         "columns": 0 if settlement.schema is None else len(settlement.schema.columns),
         "unit": unit(settlement),
         "pool_rows": len(settlement.pool_table),
@@ -50,13 +50,13 @@ def describe(settlement: Settled) -> dict[str, Any]:
     }
 
 
-def unit(settlement: Settled) -> str:
+def unit(settlement: PartySettlement) -> str:
     """Return what the data consists of, `"rows"` or `"images"`."""
 
     return "rows" if settlement.schema is not None else "images"
 
 
-def parties(settlement: Settled) -> list[dict[str, Any]]:
+def parties(settlement: PartySettlement) -> list[dict[str, Any]]:
     r"""Return the numbers of each party, with its rewards by $\beta$."""
 
     contributions, rewards = settlement.contributions, settlement.rewards
@@ -69,7 +69,7 @@ def parties(settlement: Settled) -> list[dict[str, Any]]:
                 "reached": chain.reached,
                 "recommended": chain.beta == settlement.recommended[i],
             }
-            for chain in settlement.chains
+            for chain in settlement.drawn.values()
             if chain.party == i
         }
         found.append(
@@ -90,7 +90,7 @@ def parties(settlement: Settled) -> list[dict[str, Any]]:
     return found
 
 
-def precision(settlement: Settled) -> dict[str, Any]:
+def precision(settlement: PartySettlement) -> dict[str, Any]:
     """Return how exact the contributions are, and which neighbours in their order cannot be told apart."""
 
     contributions, names = settlement.contributions, settlement.names
@@ -104,7 +104,7 @@ def precision(settlement: Settled) -> dict[str, Any]:
     return {"method": contributions.method, "exact": not any(errors), "close": close}
 
 
-def sensitivity(settlement: Settled) -> list[dict[str, Any]]:
+def sensitivity(settlement: PartySettlement) -> list[dict[str, Any]]:
     r"""Return the range of each party's $\alpha$ for each of the other settings, and whether the order changes."""
 
     alpha, n = settlement.contributions.alpha.tolist(), len(settlement.names)
@@ -130,7 +130,7 @@ def _order(values: list[float]) -> list[int]:
     return sorted(range(len(values)), key=lambda i: -values[i])
 
 
-def incentives(settlement: Settled) -> list[dict[str, Any]]:
+def incentives(settlement: PartySettlement) -> list[dict[str, Any]]:
     """Return R1 to R6 in words, with their slack."""
 
     return [
@@ -147,7 +147,7 @@ def incentives(settlement: Settled) -> list[dict[str, Any]]:
     ]
 
 
-def audits(settlement: Settled) -> list[dict[str, Any]]:
+def audits(settlement: PartySettlement) -> list[dict[str, Any]]:
     """Return the privacy audits, the one with the most successful attack first."""
 
     found = []
@@ -170,7 +170,7 @@ def audits(settlement: Settled) -> list[dict[str, Any]]:
     return sorted(found, key=lambda audit: -(audit["attack"].auc if audit["attack"] else -1))
 
 
-def accuracies(settlement: Settled) -> list[dict[str, Any]]:
+def accuracies(settlement: PartySettlement) -> list[dict[str, Any]]:
     """Return the accuracies of the downstream task."""
 
     return [
@@ -185,7 +185,7 @@ def accuracies(settlement: Settled) -> list[dict[str, Any]]:
     ]
 
 
-def unchecked(settlement: Settled) -> list[str]:
+def unchecked(settlement: PartySettlement) -> list[str]:
     """List what neither this report nor the settlement checked."""
 
     gaps = []

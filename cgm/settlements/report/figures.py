@@ -10,14 +10,14 @@ from cgm.records.figures.embedding import OWN
 from cgm.records.figures.plane import to_plane
 from cgm.records.figures.style import BACKGROUND, GRID, INK
 from cgm.records.figures.style import TARGET as REWARD
-from cgm.settlements.files import Settled
 from cgm.settlements.report.svg import figure_style, label
+from cgm.settlements.settlement import PartySettlement
 
 MAX_PANELS = 12
 MOSAIC = (2, 14)  # lines and columns of sample images
 
 
-def draw_values(settlement: Settled) -> Figure:
+def draw_values(settlement: PartySettlement) -> Figure:
     r"""Draw for each party the value of its own data, its reward value and the largest possible one."""
 
     names, rewards = settlement.names, settlement.rewards.values.tolist()
@@ -41,7 +41,7 @@ def draw_values(settlement: Settled) -> Figure:
     return figure
 
 
-def draw_plane(settlement: Settled, seed: int) -> tuple[Figure, str]:
+def draw_plane(settlement: PartySettlement, seed: int) -> tuple[Figure, str]:
     r"""Draw the parties' own points and their recommended rewards in the plane, one panel for each of 12 parties.
 
     Arguments:
@@ -53,7 +53,7 @@ def draw_plane(settlement: Settled, seed: int) -> tuple[Figure, str]:
     """
 
     n = min(len(settlement.names), MAX_PANELS)
-    rows = {(chain.party, chain.beta): chain.indices for chain in settlement.chains}
+    rows = {(chain.party, chain.beta): chain.indices for chain in settlement.drawn.values()}
     pool = settlement.pool.points.double().cpu()
     own = [x.double().numpy() for x in settlement.parties[:n]]
     rewards = [pool[rows[i, settlement.recommended[i]]].numpy() for i in range(n)]

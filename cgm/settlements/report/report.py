@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from cgm.settlements.files import Settled
 from cgm.settlements.report.columns import Comparison, compare, draw_columns
 from cgm.settlements.report.contents import describe
 from cgm.settlements.report.figures import MAX_PANELS, draw_images, draw_plane, draw_values
 from cgm.settlements.report.page import render
 from cgm.settlements.report.svg import figure_style, inline_svg, label
 from cgm.settlements.report.words import beta_name, number
+from cgm.settlements.settlement import PartySettlement
 
 MAX_FIGURES = 96  # panels of columns in a report, over all parties
 MAX_COLUMNS, MIN_COLUMNS = 8, 2  # panels for a party
 MAX_LISTED = 40  # columns in a party's table
 
 
-def report(settlement: Settled, seed: int = 0) -> bytes:
+def report(settlement: PartySettlement, seed: int = 0) -> bytes:
     """Return the report of a settlement, a page in UTF-8.
 
     Arguments:
@@ -59,7 +59,7 @@ def report(settlement: Settled, seed: int = 0) -> bytes:
     )
 
 
-def _images(settlement: Settled, party: int) -> dict[str, Any]:
+def _images(settlement: PartySettlement, party: int) -> dict[str, Any]:
     """Return some images of a party's reward."""
 
     beta, name = settlement.recommended[party], settlement.names[party]
@@ -72,7 +72,7 @@ def _images(settlement: Settled, party: int) -> dict[str, Any]:
     return {"name": name, "beta": beta_name(beta), "figure": figure}
 
 
-def _columns(settlement: Settled, party: int) -> dict[str, Any]:
+def _columns(settlement: PartySettlement, party: int) -> dict[str, Any]:
     """Return the table and the figure of a party's columns, those that differ most first."""
 
     beta, name = settlement.recommended[party], settlement.names[party]

@@ -42,7 +42,7 @@ def test_the_images_of_rewards_that_are_kept_are_drawn(settlement, tmp_path, mon
     pool = Pool(settlement.pool.points, images, None)
     with_images = replace(settlement, pool=pool)
     draw_run(tmp_path, make_result(3, BETAS), with_images, [torch.arange(20) % 2] * 3, None, party=1, seed=0)
-    for chain in settlement.chains:
+    for chain in settlement.drawn.values():
         if chain.party == 1:
             rows, pixels = drawn["images"][chain.beta]
             kept = [k for k, row in enumerate(chain.indices.tolist()) if row < 50]

@@ -72,7 +72,7 @@ def test_the_report_has_the_numbers_of_all_parties(page):
     text, settlement = plain_text(page), settle()
     for i, name in enumerate(settlement.names):
         reward = f"{float(settlement.rewards.values[i]):.4g}"
-        rows = {chain.beta: len(chain.indices) for chain in settlement.chains if chain.party == i}
+        rows = {chain.beta: len(chain.indices) for chain in settlement.drawn.values() if chain.party == i}
         assert re.search(rf"{name} \d+ \d+ [\d.]+ [\d.]+ [\d.]+ {reward} {rows[8.0]}\b", text)
         assert f"{rows[8.0]} rows, recommended" in text
         assert f"{rows[1.0]} rows" in text
@@ -188,7 +188,7 @@ def test_what_is_missing_is_said():
 def test_violations_and_estimates_are_marked():
     settlement = settle()
     contributions = replace(settlement.contributions, stderr=0.1 * settlement.contributions.phi, method="permutations")
-    chains = [replace(chain, reached=chain.party != 0) for chain in settlement.chains]
+    chains = [replace(chain, reached=chain.party != 0) for chain in settlement.drawn.values()]
     broken = settlement.incentives | {"R5": Incentive(False, -0.25, "")}
     text = plain_text(report(changed(settlement, contributions=contributions, chains=chains, incentives=broken)))
     assert "does not hold −0.25" in text
@@ -217,7 +217,8 @@ def test_a_reward_without_rows_is_reported():
     settlement = settle()
     none = torch.empty(0, dtype=torch.int64)
     chains = [
-        replace(chain, indices=none, values=none.double()) if chain.party == 1 else chain for chain in settlement.chains
+        replace(chain, indices=none, values=none.double()) if chain.party == 1 else chain
+        for chain in settlement.drawn.values()
     ]
     text = plain_text(report(changed(settlement, chains=chains)))
     assert "0 rows, recommended" in text
