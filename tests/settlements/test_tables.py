@@ -82,7 +82,7 @@ def test_held_out_rows_are_seen_by_nobody(settlement):
         assert len(used) == n - len(apart)
     changed = {name: table.copy() for name, table in TABLES.items()}
     mediator = TableMediator(label_column="ill", **FAST)
-    masks = mediator._used(changed)
+    masks = mediator.choose_rows(changed, seed=0)
     for name, table in changed.items():
         table.loc[~masks[name], "age"] = 50
         table.loc[~masks[name], "bmi"] = 1000.0
