@@ -23,8 +23,7 @@ from cgm.records.settings import cell, sort_key
 # of Okabe and Ito's palette, which colour-blind readers distinguish, without its yellow, which is too light for lines
 COLORS = ("#0072B2", TARGET, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2.5)), (0, (1.2, 1.6)), (0, (6, 2, 1.2, 2)))
-MAX_PANELS = 6
-MAX_CONNECTED = 12  # points of a line, if each is one run: more are those of a search
+MAX_PANELS, MAX_CONNECTED = 6, 12  # more points of a line, if each is one run, are those of a search
 
 
 @dataclass(frozen=True)
@@ -211,10 +210,9 @@ def picture_of(runs: Sequence[Run], factors: Sequence[Factor], number: str) -> t
         caption.append("Small dots: runs.")
     if panels[0].main != panels[-1].main:
         caption.append("Each panel shows one setting, as the mean over the others.")
-    for factor in factors:
-        if factor.together:
-            verb = "varies" if len(factor.together) == 1 else "vary"
-            caption.append(f"{' and '.join(factor.together)} {verb} together with {factor.name}.")
+    for factor in filter(lambda each: each.together, factors):
+        verb = "varies" if len(factor.together) == 1 else "vary"
+        caption.append(f"{' and '.join(factor.together)} {verb} together with {factor.name}.")
 
     alt = " by ".join([number, ", ".join(factor.name for factor in factors)] if factors else [number])
     alt += f": means from {min(each.mean for each in shown):.4g} to {max(each.mean for each in shown):.4g}."
@@ -312,9 +310,9 @@ def _size(panel: Panel, is_small: bool) -> tuple[float, float]:
 
     if panel.is_line:
         return (3.1, 2.5) if is_small else (5.2, 3.1)
-    n = len(panel.series.values) if panel.series else 1
+    per_row = max(0.34, 0.17 * len(panel.series.values)) if panel.series else 0.34
     width = (2.4 if is_small else 4.4) + 0.075 * min(max(map(len, panel.rows)), 32)
-    return width, min(0.7 + max(0.34, 0.17 * n) * len(panel.rows), 40.0)
+    return width, min(0.7 + per_row * len(panel.rows), 40.0)
 
 
 def _styles(series: Factor | None, is_line: bool) -> list[dict[str, Any]]:
