@@ -277,9 +277,8 @@ def _draw(
     """Draw panels with the same limits of the number."""
 
     columns = 2 if len(panels) == 4 else min(len(panels), 3)
-    rows = -(-len(panels) // columns)
-    series = panels[0].series
-    width, height = (max(sizes) for sizes in zip(*(_size(panel, len(panels) > 1) for panel in panels), strict=True))
+    rows, series = -(-len(panels) // columns), panels[0].series
+    width, height = np.max([_size(panel, len(panels) > 1) for panel in panels], axis=0)
     figure = Figure((max(width * columns, 4.6), height * rows + (1.1 if series else 0.6)), layout="constrained")
     drawn = [(figure.add_subplot(rows, columns, k + 1), panel) for k, panel in enumerate(panels)]
     for (axes, panel), of_panel in zip(drawn, cells, strict=True):
