@@ -12,7 +12,7 @@ import torch
 from cgm.data.tables import Source
 from cgm.generators import KDE
 from cgm.mediator import Mediator
-from cgm.records.figures import plane
+from cgm.records.figures import embedding
 from cgm.rewards import WeightedSampling
 from cgm.rewards.incentives import Incentive
 from cgm.settlements.report.figures import draw_plane
@@ -229,7 +229,7 @@ def test_a_reward_without_rows_is_reported():
 def test_the_plane_of_any_number_of_features(width, monkeypatch):
     """Few points, so that principal components are drawn: UMAP takes seconds."""
 
-    monkeypatch.setattr(plane, "MIN_POINTS", 10_000)
+    monkeypatch.setattr(embedding, "MIN_POINTS", 10_000)
     generator = torch.Generator().manual_seed(0)
     points = [torch.randn(30, width, generator=generator).double() + i for i in range(2)]
     settlement = Mediator(KDE(), sampling=WeightedSampling((8.0,)), synthetic_size=100).settle(points, seed=0)
