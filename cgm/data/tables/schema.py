@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,20 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cgm.data.tables.columns import (
-    OTHER,
-    CategoricalColumn,
-    Cells,
-    Column,
-    DateColumn,
-    IntegerColumn,
-    NumericColumn,
-    Parsed,
-    date_formats,
-    describe,
-    parse,
-    prepare,
-)
+from cgm.data.tables.columns import OTHER, CategoricalColumn, Cells, Column, DateColumn, IntegerColumn, NumericColumn
+from cgm.data.tables.kinds import KINDS, Parsed, date_formats, describe, parse, prepare
+from cgm.utils.checks import check_choice
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +107,30 @@ class Schema:
 
         if not isinstance(values, Mapping) or not isinstance(values.get("columns"), Mapping):
             raise ValueError("schema: expected a file with columns: and dropped:, as cgm settle writes it")
-        columns = [Column.from_dict(str(name), settings) for name, settings in values["columns"].items()]
+        columns = [_column(str(name), settings) for name, settings in values["columns"].items()]
         return cls(tuple(columns), dict(values.get("dropped") or {}))
+
+
+def _column(name: str, values: Any) -> Column:
+    """Return the column that `Column.to_dict` has written."""
+
+    if not isinstance(values, Mapping) or "kind" not in values:
+        raise ValueError(f"schema: column {name}: expected kind, one of {', '.join(KINDS)}, and its settings")
+    check_choice(f"schema: kind of column {name}", values["kind"], tuple(KINDS))
+    kind, given = KINDS[values["kind"]], {setting: value for setting, value in values.items() if setting != "kind"}
+    needs = [setting.name for setting in fields(kind)[1:] if setting.default is MISSING]
+    others = [setting.name for setting in fields(kind)[1:] if setting.default is not MISSING]
+    if not set(needs) <= set(given) <= {*needs, *others}:
+        raise ValueError(
+            f"schema: column {name} is {kind.kind} and needs {', '.join(needs)}; besides, it may have "
+            f"{', '.join(others)}, got {', '.join(map(str, given)) or 'none'}"
+        )
+    if isinstance(given.get("levels"), list):
+        given["levels"] = list(map(str, given["levels"]))
+    try:
+        return kind(name, **given)
+    except ValueError as error:
+        raise ValueError(f"schema: column {name}: {error}") from None
 
 
 def _joined(parts: Sequence[np.ndarray]) -> torch.Tensor:

@@ -8,8 +8,9 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgm.data.tables.columns import KINDS, BooleanColumn, CategoricalColumn, NumericColumn
+from cgm.data.tables.columns import BooleanColumn, CategoricalColumn, NumericColumn
 from cgm.data.tables.files import Source, escape, table_file, unescape
+from cgm.data.tables.kinds import KINDS
 
 NUMBERS = {"minimum": -1e9, "maximum": 1e9, "median": 0.0}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cgm.data.tables.columns import KINDS
+from cgm.data.tables.kinds import KINDS
 from cgm.settlements.report.columns import BINS, compare, draw_columns
 from tests.records.settled_tables import NUMBERS
 
@@ -69,7 +69,7 @@ def test_constants_of_all_kinds_are_compared():
         ("yes", ["yes"] * 3, "yes"),
         ("True", pd.array([True] * 3, dtype="boolean"), "True"),
         ("2020-01-02", pd.to_datetime(["2020-01-02"] * 3), "median 2020-01-02"),
-        ("-5", pd.array([-5] * 3, dtype="Int64"), "mean -5"),
+        ("-5", pd.array([-5] * 3, dtype="Int64"), "mean −5"),
     ]:
         found = compare(KINDS["constant"]("x", levels=(text,)), [pd.DataFrame({"x": cells})] * 3)
         assert found.summaries[0].startswith(label)
