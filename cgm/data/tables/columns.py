@@ -109,6 +109,16 @@ class Column(Settings, ABC):
             ValueError: If it has too many levels.
         """
 
+    @classmethod
+    def example(cls, text: pd.Series) -> str:
+        """Return one of some cells of this kind for messages; may be empty.
+
+        Arguments:
+            text: The cells as text, without missing ones.
+        """
+
+        return str(text.iloc[0])
+
     @property
     @abstractmethod
     def sizes(self) -> tuple[int, ...]:
@@ -189,6 +199,10 @@ class NumberColumn(Column):
         """Return the settings that only this kind of numbers has."""
 
         return {}
+
+    @classmethod
+    def example(cls, text: pd.Series) -> str:
+        return ""
 
     @staticmethod
     def to_numbers(cells: pd.Series) -> np.ndarray:
@@ -349,6 +363,10 @@ class DateColumn(NumberColumn):
     def _details(cls, cells: Cells, numbers: np.ndarray) -> dict[str, Any]:
         return {"time": bool((numbers % 1 != 0).any()), "date_format": cells.date_format}
 
+    @classmethod
+    def example(cls, text: pd.Series) -> str:
+        return str(text.iloc[0])
+
     @staticmethod
     def to_numbers(cells: pd.Series) -> np.ndarray:
         return ((cells - pd.Timestamp(0)) / pd.Timedelta(days=1)).to_numpy(dtype=float, na_value=np.nan)
@@ -466,6 +484,12 @@ class CategoricalColumn(LevelColumn):
             return cells
         parsed = (kind.parse(cells) for kind in (BooleanColumn, IntegerColumn, NumericColumn, DateColumn))
         return next(x for x in parsed if x is not None).map(_written, na_action="ignore").astype("object")
+
+    @classmethod
+    def example(cls, text: pd.Series) -> str:
+        texts = text[~text.str.fullmatch(NUMBER)]
+        texts = texts if len(texts) else text
+        return f"data row {int(texts.index[0]) + 1}: {texts.iloc[0][:40]!r}"
 
     @classmethod
     def describe(cls, cells: Cells) -> Column | str:

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from cgm.data.tables.columns import (
-    NUMBER,
     BooleanColumn,
     CategoricalColumn,
     Cells,
@@ -136,15 +135,13 @@ def parse(cells: pd.Series, where: str, asked: type[Column] | None = None, date_
     if asked is CategoricalColumn and is_text(cells):
         return Parsed(asked, cells, "")
     kind, values = recognise(cells, date_format)
-    infinite = np.isinf(values.to_numpy()) if values.dtype == float else np.zeros(0, bool)
-    if is_text(cells) and values.dtype != float:
-        infinite = cells.str.fullmatch(INFINITE, case=False).eq(True).to_numpy()
+    infinite = _infinite(cells, values)
     if infinite.any():
         row = int(infinite.argmax())
         raise ValueError(
             f"{where}: data row {row + 1} is infinite ({cells.iloc[row]}); leave the cell empty if it is missing"
         )
-    example = _example(cells, kind) if is_text(cells) else ""
+    example = kind.example(cells.dropna()) if is_text(cells) else ""
     if asked is None or asked is kind:
         return Parsed(kind, values, example)
     forced = asked.parse(cells, date_format)
@@ -164,7 +161,7 @@ def prepare(cells: pd.Series) -> pd.Series:
     if not isinstance(cells.dtype, pd.CategoricalDtype) and any(is_type(cells.dtype) for is_type in typed):
         return cells
     text = cells.astype("object").map(str, na_action="ignore").str.strip().astype("object")
-    return text.mask(text.str.lower().isin(EMPTY) | (text == ""), None)
+    return text.mask(text.isna() | text.str.lower().isin(EMPTY) | (text == ""), None)
 
 
 def recognise(cells: pd.Series, date_format: str | None = None) -> tuple[type[Column], pd.Series]:
@@ -232,14 +229,11 @@ def _possible_formats(cells: pd.Series) -> list[str]:
     return [form for form in formats if DateColumn.parse(filled, form) is not None]
 
 
-def _example(cells: pd.Series, kind: type[Column]) -> str:
-    """Return a cell of text that shows why a column is of a kind, for messages."""
+def _infinite(cells: pd.Series, values: pd.Series) -> np.ndarray:
+    """Return for each cell whether it is infinite: text such as inf, or a number."""
 
-    filled = cells.dropna()
-    if kind is BooleanColumn or kind is DateColumn:
-        return str(filled.iloc[0])
-    if kind is not CategoricalColumn:
-        return ""
-    texts = filled[~filled.str.fullmatch(NUMBER)]
-    texts = texts if len(texts) else filled
-    return f"data row {int(texts.index[0]) + 1}: {texts.iloc[0][:40]!r}"
+    if values.dtype == float:
+        return np.isinf(values.to_numpy())
+    if is_text(cells):
+        return cells.str.fullmatch(INFINITE, case=False).eq(True).to_numpy()
+    return np.zeros(len(cells), bool)

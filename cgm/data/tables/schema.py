@@ -280,26 +280,20 @@ def _check_columns(tables: Mapping[str, pd.DataFrame], drop: Sequence[str], cate
 
     (first, expected), *others = [(name, set(table.columns)) for name, table in tables.items()]
     for name, columns in others:
-        if columns != expected:
-            lacks, more = sorted(expected - columns), sorted(columns - expected)
-            told = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has also {', '.join(more)}"] * bool(more)
-            raise ValueError(
-                f"{name}: its columns are not those of {first}: it {' and '.join(told)}; all need the same"
-            )
+        lacks, more = ", ".join(sorted(expected - columns)), ", ".join(sorted(columns - expected))
+        if lacks or more:
+            told = " and ".join([f"lacks {lacks}"] * bool(lacks) + [f"has also {more}"] * bool(more))
+            raise ValueError(f"{name}: its columns are not those of {first}: it {told}; all need the same")
     for setting, named in (("drop", drop), ("categorical", categorical)):
         for column in named:
             if column not in expected:
-                raise ValueError(
-                    f"{setting}={column}: there is no such column; there are {', '.join(sorted(expected))}"
-                )
+                there = ", ".join(sorted(expected))
+                raise ValueError(f"{setting}={column}: there is no such column; there are {there}")
 
 
 def _check_known(table: pd.DataFrame, expected: set[str]) -> None:
     """Check that a table has the columns of a schema."""
 
-    columns = set(table.columns)
-    if expected != columns:
-        lacks, more = sorted(expected - columns), sorted(columns - expected)
-        raise ValueError(
-            f"schema: the tables lack {', '.join(lacks) or 'nothing'}, and have also {', '.join(more) or 'nothing'}"
-        )
+    lacks, more = (", ".join(sorted(x)) for x in (expected - set(table.columns), set(table.columns) - expected))
+    if lacks or more:
+        raise ValueError(f"schema: the tables lack {lacks or 'nothing'}, and have also {more or 'nothing'}")
