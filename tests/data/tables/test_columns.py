@@ -89,34 +89,30 @@ def test_formats_of_dates():
             date_formats("x", cells)
 
 
-@pytest.mark.parametrize(
-    ("kind", "written", "codes"),
-    [
+def test_cells_become_codes_and_cells_again():
+    for kind, written, codes in [
         ("numeric", ["1.5", "-2.25", "0.0", ""], [[1.5, 0], [-2.25, 0], [0, 0], [0, 1]]),
         ("integer", ["-30", "7", "0", ""], [[-30, 0], [7, 0], [0, 0], [0, 1]]),
         ("date", ["1970-01-02", "1969-12-31", "2024-02-29", ""], [[1, 0], [-1, 0], [19782, 0], [1, 1]]),
         ("date", ["1970-01-02T12:00:00", "1970-01-01T00:00:00", ""], [[1.5, 0], [0, 0], [0, 1]]),
         ("boolean", ["TRUE", "FALSE", ""], [[1], [0], [2]]),
         ("categorical", ["b", "-1", "b", ""], [[0], [1], [0], [2]]),
-    ],
-)
-def test_cells_become_codes_and_cells_again(kind, written, codes):
-    parsed = parse(written)
-    assert parsed.kind is KINDS[kind]
-    column = kinds.describe(Cells("x", parsed.kind, [parsed.cells], missing=True, example=written[0]))
-    assert column.encode(parsed.cells).tolist() == codes
-    assert column.nearest(np.array(codes, float)).tolist() == codes
-    assert len(column.sizes) == column.width == len(codes[0])
-    cells = column.decode(np.array(codes, float))
-    assert cells.dropna().tolist() == parsed.cells.dropna().tolist()
-    assert column.format(cells) == written
-    schema = Schema((column,))
-    assert Schema.from_dict(schema.to_dict()) == schema
+    ]:
+        parsed = parse(written)
+        assert parsed.kind is KINDS[kind]
+        column = kinds.describe(Cells("x", parsed.kind, [parsed.cells], missing=True, example=written[0]))
+        assert column.encode(parsed.cells).tolist() == codes
+        assert column.nearest(np.array(codes, float)).tolist() == codes
+        assert len(column.sizes) == column.width == len(codes[0])
+        cells = column.decode(np.array(codes, float))
+        assert cells.dropna().tolist() == parsed.cells.dropna().tolist()
+        assert column.format(cells) == written
+        schema = Schema((column,))
+        assert Schema.from_dict(schema.to_dict()) == schema
 
 
-@pytest.mark.parametrize(
-    ("cells", "written", "of"),
-    [
+def test_constants_of_all_kinds():
+    for cells, written, of in [
         (["yes"] * 9, "yes", "categorical"),
         (["01"] * 9, "01", "categorical"),
         (["=1+1"] * 9, "'=1+1", "categorical"),
@@ -129,23 +125,21 @@ def test_cells_become_codes_and_cells_again(kind, written, codes):
         (["-5"] * 9, "-5", "integer"),
         (["-1.50"] * 9, '"-1,5"', "numeric"),
         ([2.0] * 9, '"2,0"', "numeric"),
-    ],
-)
-def test_constants_of_all_kinds(cells, written, of):
-    table = pd.DataFrame({"same": cells, "x": range(-4, 5)})
-    schema, parsed = infer_schema({"a": table})
-    constant = schema.columns[0]
-    assert (constant.kind, constant.width, constant.of_values.kind) == ("constant", 0, of)
-    codes = schema.to_codes(parsed["a"])
-    assert codes.shape == (9, 1)
-    rewarded = schema.to_table(codes)
-    pd.testing.assert_series_equal(rewarded["same"], parsed["a"]["same"], check_dtype=of != "date")
-    lines = table_file(rewarded, schema.columns, Source("a.csv", decimal=",")).content.decode().splitlines()
-    assert lines[1] == f"{written},-4"
-    known = type(schema).from_dict(schema.to_dict())
-    again, parsed_again = infer_schema({"a": table}, known=known)
-    assert again == schema
-    pd.testing.assert_frame_equal(parsed_again["a"], parsed["a"])
+    ]:
+        table = pd.DataFrame({"same": cells, "x": range(-4, 5)})
+        schema, parsed = infer_schema({"a": table})
+        constant = schema.columns[0]
+        assert (constant.kind, constant.width, constant.of_values.kind) == ("constant", 0, of)
+        codes = schema.to_codes(parsed["a"])
+        assert codes.shape == (9, 1)
+        rewarded = schema.to_table(codes)
+        pd.testing.assert_series_equal(rewarded["same"], parsed["a"]["same"], check_dtype=of != "date")
+        lines = table_file(rewarded, schema.columns, Source("a.csv", decimal=",")).content.decode().splitlines()
+        assert lines[1] == f"{written},-4"
+        known = type(schema).from_dict(schema.to_dict())
+        again, parsed_again = infer_schema({"a": table}, known=known)
+        assert again == schema
+        pd.testing.assert_frame_equal(parsed_again["a"], parsed["a"])
 
 
 def test_wrong_columns():
