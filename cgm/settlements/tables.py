@@ -16,8 +16,7 @@ import torch
 from cgm.data.features.autoencoder import Automatic
 from cgm.data.tables.encoding import NUMBER_ENCODINGS, TableEncoding
 from cgm.data.tables.files import Source, tables_by_name
-from cgm.data.tables.inference import infer_schema
-from cgm.data.tables.schema import Schema
+from cgm.data.tables.schema import Schema, infer_schema
 from cgm.evaluation.entries import Accuracy
 from cgm.evaluation.labellers import KNN, Labeller
 from cgm.evaluation.tasks import SVM, LabelledReward, Task
