@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Annotated
 
 import torch
 
-from cgm.utils.checks import check_integer, check_number, check_parties, check_points
+from cgm.utils.checks import check_parties, check_points
 from cgm.utils.run import progress
+from cgm.utils.settings import Integer, Number, Settings, check_setting
 from cgm.valuation.bounds import MAX_PARTIES, increments, rounding
 from cgm.valuation.kernels import Kernel
 from cgm.valuation.mmd import block_sums, cross_sums
@@ -68,7 +70,7 @@ def thin(x: torch.Tensor, max_rows: int) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class LengthscaleSearch:
+class LengthscaleSearch(Settings):
     r"""Range and resolution of the search of `fit_lengthscale`.
 
     Arguments:
@@ -81,14 +83,15 @@ class LengthscaleSearch:
         ValueError: If a setting is out of range.
     """
 
-    low: float = 0.01
-    high: float = 1000.0
-    iterations: int = 20
+    low: Annotated[float, Number(min=0, open_min=True)] = 0.01
+    high: Annotated[float, Number(min=0, open_min=True)] = 1000.0
+    iterations: Annotated[int, Integer(min=1, max=50)] = 20
+
+    section = "kernel_search"
 
     def __post_init__(self) -> None:
-        check_number("kernel_search.low", self.low, min=0, open_min=True)
-        check_number("kernel_search.high", self.high, min=self.low, open_min=True)
-        check_integer("kernel_search.iterations", self.iterations, min=1, max=50)
+        super().__post_init__()
+        check_setting("kernel_search.high", self.high, (Number(min=self.low, open_min=True),))
 
 
 def fit_lengthscale(

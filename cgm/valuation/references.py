@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from cgm.utils.settings import Settings
 
-class Reference(ABC):
+
+class Reference(Settings, ABC):
     r"""Base class of references.
 
     A reference is a union $Q$ of some of the blocks $D_1, \dots, D_n, G$ of all data $T$. It takes the place of $T$ in
@@ -17,6 +19,8 @@ class Reference(ABC):
     so that $v(S) = \text{const} - \text{MMD}_b^2(S, Q)$. All values follow from the same sums of the kernel over the
     blocks of $T$.
     """
+
+    section = "reference"
 
     @abstractmethod
     def blocks(self, n: int) -> tuple[int, ...]:
