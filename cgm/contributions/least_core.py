@@ -28,7 +28,9 @@ class LeastCore(Contribution):
         \quad \text{subject to} \quad \sum_{i \in N} \phi_i = v_c(N)
 
     It may have several points; the one with the smallest $\sum_i \phi_i^2$ is unique, and equal for symmetric parties.
-    The core is empty if $e^* > 0$; a party that adds nothing may then get up to $e^*$.
+    The core is empty if $e^* > 0$. A party $i$ that adds nothing gets nothing, at any point: without it, a positive
+    $\phi_i$ could be spread over the others, or a negative one deducted from them, and all excesses that determine a
+    positive $e^*$ would be smaller; the excesses of $\{i\}$ and $N \setminus \{i\}$ exclude both for $e^* \leq 0$.
 
     The point is computed for at most 20 parties, up to rounding errors, by constraint generation: for some of the
     $2^n - 2$ coalitions, to which those with the largest excess are added until there is no larger one. The details
