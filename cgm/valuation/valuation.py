@@ -81,7 +81,6 @@ class Valuation:
         tasks: int | None = None,
     ) -> None:
         check_parties(parties, synthetic)
-
         if reference is not None:
             self.reference = reference
         self.kernel = kernel
@@ -93,15 +92,13 @@ class Valuation:
         else:
             result = kernel_pass_in_tasks(kernel, self.points, self.sizes, precision, exact, tasks)
         self.sums, self.gamma, self.eta = result
-
         self._add_up()
 
     def _add_up(self) -> None:
         r"""Compute $B$, with $G$ as the last block, from the block sums, and then $a$."""
 
-        rows = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)]).cpu()  # (n + 1, n + 1)
-        self._rows = rows
-        self._b = (rows + rows.T) / 2  # rows is symmetric up to rounding; the mean is exactly symmetric
+        self._rows = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)]).cpu()  # (n + 1, n + 1)
+        self._b = (self._rows + self._rows.T) / 2  # symmetric also in rounding errors
         self._compare_with(self.reference.blocks(self.n))
 
     def _compare_with(self, blocks: tuple[int, ...]) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 import cgm
 from cgm.utils.settings import BOOLEAN, Choice, Instance, Integer, Listed, Number, Settings, Text, constraints_of
+from cgm.valuation.kernels import Laplacian
 
 SKIP = ("cgm.cli.plugins", "cgm.__main__")
 # settings without a default, which an object needs to be constructed
-REQUIRED: dict[str, dict[str, object]] = {}
+REQUIRED: dict[str, dict[str, object]] = {"Sum": {"kernels": [Laplacian()]}}
 
 
 def all_settings() -> dict[str, type[Settings]]:
