@@ -24,7 +24,7 @@ _value: Any = njit(nogil=True, inline="always")(value_from_sums)
 
 def estimate(
     observe: Observe,
-    known: np.ndarray,
+    fixed: np.ndarray,
     z_mean: np.ndarray,
     tolerance: float,
     max_pairs: int,
@@ -40,11 +40,12 @@ def estimate(
     first round of observations, which is not used for anything else, so that it does not depend on all others.
 
     If $\sum_i \phi_i$ is known, the difference between it and the sum of the estimates is distributed equally among
-    the parties, and an observation is $X_i - \gamma_i Z_i$ minus its mean over $i$.
+    the parties, and an observation is $X_i - \gamma_i Z_i$ minus its mean over $i$. The standard error is that of the
+    mean of these independent observations.
 
     Arguments:
         observe: Draws a number of pairs, and returns $X$ and $Z$, each of shape (pairs, $n$).
-        known: The known parts $f_i$, of shape $(n)$.
+        fixed: The known parts $f_i$, of shape $(n)$.
         z_mean: $\mathbb{E} Z_i$, of shape $(n)$.
         tolerance: The estimation stops when the largest standard error is at most this share of the largest absolute
             estimate.
@@ -55,7 +56,7 @@ def estimate(
         The estimates and their standard errors, each of shape $(n)$, float64, and the number of pairs.
     """
 
-    n = len(known)
+    n = len(fixed)
     x, z = observe(ROUND)
     z -= z.mean(0)
     variance = (z**2).mean(0)  # zero if there is no third party
@@ -73,7 +74,7 @@ def estimate(
         mean += shift * len(y) / (pairs + len(y))
         pairs += len(y)
 
-        phi = known + slope * z_mean + mean
+        phi = fixed + slope * z_mean + mean
         if total is not None:
             phi += (total - phi.sum()) / n
         stderr = np.sqrt(scatter / (pairs - 1) / pairs)
@@ -101,21 +102,11 @@ def shapley_sampled(
 
     **Antithetic pairs.** $X_i$ is the mean over a random permutation and its reverse.
 
-    **Control variate.** $Z_i$ is computed as $X_i$, for the same pair, in a game of parties of equal sizes: $a_i$ is
-    replaced by $a_i \bar{N} / N_i$ and $B_{ij}$ by $B_{ij} \bar{N}^2 / (N_i N_j)$, as if each party had
-    $\bar{N} = \sum_i N_i / n$ points with the distribution of its own points. $\mathbb{E} Z_i$ is known, see
-    `mean_gains`, and for any constant $\gamma_i$
+    **Control variate.** $Z_i$ is computed as $X_i$, for the same pair, in a game of parties of equal sizes, see
+    `equal_sizes_game`. $\mathbb{E} Z_i$ is known, see `mean_gains`, and `estimate` has the rest.
 
-    .. math:: \phi_i = f_i + \gamma_i \mathbb{E} Z_i + \mathbb{E} [X_i - \gamma_i Z_i]
-
-    The variance is smallest if $\gamma_i$ is the slope of the regression of $X_i$ on $Z_i$. The slope is fitted to a
-    first round of permutations, which is not used for anything else, so that it does not depend on all others.
-
-    **Efficiency.** $\sum_i \phi_i = v_c(N)$ is known as well: the difference between $v_c(N)$ and the sum of the
-    estimates is distributed equally among the parties.
-
-    A pair gives one observation, $X_i - \gamma_i Z_i$ minus its mean over $i$; the standard error is that of the mean
-    of these independent observations. If all parties have equal sizes, $X = Z$, and the estimates are exact.
+    **Efficiency.** $\sum_i \phi_i = v_c(N)$ is known as well. If all parties have equal sizes, $X = Z$, and the
+    estimates are exact.
 
     A pair costs $O(n^2)$. The results do not depend on the number of threads.
 
@@ -218,7 +209,7 @@ def _sampled(
     a, b = valuation.a.numpy(), np.ascontiguousarray(valuation.b.numpy())
     sizes = np.asarray(valuation.sizes[:-1], dtype=np.float64)
     equals = equal_sizes_game(a, b, sizes)
-    known = weighted_mean(gains_of_first_two(a, b, sizes, t)[: len(a)], weights[:2], total)
+    fixed = weighted_mean(gains_of_first_two(a, b, sizes, t)[: len(a)], weights[:2], total)
     z_mean = weighted_mean(mean_gains(*equals[:2], sizes.mean(), t)[2:], weights[2:], total)
     grand = value_from_sums(a.sum(), b.sum(), sizes.sum(), t) if efficient else None
 
@@ -231,7 +222,7 @@ def _sampled(
             bar.update(2 * pairs)
             return np.concatenate(x), np.concatenate(z)
 
-        phi, stderr, pairs = estimate(observe, known, z_mean, tolerance, maximum // 2, grand)
+        phi, stderr, pairs = estimate(observe, fixed, z_mean, tolerance, maximum // 2, grand)
 
     return phi, stderr, 2 * pairs
 

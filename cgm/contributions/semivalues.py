@@ -150,9 +150,6 @@ class Shapley(Semivalue):
         method, tolerance: As of `Semivalue`; what is sampled are permutations.
         max_permutations: The maximum number of permutations to sample.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     References:
         Equation (5); A Value for n-person Games (Shapley, 1953).
 
@@ -234,9 +231,6 @@ class Banzhaf(Semivalue):
         method, tolerance: As of `Semivalue`.
         max_coalitions: The maximum number of coalitions to sample.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     References:
         Weighted Voting Doesn't Work (Banzhaf, 1965); Data Banzhaf (Wang and Jia, 2023).
 
@@ -284,9 +278,6 @@ class BetaShapley(Semivalue):
     Arguments:
         alpha, beta: The parameters $\alpha$ and $\beta$, positive.
         method, tolerance, max_coalitions: As of `Banzhaf`.
-
-    Raises:
-        ValueError: If a setting is out of range.
 
     References:
         Beta Shapley: a Unified and Noise-reduced Data Valuation Framework for Machine Learning (Kwon and Zou, 2022).

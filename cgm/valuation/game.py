@@ -73,27 +73,23 @@ class TableGame:
 
     @property
     def party_values(self) -> torch.Tensor:
-        r"""The values $v_c(\{i\})$, of shape $(n)$, float64."""
+        """The values of single parties, see `Game.party_values`."""
 
         return self._values[[2**i for i in range(self.n)]]
 
     @property
     def grand_value(self) -> float:
-        r"""The value $v_c(N)$ of the grand coalition."""
+        """The value of all parties, see `Game.grand_value`."""
 
         return float(self._values[-1])
 
     def coalition(self, members: Iterable[int]) -> float:
-        r"""Return $v_c(C)$ of a coalition $C$ of parties.
-
-        Raises:
-            ValueError: If a party does not exist.
-        """
+        """Return the value of a coalition; a ValueError names parties that do not exist."""
 
         return float(self._values[sum(2**i for i in check_members(members, self.n))])
 
     def coalition_values(self) -> torch.Tensor:
-        r"""Return $v_c$ of all coalitions, of shape $(2^n)$, float64; party $i$ is bit $i$ of a coalition's number."""
+        """Return a copy of the table, see `Game.coalition_values`."""
 
         return self._values.clone()
 

@@ -163,9 +163,6 @@ class RationalQuadratic(Kernel):
         lengthscale: The length-scale $\ell$, see `Kernel`.
         alpha: The exponent $\alpha$; as it grows, the kernel tends to the squared exponential kernel.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     References:
         Demystifying MMD GANs (Bińkowski et al., 2018).
     """
