@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from cgm.utils.checks import check_details, check_instance, check_values
+from cgm.utils.settings import Settings
 from cgm.valuation.game import Game
 from cgm.valuation.valuation import Valuation
 
@@ -65,11 +66,13 @@ class Contributions:
         return cls(phi, phi / phi.max(), stderr, method, details or {}, warnings)
 
 
-class Contribution(ABC):
+class Contribution(Settings, ABC):
     """Base class of contributions.
 
     A contribution is a frozen dataclass of its settings with one method, `compute`.
     """
+
+    section = "contribution"
 
     @abstractmethod
     def compute(self, game: Game, seed: int) -> Contributions:

@@ -12,6 +12,7 @@ import cgm
 from cgm.data.tables.columns import CategoricalColumn
 from cgm.data.tables.schema import Schema
 from cgm.utils.settings import BOOLEAN, Choice, Instance, Integer, Listed, Number, Settings, Text, constraints_of
+from cgm.valuation.kernels import Laplacian
 
 SKIP = ("cgm.cli.plugins", "cgm.__main__")
 # settings without a default, which an object needs to be constructed
@@ -24,6 +25,7 @@ REQUIRED: dict[str, dict[str, object]] = {
     "IntegerColumn": NUMBERS,
     "NumericColumn": NUMBERS,
     "TableEncoding": {"schema": Schema((CategoricalColumn("x", levels=("a",)),))},
+    "Sum": {"kernels": [Laplacian()]},
 }
 
 

@@ -168,7 +168,6 @@ def test_no_labeller_means_no_accuracies():
         ({"rare": 0.7}, r"rare=0.7: expected a number in \[0, 0.5\]"),
         ({"sensitivity": 1}, "sensitivity=1: expected true or false"),
         ({"audit": None}, "audit: expected an Audit"),
-        ({"features": cgm.Mediator().features.choose(torch.zeros(3, 2))}, "features: tables have an encoding"),
     ],
 )
 def test_wrong_settings(settings, message):
