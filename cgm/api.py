@@ -108,6 +108,7 @@ Rewards (Sec. 4.1 and 4.2):
 - `Scheme`: base class of reward schemes: `solve(contributions, game, upper)`.
 - `Rewards`: the reward values of a scheme, and their bounds.
 - `ShapleyFair`: the paper's linear program, with or without stability.
+- `Gain`: shares of what each party can gain, with or without stability.
 - `Proportional`: rewards proportional to the contributions.
 - `EqualRewards`: the same reward for all parties.
 - `MaxWelfare`: the largest possible reward for each party.
@@ -191,6 +192,7 @@ from cgm.rewards import (
     EqualRewards,
     FairRewards,
     FrontierPoint,
+    Gain,
     Incentive,
     InfeasibleScheme,
     LengthscaleSpread,
@@ -277,6 +279,7 @@ __all__ = [
     "Flow",
     "FreeRide",
     "FrontierPoint",
+    "Gain",
     "Game",
     "GaussianMixture",
     "Generator",
