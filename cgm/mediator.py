@@ -80,7 +80,9 @@ class Settlement:
         game: The valuation of $T = D_1 \cup \dots \cup D_n \cup G$.
         contributions: The contributions $\phi$ and $\alpha$.
         rewards: The reward values $r_i$ and their bounds.
-        incentives: Which incentives the rewards hold.
+        incentives: Which incentives the reward values $r_i$ hold.
+        target_incentives: Which incentives the targets hold that rewards are drawn to, see `WeightedSampling`; the same
+            as of $r_i$, if the tolerance is 0.
         drawn: The rewards $G_i$ by party (from 0) and $\beta$.
         warnings: What the user should know.
         seconds: The seconds that each step took.
@@ -93,6 +95,7 @@ class Settlement:
     contributions: Contributions
     rewards: Rewards
     incentives: Mapping[str, Incentive]
+    target_incentives: Mapping[str, Incentive]
     drawn: Mapping[tuple[int, float], Reward]
     warnings: Sequence[str]
     seconds: Mapping[str, float]
@@ -335,11 +338,17 @@ class Mediator(MediatorSettings):
         for message in (*contributions.warnings, *rewards.warnings):
             log.warning(message)
 
+        targets = self.sampling.targets(game, rewards.values)
+        of_targets = incentives
+        if not torch.equal(targets, rewards.values):
+            of_targets = check_incentives(replace(rewards, values=targets), contributions, game)
+
         with timed("sampling"):
             drawn = self.sampling.draw(game, rewards.values, seed)
         unreached = [
             f"party {reward.party + 1}, β={reward.beta:g}: stopped at v = {reward.value:.6g} after "
-            f"{len(reward.indices)} points, before it reached r_i = {reward.target:.6g}"
+            f"{len(reward.indices)} points, before it reached "
+            f"{'r_i' if reward.target == reward.promised else 'its target'} = {reward.target:.6g}"
             for reward in drawn
             if not reward.reached
         ]
@@ -354,6 +363,7 @@ class Mediator(MediatorSettings):
             contributions,
             rewards,
             incentives,
+            of_targets,
             {(reward.party, reward.beta): reward for reward in drawn},
             [*contributions.warnings, *rewards.warnings, *unreached],
             {},

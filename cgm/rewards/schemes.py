@@ -450,8 +450,8 @@ class Gain(Scheme):
 
     The condition of $\rho$ is $r_i \geq v_i^{\min}$, and implies $v^* \geq v_i$. A party whose $\phi_i$ is not
     positive, or is 0 up to rounding (1e-12 of the largest), keeps $r_i = v_i$. $v^*(\rho)$ does not decrease, so that
-    the largest $\rho$ has the largest $v^*$ as well. Values need not be positive. "The mathematics" in the documentation proves R1
-    to R6 and F1 to F4, with their conditions.
+    the largest $\rho$ has the largest $v^*$ as well. Values need not be positive. "The mathematics" in the
+    documentation proves R1 to R6 and F1 to F4, with their conditions.
 
     Arguments:
         stable: Whether the lower bounds guarantee stability (R6), see `lower_bounds`.
@@ -511,7 +511,8 @@ class _Crossing:
     r"""The bounds of $v^*$ as functions of $\rho$, for the members of `Gain`.
 
     With $c_i = -\log \alpha_i$, the ceiling is the minimum of $F_i(\rho) = v_i + (u_i - v_i) e^{c_i \rho}$, and the
-    floor the maximum of $G_j(\rho) = v_j + (v_j^{\min} - v_j) e^{c_j \rho}$. $\rho$ is feasible if no $F_i$ is below a $G_j$.
+    floor the maximum of $G_j(\rho) = v_j + (v_j^{\min} - v_j) e^{c_j \rho}$. $\rho$ is feasible if no $F_i$ is
+    below a $G_j$.
     """
 
     def __init__(
@@ -595,8 +596,8 @@ class _Crossing:
         return (
             f"scheme: no reward values satisfy their bounds: party {self.members[j] + 1} must be offered v_min = "
             f"{self.lower[j]:.10g}, which requires v* >= {self.floors(near)[j]:.10g}, and party "
-            f"{self.members[i] + 1}'s upper bound v(D_i ∪ G) = {self.upper[i]:.10g} allows v* <= {self.ceilings(near)[i]:.10g} at {where}; "
-            f"{', '.join(remedies)}, or another scheme may help"
+            f"{self.members[i] + 1}'s upper bound v(D_i ∪ G) = {self.upper[i]:.10g} allows v* <= "
+            f"{self.ceilings(near)[i]:.10g} at {where}; {', '.join(remedies)}, or another scheme may help"
         )
 
 
