@@ -102,6 +102,8 @@ Contributions (Sec. 4):
 - `pointwise_values`: the Shapley values of single points.
 - `shapley_exact`: the Shapley values of an array of $2^n$ values.
 - `shapley_values`: the Shapley values of a game.
+- `standard_errors`: the standard errors of values and contributions over rows.
+- `Uncertainty`: these errors, and which parties cannot be told apart.
 
 Rewards (Sec. 4.1 and 4.2):
 
@@ -161,9 +163,11 @@ from cgm.contributions import (
     LeaveOneOut,
     Pointwise,
     Shapley,
+    Uncertainty,
     pointwise_values,
     shapley_exact,
     shapley_values,
+    standard_errors,
 )
 from cgm.data.attacks import (
     Attack,
@@ -332,6 +336,7 @@ __all__ = [
     "TableMediator",
     "Task",
     "TrueMixture",
+    "Uncertainty",
     "Unequal",
     "Valuation",
     "Verification",
@@ -357,6 +362,7 @@ __all__ = [
     "shapley_values",
     "sign",
     "solve_scheme",
+    "standard_errors",
     "verify",
     "write_settlement",
 ]

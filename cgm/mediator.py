@@ -12,6 +12,7 @@ import torch
 
 from cgm.contributions.base import Contribution, Contributions, compute_contributions
 from cgm.contributions.semivalues import Shapley
+from cgm.contributions.uncertainty import Uncertainty, standard_errors
 from cgm.data.features.autoencoder import Automatic
 from cgm.data.features.base import Features, transform_parts
 from cgm.generators.base import Generator
@@ -79,6 +80,7 @@ class Settlement:
         generator: The generator of the pool, fitted.
         game: The valuation of $T = D_1 \cup \dots \cup D_n \cup G$.
         contributions: The contributions $\phi$ and $\alpha$.
+        uncertainty: The standard errors of $v(D_i)$ and $\phi_i$ over rows.
         rewards: The reward values $r_i$ and their bounds.
         incentives: Which incentives the reward values $r_i$ hold.
         target_incentives: Which incentives the targets hold that rewards are drawn to, see `WeightedSampling`; the same
@@ -93,6 +95,7 @@ class Settlement:
     generator: Generator
     game: Valuation
     contributions: Contributions
+    uncertainty: Uncertainty
     rewards: Rewards
     incentives: Mapping[str, Incentive]
     target_incentives: Mapping[str, Incentive]
@@ -327,6 +330,8 @@ class Mediator(MediatorSettings):
             InfeasibleScheme: If no reward values fit their bounds.
         """
 
+        with timed("contributions"):
+            uncertainty = standard_errors(game, self.contribution, contributions)
         with timed("scheme"):
             rewards = self.scheme.solve(contributions, game, game.with_synthetic)
         check_instance("scheme: the result of solve", rewards, Rewards)
@@ -361,6 +366,7 @@ class Mediator(MediatorSettings):
             pooled.generator,
             game,
             contributions,
+            uncertainty,
             rewards,
             incentives,
             of_targets,

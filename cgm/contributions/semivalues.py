@@ -308,6 +308,11 @@ class Shapley(Contribution):
     def __post_init__(self) -> None:
         check_settings(self.method, self.tolerance, "max_permutations", self.max_permutations)
 
+    def weights(self, n: int) -> torch.Tensor:
+        """Return the weights of a coalition of each size, see `Contribution.weights`."""
+
+        return inverse_binomials(n) / n
+
     def compute(self, game: Game, seed: int = 0) -> Contributions:
         r"""Compute the Shapley values of the parties.
 
@@ -414,14 +419,22 @@ class Banzhaf(Contribution):
     def __post_init__(self) -> None:
         check_settings(self.method, self.tolerance, "max_coalitions", self.max_coalitions)
 
+    def shares(self, n: int) -> np.ndarray:
+        """Compute the probabilities of the sizes |C| = 0, ..., n - 1."""
+
+        return scipy.stats.binom.pmf(np.arange(n), n - 1, 0.5)
+
+    def weights(self, n: int) -> torch.Tensor:
+        """Return the weights of a coalition of each size, see `Contribution.weights`."""
+
+        return torch.from_numpy(self.shares(n)) * inverse_binomials(n)
+
     def compute(self, game: Game, seed: int = 0) -> Contributions:
         """Compute the Banzhaf values of the parties, see `Contribution.compute`."""
 
-        n = game.n
-        shares = scipy.stats.binom.pmf(np.arange(n), n - 1, 0.5)  # of the sizes |C|
         return semivalue(
             game,
-            shares,
+            self.shares(game.n),
             lambda rng, count: np.full(count, 0.5),
             "Banzhaf values",
             self.method,
@@ -471,14 +484,22 @@ class BetaShapley(Contribution):
         check_number("contribution.beta", self.beta, min=0, open_min=True)
         check_settings(self.method, self.tolerance, "max_coalitions", self.max_coalitions)
 
+    def shares(self, n: int) -> np.ndarray:
+        """Compute the probabilities of the sizes |C| = 0, ..., n - 1."""
+
+        return scipy.stats.betabinom.pmf(np.arange(n), n - 1, self.beta, self.alpha)
+
+    def weights(self, n: int) -> torch.Tensor:
+        """Return the weights of a coalition of each size, see `Contribution.weights`."""
+
+        return torch.from_numpy(self.shares(n)) * inverse_binomials(n)
+
     def compute(self, game: Game, seed: int = 0) -> Contributions:
         """Compute the beta Shapley values of the parties, see `Contribution.compute`."""
 
-        n = game.n
-        shares = scipy.stats.betabinom.pmf(np.arange(n), n - 1, self.beta, self.alpha)  # of the sizes |C|
         return semivalue(
             game,
-            shares,
+            self.shares(game.n),
             lambda rng, count: rng.beta(self.beta, self.alpha, count),
             "beta Shapley values",
             self.method,
@@ -505,6 +526,11 @@ class LeaveOneOut(Contribution):
         >>> LeaveOneOut().compute(TableGame([0.0, 1.0, 2.0, 5.0]), seed=0).phi
         tensor([3., 4.], dtype=torch.float64)
     """
+
+    def weights(self, n: int) -> torch.Tensor:
+        """Return the weights of a coalition of each size, see `Contribution.weights`."""
+
+        return (torch.arange(n) == n - 1).double()
 
     def compute(self, game: Game, seed: int = 0) -> Contributions:
         """Compute the leave-one-out contributions of the parties, see `Contribution.compute`."""
