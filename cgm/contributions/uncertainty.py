@@ -173,7 +173,7 @@ def _jackknife(
             continue  # a pool of one point
         w = coefficients(k, full - (np.arange(n + 1) == k))
         r = rows.cpu().numpy()
-        triangle: np.ndarray = np.linalg.qr(r - r.mean(0), mode="r")  # (..., n + 1), R'R = that of the centred rows
+        triangle = np.asarray(np.linalg.qr(r - r.mean(0), mode="r"))  # with the Gram matrix of the centred rows
         jackknife += 4 * (size - 1) / size * ((w @ triangle.transpose()) ** 2).sum(1)
         pairs = np.where(np.arange(n + 1) == k, size - 2, full) * kappa[k]
         excess += 4 * (size - 1) ** 2 / size * (w**2 @ pairs)
