@@ -86,6 +86,20 @@ class Contribution(Settings, ABC):
             ValueError: If the method does not apply to the game, or if no party has a positive contribution.
         """
 
+    def coalition_weights(self, n: int) -> torch.Tensor | None:
+        r"""Return the weights of a semivalue; `None` if the contributions are none.
+
+        .. math:: \phi_i = \sum_{C \not\ni i} p_{|C|} [v_c(C \cup \{i\}) - v_c(C)]
+
+        Arguments:
+            n: The number of parties.
+
+        Returns:
+            The weights $p_0, \dots, p_{n - 1}$, of shape $(n)$, float64.
+        """
+
+        return None
+
 
 def compute_contributions(contribution: Contribution, valuation: Valuation, seed: int) -> Contributions:
     r"""Compute the contributions of the parties, each in the game of its own reference.

@@ -58,6 +58,11 @@ class Semivalue(Contribution):
     def weights(self, n: int) -> tuple[np.ndarray, int]:
         """Return numbers proportional to the weights of the sizes 0 to n - 1, of shape (n), and their sum."""
 
+    def coalition_weights(self, n: int) -> torch.Tensor:
+        """Return the weight of a coalition of each size, see `Contribution.coalition_weights`."""
+
+        return weights_of_coalitions(*self.weights(n))
+
     @abstractmethod
     def sample(self, valuation: Valuation, seed: int) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Return estimates and their standard errors, each of shape (n), float64, and the number of draws."""
@@ -130,14 +135,27 @@ def semivalue_exact(values: torch.Tensor, weights: np.ndarray, total: int = 1) -
         The semivalue, of shape $(n)$, float64.
     """
 
-    n = len(weights)
-    inverse, size = torch.ones(n, dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
-    for c in range(1, n):
-        inverse[c] = inverse[c - 1] * c / (n - c)  # 1 / binomial coefficient (n - 1, c)
+    size = torch.zeros(1, dtype=torch.int64)
+    for _ in range(1, len(weights)):
         size = torch.cat([size, size + 1])  # the sizes |C| of the coalitions of the other parties, (2^(n - 1)) at last
-    weight = (torch.from_numpy(weights) * inverse / total)[size]
+    weight = weights_of_coalitions(weights, total)[size]
 
     return torch.stack([(change.flatten() * weight).sum() for change in changes(values.double())])
+
+
+def weights_of_coalitions(weights: np.ndarray, total: int = 1) -> torch.Tensor:
+    r"""Compute the weight of a coalition of each size, $w_c \binom{n - 1}{c}^{-1}$, of shape (n), float64.
+
+    Arguments:
+        weights: Numbers proportional to the weights $w_c$ of the sizes $0, \dots, n - 1$, of shape $(n)$.
+        total: The sum of these numbers.
+    """
+
+    n = len(weights)
+    inverse = torch.ones(n, dtype=torch.float64)
+    for c in range(1, n):
+        inverse[c] = inverse[c - 1] * c / (n - c)  # 1 / binomial coefficient (n - 1, c)
+    return torch.from_numpy(weights) * inverse / total
 
 
 @dataclass(frozen=True)
@@ -332,6 +350,11 @@ class LeaveOneOut(Contribution):
         >>> LeaveOneOut().compute(TableGame([0.0, 1.0, 2.0, 5.0]), seed=0).phi
         tensor([3., 4.], dtype=torch.float64)
     """
+
+    def coalition_weights(self, n: int) -> torch.Tensor:
+        """Return the weight of a coalition of each size, see `Contribution.coalition_weights`."""
+
+        return (torch.arange(n) == n - 1).double()
 
     def compute(self, game: Game, seed: int = 0) -> Contributions:
         """Compute the leave-one-out contributions of the parties, see `Contribution.compute`."""

@@ -172,6 +172,8 @@ def make_chains(result: Result) -> list[Reward]:
                 reached=entry.reached,
                 mmd2_biased=0.01,
                 mmd2_unbiased=0.02,
+                promised=entry.target,
+                upper=entry.target + 0.1,
             )
         )
     return chains
