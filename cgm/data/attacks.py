@@ -1,20 +1,22 @@
-"""Base classes of attacks: what a party hands in instead of its own data."""
+"""Attacks: what a party hands in instead of its own data."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import torch
 
-from cgm.utils.checks import check_choice, check_integer, check_number, check_party
+from cgm.utils.checks import check_party
 from cgm.utils.random import stream_seed
+from cgm.utils.settings import Integer, Number, Settings
 
 ATTACK = 104  # key of the random stream
 
-Labelled: TypeAlias = "tuple[torch.Tensor, torch.Tensor]"  # points (N, D) or images (N, C, H, W), and their classes (N)
+Share: TypeAlias = Annotated[float, Number(min=0, max=1, open_min=True)]  # a setting
+Labelled: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # points (N, D) or images (N, C, H, W), and their classes (N)
 
 
 class Attacked(NamedTuple):
@@ -32,11 +34,13 @@ class Attacked(NamedTuple):
     identities: tuple[int, ...]
 
 
-class Attack(ABC):
+class Attack(Settings, ABC):
     """Base class of attacks.
 
     An attack is a frozen dataclass of its settings with one method, `apply`.
     """
+
+    section = "attack"
 
     @abstractmethod
     def apply(
@@ -69,10 +73,7 @@ class PartyAttack(Attack):
         ValueError: If a setting is out of range.
     """
 
-    party: int = 1
-
-    def __post_init__(self) -> None:
-        check_integer("attack.party", self.party, min=1)
+    party: Annotated[int, Integer(min=1)] = 1
 
     def apply(
         self, parties: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], seed: int, public: Labelled | None = None
@@ -174,11 +175,7 @@ class Duplicate(PartyAttack):
         tensor([0., 1., 0., 1., 0., 1.])
     """
 
-    copies: int = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_integer("attack.copies", self.copies, min=2)
+    copies: Annotated[int, Integer(min=2)] = 2
 
     def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the rows `copies` times."""
@@ -210,11 +207,7 @@ class SplitParty(PartyAttack):
         ([4, 10, 3, 3], (0, 2, 3))
     """
 
-    identities: int = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_integer("attack.identities", self.identities, min=2)
+    identities: Annotated[int, Integer(min=2)] = 2
 
     def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return a part of the rows for each identity.
@@ -231,9 +224,6 @@ class SplitParty(PartyAttack):
             )
         parts = torch.randperm(len(x), generator=random).tensor_split(self.identities)
         return [(x[rows], y[rows]) for rows in (part.sort().values for part in parts)]
-
-
-CLONE_KINDS = ("add", "replace")
 
 
 @dataclass(frozen=True)
@@ -258,15 +248,12 @@ class Clone(PartyAttack):
         tensor([0., 0., 0., 1., 1.])
     """
 
-    source: int = 2
-    kind: str = "add"
-    jitter: float = 0.05
+    source: Annotated[int, Integer(min=1)] = 2
+    kind: Literal["add", "replace"] = "add"
+    jitter: Annotated[float, Number(min=0)] = 0.05
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_integer("attack.source", self.source, min=1)
-        check_choice("attack.kind", self.kind, CLONE_KINDS)
-        check_number("attack.jitter", self.jitter, min=0)
         if self.source == self.party:
             raise ValueError(f"attack.source={self.source}: expected another party than attack.party={self.party}")
 
@@ -285,9 +272,6 @@ class Clone(PartyAttack):
             return [(copies, y.clone())]
         own_x, own_y = parties[self.party - 1]
         return [(torch.cat([own_x, copies]), torch.cat([own_y, y]))]
-
-
-NOISE_KINDS = ("uniform", "gaussian", "shuffled")
 
 
 @dataclass(frozen=True)
@@ -312,13 +296,8 @@ class Noise(PartyAttack):
         True
     """
 
-    share: float = 0.5
-    kind: str = "uniform"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("attack.share", self.share, min=0, max=1, open_min=True)
-        check_choice("attack.kind", self.kind, NOISE_KINDS)
+    share: Share = 0.5
+    kind: Literal["uniform", "gaussian", "shuffled"] = "uniform"
 
     def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the rows, a share of them replaced; the labels stay."""
@@ -339,9 +318,6 @@ class Noise(PartyAttack):
             return x[rows].gather(0, uniform.argsort(0))
         low, high = x.amin(0), x.amax(0)
         return low + (high - low) * uniform
-
-
-FREE_RIDE_KINDS = ("subset", "public")
 
 
 @dataclass(frozen=True)
@@ -366,13 +342,8 @@ class FreeRide(PartyAttack):
         (50, 5)
     """
 
-    kind: str = "subset"
-    share: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("attack.kind", self.kind, FREE_RIDE_KINDS)
-        check_number("attack.share", self.share, min=0, max=1, open_min=True)
+    kind: Literal["subset", "public"] = "subset"
+    share: Share = 0.1
 
     def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the few rows, or the copies.
@@ -418,13 +389,8 @@ class Poison(PartyAttack):
         tensor([6., 4.])
     """
 
-    share: float = 0.2
-    shift: float = 3.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("attack.share", self.share, min=0, max=1, open_min=True)
-        check_number("attack.shift", self.shift, min=0, open_min=True)
+    share: Share = 0.2
+    shift: Annotated[float, Number(min=0, open_min=True)] = 3.0
 
     def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the rows, a share of them moved; the labels stay."""

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,9 +17,21 @@ from cgm.generators.base import Generator
 from cgm.generators.copula import Cells
 from cgm.networks.architectures import in_batches
 from cgm.networks.fitted import FittedNetwork, Shape
-from cgm.networks.training import Budget, Descent, Progress, seeded, stream
-from cgm.utils.checks import check_integer, check_number, check_points
+from cgm.networks.training import (
+    Batch,
+    Budget,
+    Checkpoint,
+    Descent,
+    Epochs,
+    Minutes,
+    Progress,
+    Rate,
+    seeded,
+    stream,
+)
+from cgm.utils.checks import check_points
 from cgm.utils.run import limited
+from cgm.utils.settings import Integer, Number
 
 
 @dataclass(frozen=True)
@@ -114,25 +126,18 @@ class Flow(FittedNetwork["nn.Module"], Generator):
         (torch.Size([4, 2]), torch.Size([50]))
     """
 
-    transforms: int = 3
-    hidden: int = 64
-    bins: int = 8
-    validation: float = 0.1
-    epochs: int = 100
-    minutes: float | None = None
-    batch: int = 256
-    rate: float = 5e-3
-    checkpoint: str | None = None
+    transforms: Annotated[int, Integer(min=1)] = 3
+    hidden: Annotated[int, Integer(min=1)] = 64
+    bins: Annotated[int, Integer(min=2)] = 8
+    validation: Annotated[float, Number(min=0, max=0.5)] = 0.1
+    epochs: Epochs = 100
+    minutes: Minutes = None
+    batch: Batch = 256
+    rate: Rate = 5e-3
+    checkpoint: Checkpoint = None
 
     size_names: ClassVar[tuple[str, ...]] = ("varying",)
     file_settings: ClassVar[tuple[str, ...] | None] = ("transforms", "hidden", "bins")
-
-    def __post_init__(self) -> None:
-        check_integer("generator.transforms", self.transforms, min=1)
-        check_integer("generator.hidden", self.hidden, min=1)
-        check_integer("generator.bins", self.bins, min=2)
-        check_number("generator.validation", self.validation, min=0, max=0.5)
-        self._budget().check("generator")
 
     def make_network(self, sizes: Mapping[str, Any]) -> nn.Module:
         """Construct the network for a number of varying dimensions, with random weights."""
@@ -176,7 +181,7 @@ class Flow(FittedNetwork["nn.Module"], Generator):
             loss,
             {"low": low_used, "high": high_used},
             seed,
-            self._budget(),
+            Budget.of(self),
             settings={name: getattr(self, name) for name in names},
             held=draw(low[held], high[held], stream(seed, NOISE)),
         )
@@ -269,9 +274,6 @@ class Flow(FittedNetwork["nn.Module"], Generator):
         network = self.network()
 
         return in_batches(lambda part: _log_density(network, part), z, "log-density") - _log_scale(units, width)
-
-    def _budget(self) -> Budget:
-        return Budget(self.epochs, self.minutes, self.batch, self.rate, checkpoint=self.checkpoint)
 
 
 class FlowTraining(Descent):

@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import TypeVar, cast
+from typing import Literal, TypeAlias, TypeVar, cast
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn.functional import leaky_relu, normalize
 
 from cgm.utils.checks import check_points
 from cgm.utils.run import in_order, progress, workers
 
-ARITHMETICS = ("float32", "bfloat16")  # of convolutions and matrix products in a training
+Arithmetic: TypeAlias = Literal["float32", "bfloat16"]  # of convolutions and matrix products in a training
 BATCH = 500  # images that pass through a network at once
 MAX_RECALIBRATION = 10_000  # images from which batch norm's statistics are computed
 
 Network = TypeVar("Network", bound="nn.Module")
 
 
-def autocast(arithmetic: str, device: str = "cpu") -> torch.autocast:
-    """Return a context in which convolutions and matrix products on a device have one of `ARITHMETICS`."""
+def autocast(arithmetic: Arithmetic, device: str = "cpu") -> torch.autocast:
+    """Return a context in which convolutions and matrix products on a device have an arithmetic."""
 
     return torch.autocast(device, torch.bfloat16, enabled=arithmetic == "bfloat16")
 
@@ -56,6 +57,7 @@ def in_batches(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
     """Apply a function to x of shape (N, ...), some hundred entries at a time, to save memory.
 
     Batches are processed in parallel, each by one thread, so that the results do not depend on the number of threads.
+    This also holds for scikit-learn: its loops are limited to the thread that calls them, and BLAS within them to one.
 
     Arguments:
         function: Maps a batch of shape (B, ...) to B rows.
@@ -64,11 +66,12 @@ def in_batches(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
     """
 
     def apply(part: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():  # the mode of a thread is its own
+        # the mode of a thread, and the number of threads of OpenMP, are its own
+        with torch.no_grad(), threadpool_limits(1, user_api="openmp"):
             return function(part)
 
     parts = []
-    with workers() as threads, progress(len(x), label) as bar:
+    with workers() as threads, threadpool_limits(1, user_api="blas"), progress(len(x), label) as bar:
         for part in in_order(threads, apply, ((part,) for part in x.split(BATCH)), ahead=4):
             parts.append(part)
             bar.update(len(part))

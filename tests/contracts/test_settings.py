@@ -9,11 +9,17 @@ from pkgutil import walk_packages
 import pytest
 
 import cgm
+from cgm.data.features import Identity
+from cgm.generators import KDE
 from cgm.utils.settings import BOOLEAN, Choice, Instance, Integer, Listed, Number, Settings, Text, constraints_of
 
 SKIP = ("cgm.cli.plugins", "cgm.__main__")
 # settings without a default, which an object needs to be constructed
-REQUIRED: dict[str, dict[str, object]] = {}
+REQUIRED: dict[str, dict[str, object]] = {
+    "ImageArrays": {"path": "images.npz"},
+    "Pixels": {"generator": KDE(), "features": Identity()},
+    "Shares": {"matrix": [[1.0]]},
+}
 
 
 def all_settings() -> dict[str, type[Settings]]:

@@ -134,26 +134,6 @@ def test_warns_when_it_has_not_converged():
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({"components": 0}, "an integer >= 1"),
-        ({"components": 2.5}, "an integer >= 1"),
-        ({"components": True}, "an integer >= 1"),
-        ({"covariance": "round"}, "one of full, tied, diag, spherical"),
-        ({"regularization": 0.0}, r"a number in \(0, inf\)"),
-        ({"regularization": float("nan")}, r"a number in \(0, inf\)"),
-        ({"regularization": "much"}, r"a number in \(0, inf\)"),
-        ({"restarts": 0}, "an integer >= 1"),
-        ({"iterations": -1}, "an integer >= 1"),
-    ],
-)
-def test_bad_settings(settings, expected):
-    ((name, value),) = settings.items()
-    with pytest.raises(ValueError, match=f"generator.{name}={value}: expected {expected}"):
-        GaussianMixture(**settings)
-
-
-@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"weights": lambda x: 2 * x}, "weights are not probabilities"),

@@ -1,16 +1,16 @@
-"""Principal components."""
+"""Linear features: principal components, and a scale for each column."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from cgm.data.features.base import Features, check_distinct, flatten_points
-from cgm.utils.checks import check_integer
 from cgm.utils.random import random_state
 from cgm.utils.run import limited
+from cgm.utils.settings import Integer
 
 
 @dataclass(eq=False)
@@ -33,12 +33,9 @@ class PCA(Features):
                 [ 1.4142]], dtype=torch.float64)
     """
 
-    components: int = 8
+    components: Annotated[int, Integer(min=1)] = 8
 
     shapes: ClassVar = {"mean": ("D",), "directions": ("d", "D")}
-
-    def __post_init__(self) -> None:
-        check_integer("features.components", self.components, min=1)
 
     @limited(1)  # sums, and so the directions, depend on the number of threads
     def fit(self, x: torch.Tensor, seed: int) -> PCA:
@@ -130,12 +127,9 @@ class ARD(Features):
                 [2., 1.]], dtype=torch.float64)
     """
 
-    points: int = 1000
+    points: Annotated[int, Integer(min=2)] = 1000
 
     shapes: ClassVar = {"scales": ("D",)}
-
-    def __post_init__(self) -> None:
-        check_integer("features.points", self.points, min=2)
 
     def fit(self, x: torch.Tensor, seed: int) -> ARD:
         """Compute the scales; the seed is not used."""

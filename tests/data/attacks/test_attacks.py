@@ -58,7 +58,9 @@ def test_jitter_is_relative_to_the_features():
     torch.testing.assert_close(noise, 0.1 * source.std(0), rtol=0.05, atol=0)
 
 
-def test_a_source_that_does_not_exist():
+def test_a_source_that_does_not_exist_or_is_the_attacker():
+    with pytest.raises(ValueError, match=r"^attack\.source=1: expected another party than attack\.party=1"):
+        Clone(source=1)
     with pytest.raises(ValueError, match=r"attack\.source=3: there are 2 parties"):
         apply(Clone(source=3))
 

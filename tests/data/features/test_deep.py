@@ -104,23 +104,6 @@ def test_a_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"components": 0}, "features.components=0: expected an integer >= 1"),
-        ({"width": 0.5}, "features.width=0.5: expected an integer >= 1"),
-        ({"share": 0}, r"features.share=0: expected a number in \(0, 1\]"),
-        ({"share": 1.5}, r"features.share=1.5: expected a number in \(0, 1\]"),
-        ({"epochs": 0}, "features.epochs=0: expected an integer >= 1"),
-        ({"batch": 1}, "features.batch=1: expected an integer >= 2"),
-        ({"rate": float("nan")}, r"features.rate=nan: expected a number in \(0, inf\)"),
-    ],
-)
-def test_bad_settings(settings: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Deep(**settings)
-
-
-@pytest.mark.parametrize(
     ("x", "message"),
     [
         (torch.ones(20, 3), "all 20 are equal"),

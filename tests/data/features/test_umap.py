@@ -43,14 +43,8 @@ def test_bad_points(x, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"components": 0}, "features.components=0: expected an integer >= 1"),
-        ({"n_neighbors": 1}, "features.n_neighbors=1: expected an integer >= 2"),
-        ({"pca": 0}, "features.pca=0: expected an integer >= 1 or null"),
-        ({"of": "words"}, "features.of=words: expected one of pixels, autoencoder, classifier, encoder"),
         ({"weights": "w.safetensors"}, "features.weights=w.safetensors: features.of=pixels needs none"),
         ({"of": "encoder", "weights": "w"}, "features.weights=w: expected the path of a .safetensors file"),
-        ({"fit_to": "some"}, "features.fit_to=some: expected one of parties, all"),
-        ({"min_dist": -1}, r"features.min_dist=-1: expected a number in \[0, 1\]"),
     ],
 )
 def test_bad_settings(settings, message):

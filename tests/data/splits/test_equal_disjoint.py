@@ -33,21 +33,3 @@ def test_equal_disjoint_balances_classes(n, k, majority):
     if n > 1:
         own = np.kron(np.eye(n, dtype=bool), np.ones((1, k), dtype=bool))
         np.testing.assert_allclose(shares[own].reshape(n, k).sum(axis=1), majority, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"n_parties": 0}, r"split\.n_parties=0: expected an integer >= 1"),
-        ({"n_parties": 2.5}, r"split\.n_parties=2.5"),
-        ({"points_per_party": 1}, r"split\.points_per_party=1: expected an integer >= 2"),
-        ({"points_per_party": "many"}, r"split\.points_per_party=many"),
-        ({"majority": 0.0}, r"split\.majority=0.0: expected a number in \(0, 1\]"),
-        ({"majority": 1.1}, r"split\.majority=1.1"),
-        ({"majority": "most"}, r"split\.majority=most"),
-        ({"majority": float("nan")}, r"split\.majority=nan"),
-    ],
-)
-def test_bad_settings(settings, message):
-    with pytest.raises(ValueError, match=message):
-        EqualDisjoint(**settings)

@@ -13,8 +13,7 @@ def test_shares_are_normalised():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([],), r"split\.n_parties=0"),
-        (([[1.0]], 1), r"split\.points_per_party=1"),
+        (([],), r"split\.matrix: has no rows"),
         (([0.5, 0.5],), r"split\.matrix=.*rows of numbers"),
         (([["a", "b"]],), r"split\.matrix=.*rows of numbers"),
         (([[0.5, 0.5], [1.0]],), r"split\.matrix: row 1 has 1 entries, row 0 has 2"),

@@ -70,21 +70,6 @@ def test_another_number_of_colours():
         classifier.predict(torch.zeros(2, 3, 8, 8))
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"classes": 1}, "classifier.classes=1"),
-        ({"width": 0}, "classifier.width=0"),
-        ({"shift": -1}, "classifier.shift=-1"),
-        ({"epochs": 1.5}, "classifier.epochs=1.5"),
-        ({"rate": 0}, "classifier.rate=0"),
-    ],
-)
-def test_bad_settings(options, message):
-    with pytest.raises(ValueError, match=message):
-        Classifier(**options)
-
-
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("shift", [0, 2])
 def test_augmentation_gives_each_shift_and_mirror_image(mirror, shift):
