@@ -68,9 +68,6 @@ class PartyAttack(Attack):
 
     Arguments:
         party: The party that attacks, from 1.
-
-    Raises:
-        ValueError: If a setting is out of range.
     """
 
     party: Annotated[int, Integer(min=1)] = 1
@@ -166,9 +163,6 @@ class Duplicate(PartyAttack):
         party: The party that attacks, from 1.
         copies: How often each row is handed in.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     Example:
         >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
         >>> Duplicate(copies=3).apply([x], [y], seed=0).parties[0].flatten()
@@ -193,9 +187,6 @@ class SplitParty(PartyAttack):
     Arguments:
         party: The party that attacks, from 1.
         identities: The number of parties that it appears as.
-
-    Raises:
-        ValueError: If a setting is out of range.
 
     References:
         The Sybil Attack (Douceur, 2002), https://doi.org/10.1007/3-540-45748-8_24
@@ -238,9 +229,6 @@ class Clone(PartyAttack):
         kind: `"add"`: it hands in the copies beside its own rows. `"replace"`: the copies only.
         jitter: The standard deviation of the Gaussian noise that is added to the copies, in standard deviations of each
             feature of the source's data. Images are limited to $[0, 1]$ again.
-
-    Raises:
-        ValueError: If a setting is out of range.
 
     Example:
         >>> x, y = [torch.zeros(3, 1), torch.ones(2, 1)], [torch.zeros(3).long(), torch.ones(2).long()]
@@ -286,9 +274,6 @@ class Noise(PartyAttack):
             `"shuffled"`: the same rows with each feature (or pixel) permuted among them, which keeps the distribution
             of each feature and breaks their relations.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     Example:
         >>> x, y = torch.tensor([[0.0, 5.0], [2.0, 9.0]]), torch.tensor([0, 1])
         >>> noise = Noise(share=1.0).apply([x], [y], seed=0).parties[0]
@@ -329,9 +314,6 @@ class FreeRide(PartyAttack):
         kind: `"subset"`: it hands in a share of its rows. `"public"`: as many rows as it has, all of them copies of a
             few points that belong to no party.
         share: The number of different rows, as a share of its own; at least two.
-
-    Raises:
-        ValueError: If a setting is out of range.
 
     Example:
         >>> x, y = torch.rand(50, 2), torch.zeros(50).long()
@@ -379,9 +361,6 @@ class Poison(PartyAttack):
         share: The share of its rows that are moved.
         shift: By how much each feature moves, in its standard deviations in the party's data. Images are limited to
             $[0, 1]$ again.
-
-    Raises:
-        ValueError: If a setting is out of range.
 
     Example:
         >>> x, y = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])

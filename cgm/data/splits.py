@@ -228,9 +228,6 @@ class EqualDisjoint(Split):
             most 500.
         majority: The share of a party's points in its own classes.
 
-    Raises:
-        ValueError: If there are fewer than 1 party or 2 points per party, or the majority is not in $(0, 1]$.
-
     Example:
         >>> EqualDisjoint(n_parties=2, majority=0.9).shares(4).round(3)
         array([[0.45, 0.45, 0.05, 0.05],
@@ -271,9 +268,6 @@ class Unequal(Split):
         points_per_party: The number of points of each party. If `None`, as many as the scarcest class allows, at
             most 500.
 
-    Raises:
-        ValueError: If there are fewer than 3 parties or 2 points per party.
-
     Example:
         >>> Unequal(n_parties=3).shares(2).round(3)
         array([[0.5  , 0.5  ],
@@ -311,8 +305,8 @@ class Shares(Split):
             most 500.
 
     Raises:
-        ValueError: If the matrix has rows of different lengths, negative entries, or rows that do not sum to 1
-            within 1e-6, or if there are fewer than 2 points per party.
+        ValueError: If the matrix has rows of different lengths, negative entries, or rows that do not sum to 1 within
+            1e-6.
 
     Example:
         >>> Shares([[0.75, 0.25], [0.5, 0.5]]).shares(2)
@@ -371,10 +365,6 @@ class Dirichlet(Split):
             most 500.
         concentration: The parameter of the distribution. Near 0, a party has a single class; if it is large, each
             party has all classes evenly.
-
-    Raises:
-        ValueError: If there are fewer than 1 party or 2 points per party, or the concentration is not positive and
-            finite.
 
     References:
         Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification

@@ -366,9 +366,6 @@ class Copula(Generator):
     Arguments:
         quantiles: The maximum number of values that are kept of each column.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     References:
         | An Introduction to Copulas (Nelsen, 2006), Sec. 2.3
         | Computing the Nearest Correlation Matrix: a Problem from Finance (Higham, 2002)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Annotated, Any, ClassVar
@@ -17,18 +17,7 @@ from cgm.generators.base import Generator
 from cgm.generators.copula import Cells
 from cgm.networks.architectures import in_batches
 from cgm.networks.fitted import FittedNetwork, Shape
-from cgm.networks.training import (
-    Batch,
-    Budget,
-    Checkpoint,
-    Descent,
-    Epochs,
-    Minutes,
-    Progress,
-    Rate,
-    seeded,
-    stream,
-)
+from cgm.networks.training import Batch, Budget, Checkpoint, Descent, Epochs, Minutes, Progress, Rate, seeded, stream
 from cgm.utils.checks import check_points
 from cgm.utils.run import limited
 from cgm.utils.settings import Integer, Number
@@ -104,15 +93,9 @@ class Flow(FittedNetwork["nn.Module"], Generator):
         hidden: The number of units of both hidden layers of each network; in more dimensions than this, as many.
         bins: The number of bins of the splines.
         validation: The share of points that are held out. If there are none, the last weights are kept.
-        epochs: The maximum number of passes over the points.
-        minutes: The time limit. `None`: no limit. The same seed gives the same weights on machines of different speed
-            only without a limit.
-        batch: The number of points in a step.
-        rate: The largest learning rate.
-        checkpoint: A file from which an interrupted training is resumed. `None`: no file.
+        epochs, minutes, batch, rate, checkpoint: See `cgm.networks.training.Budget`.
 
     Raises:
-        ValueError: If a setting is out of range.
         ModuleNotFoundError: When fitted or loaded, if zuko is not installed.
 
     References:
@@ -175,16 +158,10 @@ class Flow(FittedNetwork["nn.Module"], Generator):
         def loss(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
             return -_log_density(network, draw(low_used[rows], high_used[rows], generator)).mean()
 
-        names = ("transforms", "hidden", "bins", "validation")
-        training = FlowTraining(
-            network,
-            loss,
-            {"low": low_used, "high": high_used},
-            seed,
-            Budget.of(self),
-            settings={name: getattr(self, name) for name in names},
-            held=draw(low[held], high[held], stream(seed, NOISE)),
-        )
+        settings = {name: getattr(self, name) for name in ("transforms", "hidden", "bins", "validation")}
+        data, label = {"low": low_used, "high": high_used}, "generator: flow"
+        points_held = draw(low[held], high[held], stream(seed, NOISE))
+        training = FlowTraining(network, points_held, loss, data, seed, Budget.of(self), "generator", label, settings)
         self.report = training.train()
         if "log_likelihood" in self.report:  # in the units of the points
             self.report["log_likelihood"] -= _log_scale(units, width)
@@ -281,28 +258,15 @@ class FlowTraining(Descent):
 
     Arguments:
         network: The network. It is changed in place.
-        loss: See `Descent`.
-        data: The data that the loss refers to.
-        seed: The seed of the order of the rows and of the random stream of each step.
-        budget: Length and speed.
-        settings: What else the loss and the network depend on, for checkpoints.
         held: Held-out points of shape $(M, v)$. If there are none, the last weights are the best ones.
+        arguments: The further arguments of `Descent`.
 
     Attributes:
         best: The network with the best weights.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        loss: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
-        data: Mapping[str, torch.Tensor],
-        seed: int,
-        budget: Budget,
-        settings: Mapping[str, Any],
-        held: torch.Tensor,
-    ) -> None:
-        super().__init__(network, loss, data, seed, budget, "generator", "generator: flow", settings)
+    def __init__(self, network: nn.Module, held: torch.Tensor, *arguments: Any) -> None:
+        super().__init__(network, *arguments)
         self.network, self.held = network, held
         self.best, self.likelihood = copy.deepcopy(network), -np.inf
         self.networks = {"network": network, "best": self.best}

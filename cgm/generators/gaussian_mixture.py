@@ -32,9 +32,6 @@ class GaussianMixture(Generator):
         restarts: The number of starts, of which the fit of highest likelihood is kept.
         iterations: The maximum number of steps of each start. There is a warning if it is reached.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     Example:
         >>> x = torch.tensor([[0.0], [0.1], [5.0], [5.1]], dtype=torch.float64)
         >>> sample = GaussianMixture(components=2).fit(x, seed=0).sample(1000, seed=0)
@@ -158,9 +155,6 @@ class TrueMixture(Generator):
         mixture_seed: The seed of the five means; that of the dataset.
         reference: Whether to return the paper's own pool, in its order, instead of new draws. The generator is
             `fixed` then: all seeds give the same sample.
-
-    Raises:
-        ValueError: If a setting is out of range.
 
     Example:
         >>> x = torch.rand(5, 2, dtype=torch.float64)

@@ -47,9 +47,6 @@ class KDE(Generator):
         neighbours: The number $k$ of neighbours, for `"adaptive"`.
         share: The share of the distance to the $k$-th of them, for `"adaptive"`.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     References:
         | Multivariate Density Estimation (Scott, 1992)
         | Density Estimation for Statistics and Data Analysis (Silverman, 1986)

@@ -49,9 +49,6 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
         minutes: The time limit of a training. `None`: no limit.
         checkpoint: A folder for checkpoints. If it contains a checkpoint of the same training, the training is
             resumed. `None`: no checkpoints.
-
-    Raises:
-        ValueError: If a setting is out of range.
     """
 
     pretrained: Pretrained = "auto"

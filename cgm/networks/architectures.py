@@ -17,7 +17,6 @@ from cgm.utils.run import in_order, progress, workers
 
 Arithmetic: TypeAlias = Literal["float32", "bfloat16"]  # of convolutions and matrix products in a training
 BATCH = 500  # images that pass through a network at once
-MAX_RECALIBRATION = 10_000  # images from which batch norm's statistics are computed
 
 Network = TypeVar("Network", bound="nn.Module")
 
@@ -98,32 +97,6 @@ def with_weights(make: Callable[[], Network], weights: dict[str, torch.Tensor]) 
     network.eval().requires_grad_(False)
 
     return network
-
-
-def recalibrate_batch_norm(
-    network: nn.Module, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, generator: torch.Generator
-) -> None:
-    """Compute batch norm's statistics again with the final weights.
-
-    The running averages of a short training lag behind the weights.
-
-    Arguments:
-        network: The network. It is left in evaluation mode.
-        function: Passes images of shape (B, C, H, W) through the network.
-        x: The images of the training, of shape (N, C, H, W), of which at most 10,000 are used.
-        generator: Draws them.
-    """
-
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.reset_running_stats()
-            layer.momentum = None  # an average over all batches
-    network.train()
-    rows = torch.randperm(len(x), generator=generator)[:MAX_RECALIBRATION]
-    with torch.no_grad():
-        for part in rows.chunk(-(-len(rows) // BATCH)):
-            function(x[part])
-    network.eval()
 
 
 def principal_directions(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:

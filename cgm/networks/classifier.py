@@ -15,22 +15,10 @@ from cgm.networks.architectures import (
     check_images,
     in_batches,
     mirror_some,
-    recalibrate_batch_norm,
     weights_of,
 )
 from cgm.networks.fitted import FittedNetwork
-from cgm.networks.training import (
-    RECALIBRATION,
-    Batch,
-    Budget,
-    Checkpoint,
-    Descent,
-    Epochs,
-    Minutes,
-    Rate,
-    seeded,
-    stream,
-)
+from cgm.networks.training import Batch, Budget, Checkpoint, Descent, Epochs, Minutes, Rate, recalibrate, seeded
 from cgm.networks.weights import Weights
 from cgm.utils.checks import check_labels, check_points
 from cgm.utils.run import limited
@@ -51,16 +39,7 @@ class Classifier(FittedNetwork[ClassifierNetwork], Settings):
         width: The number of channels of the first convolution; the last has eight times as many.
         mirror: Whether to mirror half of the images of a training left to right; wrong for digits.
         shift: The maximum number of pixels by which images of a training are shifted along each side.
-        epochs: The maximum number of passes over the images.
-        minutes: The time limit. `None`: no limit. The same seed gives the same weights on machines of different speed
-            only without a limit.
-        batch: The number of images in a step.
-        rate: The largest learning rate.
-        decay: The weight decay.
-        checkpoint: A file from which an interrupted training is resumed. `None`: no file.
-
-    Raises:
-        ValueError: If a setting is out of range.
+        epochs, minutes, batch, rate, decay, checkpoint: See `cgm.networks.training.Budget`.
 
     Example:
         >>> images, labels = torch.rand(20, 1, 8, 8), torch.arange(20) % 2
@@ -152,7 +131,7 @@ class Classifier(FittedNetwork[ClassifierNetwork], Settings):
         data = {"images": x, "classes": y}
         budget = Budget.of(self, self.decay)
         self.report = Descent(network, loss, data, seed, budget, "classifier", "classifier", settings).train()
-        recalibrate_batch_norm(network, network, x, stream(seed, RECALIBRATION))
+        recalibrate(network, network, x, seed)
         self.sizes = {"colours": x.shape[1]}
         self.state = weights_of(network)
 

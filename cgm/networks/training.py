@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from cgm.networks.architectures import BATCH
 from cgm.networks.fitted import to_json
 from cgm.utils.cache import digest
 from cgm.utils.files import write_whole
@@ -51,6 +52,7 @@ def stream(seed: int, *key: int) -> torch.Generator:
 CHECKPOINT_SECONDS = 120  # between checkpoints, and between lines of the log
 MAX_STEP_SECONDS = 10  # a longer step means that the machine paused, for example in standby
 AVERAGE = 100  # steps over which losses are averaged
+MAX_RECALIBRATION = 10_000  # images from which the statistics of batch norm are computed
 
 
 @dataclass
@@ -400,6 +402,32 @@ class Descent(Training):
         self.run(self.budget.minutes, self.budget.checkpoint)
 
         return self.report
+
+
+def recalibrate(
+    network: nn.Module, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, seed: int
+) -> None:
+    """Compute the statistics of batch norm again with the final weights, and leave the network in evaluation mode.
+
+    The running averages of a short training lag behind the weights.
+
+    Arguments:
+        network: The network.
+        function: Passes images of shape (B, C, H, W) through the network.
+        x: The images of the training, of shape (N, C, H, W), of which at most 10,000 are used.
+        seed: The seed that draws them.
+    """
+
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_running_stats()
+            layer.momentum = None  # an average over all batches
+    network.train()
+    rows = torch.randperm(len(x), generator=stream(seed, RECALIBRATION))[:MAX_RECALIBRATION]
+    with torch.no_grad():
+        for part in rows.chunk(-(-len(rows) // BATCH)):
+            function(x[part])
+    network.eval()
 
 
 def learning_rate_factor(share: float) -> float:

@@ -162,7 +162,8 @@ def test_the_weights_of_the_best_epoch_are_kept():
             super().evaluate(progress)
 
     held = torch.ones(5, 1).sinh()
-    training = Noted(network, loss, {"x": torch.zeros(10, 1)}, 0, Budget(30, batch=5, rate=0.1), {}, held)
+    budget = Budget(30, batch=5, rate=0.1)
+    training = Noted(network, held, loss, {"x": torch.zeros(10, 1)}, 0, budget, "some", "test")
     training.train()
 
     best = min(means, key=lambda mean: abs(mean - 1))

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from cgm.networks.architectures import check_images, in_batches, recalibrate_batch_norm, weights_of, with_weights
+from cgm.networks.architectures import check_images, in_batches, weights_of, with_weights
+from cgm.networks.training import recalibrate
 
 IMAGES = torch.rand(6, 2, 4, 5, generator=torch.Generator().manual_seed(0))
 
@@ -65,7 +66,7 @@ def test_a_network_is_constructed_again_from_its_weights():
 
 def test_batch_norm_is_recalibrated_with_all_images():
     layers = network()
-    recalibrate_batch_norm(layers, layers, IMAGES, torch.Generator().manual_seed(0))
+    recalibrate(layers, layers, IMAGES, seed=0)
     outputs = layers[0](IMAGES).detach()
 
     assert not layers.training

@@ -40,8 +40,8 @@ class CreditCard(Settings):
         test_share: The share of rows that is held out.
 
     Raises:
-        ValueError: If a setting is out of range. On loading, if the file is damaged, lacks columns, contains
-            values that are not finite numbers, or has too few rows or amounts for the classes.
+        ValueError: On loading, if the file is damaged, lacks columns, contains values that are not finite numbers, or
+            has too few rows or amounts for the classes.
         FileNotFoundError: On loading, if there is no file.
 
     References:

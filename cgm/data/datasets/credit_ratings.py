@@ -52,8 +52,7 @@ class CreditRatings(Settings):
             held-out part, and splits take the rows in order.
 
     Raises:
-        ValueError: If a number of points is less than 1, or `reference` is combined with a number of points or a
-            mixture other than the paper's.
+        ValueError: If `reference` is combined with a number of points or a mixture other than the paper's.
 
     Example:
         >>> dataset = CreditRatings(points_per_class=10).load(data_dir=None, seed=0)

@@ -20,9 +20,6 @@ class Digits(Settings):
     Arguments:
         test_share: The share of images that is held out.
 
-    Raises:
-        ValueError: If the share is not strictly between 0 and 1.
-
     References:
         Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, 1998),
         https://archive.ics.uci.edu/dataset/80

@@ -158,8 +158,7 @@ class ImageArrays(Settings):
         test_share: The share of images that is held out, if the file has no `test_images`.
 
     Raises:
-        ValueError: If the share is not strictly between 0 and 1. On loading, if the file is damaged or has
-            unexpected content.
+        ValueError: On loading, if the file is damaged or has unexpected content.
         FileNotFoundError: On loading, if there is no such file.
     """
 

@@ -11,19 +11,8 @@ from torch.nn import functional
 
 from cgm.data.features.base import Features, Identity
 from cgm.data.features.network import NetworkFeatures
-from cgm.networks.architectures import AutoencoderNetwork, check_images, in_batches, recalibrate_batch_norm
-from cgm.networks.training import (
-    RECALIBRATION,
-    Batch,
-    Budget,
-    Checkpoint,
-    Descent,
-    Epochs,
-    Minutes,
-    Rate,
-    seeded,
-    stream,
-)
+from cgm.networks.architectures import AutoencoderNetwork, check_images, in_batches
+from cgm.networks.training import Batch, Budget, Checkpoint, Descent, Epochs, Minutes, Rate, recalibrate, seeded
 from cgm.networks.weights import Pretrained, Weights
 from cgm.utils.checks import check_points
 from cgm.utils.settings import Integer, Settings
@@ -50,15 +39,7 @@ class Autoencoder(NetworkFeatures["AutoencoderNetwork"]):
             instead of training on the images of the fit: `True`, `False`, or `"auto"`: if there are weights for
             images of this shape that reconstruct the images of the fit about as well as their own test images. Or
             the path of a file of weights.
-        epochs: The maximum number of passes over the images.
-        minutes: The time limit. `None`: no limit. The same seed gives the same weights on machines of different speed
-            only without a limit.
-        batch: The number of images in a step.
-        rate: The largest learning rate.
-        checkpoint: A file from which an interrupted training is resumed. `None`: no file.
-
-    Raises:
-        ValueError: If a setting is out of range.
+        epochs, minutes, batch, rate, checkpoint: See `cgm.networks.training.Budget`.
 
     Example:
         >>> images = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -101,7 +82,7 @@ class Autoencoder(NetworkFeatures["AutoencoderNetwork"]):
         settings, label = {"components": self.components, "width": self.width}, "features: autoencoder"
         training = Descent(network, loss, {"images": x}, seed, Budget.of(self), "features", label, settings)
         self.report = training.train()
-        recalibrate_batch_norm(network, logits, x, stream(seed, RECALIBRATION))
+        recalibrate(network, logits, x, seed)
 
         return network, network.whiten(in_batches(network.encode, x, "features").double())
 
@@ -140,9 +121,6 @@ class Automatic(Settings):
 
     Arguments:
         components: The number $d$ of dimensions of the code.
-
-    Raises:
-        ValueError: If a setting is out of range.
     """
 
     components: Annotated[int, Integer(min=1)] = 8

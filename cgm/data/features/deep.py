@@ -40,15 +40,7 @@ class Deep(FittedNetwork["DeepNetwork"], Features):
         components: The number $d$ of features.
         width: The number of units of each hidden layer.
         share: The probability that a column of a corrupted point is replaced.
-        epochs: The maximum number of passes over the points.
-        minutes: The time limit. `None`: no limit. The same seed gives the same weights on machines of different speed
-            only without a limit.
-        batch: The number of points in a step.
-        rate: The largest learning rate.
-        checkpoint: A file from which an interrupted training is resumed. `None`: no file.
-
-    Raises:
-        ValueError: If a setting is out of range.
+        epochs, minutes, batch, rate, checkpoint: See `cgm.networks.training.Budget`.
 
     References:
         | Learning Deep Kernels for Non-Parametric Two-Sample Tests (Liu et al., 2020), https://arxiv.org/abs/2002.09116

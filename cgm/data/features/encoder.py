@@ -17,21 +17,9 @@ from cgm.networks.architectures import (
     crop,
     in_batches,
     mirror_some,
-    recalibrate_batch_norm,
     recolour,
 )
-from cgm.networks.training import (
-    RECALIBRATION,
-    Batch,
-    Budget,
-    Checkpoint,
-    Descent,
-    Epochs,
-    Minutes,
-    Rate,
-    seeded,
-    stream,
-)
+from cgm.networks.training import Batch, Budget, Checkpoint, Descent, Epochs, Minutes, Rate, recalibrate, seeded
 from cgm.networks.weights import Pretrained, Weights
 from cgm.utils.checks import check_points
 from cgm.utils.settings import Integer, Number
@@ -67,15 +55,7 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
             weights.
         arithmetic: `"float32"`, or `"bfloat16"` for the convolutions of a training, which is faster on processors
             with instructions for it.
-        epochs: The maximum number of passes over the images.
-        minutes: The time limit. `None`: no limit. The same seed gives the same weights on machines of different speed
-            only without a limit.
-        batch: The number $B$ of images in a step.
-        rate: The largest learning rate.
-        checkpoint: A file from which an interrupted training is resumed. `None`: no file.
-
-    Raises:
-        ValueError: If a setting is out of range.
+        epochs, minutes, batch, rate, checkpoint: See `cgm.networks.training.Budget`.
 
     References:
         A Simple Framework for Contrastive Learning of Visual Representations (Chen et al., 2020)
@@ -149,7 +129,7 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
         settings = {name: getattr(self, name) for name in names}
         label, budget = "features: encoder", Budget.of(self, WEIGHT_DECAY)
         self.report = Descent(trained, loss, {"images": x}, seed, budget, "features", label, settings).train()
-        recalibrate_batch_norm(network, network.body, x, stream(seed, RECALIBRATION))
+        recalibrate(network, network.body, x, seed)
 
         return network, network.set_code(in_batches(network.features, x, "features").double())
 

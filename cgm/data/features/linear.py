@@ -22,9 +22,6 @@ class PCA(Features):
     Arguments:
         components: The number $d$ of directions.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     Example:
         >>> x = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
         >>> PCA(components=1).fit(x, seed=0).transform(x)
@@ -111,9 +108,6 @@ class ARD(Features):
     Arguments:
         points: The maximum number of points whose differences are computed; if there are more, evenly spaced rows are
             used.
-
-    Raises:
-        ValueError: If a setting is out of range.
 
     References:
         Bayesian Learning for Neural Networks (Neal, 1996), for a scale of each column; Large Sample Analysis of the

@@ -51,9 +51,6 @@ class UMAP(Features):
         fit_to: `"parties"`: the map is fitted to the parties' points, and applied to the pool. `"all"`: it is fitted to
             the reference dataset $T$, parties and pool together.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     References:
         UMAP: Uniform Manifold Approximation and Projection (McInnes et al., 2018), https://arxiv.org/abs/1802.03426
     """

@@ -59,9 +59,6 @@ class GANSettings(Settings):
         feature_penalty: The weight $\mu$ of the penalty on the critic's features.
         evaluate_every: The number of steps from one measurement of the KID to the next.
         patience: The number of measurements within which the KID must fall.
-
-    Raises:
-        ValueError: If a setting is out of range.
     """
 
     channels: Annotated[int, Integer(min=1)] = 32
