@@ -94,13 +94,13 @@ def test_too_wide_a_spread():
         KDE().fit(torch.tensor([[0.0, -1.7e308], [1.0, 1.7e308]], dtype=torch.float64), seed=0).sample(1, seed=0)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_dtypes(dtype, tmp_path):
-    kde = KDE().fit(points(2).to(dtype), seed=0)
-    kde.save(tmp_path / "kde")
+def test_dtypes(tmp_path):
+    for dtype in [torch.float16, torch.bfloat16, torch.float32, torch.float64]:
+        kde = KDE().fit(points(2).to(dtype), seed=0)
+        kde.save(tmp_path / "kde")
 
-    assert kde.sample(3, seed=1).dtype == dtype
-    assert torch.equal(KDE().load(tmp_path / "kde").sample(100, seed=1), kde.sample(100, seed=1))
+        assert kde.sample(3, seed=1).dtype == dtype
+        assert torch.equal(KDE().load(tmp_path / "kde").sample(100, seed=1), kde.sample(100, seed=1))
 
 
 def test_any_seed_from_zero():
@@ -109,23 +109,20 @@ def test_any_seed_from_zero():
     assert not torch.equal(kde.sample(3, seed=2**63), kde.sample(3, seed=2**63 + 1))
 
 
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
+def test_bad_points():
+    for x, message in [
         (torch.ones(4, 2), "points to fit KDE to: all 4 are equal, at least two must differ"),
         (torch.ones(1, 2), "points to fit KDE to: has 1 points, at least 2 are needed"),
         (torch.eye(2)[:, :, None], r"points to fit KDE to: expected shape \(N, d\), got \(2, 2, 1\)"),
-    ],
-)
-def test_bad_points(x, message):
-    with pytest.raises(ValueError, match=message):
-        KDE().fit(x, seed=0)
+    ]:
+        with pytest.raises(ValueError, match=message):
+            KDE().fit(x, seed=0)
 
 
-@pytest.mark.parametrize("n", [0, -3, 2.0, "2", None])
-def test_bad_size(n):
-    with pytest.raises(ValueError, match=r"KDE.sample: n \(synthetic_size\)=.*: expected an integer >= 1"):
-        KDE().fit(torch.eye(2), seed=0).sample(n, seed=0)
+def test_bad_size():
+    for n in [0, -3, 2.0, "2", None]:
+        with pytest.raises(ValueError, match=r"KDE.sample: n \(synthetic_size\)=.*: expected an integer >= 1"):
+            KDE().fit(torch.eye(2), seed=0).sample(n, seed=0)
 
 
 def test_adaptive_widths_are_shares_of_distances_to_distinct_neighbours():

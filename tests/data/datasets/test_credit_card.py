@@ -178,9 +178,8 @@ def spoil(frame: pd.DataFrame, row: int, column: str, value) -> pd.DataFrame:
     return frame
 
 
-@pytest.mark.parametrize(
-    ("frame", "message"),
-    [
+def test_bad_content(tmp_path):
+    for frame, message in [
         (table().drop(columns=["V3", "Amount"]), "lacks the columns V3, Amount"),
         (table().rename(columns=str.lower), "lacks the columns V1"),
         (table(0), "no rows"),
@@ -191,14 +190,12 @@ def spoil(frame: pd.DataFrame, row: int, column: str, value) -> pd.DataFrame:
         (table().assign(Amount=5.0), "dataset.classes=5: every Amount is 5"),
         (table().assign(Amount=np.arange(600) % 3), "dataset.classes=5: .*too many ties"),
         (table(6), "class 0 has only one row, but each class needs at least two"),
-    ],
-)
-def test_bad_content(tmp_path, frame, message):
-    path = write(tmp_path, frame)
+    ]:
+        path = write(tmp_path, frame)
 
-    with pytest.raises(ValueError, match=message) as caught:
-        CreditCard().load(str(tmp_path), seed=0)
-    assert str(path) in str(caught.value)
+        with pytest.raises(ValueError, match=message) as caught:
+            CreditCard().load(str(tmp_path), seed=0)
+        assert str(path) in str(caught.value)
 
 
 def damaged() -> dict[str, tuple[str, bytes]]:

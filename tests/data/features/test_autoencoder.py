@@ -14,9 +14,8 @@ DIGITS = torch.from_numpy(load_digits().images[:, None] / 16).float()  # (1797, 
 SMALL = Autoencoder(components=3, width=2, pretrained=False, epochs=2, batch=10)
 
 
-@pytest.mark.parametrize(
-    ("features", "x", "message"),
-    [
+def test_bad_images():
+    for features, x, message in [
         (SMALL, torch.ones(30, 1, 8, 8), "all 30 are equal"),
         (SMALL, torch.zeros(60, 5), r"expected images of shape \(N, C, H, W\), got \(60, 5\)"),
         (SMALL, DIGITS * 16, "pixels range from 0 to 16, expected 0 to 1"),
@@ -26,11 +25,9 @@ SMALL = Autoencoder(components=3, width=2, pretrained=False, epochs=2, batch=10)
             DIGITS[:8],
             "features.components=9: the features vary in [1-8] directions",
         ),
-    ],
-)
-def test_bad_images(features, x, message):
-    with pytest.raises(ValueError, match=message):
-        replace(features).fit(x, seed=0)
+    ]:
+        with pytest.raises(ValueError, match=message):
+            replace(features).fit(x, seed=0)
 
 
 def test_learns_and_its_code_is_white():

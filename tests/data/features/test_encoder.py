@@ -18,9 +18,8 @@ Y = torch.from_numpy(load_digits().target).long()
 SMALL = Encoder(components=3, width=2, pretrained=False, epochs=2, batch=10)
 
 
-@pytest.mark.parametrize(
-    ("features", "x", "message"),
-    [
+def test_bad_images():
+    for features, x, message in [
         (SMALL, torch.ones(30, 1, 8, 8), "all 30 are equal"),
         (SMALL, torch.zeros(60, 5), r"expected images of shape \(N, C, H, W\), got \(60, 5\)"),
         (SMALL, X * 16, "pixels range from 0 to 16, expected 0 to 1"),
@@ -30,23 +29,18 @@ SMALL = Encoder(components=3, width=2, pretrained=False, epochs=2, batch=10)
             X[:8],
             "features.components=9: the features vary in [1-8] directions only",
         ),
-    ],
-)
-def test_bad_images(features, x, message):
-    with pytest.raises(ValueError, match=message):
-        replace(features).fit(x, seed=0)
+    ]:
+        with pytest.raises(ValueError, match=message):
+            replace(features).fit(x, seed=0)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
+def test_bad_settings():
+    for settings, message in [
         ({"components": 9, "width": 1}, "features.components=9: at most 8 with features.width=1"),
         ({"pretrained": "no"}, "features.pretrained=no: expected true, false, auto, or the path of a .safetensors"),
-    ],
-)
-def test_bad_settings(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Encoder(**settings)
+    ]:
+        with pytest.raises(ValueError, match=message):
+            Encoder(**settings)
 
 
 def test_loss_is_that_of_the_paper():

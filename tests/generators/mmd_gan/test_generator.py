@@ -35,22 +35,18 @@ def test_the_sizes_of_the_network_come_from_the_file(tmp_path):
     assert torch.equal(other.sample(3, seed=0), gan.sample(3, seed=0))
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
+def test_bad_settings():
+    for settings, message in [
         ({"momentum": [0.5]}, "generator.momentum=[0.5]: expected two numbers, like [0.5,0.9]"),
         ({"momentum": 0.5}, "generator.momentum=0.5: expected a list of entries, each a number in [0, 1)"),
         ({"pretrained": "no"}, "generator.pretrained=no: expected true, false, auto, or the path of a .safetensors"),
-    ],
-)
-def test_bad_settings(settings, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        MMDGAN(**settings)
+    ]:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            MMDGAN(**settings)
 
 
-@pytest.mark.parametrize(
-    ("changes", "sizes", "message"),
-    [
+def test_states_that_no_training_leaves(tmp_path):
+    for changes, sizes, message in [
         ({"layers.0.bias": torch.zeros(3)}, {}, r"layers.0.bias has shape \(3,\) where \([0-9]+\) is expected"),
         ({"weights": torch.zeros(3)}, {}, r"has tensors \[.*'weights'\] where \[.*\] are expected"),
         ({}, {"channels": 4}, "layers.0.weight has shape .* is expected"),
@@ -59,13 +55,11 @@ def test_bad_settings(settings, message):
         ({}, {"latent": 0}, "size latent=0: expected an integer >= 1"),
         ({}, {"image": [1, 8]}, r"size image=\[1, 8\]: expected a shape \(C, H, W\)"),
         ({}, {"image": [1, 0, 8]}, "size image=0: expected an integer >= 1"),
-    ],
-)
-def test_states_that_no_training_leaves(changes, sizes, message, tmp_path):
-    gan = tiny().fit(bars(), seed=0)
-    gan.state |= changes
-    gan.sizes = {**gan.sizes, **sizes}
-    gan.save(tmp_path / "gan")
+    ]:
+        gan = tiny().fit(bars(), seed=0)
+        gan.state |= changes
+        gan.sizes = {**gan.sizes, **sizes}
+        gan.save(tmp_path / "gan")
 
-    with pytest.raises(ValueError, match=f"^{tmp_path / 'gan'}: .*{message}"):
-        tiny().load(tmp_path / "gan")
+        with pytest.raises(ValueError, match=f"^{tmp_path / 'gan'}: .*{message}"):
+            tiny().load(tmp_path / "gan")
