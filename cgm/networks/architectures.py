@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Literal, TypeAlias, TypeVar, cast
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import nn
 from torch.nn.functional import leaky_relu, normalize
 
@@ -66,11 +66,11 @@ def in_batches(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
 
     def apply(part: torch.Tensor) -> torch.Tensor:
         # the mode of a thread, and the number of threads of OpenMP, are its own
-        with torch.no_grad(), threadpool_limits(1, user_api="openmp"):
+        with torch.no_grad(), libraries.limit(limits=1, user_api="openmp"):
             return function(part)
 
-    parts = []
-    with workers() as threads, threadpool_limits(1, user_api="blas"), progress(len(x), label) as bar:
+    parts, libraries = [], ThreadpoolController()
+    with workers() as threads, libraries.limit(limits=1, user_api="blas"), progress(len(x), label) as bar:
         for part in in_order(threads, apply, ((part,) for part in x.split(BATCH)), ahead=4):
             parts.append(part)
             bar.update(len(part))
