@@ -6,6 +6,7 @@ from sklearn.datasets import load_digits
 
 from cgm.generators import KDE, check_generator
 from cgm.generators.kde import leave_one_out
+from cgm.utils.run import limited
 
 N, DRAWS = 40, 100_000
 
@@ -141,6 +142,14 @@ def test_adaptive_widths_are_shares_of_distances_to_distinct_neighbours():
         widths = expected * x.std(0).numpy()[j]
         cdf = norm.cdf((grid[:, None] - x[:, j].numpy()) / widths).mean(1)
         assert kstest(sample[:, j], lambda a, grid=grid, cdf=cdf: np.interp(a, grid, cdf)).pvalue > 0.01
+
+
+def test_the_number_of_threads_changes_no_width():
+    x, widths = torch.randn(1500, 20, generator=torch.Generator().manual_seed(0)), []
+    for threads in (1, 2):
+        with limited(threads):
+            widths.append(KDE("adaptive").fit(x, seed=0).state["widths"])
+    assert torch.equal(*widths)
 
 
 def test_adaptive_widths_with_few_distinct_points():

@@ -2,10 +2,12 @@ import re
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 from torch import nn
 
 from cgm.networks.architectures import check_images, in_batches, weights_of, with_weights
 from cgm.networks.training import recalibrate
+from cgm.utils.run import limited
 
 IMAGES = torch.rand(6, 2, 4, 5, generator=torch.Generator().manual_seed(0))
 
@@ -46,6 +48,14 @@ def test_batches_are_those_of_all_entries(monkeypatch):
 
     assert torch.equal(in_batches(double, IMAGES, "test"), 2 * IMAGES)
     assert sizes == [4, 2]
+
+
+def test_each_batch_has_one_thread_in_all_libraries():
+    def threads(part):
+        return torch.full((len(part),), max(library["num_threads"] for library in threadpool_info()))
+
+    with limited(2):
+        assert (in_batches(threads, IMAGES, "test") == 1).all()
 
 
 def test_a_network_is_constructed_again_from_its_weights():
