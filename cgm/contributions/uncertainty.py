@@ -79,8 +79,8 @@ def standard_errors(valuation: Valuation, contribution: Contribution, contributi
     which is estimated from a part of the rows. It is subtracted once. The result is at least $\sigma_2^2$.
 
     The errors of contributions are unknown for more than 20 parties, and for contributions that are not semivalues, see
-    `Contribution.coalition_weights`. With 200 parties or more, the second order is not subtracted: the errors of $v$ are
-    upper bounds then.
+    `Contribution.coalition_weights`. With 200 parties or more, the second order is not subtracted: the errors of $v$
+    are upper bounds then.
 
     Arguments:
         valuation: The valuation, with its block sums.

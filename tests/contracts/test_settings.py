@@ -9,8 +9,10 @@ from pkgutil import walk_packages
 import pytest
 
 import cgm
+from cgm.data.features import Identity
 from cgm.data.tables.columns import CategoricalColumn
 from cgm.data.tables.schema import Schema
+from cgm.generators import KDE
 from cgm.utils.settings import BOOLEAN, Choice, Instance, Integer, Listed, Number, Settings, Text, constraints_of
 from cgm.valuation.kernels import Laplacian
 
@@ -26,6 +28,9 @@ REQUIRED: dict[str, dict[str, object]] = {
     "NumericColumn": NUMBERS,
     "TableEncoding": {"schema": Schema((CategoricalColumn("x", levels=("a",)),))},
     "Sum": {"kernels": [Laplacian()]},
+    "ImageArrays": {"path": "images.npz"},
+    "Pixels": {"generator": KDE(), "features": Identity()},
+    "Shares": {"matrix": [[1.0]]},
 }
 
 

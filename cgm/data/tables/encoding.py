@@ -11,14 +11,14 @@ from sklearn.compose import ColumnTransformer
 
 from cgm.data.features.base import Features, flatten_points
 from cgm.data.tables.schema import Schema
-from cgm.utils.settings import Choice, Settings
+from cgm.utils.settings import Choice
 
 NUMBER_ENCODINGS = ("standardise", "quantiles")
 QUANTILES = 1000
 
 
 @dataclass(eq=False)
-class TableEncoding(Features, Settings):
+class TableEncoding(Features):
     r"""Points of a table's codes: standardised numbers, scaled one-hot vectors of categories.
 
     A number $x$ becomes $(x - \mu) / \sigma$, or $\sqrt{12}$ times its rank in $[0, 1]$, whose variance is 1 as well. A
@@ -49,6 +49,8 @@ class TableEncoding(Features, Settings):
     Raises:
         ValueError: If a setting is out of range.
     """
+
+    section = ""  # its settings are those of `TableMediator`
 
     schema: Schema
     numbers: Annotated[str, Choice(NUMBER_ENCODINGS)] = "standardise"
