@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from hydra.utils import instantiate
 
 from cgm.cli.errors import reason, write_error
-from cgm.cli.jobs import resume
+from cgm.cli.jobs import Job as Run
 from cgm.cli.sweep import Progress
 from experiments.settings import compose_run
 
@@ -52,7 +52,7 @@ def run_jobs(jobs: Iterable[Job], folder: Path, missing: dict[str, str | None] |
             progress.mark(number, "running")
             print(f"\n{job.folder}: {' '.join(job.overrides)}", flush=True)
             try:
-                state, _ = resume(compose_run(job.overrides), folder / job.folder, job.overrides)
+                state, _ = Run.construct(compose_run(job.overrides), job.overrides).run(folder / job.folder)
             except Exception as error:
                 write_error(folder / job.folder, job.overrides, error)
                 log.error("failed: %s", reason(error))

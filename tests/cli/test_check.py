@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cgm.cli.check import SweepJobs, check_sweep
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
@@ -15,7 +16,6 @@ from hydra.initialize import initialize_config_dir
 from hydra.types import RunMode
 
 from cgm.cli import check
-from cgm.cli.check import SweepJobs, check_sweep
 from cgm.cli.conf import CONF
 
 ROOT = Path(__file__).resolve().parents[2]

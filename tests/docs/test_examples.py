@@ -20,9 +20,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import cgm
-from cgm.cli import collect, verify
+from cgm.cli.commands import collect_parser, verify_parser
 from cgm.cli.conf import CONF
-from cgm.cli.settings import own_settings
+from cgm.cli.jobs import Job
 from cgm.cli.settle import OF_THE_COMMAND, to_overrides
 from cgm.evaluation import entries
 from cgm.evaluation.entries import AttackResult
@@ -197,7 +197,7 @@ def test_a_command_is_understood(page, arguments, page_folder):
         assert isinstance(instantiate(OmegaConf.create(own), _convert_="all"), cgm.TableMediator)
         return
     if arguments[:1] in (["collect"], ["verify"]):
-        {"collect": collect, "verify": verify}[arguments[0]].command().parse_args(arguments[1:])
+        {"collect": collect_parser, "verify": verify_parser}[arguments[0]]().parse_args(arguments[1:])
         return
     if "--config-dir" in arguments:
         k = arguments.index("--config-dir")
@@ -211,7 +211,7 @@ def test_a_command_is_understood(page, arguments, page_folder):
         for override in parsed
     ]
     config = composed(config_dir, first)
-    built = instantiate(own_settings(config, first), _convert_="all")
+    built = Job.construct(config, first).experiment
     assert isinstance(built, cgm.Experiment)
 
 
