@@ -200,6 +200,5 @@ def _one_line(node: yaml.Node) -> str:
     value = yaml.SafeLoader("").construct_document(node)
     if isinstance(value, str):  # text over several lines
         return json.dumps(value, ensure_ascii=False)
-    return yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False).split("\n")[
-        0
-    ]
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
+    return text.splitlines()[0]

@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from cgm.cli.errors import write_error
-from cgm.cli.settings import OF_THE_PROGRAM, Program, check_extras, resolve, share_of_threads
+from cgm.cli.settings import OF_THE_PROGRAM, Program, check_extras, resolve, share_of_threads, task_overrides
 from cgm.cli.targets import check_targets
 from cgm.experiment import Experiment
 from cgm.records.headline import objective_value
@@ -129,7 +129,7 @@ def prepare(config: DictConfig) -> Callable[[], float | None]:
     """
 
     check_extras(config.hydra.runtime.choices)
-    job = Job.construct(config, config.hydra.overrides.task)
+    job = Job.construct(config, task_overrides(config.hydra))
 
     def work() -> float | None:
         hydra = HydraConfig.get()
@@ -137,7 +137,7 @@ def prepare(config: DictConfig) -> Callable[[], float | None]:
         try:
             return run_alone(job, folder)[1]
         except Exception as error:
-            write_error(folder, hydra.overrides.task, error)
+            write_error(folder, task_overrides(hydra), error)
             raise
 
     return work

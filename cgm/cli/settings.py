@@ -6,7 +6,7 @@ import importlib.util
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -49,6 +49,12 @@ class Program(Settings):
         super().__post_init__()
         if self.objective is not None:
             check_objective(self.objective)
+
+
+def task_overrides(hydra: DictConfig) -> list[str]:
+    """Return the overrides of a job as they are given, from Hydra's section of its configuration."""
+
+    return cast(list[str], OmegaConf.to_container(hydra.overrides.task, resolve=False))
 
 
 def resolve(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:

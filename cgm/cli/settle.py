@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from cgm.cli.help import WITH_VALUE
-from cgm.cli.settings import resolve
+from cgm.cli.settings import resolve, task_overrides
 from cgm.cli.targets import check_targets
 from cgm.data.images import read_image_parties
 from cgm.data.tables.files import read_parties
@@ -104,7 +104,7 @@ def _are_folders(files: Sequence[str]) -> bool:
 def prepare(config: DictConfig) -> Callable[[], None]:
     """Construct the mediator of a configuration and read the data; return what settles it and writes the results."""
 
-    settings = resolve(config, config.hydra.overrides.task)
+    settings = resolve(config, task_overrides(config.hydra))
     command = Command(**{name: settings.pop(name) for name in OF_THE_COMMAND})
     if command.out is None:
         raise ValueError("out: the folder of the results is missing, say for example out=settlement")

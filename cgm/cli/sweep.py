@@ -32,7 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cgm.cli.errors import REFUSALS, reason, write_error
 from cgm.cli.jobs import Job, run_alone
-from cgm.cli.settings import OF_THE_PROGRAM, check_extras, check_launcher, resolve
+from cgm.cli.settings import OF_THE_PROGRAM, check_extras, check_launcher, resolve, task_overrides
 from cgm.records.collect import TABLES, collect
 from cgm.records.settings import canonical
 from cgm.utils.files import Locked, locked, remove_parts, write_whole
@@ -51,7 +51,7 @@ warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against
 def settings_digest(_root_: DictConfig) -> str:
     """Return the digest of a job's settings, which does not depend on how their values are written."""
 
-    overrides = _root_.hydra.overrides.task
+    overrides = task_overrides(_root_.hydra)
     try:
         settings: Any = resolve(_root_, overrides)
     except OmegaConfBaseException:  # a reference to nothing, which the job reports
@@ -205,7 +205,7 @@ def run_sweep(config: DictConfig, context: HydraContext) -> int:
         if "submitit" in config.hydra.launcher._target_:  # jobs print to files of their own
             threading.Thread(target=progress.watch, daemon=True).start()
         try:
-            sweeper.sweep(arguments=list(config.hydra.overrides.task))
+            sweeper.sweep(arguments=task_overrides(config.hydra))
         except KeyboardInterrupt:
             counts = progress.counts()
             of = "" if total is None else f" of {total}"
@@ -241,7 +241,7 @@ def run(config: DictConfig) -> float | None:
     """
 
     hydra = HydraConfig.get()
-    folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
+    folder, overrides = Path(hydra.runtime.output_dir), task_overrides(hydra)
     progress = Progress(Path(hydra.runtime.cwd, hydra.sweep.dir))  # a job may run in another working directory
     state: str = "failed"
     objective: float | None = math.nan
@@ -328,7 +328,7 @@ def sweep_overrides(config: DictConfig) -> list[Override]:
     """Return the overrides of a sweep, parsed: those in the sweeper's `params`, then those of the command line."""
 
     params = config.hydra.sweeper.get("params") or {}
-    lines = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
+    lines = [*(f"{key}={value}" for key, value in params.items()), *task_overrides(config.hydra)]
     return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(lines)
 
 

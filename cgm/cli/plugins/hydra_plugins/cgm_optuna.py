@@ -8,7 +8,7 @@ sweeper of its own, but that for Hydra 1.3 requires Optuna 2 (of 2022) and stops
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -54,7 +54,7 @@ class OptunaSweeper(Settings, Sweeper):
     n_jobs: Annotated[int, Integer(min=1)]
     startup_trials: Annotated[int, Integer(min=1)]
     seed: int
-    params: Any
+    params: Mapping[str, str] | None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep the configuration, the search space and the launcher, before `sweep`.

@@ -5,7 +5,7 @@ joblib do not work with.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,7 +41,7 @@ class RayLauncher(Settings, Launcher):
     address: str | None
     cpus_per_task: Annotated[int, Integer(min=1)]
     gpus_per_task: Annotated[float, Number(min=0)]
-    init: Any
+    init: Mapping[str, Any] | None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep the configuration, before `launch`."""
