@@ -51,7 +51,7 @@ class Program(Settings):
             check_objective(self.objective)
 
 
-def task_overrides(hydra: DictConfig) -> list[str]:
+def task_overrides(hydra: Any) -> list[str]:
     """Return the overrides of a job as they are given, from Hydra's section of its configuration."""
 
     return cast(list[str], OmegaConf.to_container(hydra.overrides.task, resolve=False))
