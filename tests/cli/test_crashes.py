@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cgm.cli.logs import LogFile
 
 from cgm.cli import jobs
+from cgm.cli.jobs import LogFile
 from cgm.records.runs import read_run
 from cgm.utils.files import locked
 from tests.crash import SMALL, SWEEP, crash, start, tables, whole
