@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 
 from cgm.records.collect import CONSOLE_COLUMNS, Run, Table
 from cgm.records.figures.style import save
+from cgm.records.html import render
 from cgm.records.overrides import distinct_values, find_differing
 from cgm.records.runs import ERROR
 from cgm.records.settings import cell
 from cgm.records.sweep.factors import Factor, find_factors, short_cell
 from cgm.records.sweep.figure import picture_of
-from cgm.settlements.report.page import render
 from cgm.utils.files import write_whole
 
 PAGE, FIGURES = "sweep.html", "figures"  # a file and a folder in the folder of the sweep
@@ -83,8 +83,7 @@ def _render(
     script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
     head, *rows = table.summary([name for name in table.numbers if name not in constant])
     return render(
-        "sweep",
-        TEMPLATES,
+        TEMPLATES / "sweep.html",
         title=folder.resolve().name,
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from cgm.settlements.signature import sign
 
 from cgm.data.tables import Source
 from cgm.settlements import signature
 from cgm.settlements.files import readable_json, seal
 from cgm.settlements.folder import party_files
-from cgm.settlements.signature import sign
 from cgm.settlements.verification import verify
 from tests.records.settled_tables import changed, settle
 

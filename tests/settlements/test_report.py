@@ -8,6 +8,9 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 import torch
+from cgm.settlements.report.figures import draw_plane
+from cgm.settlements.report.report import report
+from cgm.settlements.report.words import INCENTIVES
 
 from cgm.data.tables import Source
 from cgm.generators import KDE
@@ -15,9 +18,6 @@ from cgm.mediator import Mediator
 from cgm.records.figures import plane
 from cgm.rewards import WeightedSampling
 from cgm.rewards.incentives import Incentive
-from cgm.settlements.report.figures import draw_plane
-from cgm.settlements.report.report import report
-from cgm.settlements.report.words import INCENTIVES
 from tests.records.settled_tables import EVIL, SCHEMA, Column, Schema, Settled, changed, settle
 
 VOID = {"meta", "link", "br", "img", "input", "use", "hr"}

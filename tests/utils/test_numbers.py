@@ -3,7 +3,6 @@
 import math
 
 import pytest
-
 from cgm.settlements.report.words import beta_name, number, rounded
 
 

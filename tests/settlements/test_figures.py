@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-
 from cgm.settlements.report.columns import BINS, compare, draw_columns
+
 from tests.records.settled_tables import Column
 
 
