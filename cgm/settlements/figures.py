@@ -81,7 +81,7 @@ def draw_plane(settlement: PartySettlement, seed: int) -> tuple[Figure, str]:
     figure, panels = _panels(n, 2.5, (0.3, 0.2), layout="constrained")
     for i, axes in enumerate(panels):
         for x, color in ((places[-1], BACKGROUND), (places[i], OWN), (places[n + i], REWARD)):
-            axes.scatter(*x.T, s=5, color=color, alpha=0.75, linewidths=0, rasterized=True)
+            axes.scatter(x[:, 0], x[:, 1], s=5, color=color, alpha=0.75, linewidths=0, rasterized=True)
         axes.set_title(label(settlement.names[i], 30), fontsize=8.5, loc="left")
         axes.set_xlim(low[0] - pad[0], high[0] + pad[0])
         axes.set_ylim(low[1] - pad[1], high[1] + pad[1])

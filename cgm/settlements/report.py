@@ -51,16 +51,9 @@ def report(settlement: PartySettlement, seed: int = 0) -> bytes:
         precision=precision(view),
         sensitivity=sensitivity(view),
         incentives=INCENTIVES,
-        unknown=[
-            f"{name} ({words.title.lower()})"
-            for name, words in INCENTIVES.items()
-            if view["incentives"][name]["holds"] is None
-        ],
+        unknown=unknown(view),
         plane=plane(settlement, seed),
-        distributions=[
-            (images if settlement.schema is None else columns)(settlement, party)
-            for party in range(len(view["parties"]))
-        ],
+        distributions=[show(settlement, party) for party in range(len(settlement.names))],
         threat_model=threat_model(view["unit"]),
         audits=audits(view),
         settings=flatten(view["settings"]),
@@ -134,8 +127,8 @@ def plane(settlement: PartySettlement, seed: int) -> dict[str, Any]:
     description = f"One panel for each party: its {settlement.unit} and those of its reward as points, over the pool."
     if settlement.schema is not None:
         description += " The tables of columns below compare them in numbers."
-    figure = inline_svg(figure, "plane", "Own data and rewards in the plane", description)
-    return {"figure": figure, "kind": kind, "parties": min(len(settlement.names), MAX_PANELS)}
+    svg = inline_svg(figure, "plane", "Own data and rewards in the plane", description)
+    return {"figure": svg, "kind": kind, "parties": min(len(settlement.names), MAX_PANELS)}
 
 
 def images(settlement: PartySettlement, party: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from cgm.settlements.folder import party_files
-from tests.records.settled_tables import settle
+from tests.settlements.settled_tables import settle
 
 
 @pytest.fixture(scope="module")

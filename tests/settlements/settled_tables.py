@@ -1,7 +1,6 @@
 """A settlement of tables for the tests of reports and certificates: random points, with a table made of each point."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -9,85 +8,36 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cgm.data.tables import Source
-from cgm.evaluation.entries import Accuracy
+from cgm.data.tables.columns import Column
+from cgm.data.tables.files import Source
+from cgm.data.tables.schema import Schema
+from cgm.evaluation.entries import Accuracy, AttackResult, RewardAudit
 from cgm.generators import KDE
-from cgm.mediator import Mediator, Settlement
+from cgm.mediator import Mediator
 from cgm.rewards import WeightedSampling
+from cgm.settlements import PartySettlement
 
 EVIL = "<script>alert('x')</script>"
+CITIES = ("Oslo", "=cmd()", EVIL)
 
 
-@dataclass(frozen=True)
-class Column:
-    name: str
-    kind: str
-    levels: tuple = ()
-    missing: bool = False
-    date_format: str = ""
+def column(name: str, kind: str, **details: Any) -> Column:
+    """Make a column of any kind; numbers and levels that do not matter are filled in."""
 
-
-@dataclass(frozen=True)
-class Schema:
-    columns: tuple[Column, ...]
-    dropped: Mapping[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"columns": [{"name": column.name, "kind": column.kind} for column in self.columns]}
-
-
-@dataclass(frozen=True)
-class Attack:
-    name: str
-    auc: float
-    auc_low: float
-    auc_high: float
-    tpr: float
-    tpr_low: float
-    tpr_high: float
-
-
-@dataclass(frozen=True)
-class Audit:
-    party: int
-    beta: float
-    members: int
-    non_members: int
-    attacks: list[Attack]
-    strongest: str | None
-    copies: int | None
-    nearest_share: float | None
-    chance: float | None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Settled(Settlement):
-    names: tuple[str, ...]
-    tables: tuple[pd.DataFrame, ...]
-    held_out: tuple[pd.DataFrame, ...]
-    pool_table: pd.DataFrame
-    recommended: tuple[float, ...]
-    schema: Schema
-    audits: Sequence[Audit]
-    accuracies: Sequence[Accuracy]
-    sensitivity: Mapping[str, Sequence[Sequence[float]]]
-    settings: Mapping[str, Any]
-    sources: tuple[Source, ...]
-
-    def reward_table(self, party: int, beta: float) -> pd.DataFrame:
-        (chain,) = (chain for chain in self.chains if (chain.party, chain.beta) == (party, beta))
-        return self.pool_table.iloc[chain.indices.numpy()].reset_index(drop=True)
+    numbers = {"minimum": 0.0, "maximum": 1.0, "median": 0.0}
+    details = {"boolean": {"levels": ["no", "yes"]}, "categorical": {"levels": ["a", "b"]}}.get(kind, numbers) | details
+    (made,) = Schema.from_dict({"columns": {name: {"kind": kind, **details}}}).columns
+    return made
 
 
 SCHEMA = Schema(
     (
-        Column("income", "numeric"),
-        Column("age", "integer", missing=True),
-        Column("employed", "boolean"),
-        Column("city", "categorical", ("Oslo", "=cmd()", EVIL)),
-        Column("since", "date"),
-        Column("$ spent <b>", "numeric"),
+        column("income", "numeric"),
+        column("age", "integer", missing=True),
+        column("employed", "boolean", levels=["False", "True"]),
+        column("city", "categorical", levels=list(CITIES)),
+        column("since", "date"),
+        column("$ spent <b>", "numeric"),
     )
 )
 
@@ -98,25 +48,24 @@ def as_table(points: torch.Tensor) -> pd.DataFrame:
     x, y = points.double().numpy().T
     age = pd.array(np.round(40 + 8 * y), dtype="Int64")
     age[np.arange(len(x)) % 7 == 3] = pd.NA
-    city = np.array(SCHEMA.columns[3].levels)[np.clip(np.round(x), 0, 2).astype(int)]
     return pd.DataFrame(
         {
             "income": 1000 * x,
             "age": age,
             "employed": x + y > 0,
-            "city": pd.Categorical(city, categories=SCHEMA.columns[3].levels),
+            "city": pd.Categorical(np.array(CITIES)[np.clip(np.round(x), 0, 2).astype(int)], categories=CITIES),
             "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(np.round(100 * y), unit="D"),
             "$ spent <b>": y,
         }
     )
 
 
-def attack(name: str, auc: float) -> Attack:
-    return Attack(name, auc, auc - 0.0401234, auc + 0.0401234, 0.0123456, 0.0012345, 0.0456789)
+def attack(name: str, auc: float) -> AttackResult:
+    return AttackResult(name, auc, auc - 0.0401234, auc + 0.0401234, 0.0123456, 0.0012345, 0.0456789)
 
 
 @cache
-def settle(names: tuple[str, ...] = ("North Bank", "South Bank", "West Bank"), rows: int = 60) -> Settled:
+def settle(names: tuple[str, ...] = ("North Bank", "South Bank", "West Bank"), rows: int = 60) -> PartySettlement:
     """Settle random points of some parties."""
 
     generator = torch.Generator().manual_seed(5)
@@ -126,13 +75,13 @@ def settle(names: tuple[str, ...] = ("North Bank", "South Bank", "West Bank"), r
     settlement = mediator.settle(points, seed=3)
     alpha = settlement.contributions.alpha.tolist()
     audits = [
-        Audit(i, 8.0, 1301 + i, 5757, [attack("nearest_distance", 0.51 + 0.01 * i), attack("density_ratio", 0.5)],
-              "nearest_distance", 0, 0.69, 0.7)
+        RewardAudit(i, 8.0, 1301 + i, 5757, [attack("nearest_distance", 0.51 + 0.01 * i), attack("density_ratio", 0.5)],
+                    "nearest_distance", 0, 0, 0.69, 0.7)
         for i in range(n)
     ]  # fmt: skip
-    audits.append(Audit(0, 1.0, 131, 0, [], None, None, None, None, reason="no rows were kept apart"))
-    return Settled(
-        **{field.name: getattr(settlement, field.name) for field in fields(Settlement)},
+    audits.append(RewardAudit(0, 1.0, 131, 0, [], None, None, None, None, None, reason="no rows were kept apart"))
+    return PartySettlement(
+        **vars(settlement),
         names=names,
         tables=tuple(as_table(x) for x in points),
         held_out=tuple(as_table(torch.randn(5 + i, 2, generator=generator)) for i in range(n)),
@@ -141,7 +90,7 @@ def settle(names: tuple[str, ...] = ("North Bank", "South Bank", "West Bank"), r
         schema=SCHEMA,
         audits=audits,
         accuracies=[Accuracy(i, 8.0, 0.81 + 0.01 * i, 0.78, None) for i in range(n)],
-        sensitivity={"length-scale × 0.5": [alpha[::-1]], "seeds 1 to 2": [alpha, [0.9 * a for a in alpha]]},
+        sensitivity={"length-scale × 0.5": alpha[::-1], "another seed": [0.9 * a for a in alpha]},
         settings={
             "seed": 3,
             "files": [f"{name}.csv" for name in names],
@@ -151,5 +100,8 @@ def settle(names: tuple[str, ...] = ("North Bank", "South Bank", "West Bank"), r
     )
 
 
-def changed(settlement: Settled, **changes: Any) -> Settled:
-    return replace(settlement, **changes)
+def redrawn(settlement: PartySettlement, party: int, **changes: Any) -> PartySettlement:
+    """Change the rewards of a party."""
+
+    drawn = {key: replace(r, **changes) if r.party == party else r for key, r in settlement.drawn.items()}
+    return replace(settlement, drawn=drawn)
