@@ -78,19 +78,10 @@ def settings_file(settlement: PartySettlement, pool: bytes | None = None) -> byt
 def certificate(
     settlement: PartySettlement, party: int, disclose: Collection[str] = (), alternatives: bool = False
 ) -> dict[str, Any]:
-    """Return the certificate of a party, the content of its `certificate.json`.
+    """Return the certificate of a party, the content of its `certificate.json`; arguments as of `party_files`.
 
     Its `files` lists all other files of the party with their SHA-256, and its `sha256` is that of its own canonical
     JSON without this key.
-
-    Arguments:
-        settlement: The settlement.
-        party: The party, from 0.
-        disclose: What the party may know of all parties, see `cgm.settlements.certificate.contents`.
-        alternatives: See `party_files`.
-
-    Raises:
-        ValueError: If the party does not exist, or `disclose` has an unknown name.
     """
 
     return json.loads(party_files(settlement, party, disclose, alternatives)[CERTIFICATE])
@@ -113,12 +104,12 @@ def party_files(
     Arguments:
         settlement: The settlement.
         party: The party, from 0.
-        disclose: What the party may know of all parties, see `cgm.settlements.certificate.contents`.
+        disclose: What the party may know of all parties: any key of `DISCLOSED`.
         alternatives: Whether the rewards for the other $\beta$ are added, as `alternatives/reward-beta-4.csv`.
         settings: The mediator's `settings.json`, which is made for each call, if `None`.
 
     Raises:
-        ValueError: If the party does not exist, or `disclose` has an unknown name.
+        ValueError: If the party or its recommended reward does not exist, or `disclose` has an unknown name.
     """
 
     settings = settings_file(settlement) if settings is None else settings
@@ -200,9 +191,7 @@ def write_settlement(
     Arguments:
         folder: The folder, new or empty.
         settlement: The settlement.
-        disclose: What each party may know of all parties, see `cgm.settlements.certificate.contents`.
-        alternatives: Whether a party also receives its rewards for the $\beta$ that are not recommended. With several
-            rewards, it has more than the reward value: all its rewards together are worth up to $v(D_i \cup G)$.
+        disclose, alternatives: See `party_files`.
         seed: The seed of the figures of the report.
 
     Returns:

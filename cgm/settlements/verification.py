@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cgm.data.tables.files import read_table, rows_digest, rows_of
 from cgm.settlements.certificate import SEAL, readable_json, seal
@@ -23,6 +23,7 @@ INSTALL = 'install cryptography, by pip install ".[sign]" in a checkout of cgm'
 NO_TABLE = (csv.Error, OSError, EOFError, zlib.error, UnicodeDecodeError)  # of a file that is no CSV file in UTF-8
 
 Finding = tuple[str, str]  # its state, one of the three above, and its text
+OwnData = tuple[str, int | None, str, str]  # digest, rows if they were counted, text if it is the same, text if not
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,18 @@ def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], data: Pa
     for name, entry in listed.items():
         if entry.get("folder"):
             files = {file for file in present if file.startswith(f"{name}/") and Path(file).name not in IGNORED}
-            yield _check_folder(name, files, read_files(folder, files), entry)
         else:
             files = {name} & present  # a name that leads out of the folder is not in it, and is never opened
-            yield _check_file(name, files, read_files(folder, files), entry)
         present -= files
+        contents = read_files(folder, files)
+        if not files:
+            yield FAILED, f"{name} is missing"
+        elif contents is None:
+            yield FAILED, f"{name} cannot be read, or is not made of plain files"
+        elif entry.get("folder"):
+            yield _check_folder(name, contents, entry)
+        else:
+            yield _check_file(name, contents[name], entry)
     for name in sorted(present):
         if Path(name).name in IGNORED:
             yield OPEN, f"{name} is not part of the certificate; file managers create such files"
@@ -133,19 +141,15 @@ def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], data: Pa
             yield FAILED, f"{name} is not part of the certificate: it was added"
 
 
-def _check_file(name: str, files: set[str], contents: Mapping[str, bytes] | None, entry: Mapping[str, Any]) -> Finding:
+def _check_file(name: str, content: bytes, entry: Mapping[str, Any]) -> Finding:
     """Compare a file with what the certificate says of it."""
 
-    if not files:
-        return FAILED, f"{name} is missing"
-    if contents is None:
-        return FAILED, f"{name} cannot be read, or is not a plain file"
-    if sha256(contents[name]) != entry.get("sha256"):
+    if sha256(content) != entry.get("sha256"):
         return FAILED, f"{name} was changed: its SHA-256 is not that of the certificate"
     if "rows" not in entry:
         return OK, f"{name} is as it was written"
     try:
-        rows = _count_rows(name, contents[name])
+        rows = _count_rows(name, content)
     except NO_TABLE as error:
         return FAILED, f"{name} is not a table, but the certificate says {entry['rows']} rows ({error})"
     if rows not in (None, entry["rows"]):
@@ -153,20 +157,14 @@ def _check_file(name: str, files: set[str], contents: Mapping[str, bytes] | None
     return OK, f"{name} is as it was written, {entry['rows']:,} rows"
 
 
-def _check_folder(
-    name: str, files: set[str], contents: Mapping[str, bytes] | None, entry: Mapping[str, Any]
-) -> Finding:
+def _check_folder(name: str, contents: Mapping[str, bytes], entry: Mapping[str, Any]) -> Finding:
     """Compare the files in a folder of images with the digest that the certificate has of all of them."""
 
-    if not files:
-        return FAILED, f"{name} is missing, or has no files"
-    if contents is None:
-        return FAILED, f"{name} has files that cannot be read, or are not plain files"
-    if folder_digest({file.removeprefix(f"{name}/"): data for file, data in contents.items()}) != entry.get("sha256"):
-        more = len(files) - int(entry.get("rows", 0))
-        count = f": it has {len(files)} files, but the certificate says {entry.get('rows')}" if more else ""
-        return FAILED, f"{name} was changed: the SHA-256 of its files is not that of the certificate{count}"
-    return OK, f"{name} is as it was written, {len(files):,} images"
+    if folder_digest({file.removeprefix(f"{name}/"): data for file, data in contents.items()}) == entry.get("sha256"):
+        return OK, f"{name} is as it was written, {len(contents):,} images"
+    more = len(contents) - int(entry.get("rows", 0))
+    count = f": it has {len(contents)} files, but the certificate says {entry.get('rows')}" if more else ""
+    return FAILED, f"{name} was changed: the SHA-256 of its files is not that of the certificate{count}"
 
 
 def read_files(folder: Path, names: Iterable[str]) -> dict[str, bytes] | None:
@@ -204,22 +202,6 @@ def _count_rows(name: str, content: bytes) -> int | None:
     return sum(1 for row in csv.reader(io.StringIO(content.decode(), newline="")) if row) - 1
 
 
-class _OwnData(NamedTuple):
-    """A party's own data, as it gives it to verify.
-
-    Attributes:
-        digest: Its SHA-256.
-        rows: The number of its rows or images; `None` if they were not counted.
-        same: What is said if the digest is that of the certificate.
-        other: What is said if it is not.
-    """
-
-    digest: str
-    rows: int | None
-    same: str
-    other: str
-
-
 def _check_data(entry: Mapping[str, Any], data: Path | None) -> Iterator[Finding]:
     """Compare the party's own data with the digest of the certificate, and its rows with those that were used."""
 
@@ -230,29 +212,26 @@ def _check_data(entry: Mapping[str, Any], data: Path | None) -> Iterator[Finding
         return
     read = {"folder": _read_folder, "rows": _read_rows}.get(form, _read_file)
     try:
-        own = read(data, entry)
+        digest, rows, same, other = read(data, entry)
     except (OSError, ValueError) as error:
         yield FAILED, f"{data} cannot be read: {getattr(error, 'strerror', None) or error}"
         return
-    if own.digest != entry.get("sha256"):
-        yield FAILED, f"{data} {own.other}"
+    if digest != entry.get("sha256"):
+        yield FAILED, f"{data} {other}"
         return
-    yield OK, f"{data} {own.same}"
+    yield OK, f"{data} {same}"
 
     valued, apart = entry.get("rows_valued"), entry.get("rows_held_out")
     unit = "images" if form == "folder" else "rows"
-    if own.rows is None:
-        yield (
-            OPEN,
-            f"the {unit} of your own {form} were not counted: only those of CSV files in UTF-8 and PNG files are",
-        )
-    elif own.rows == (valued or 0) + (apart or 0):
-        yield OK, f"all of its {own.rows:,} {unit} are accounted for: {valued:,} valued, {apart:,} kept apart"
+    if rows is None:
+        yield OPEN, f"the {unit} of your own {form} were not counted: it is neither CSV in UTF-8 nor PNG"
+    elif rows == (valued or 0) + (apart or 0):
+        yield OK, f"all of its {rows:,} {unit} are accounted for: {valued:,} valued, {apart:,} kept apart"
     else:
-        yield FAILED, f"it has {own.rows:,} {unit}, but the certificate says {valued} valued and {apart} kept apart"
+        yield FAILED, f"it has {rows:,} {unit}, but the certificate says {valued} valued and {apart} kept apart"
 
 
-def _read_file(data: Path, entry: Mapping[str, Any]) -> _OwnData:
+def _read_file(data: Path, entry: Mapping[str, Any]) -> OwnData:
     content = data.read_bytes()
     try:
         rows = _count_rows(data.name.lower(), content)
@@ -262,10 +241,10 @@ def _read_file(data: Path, entry: Mapping[str, Any]) -> _OwnData:
         f"is not the file that was settled ({entry.get('file')}): its bytes differ. A program that saves a table anew "
         "changes them as well"
     )
-    return _OwnData(sha256(content), rows, "is the file that was settled, with the same bytes", other)
+    return sha256(content), rows, "is the file that was settled, with the same bytes", other
 
 
-def _read_folder(data: Path, entry: Mapping[str, Any]) -> _OwnData:
+def _read_folder(data: Path, entry: Mapping[str, Any]) -> OwnData:
     names = [path.name for path in data.iterdir() if path.suffix.lower() in (".png", ".npz")] if data.is_dir() else []
     contents = read_files(data, names)
     if not contents:
@@ -273,16 +252,16 @@ def _read_folder(data: Path, entry: Mapping[str, Any]) -> _OwnData:
     rows = len(contents) if all(name.lower().endswith(".png") for name in contents) else None
     same = f"is the folder that was settled, {len(contents):,} files with the same names and bytes"
     other = f"is not the folder that was settled ({entry.get('file')}): a file was changed, added, renamed or removed"
-    return _OwnData(folder_digest(contents), rows, same, other)
+    return folder_digest(contents), rows, same, other
 
 
-def _read_rows(data: Path, entry: Mapping[str, Any]) -> _OwnData:
+def _read_rows(data: Path, entry: Mapping[str, Any]) -> OwnData:
     column, party = str(entry.get("party_column")), str(entry.get("party"))
     table, _ = read_table(data, str(entry.get("encoding") or "utf-8"))
     rows = rows_of(table, column, party) if column in table else table
     same = f"has the rows of {party} that were settled, with the same cells"
     other = f"does not have the rows of {party} that were settled: a cell or a row was changed, added or removed"
-    return _OwnData(rows_digest(rows), len(rows), same, other)
+    return rows_digest(rows), len(rows), same, other
 
 
 def sign(folder: str | Path, key: str | Path) -> Path:
@@ -324,13 +303,7 @@ def sign(folder: str | Path, key: str | Path) -> Path:
 
 
 def _check_signature(folder: Path, certificate: bytes, key: Path | None) -> Finding:
-    """Check the signature of a certificate, if there is one.
-
-    Arguments:
-        folder: The folder of the certificate.
-        certificate: The bytes of the certificate.
-        key: The file of the public key in PEM. If `None`, the signature is compared with the key that it names itself.
-    """
+    """Check the signature of a certificate, by the key that it names itself if no public key is given."""
 
     path = folder / SIGNATURE
     if not path.is_file():

@@ -135,7 +135,7 @@ def test_files_of_file_managers_and_the_own_file_may_be_in_the_folder(folder):
 def test_a_file_in_place_of_another_is_found(folder):
     (folder / "README.txt").unlink()
     (folder / "README.txt").symlink_to(folder / "reward.csv")
-    assert failures(folder) == ["FAILED  README.txt cannot be read, or is not a plain file"]
+    assert failures(folder) == ["FAILED  README.txt cannot be read, or is not made of plain files"]
 
 
 def test_another_file_of_the_party_is_found(folder, tmp_path):
