@@ -132,43 +132,30 @@ def plane(settlement: PartySettlement, seed: int) -> dict[str, Any]:
 
 
 def images(settlement: PartySettlement, party: int) -> dict[str, Any]:
-    """Return some images of a party's reward."""
+    """Return the figure of some images of a party's reward."""
 
-    beta, name = settlement.recommended[party], settlement.names[party]
-    figure = inline_svg(
-        draw_images(settlement.reward_table(party, beta)),
-        f"images-{party + 1}",
-        f"Images of the reward of {name}",
-        "Some of its synthetic images, side by side",
-    )
-    return {"name": name, "beta": beta, "figure": figure}
+    figure = draw_images(settlement.reward_table(party, settlement.recommended[party]))
+    title = f"Images of the reward of {settlement.names[party]}"
+    return {"figure": inline_svg(figure, f"images-{party + 1}", title, "Some of its synthetic images, side by side")}
 
 
 def columns(settlement: PartySettlement, party: int) -> dict[str, Any]:
     """Return the table and the figure of a party's columns, those that differ most first."""
 
-    beta, name, schema = settlement.recommended[party], settlement.names[party], settlement.schema
-    assert schema is not None
-    tables = [settlement.tables[party], settlement.reward_table(party, beta), settlement.pool_table]
-    compared: list[Comparison] = [compare(column, tables) for column in schema.columns]
+    assert settlement.schema is not None
+    reward = settlement.reward_table(party, settlement.recommended[party])
+    tables = [settlement.tables[party], reward, settlement.pool_table]
+    compared: list[Comparison] = [compare(column, tables) for column in settlement.schema.columns]
     compared.sort(key=lambda comparison: -comparison.difference)
     drawn = compared[: max(MIN_COLUMNS, min(MAX_COLUMNS, MAX_FIGURES // len(settlement.names)))]
     figure = inline_svg(
         draw_columns(drawn),
         f"columns-{party + 1}",
-        f"Columns of {name}: own data, reward and synthetic pool",
+        f"Columns of {settlement.names[party]}: own data, reward and synthetic pool",
         "Histograms and bars of the columns that differ most: "
         + "; ".join(f"{label(x.name)}: own data {x.summaries[0]}, reward {x.summaries[1]}" for x in drawn),
     )
-    left_out = len(compared[MAX_LISTED:])
-    return {
-        "name": name,
-        "beta": beta,
-        "figure": figure,
-        "drawn": len(drawn),
-        "columns": compared[:MAX_LISTED],
-        "left_out": left_out,
-    }
+    return {"figure": figure, "drawn": len(drawn), "columns": compared[:MAX_LISTED], "all": len(compared)}
 
 
 def audits(view: dict[str, Any]) -> list[dict[str, Any]]:
