@@ -1,4 +1,4 @@
-"""Tests of the figures of the report: columns, and rewards in the plane."""
+"""Tests of the figures of the report: columns, and rewards in the embedding."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ import torch
 
 from cgm.generators import KDE
 from cgm.mediator import Mediator
-from cgm.records.figures import plane
+from cgm.records.figures import embedding
 from cgm.rewards import WeightedSampling
 from cgm.settlements.figures import BINS, compare, draw_columns, draw_plane
 from tests.settlements.settled_tables import column, settle
@@ -94,7 +94,7 @@ def test_strange_columns_are_compared_and_drawn():
 def test_the_plane_of_any_number_of_features(width, monkeypatch):
     """Few points, so that principal components are drawn: UMAP takes seconds."""
 
-    monkeypatch.setattr(plane, "MIN_POINTS", 10_000)
+    monkeypatch.setattr(embedding, "MIN_POINTS", 10_000)
     generator = torch.Generator().manual_seed(0)
     points = [torch.randn(30, width, generator=generator).double() + i for i in range(2)]
     settlement = Mediator(KDE(), sampling=WeightedSampling((8.0,)), synthetic_size=100).settle(points, seed=0)
