@@ -151,26 +151,27 @@ def _jackknife(
     for i, game in enumerate(games):
         reference[i, list(game.reference_blocks)] = 1
 
-    def coefficients(k: int, sizes: np.ndarray) -> np.ndarray:
+    def coefficients(k: int, sizes: np.ndarray, linear: np.ndarray) -> np.ndarray:
         """Compute the coefficients W_kb of the contrasts, of shape (m, n + 1)."""
 
-        linear, quadratic = np.zeros((2, n, n + 1))
-        linear[:, :n], quadratic[:, :n] = _forms(k, sizes[:n], weights)
-        t = (reference @ sizes)[:, None]
+        linear = np.pad(linear, ((0, 0), (0, 1)))  # the pool is in no coalition
+        quadratic = np.pad(_quadratic(k, sizes[:n], weights), ((0, 0), (0, 1)))
         both = reference[:, k, None] * linear + linear[:, k, None] * reference
-        w = both / t - quadratic
+        w = both / (reference @ sizes)[:, None] - quadratic
         return w if contrasts is None else contrasts @ w
 
+    linear = _linear(full[:n], weights)
     kappa = _second_moments(valuation)
     jackknife, excess, second = np.zeros((3, n if contrasts is None else len(contrasts)))
     for k, rows in enumerate(valuation.sums.split(valuation.sizes)):
         size = full[k]
-        w = coefficients(k, full)
+        w = coefficients(k, full, linear)
         pairs = np.where(np.arange(n + 1) == k, size - 1, full) * kappa[k]  # other rows y of x in each block
         second += 2 * size * (w**2 @ pairs)
         if size == 1:
             continue  # a pool of one point
-        w = coefficients(k, full - (np.arange(n + 1) == k))
+        fewer = full - (np.arange(n + 1) == k)
+        w = coefficients(k, fewer, linear if k == n else _linear(fewer[:n], weights))
         r = rows.cpu().numpy()
         triangle = np.asarray(np.linalg.qr(r - r.mean(0), mode="r"))  # with the Gram matrix of the centred rows
         jackknife += 4 * (size - 1) / size * ((w @ triangle.transpose()) ** 2).sum(1)
@@ -179,43 +180,72 @@ def _jackknife(
     return torch.from_numpy(np.sqrt(np.maximum(jackknife - excess + second, second)))
 
 
-def _forms(k: int, sizes: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    r"""Compute the semivalues of two families of games, or the values of their single parties.
+def _linear(sizes: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    r"""Compute semivalues of the games with the values $1 / s_C$ for coalitions with $i$, and 0 for others.
 
-    With $s_C$ the number of points of a coalition, these are the games with the values $1 / s_C$ for $i \in C$, and the
-    games with the values $1 / s_C^2$ for $k, i \in C$, and 0 for other coalitions.
+    $s_C$ is the number of points of a coalition. With $p_{-1} = p_n = 0$,
+
+    .. math:: \phi_j = \sum_{C \ni j} (p_{|C| - 1} + p_{|C|}) \, v(C) - \sum_C p_{|C|} \, v(C)
 
     Arguments:
-        k: The party $k$, or $n$ for the pool, with which the second games are 0.
         sizes: The numbers of points of the parties, of shape $(n)$.
-        weights: As in `_jackknife`.
+        weights: As in `_jackknife`; without weights, the values $v(\{j\})$ take the place of $\phi_j$.
 
     Returns:
-        The values of party $j$ in the games of $i$, of shape $(n, n)$ (j, i), for both families.
+        The semivalue of party $j$ in the game of $i$, of shape $(n, n)$ (j, i).
+    """
+
+    if weights is None:
+        return np.diag(1 / sizes)
+    size, p, p_before = _by_coalition(sizes, weights)
+    return pair_sums((p + p_before) / size) - single_sums(p / size)
+
+
+def _quadratic(k: int, sizes: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    r"""Compute semivalues of the games with the values $1 / s_C^2$ for coalitions with $k$ and $i$, see `_linear`.
+
+    They are 0 if $k = n$ is the pool.
     """
 
     n = len(sizes)
-    quadratic = np.zeros((n, n))
+    result = np.zeros((n, n))
+    if k == n:
+        return result
     if weights is None:
-        if k < n:
-            quadratic[k, k] = 1 / sizes[k] ** 2
-        return np.diag(1 / sizes), quadratic
+        result[k, k] = 1 / sizes[k] ** 2
+        return result
+
+    size, p, p_before = (x.reshape(-1, 2, 2**k)[:, 1].ravel() for x in _by_coalition(sizes, weights))  # those with k
+    with_j, over_all = (p + p_before) / size**2, p / size**2
+    others = np.delete(np.arange(n), k)
+    pairs = pair_sums(with_j)
+    result[np.ix_(others, others)] = pairs - single_sums(over_all)
+    result[k, others] = pairs.diagonal() - single_sums(over_all)
+    result[others, k] = pairs.diagonal() - over_all.sum()
+    result[k, k] = with_j.sum() - over_all.sum()
+    return result
+
+
+def _by_coalition(sizes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    r"""Return $s_C$, $p_{|C|}$ and $p_{|C| - 1}$ of all coalitions, each of shape $(2^n)$."""
 
     size, count = np.zeros(1), np.zeros(1, dtype=np.int64)
-    for i in range(n):
-        size, count = np.concatenate([size, size + sizes[i]]), np.concatenate([count, count + 1])
+    for points in sizes:
+        size, count = np.concatenate([size, size + points]), np.concatenate([count, count + 1])
     size[0] = np.inf  # the empty coalition has the value 0
-    # φ_j is the sum of p_(|C| - 1) v(C) over C with j, less that of p_|C| v(C) over C without j
-    #        = the sum of (p_(|C| - 1) + p_|C|) v(C) over C with j, less that of p_|C| v(C) over all C
     p = np.append(weights, 0.0)
-    with_j, over_all = (p + np.roll(p, 1))[count], p[count]
-    linear = pair_sums(with_j / size) - np.diag(pair_sums(over_all / size))
-    if k < n:
-        has_k = (np.arange(2**n) >> k) & 1
-        quadratic = pair_sums(has_k * with_j / size**2)
-        # the sums over coalitions of k, i and j; those with j = k or i = k have one party less, and are right as well
-        quadratic = quadratic - np.diag(pair_sums(has_k * over_all / size**2))
-    return linear, quadratic
+    return size, p[count], np.roll(p, 1)[count]
+
+
+def single_sums(values: np.ndarray) -> np.ndarray:
+    """Compute the sums over all coalitions of each party, of shape (n), see `pair_sums`."""
+
+    sums = []
+    while len(values) > 1:  # the party of the highest bit
+        without, joined = values.reshape(2, -1)
+        sums.append(joined.sum())
+        values = without + joined
+    return np.array(sums[::-1])
 
 
 def pair_sums(values: np.ndarray) -> np.ndarray:
@@ -233,11 +263,7 @@ def pair_sums(values: np.ndarray) -> np.ndarray:
     for i in reversed(range(n)):  # coalitions of the parties 0 to i, summed over all others
         without, joined = values.reshape(2, -1)
         sums[i, i] = joined.sum()
-        rest = joined
-        for j in reversed(range(i)):
-            lower, upper = rest.reshape(2, -1)
-            sums[i, j] = sums[j, i] = upper.sum()
-            rest = lower + upper
+        sums[i, :i] = sums[:i, i] = single_sums(joined)
         values = without + joined
     return sums
 

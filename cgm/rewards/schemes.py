@@ -610,12 +610,13 @@ class Spread(Scheme):
     r"""Rectified $\rho$-Shapley fair rewards with the largest $\rho$ that leaves them almost stable.
 
     .. math::
-        \max \rho \quad \text{subject to} \quad \max \{v_c(\{i\}), v_c(C_i) - s v^*\} \leq v^* \alpha_i^\rho \leq
+        \max \rho \quad \text{subject to} \quad
+            \max \{v_c(\{i\}), \bar v_i - s v^*\} \leq v^* \alpha_i^\rho \leq
             v(D_i \cup G), \quad 0 \leq \rho \leq 1
 
-    with $C_i = \{j : \phi_j \leq \phi_i\}$ and the slack $s$: a coalition may get less than its value, by at most the
-    share $s$ of $v^*$. With $s = 0$, the rewards are those of `scheme=stable`, and with a large $s$ those of
-    `scheme=fair`. In between, rewards differ more between the parties, the more a coalition may miss (R6).
+    with the stable bounds $\bar v_i$ of `lower_bounds` and the slack $s$: a coalition may get less than its value,
+    by at most the share $s$ of $v^*$. With $s = 0$, the rewards are those of `scheme=stable`, and with a large $s$
+    those of `scheme=fair`. In between, rewards differ more between the parties, the more a coalition may miss (R6).
 
     For a given $\rho$, the best $v^*$ is $\min_i v(D_i \cup G) / \alpha_i^\rho$, which grows with $\rho$. So the linear
     program of `ShapleyFair` has the largest feasible $\rho$ as its solution for any $\epsilon > 0$. Here, its lower
@@ -669,7 +670,7 @@ class FrontierPoint(NamedTuple):
         rho: The exponent $\rho$; 1 for rewards proportional to the contributions.
         v_star: The largest reward value $v^*$.
         spread: $\max_i r_i - \min_i r_i$.
-        shortfall: The largest $v_c(C_i) - r_i$, as a share of $v^*$; 0 for stable rewards.
+        shortfall: The largest $\bar v_i - r_i$ of a stable bound, as a share of $v^*$; 0 for stable rewards.
     """
 
     slack: float
