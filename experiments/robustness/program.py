@@ -18,7 +18,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from cgm.utils.sharing import sharing
 from experiments.jobs import run_jobs
 from experiments.robustness.plan import FEATURE_CHOICES, Study
 from experiments.robustness.records import read_features, read_honest

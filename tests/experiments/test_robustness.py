@@ -9,7 +9,6 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from cgm.utils.sharing import sharing
 from experiments.jobs import run_jobs
 from experiments.robustness import features, findings, plan, program, records, report, tables
 from experiments.robustness.plan import BASE, Study
