@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from cgm.cli.targets import check_plugin
-from cgm.records.headline import check_objective
 from cgm.utils.checks import check_bool, check_integer
 
 # sections and settings on which the numbers of a run do not depend
@@ -68,6 +67,8 @@ def check_program(config: DictConfig) -> None:
     check_bool("force", config.get("force", False))
     check_integer("threads", config.get("threads"), min=1, optional=True)
     if config.get("objective") is not None:
+        from cgm.records.headline import check_objective  # imports torch
+
         check_objective(str(config.objective))
 
 

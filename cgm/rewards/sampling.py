@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from cgm.rewards import steps
 from cgm.utils.checks import check_integer, check_number
+from cgm.utils.plain import NOT_WRITTEN
 from cgm.utils.run import progress, workers
 from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.mmd import biased, unbiased
@@ -25,42 +26,67 @@ NEARLY = 1e-8  # a target counts as reached if at most this share of it is missi
 class Reward:
     r"""The reward $G_i$ of a party for one inverse temperature.
 
+    `result.json` has its numbers. The attributes from `indices` on are not in that file: a reward that is read from it
+    has no points, and NaN for the MMD, which `metrics.csv` has.
+
     Attributes:
         party: The party $i$, from 0.
         beta: The inverse temperature $\beta$.
+        size: $|G_i|$.
         target: The reward value $r_i$.
+        start: $v(D_i)$.
+        value: $v(D_i \cup G_i)$.
+        reached: Whether $v(D_i \cup G_i) \geq r_i$.
+        increasing: The share of accepted points that increased v; `None` if no point was accepted.
         indices: The rows of $G$ in $G_i$, in order of acceptance, of shape $(|G_i|)$, int64.
         values: $v(D_i \cup G_i)$ after each accepted point, of shape $(|G_i|)$, float64.
-        start: $v(D_i)$.
-        reached: Whether $v(D_i \cup G_i) \geq r_i$.
         mmd2_biased, mmd2_unbiased: The estimates of the squared MMD of $D_i \cup G_i$ and $T$, equation (1); $T$ is all
             data, whatever the reference of the values.
     """
 
     party: int
     beta: float
+    size: int
     target: float
-    indices: torch.Tensor
-    values: torch.Tensor
     start: float
+    value: float
     reached: bool
-    mmd2_biased: float
-    mmd2_unbiased: float
+    increasing: float | None
+    indices: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64), metadata=NOT_WRITTEN)
+    values: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64), metadata=NOT_WRITTEN)
+    mmd2_biased: float = field(default=math.nan, metadata=NOT_WRITTEN)
+    mmd2_unbiased: float = field(default=math.nan, metadata=NOT_WRITTEN)
 
-    @property
-    def value(self) -> float:
-        r"""The value $v(D_i \cup G_i)$."""
+    @classmethod
+    def of(
+        cls,
+        party: int,
+        beta: float,
+        target: float,
+        indices: torch.Tensor,
+        values: torch.Tensor,
+        start: float,
+        reached: bool,
+        mmd2_biased: float,
+        mmd2_unbiased: float,
+    ) -> Reward:
+        """Compute the numbers of a reward from its accepted points; the arguments are the attributes."""
 
-        return float(self.values[-1]) if len(self.values) else self.start
-
-    @property
-    def increasing(self) -> float | None:
-        """The share of accepted points that increased v; `None` if no point was accepted."""
-
-        if len(self.values) == 0:
-            return None
-        before = torch.cat([self.values.new_tensor([self.start]), self.values[:-1]])
-        return float((self.values > before).double().mean())
+        before = torch.cat([values.new_tensor([start]), values[:-1]])
+        return cls(
+            party=party,
+            beta=beta,
+            size=len(indices),
+            target=target,
+            start=start,
+            value=float(values[-1]) if len(values) else start,
+            reached=reached,
+            increasing=float((values > before).double().mean()) if len(values) else None,
+            indices=indices,
+            values=values,
+            mmd2_biased=mmd2_biased,
+            mmd2_unbiased=mmd2_unbiased,
+        )
 
 
 @dataclass(frozen=True)
@@ -301,7 +327,7 @@ class Draws:
         t = len(valuation.points)  # compared with T, whatever the reference
         s, ss, _, with_all = self.totals.tolist()
         sums = (ss, with_all, valuation.total)
-        return Reward(
+        return Reward.of(
             party=self.party,
             beta=self.beta,
             target=target,

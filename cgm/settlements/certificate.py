@@ -25,11 +25,11 @@ from pathlib import PureWindowsPath
 from typing import Any
 
 from cgm.data.tables.files import Source
-from cgm.records.plain import plain, versions
 from cgm.settlements.report.contents import unit
 from cgm.settlements.report.words import INCENTIVES, rounded, threat_model
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.checks import check_choice
+from cgm.utils.plain import plain, versions
 
 FORMAT = "cgm certificate 1"
 DISCLOSURES = ("names", "sizes", "contributions", "values", "rewards")

@@ -15,7 +15,6 @@ from typing import Any
 
 import yaml
 
-from cgm.records.plain import plain, versions
 from cgm.settlements.certificate import check_disclose, contents
 from cgm.settlements.files import RewardFile, pool_file, readable_json, reward_file, seal, sha256
 from cgm.settlements.report.page import render
@@ -23,6 +22,7 @@ from cgm.settlements.report.words import beta_name
 from cgm.settlements.settlement import PartySettlement
 from cgm.settlements.verification import CERTIFICATE, PAGE
 from cgm.utils.files import write_whole
+from cgm.utils.plain import plain, versions
 from cgm.utils.text import csv_text
 
 RESULT, SETTINGS = "result.json", "settings.json"
@@ -98,7 +98,7 @@ def _result(settlement: PartySettlement) -> dict[str, Any]:
             "kernel": {"name": type(game.kernel).__name__, "lengthscale": game.kernel.lengthscale},
             "contributions": {"method": contributions.method, "details": contributions.details},
             "scheme": rewards.details,
-            "incentives": settlement.incentives,
+            "incentives": plain(settlement.incentives, classes=False),
             "sampling": [
                 {
                     "party": chain.party,

@@ -15,9 +15,9 @@ the records alone: `attacks=[]` only writes the report.
 import sys
 from pathlib import Path
 
+from cgm.utils.sharing import sharing
 from omegaconf import DictConfig
 
-from cgm.utils.sharing import sharing
 from experiments.jobs import run_jobs
 from experiments.robustness.plan import FEATURE_CHOICES, Study
 from experiments.robustness.records import read_features, read_honest

@@ -5,10 +5,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
+from cgm.utils.sharing import sharing
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from cgm.utils.sharing import sharing
 from experiments.jobs import run_jobs
 from experiments.robustness import features, findings, plan, program, records, report, tables
 from experiments.robustness.plan import BASE, Study

@@ -277,10 +277,10 @@ def test_share_of_points_that_increased_the_value() -> None:
     assert min(shares) < 1
 
     empty = torch.empty(0, dtype=torch.float64)
-    chain = Reward(0, 1.0, 0.5, empty.long(), empty, 0.25, False, 0.1, 0.1)
+    chain = Reward.of(0, 1.0, 0.5, empty.long(), empty, 0.25, False, 0.1, 0.1)
     assert (chain.value, chain.increasing) == (0.25, None)
     values = torch.tensor([0.3, 0.3, 0.2, 0.4], dtype=torch.float64)
-    chain = Reward(0, 1.0, 0.5, torch.arange(4), values, 0.25, False, 0.1, 0.1)
+    chain = Reward.of(0, 1.0, 0.5, torch.arange(4), values, 0.25, False, 0.1, 0.1)
     assert (chain.value, chain.increasing) == (0.4, 0.5)
 
 

@@ -24,7 +24,7 @@ def reward_values(result: Result) -> Figure:
     chains = sort_chains(result.sampling)
     reached = chain_values(chains, "value", n)
     own, lower, upper, rewards = (
-        np.array(numbers, dtype=float) for numbers in (values.party, values.lower, values.upper, scheme.rewards)
+        numbers.numpy() for numbers in (values.party, values.lower, values.upper, scheme.values)
     )
     levels: list[tuple[float | None, str, str]] = [(values.grand, ":", "all real data $v_c(N)$")]
     if "v_star" in scheme.details:

@@ -28,7 +28,7 @@ def value_curves(chains: Sequence[Reward], result: Result) -> Figure:
     """
 
     n = result.n_parties
-    alpha = result.contributions.alpha
+    alpha = result.contributions.alpha.tolist()
     betas = sorted({float(chain.beta) for chain in chains})
     styles = beta_styles(betas)
 

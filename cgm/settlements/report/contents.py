@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from cgm.records.plain import plain, versions
 from cgm.records.settings import flatten
 from cgm.settlements.report.words import INCENTIVES, STATES, beta_name, number, threat_model
 from cgm.settlements.settlement import PartySettlement
+from cgm.utils.plain import plain, versions
 
 CLOSE = 2.0  # standard errors: two contributions that differ by less cannot be told apart
 
