@@ -160,8 +160,7 @@ class Record:
         try:
             return cls(*read_run(folder), Path(folder).absolute())
         except (FileNotFoundError, ValueError) as error:
-            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
-            raise kind(f"{folder}: {error}") from error
+            raise type(error)(f"{folder}: {error}") from error
 
     def table(self) -> str:
         """Return the headline numbers: a row for each party, the scheme, the incentives, a row for each audit."""

@@ -57,36 +57,17 @@ class Reward:
     mmd2_biased: float = field(default=math.nan, metadata=NOT_WRITTEN)
     mmd2_unbiased: float = field(default=math.nan, metadata=NOT_WRITTEN)
 
-    @classmethod
-    def of(
-        cls,
-        party: int,
-        beta: float,
-        target: float,
-        indices: torch.Tensor,
-        values: torch.Tensor,
-        start: float,
-        reached: bool,
-        mmd2_biased: float,
-        mmd2_unbiased: float,
-    ) -> Reward:
-        """Compute the numbers of a reward from its accepted points; the arguments are the attributes."""
 
-        before = torch.cat([values.new_tensor([start]), values[:-1]])
-        return cls(
-            party=party,
-            beta=beta,
-            size=len(indices),
-            target=target,
-            start=start,
-            value=float(values[-1]) if len(values) else start,
-            reached=reached,
-            increasing=float((values > before).double().mean()) if len(values) else None,
-            indices=indices,
-            values=values,
-            mmd2_biased=mmd2_biased,
-            mmd2_unbiased=mmd2_unbiased,
-        )
+def increasing_share(start: float, values: torch.Tensor) -> float | None:
+    """Compute the share of accepted points that increased v; `None` if no point was accepted.
+
+    Arguments:
+        start: v before the first point.
+        values: v after each point, of shape (|G_i|).
+    """
+
+    before = torch.cat([values.new_tensor([start]), values[:-1]])
+    return float((values > before).double().mean()) if len(values) else None
 
 
 @dataclass(frozen=True)
@@ -327,14 +308,18 @@ class Draws:
         t = len(valuation.points)  # compared with T, whatever the reference
         s, ss, _, with_all = self.totals.tolist()
         sums = (ss, with_all, valuation.total)
-        return Reward.of(
+        values = torch.tensor(self.values, dtype=torch.float64)
+        return Reward(
             party=self.party,
             beta=self.beta,
+            size=len(values),
             target=target,
-            indices=torch.from_numpy(self.arrays.order[np.array(self.accepted, dtype=np.int64)]),
-            values=torch.tensor(self.values, dtype=torch.float64),
             start=start,
+            value=self.values[-1] if self.values else start,
             reached=self.value >= enough,
+            increasing=increasing_share(start, values),
+            indices=torch.from_numpy(self.arrays.order[np.array(self.accepted, dtype=np.int64)]),
+            values=values,
             mmd2_biased=biased(*sums, int(s), t),
             mmd2_unbiased=unbiased(*sums, int(s), t, valuation.kernel.diagonal),
         )

@@ -94,7 +94,7 @@ def test_what_cannot_be_computed_has_a_reason(valuation, chains, classes):
 def test_too_few_distinct_points_for_neighbours():
     x = torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64)
     valuation = Valuation(SquaredExponential(1.0), [x, x + 1], torch.zeros(2, 1, dtype=torch.float64))
-    chain = Reward.of(0, 1.0, 1.0, torch.tensor([0]), torch.ones(1), 0.0, True, 0.1, 0.2)
+    chain = Reward(0, 1.0, 1, 1.0, 0.0, 1.0, True, 1.0, torch.tensor([0]), torch.ones(1), 0.1, 0.2)
     _, missing = measure(valuation, [chain], [torch.arange(3)] * 2, torch.zeros(2, dtype=torch.int64), n_classes=3)
     assert [entry.metric for entry in missing] == ["neg_reverse_kl"]
     assert "7 or more distinct points, not 4" in missing[0].reason
