@@ -28,7 +28,6 @@ def test_points_become_rewards_of_the_agreed_value():
     settlement = mediator(synthetic_size=2000).settle(data, seed=3)
     assert all(torch.equal(x, y) for x, y in zip(settlement.parties, data, strict=True))
     assert settlement.pool.points.shape == (2000, 2)
-    assert settlement.pool.labels is None
     assert settlement.contributions.alpha.max() == 1
     assert {name: each.holds for name, each in settlement.incentives.items() if name.startswith("R")} == {
         f"R{k}": True for k in range(1, 7)
@@ -141,9 +140,9 @@ def test_a_seed_below_zero_is_refused():
 
 
 def test_sizes_of_the_pool_grow_up_to_the_limit():
-    assert mediator(synthetic_size=8, growth=4, max_growth=64)._sizes() == [8, 32, 128, 512]
-    assert mediator(synthetic_size=10, growth=1.01, max_growth=1.3)._sizes() == [10, 11, 12, 13]
-    assert mediator(synthetic_size=10, max_growth=1)._sizes() == [10]
+    assert mediator(synthetic_size=8, growth=4, max_growth=64).sizes() == [8, 32, 128, 512]
+    assert mediator(synthetic_size=10, growth=1.01, max_growth=1.3).sizes() == [10, 11, 12, 13]
+    assert mediator(synthetic_size=10, max_growth=1).sizes() == [10]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +150,7 @@ def test_sizes_of_the_pool_grow_up_to_the_limit():
     [(2.0, 8.0, [10, 20, 40, 80]), (3.0, 8.0, [10, 30]), (1.5, 3.0, [10, 15, 22]), (2.0, 1.0, [10])],
 )
 def test_sizes_of_the_pool(growth, max_growth, sizes):
-    assert mediator(synthetic_size=10, growth=growth, max_growth=max_growth)._sizes() == sizes
+    assert mediator(synthetic_size=10, growth=growth, max_growth=max_growth).sizes() == sizes
 
 
 class Factor(float):
@@ -167,7 +166,7 @@ class Factor(float):
 
 @pytest.mark.parametrize("first", [1, 10, 1000])
 def test_sizes_of_the_pool_grow_by_any_factor(first):
-    sizes = mediator(synthetic_size=first, growth=Factor(1.01), max_growth=1.2)._sizes()
+    sizes = mediator(synthetic_size=first, growth=Factor(1.01), max_growth=1.2).sizes()
     assert sizes[0] == first
     assert sizes == sorted(set(sizes))
     assert sizes[-1] <= 1.2 * first
@@ -355,11 +354,11 @@ def test_fitted_features_are_used_as_they_are(features):
     one = mediator(features=features)
     first = one.settle(parties())
     others = [x @ torch.tensor([[0.0, 1.0], [1.0, 0.3]]).double() for x in parties()]
-    second = one.settle(others, fitted=first.features)
+    second = one.settle(others, features=first.features)
     assert second.features is first.features
     for points, x in zip(second.parties, others, strict=True):
         assert torch.equal(points, first.features.transform(x))
-    again = one.settle(parties(), fitted=first.features)
+    again = one.settle(parties(), features=first.features)
     assert torch.equal(again.pool.points, first.pool.points)
     assert again.rewards.values.tolist() == first.rewards.values.tolist()
 
@@ -368,8 +367,8 @@ def test_fitted_features_of_parties_and_pool_are_used_as_they_are(monkeypatch):
     one = mediator(features=UMAP(2, n_neighbors=5, pca=None), scheme=ShapleyFair(stable=False))
     first = one.settle(parties())
     monkeypatch.setattr(UMAP, "fit", lambda *args: pytest.fail("fitted again"))
-    again = one.settle(parties(), fitted=first.features)
+    again = one.settle(parties(), features=first.features)
     torch.testing.assert_close(again.pool.points, first.pool.points, rtol=1e-3, atol=1e-3)  # places of the same points
-    others = one.settle([x + 0.1 for x in parties()], fitted=first.features)
+    others = one.settle([x + 0.1 for x in parties()], features=first.features)
     assert others.pool.points.shape == first.pool.points.shape
     assert not torch.equal(others.pool.points, first.pool.points)

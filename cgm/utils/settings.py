@@ -176,15 +176,16 @@ def check_setting(setting: str, value: object, constraints: tuple[Constraint, ..
     null = " or null" if optional else ""
     if all(isinstance(each, Instance) for each in constraints):
         found = f"the class {value.__name__} itself" if isinstance(value, type) else type(value).__name__
-        raise ValueError(f"{setting}: expected {' or '.join(map(str, constraints))}{null}, got {found}")
+        names = " or ".join(each.kind.__name__ for each in constraints if isinstance(each, Instance))
+        raise ValueError(f"{setting}: expected {'an' if names[0] in 'AEIOU' else 'a'} {names}{null}, got {found}")
     others = [each for each in constraints if not isinstance(each, Choice)]
-    names = [name for each in constraints if isinstance(each, Choice) for name in each.names]
+    choices = [name for each in constraints if isinstance(each, Choice) for name in each.names]
     parts = [" or ".join(map(str, others))] if others else []
-    if names == [True, False]:
-        parts.append("true or false")
-    elif names:
-        parts.append(str(Choice(tuple(names))))
-    hint = suggestion(value, [name for name in names if isinstance(name, str)]) if isinstance(value, str) else ""
+    if choices and set(choices) <= {True, False}:
+        parts.append(" or ".join(map(_yaml, choices)))
+    elif choices:
+        parts.append(str(Choice(tuple(choices))))
+    hint = suggestion(value, [name for name in choices if isinstance(name, str)]) if isinstance(value, str) else ""
     raise ValueError(f"{setting}={_yaml(value)}: expected {', or '.join(parts)}{null}{hint}")
 
 

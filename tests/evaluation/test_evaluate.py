@@ -49,8 +49,8 @@ def test_set() -> Labelled:
 
 
 def run(settlement: Settlement, task: Task, test_set: Labelled, labels: torch.Tensor | None) -> Evaluation:
-    clock = Clock()
-    evaluation = evaluate(settlement, CLASSES, labels, 2, task, test_set, clock)
+    with Clock() as clock:
+        evaluation = evaluate(settlement, CLASSES, labels, 2, task, test_set)
     assert list(clock.seconds) == ["metrics", "downstream"]
     return evaluation
 

@@ -57,7 +57,7 @@ def v(s: np.ndarray, t: np.ndarray, lengthscale: float) -> float:
 def settle(attack: Attack) -> tuple[Settlement, Settlement, tuple[int, ...]]:
     attacked = attack.apply(PARTIES, CLASSES, seed=0)
     honest = MEDIATOR.settle(PARTIES, seed=0)
-    return honest, MEDIATOR.settle(attacked.parties, seed=0, fitted=honest.features), attacked.identities
+    return honest, MEDIATOR.settle(attacked.parties, seed=0, features=honest.features), attacked.identities
 
 
 def gains_of(
@@ -111,7 +111,7 @@ def test_gains_are_those_of_the_definition(attack):
 
 def test_without_an_attack_nothing_is_gained():
     honest = MEDIATOR.settle(PARTIES, seed=0)
-    again = MEDIATOR.settle(PARTIES, seed=0, fitted=honest.features)
+    again = MEDIATOR.settle(PARTIES, seed=0, features=honest.features)
     gains = gains_of(honest, again, (1,), Recorder([]))
     for change in (gains.alpha, gains.reward):
         assert change.honest == change.total == change.max
@@ -123,8 +123,9 @@ def test_without_an_attack_nothing_is_gained():
 
 def test_the_union_counts_a_point_once():
     honest, attacked, identities = settle(SplitParty(identities=2))
-    chains = [replace(c, indices=torch.tensor([4, 7, c.party])) for c in attacked.drawn.values()]
-    gains = gains_of(honest, replace(attacked, chains=chains), identities, Recorder([]))
+    changed = {key: replace(reward, indices=torch.tensor([4, 7, key[0]])) for key, reward in attacked.drawn.items()}
+    gains = gains_of(honest, replace(attacked, drawn=changed), identities, Recorder([]))
+
     assert identities == (0, 3)
     assert [entry.size for entry in gains.by_beta] == [4, 4]  # 4, 7, 0, 3
 
@@ -155,7 +156,7 @@ def test_the_task_is_trained_on_honest_data_with_either_reward():
 
 def test_a_party_alone_harms_nobody():
     honest = MEDIATOR.settle(PARTIES[:1], seed=0)
-    attacked = MEDIATOR.settle(Duplicate().apply(PARTIES[:1], CLASSES[:1], 0).parties, seed=0, fitted=honest.features)
+    attacked = MEDIATOR.settle(Duplicate().apply(PARTIES[:1], CLASSES[:1], 0).parties, seed=0, features=honest.features)
     gains = measure_gains("mine", (0,), honest, attacked, CLASSES[:1], (None, None), Recorder([]), TEST)
     assert [(entry.others, entry.others_mean, entry.others_worst) for entry in gains.by_beta] == [([], None, None)] * 2
 

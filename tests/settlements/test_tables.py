@@ -7,12 +7,16 @@ import torch
 
 import cgm
 from cgm.contributions import Shapley
+from cgm.contributions.base import compute_contributions
 from cgm.data.tables import Schema
 from cgm.evaluation.labellers import NoLabeller
 from cgm.evaluation.privacy import NoAudit
 from cgm.generators import KDE, Copula, GaussianMixture
+from cgm.rewards import EqualRewards
 from cgm.settlements.tables import TableMediator
 from cgm.valuation import Valuation
+from cgm.valuation.kernels import SquaredExponential
+from cgm.valuation.references import LeaveOneOutReference, PoolReference, RealReference
 
 
 def hospital(seed, n=120, shift=0.0):
@@ -82,7 +86,7 @@ def test_held_out_rows_are_seen_by_nobody(settlement):
         assert len(used) == n - len(apart)
     changed = {name: table.copy() for name, table in TABLES.items()}
     mediator = TableMediator(label_column="ill", **FAST)
-    masks = mediator._used(changed)
+    masks = mediator.choose_rows(changed, seed=0)
     for name, table in changed.items():
         table.loc[~masks[name], "age"] = 50
         table.loc[~masks[name], "bmi"] = 1000.0
@@ -202,3 +206,17 @@ def test_a_sensitivity_that_cannot_be_computed_is_told():
     settlement = cgm.settle(TABLES, drop=["ill"], audit=NoAudit(), **settings)
     assert set(settlement.sensitivity) == {"length-scale × 2", "another seed"}
     assert "sensitivity, length-scale × 0.5: no party has a positive contribution" in settlement.warnings
+
+
+@pytest.mark.parametrize(
+    "reference", [RealReference(), PoolReference(), LeaveOneOutReference()], ids=lambda r: type(r).__name__
+)
+def test_the_sensitivity_is_of_the_same_reference(reference):
+    settings = {"drop": ["ill"], "audit": NoAudit(), "synthetic_size": 600, "seed": 0, "scheme": EqualRewards()}
+    settlement = cgm.settle(TABLES, reference=reference, **settings)
+    assert list(settlement.sensitivity) == ["length-scale × 0.5", "length-scale × 2", "another seed"]
+    for factor in (0.5, 2):
+        kernel = SquaredExponential(factor * float(settlement.game.kernel.lengthscale))
+        game = Valuation(kernel, settlement.parties, settlement.pool.points, reference=reference)
+        expected = compute_contributions(Shapley(), game, 0).alpha
+        assert settlement.sensitivity[f"length-scale × {factor:g}"] == pytest.approx(expected.tolist(), abs=1e-12)

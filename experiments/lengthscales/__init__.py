@@ -1,0 +1,1 @@
+"""The length-scale for tables: a study on real tables."""
