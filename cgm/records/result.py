@@ -207,7 +207,7 @@ def _read_infinity(kind: Any, x: Any) -> Any:
         return [_read_infinity(parts[0] if parts else Any, value) for value in x]
     if isinstance(x, dict) and get_origin(kind) in (dict, Mapping):
         return {key: _read_infinity(parts[1], value) for key, value in x.items()}
-    cls = next((part for part in (kind, *parts) if is_dataclass(part)), None)  # of a class, or of a class or None
+    cls: Any = next((part for part in (kind, *parts) if is_dataclass(part)), None)  # of a class, or of a class or None
     if isinstance(x, dict) and cls is not None:
         kinds = _field_types(cls)
         return {key: _read_infinity(kinds.get(key), value) for key, value in x.items()}
