@@ -102,12 +102,15 @@ Contributions (Sec. 4):
 - `pointwise_values`: the Shapley values of single points.
 - `shapley_exact`: the Shapley values of an array of $2^n$ values.
 - `shapley_values`: the Shapley values of a game.
+- `standard_errors`: the standard errors of values and contributions over rows.
+- `Uncertainty`: these errors, and which parties cannot be told apart.
 
 Rewards (Sec. 4.1 and 4.2):
 
 - `Scheme`: base class of reward schemes: `solve(contributions, game, upper)`.
 - `Rewards`: the reward values of a scheme, and their bounds.
 - `ShapleyFair`: the paper's linear program, with or without stability.
+- `Gain`: shares of what each party can gain, with or without stability.
 - `Proportional`: rewards proportional to the contributions.
 - `EqualRewards`: the same reward for all parties.
 - `MaxWelfare`: the largest possible reward for each party.
@@ -160,9 +163,11 @@ from cgm.contributions import (
     LeaveOneOut,
     Pointwise,
     Shapley,
+    Uncertainty,
     pointwise_values,
     shapley_exact,
     shapley_values,
+    standard_errors,
 )
 from cgm.data.attacks import (
     Attack,
@@ -191,6 +196,7 @@ from cgm.rewards import (
     EqualRewards,
     FairRewards,
     FrontierPoint,
+    Gain,
     Incentive,
     InfeasibleScheme,
     LengthscaleSpread,
@@ -277,6 +283,7 @@ __all__ = [
     "Flow",
     "FreeRide",
     "FrontierPoint",
+    "Gain",
     "Game",
     "GaussianMixture",
     "Generator",
@@ -329,6 +336,7 @@ __all__ = [
     "TableMediator",
     "Task",
     "TrueMixture",
+    "Uncertainty",
     "Unequal",
     "Valuation",
     "Verification",
@@ -354,6 +362,7 @@ __all__ = [
     "shapley_values",
     "sign",
     "solve_scheme",
+    "standard_errors",
     "verify",
     "write_settlement",
 ]

@@ -12,6 +12,7 @@ import torch
 
 from cgm.contributions.base import Contribution, Contributions, compute_contributions
 from cgm.contributions.semivalues import Shapley
+from cgm.contributions.uncertainty import Uncertainty, standard_errors
 from cgm.data.features.autoencoder import Automatic
 from cgm.data.features.base import Features, transform_parts
 from cgm.generators.base import Generator
@@ -80,8 +81,11 @@ class Settlement:
         generator: The generator of the pool, fitted.
         game: The valuation of $T = D_1 \cup \dots \cup D_n \cup G$.
         contributions: The contributions $\phi$ and $\alpha$.
+        uncertainty: The standard errors of $v(D_i)$ and $\phi_i$ over rows.
         rewards: The reward values $r_i$ and their bounds.
-        incentives: Which incentives the rewards hold.
+        incentives: Which incentives the reward values $r_i$ hold.
+        target_incentives: Which incentives the targets hold that rewards are drawn to, see `WeightedSampling`; the same
+            as of $r_i$, if the tolerance is 0.
         drawn: The rewards $G_i$ by party (from 0) and $\beta$.
         warnings: What the user should know.
         seconds: The seconds that each step took.
@@ -92,8 +96,10 @@ class Settlement:
     generator: Generator
     game: Valuation
     contributions: Contributions
+    uncertainty: Uncertainty
     rewards: Rewards
     incentives: Mapping[str, Incentive]
+    target_incentives: Mapping[str, Incentive]
     drawn: Mapping[tuple[int, float], Reward]
     warnings: Sequence[str]
     seconds: Mapping[str, float]
@@ -325,6 +331,8 @@ class Mediator(MediatorSettings):
             InfeasibleScheme: If no reward values fit their bounds.
         """
 
+        with timed("contributions"):
+            uncertainty = standard_errors(game, self.contribution, contributions)
         with timed("scheme"):
             rewards = self.scheme.solve(contributions, game, game.with_synthetic)
         check_instance("scheme: the result of solve", rewards, Rewards)
@@ -337,11 +345,17 @@ class Mediator(MediatorSettings):
         for message in (*contributions.warnings, *rewards.warnings):
             log.warning(message)
 
+        targets = self.sampling.targets(game, rewards.values)
+        of_targets = incentives
+        if not torch.equal(targets, rewards.values):
+            of_targets = check_incentives(replace(rewards, values=targets), contributions, game)
+
         with timed("sampling"):
             drawn = self.sampling.draw(game, rewards.values, seed)
         unreached = [
             f"party {reward.party + 1}, β={reward.beta:g}: stopped at v = {reward.value:.6g} after "
-            f"{len(reward.indices)} points, before it reached r_i = {reward.target:.6g}"
+            f"{len(reward.indices)} points, before it reached "
+            f"{'r_i' if reward.target == reward.promised else 'its target'} = {reward.target:.6g}"
             for reward in drawn
             if not reward.reached
         ]
@@ -354,8 +368,10 @@ class Mediator(MediatorSettings):
             pooled.generator,
             game,
             contributions,
+            uncertainty,
             rewards,
             incentives,
+            of_targets,
             {(reward.party, reward.beta): reward for reward in drawn},
             [*contributions.warnings, *rewards.warnings, *unreached],
             {},

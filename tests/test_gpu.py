@@ -52,7 +52,7 @@ def test_a_settlement_has_the_numbers_of_the_cpu() -> None:
     cpu, found = (Mediator(synthetic_size=1000, device=device).settle(parties, seed=0) for device in ("cpu", "cuda"))
     torch.testing.assert_close(found.contributions.alpha, cpu.contributions.alpha, rtol=1e-9, atol=0)
     torch.testing.assert_close(found.rewards.values, cpu.rewards.values, rtol=1e-9, atol=0)
-    for one, other in zip(found.chains, cpu.chains, strict=True):
+    for one, other in zip(found.drawn.values(), cpu.drawn.values(), strict=True):
         assert torch.equal(one.indices.cpu(), other.indices.cpu())
 
 

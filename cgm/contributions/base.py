@@ -11,6 +11,7 @@ import torch
 
 from cgm.utils.checks import check_details, check_instance, check_values
 from cgm.utils.plain import NOT_WRITTEN, snake
+from cgm.utils.settings import Settings
 from cgm.valuation.game import Game
 from cgm.valuation.valuation import Valuation
 
@@ -68,11 +69,13 @@ class Contributions:
         return cls(phi, phi / phi.max(), stderr, method, details or {}, warnings)
 
 
-class Contribution(ABC):
+class Contribution(Settings, ABC):
     """Base class of contributions.
 
     A contribution is a frozen dataclass of its settings with one method, `compute`.
     """
+
+    section = "contribution"
 
     @abstractmethod
     def compute(self, game: Game, seed: int) -> Contributions:
@@ -85,6 +88,20 @@ class Contribution(ABC):
         Raises:
             ValueError: If the method does not apply to the game, or if no party has a positive contribution.
         """
+
+    def coalition_weights(self, n: int) -> torch.Tensor | None:
+        r"""Return the weights of a semivalue; `None` if the contributions are none.
+
+        .. math:: \phi_i = \sum_{C \not\ni i} p_{|C|} [v_c(C \cup \{i\}) - v_c(C)]
+
+        Arguments:
+            n: The number of parties.
+
+        Returns:
+            The weights $p_0, \dots, p_{n - 1}$, of shape $(n)$, float64.
+        """
+
+        return None
 
 
 def compute_contributions(contribution: Contribution, valuation: Valuation, seed: int) -> Contributions:

@@ -1,23 +1,21 @@
-r"""Shapley values in closed form for parties of equal sizes."""
+r"""Gains in closed form of parties that have equal sizes, for semivalues and for the control variates of estimates."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from cgm.valuation.valuation import Valuation
+from cgm.valuation.valuation import value_from_sums
 
 
-def shapley_equal_sizes(valuation: Valuation) -> torch.Tensor:
-    r"""Compute Shapley values in $O(n^2)$ for parties that all have the same number $N$ of points.
+def mean_gains(a: np.ndarray, b: np.ndarray, size: float, t: int) -> np.ndarray:
+    r"""Compute the mean gains $v_c(C \cup \{i\}) - v_c(C)$ over all coalitions $C$ of each size, in $O(n^2)$.
 
-    The value of a coalition of $c$ parties is then the sum of a linear and a quadratic form,
+    With $N$ points of each party, the value of a coalition of $c$ parties is the sum of a linear and a quadratic form,
 
     .. math:: v_c(C) = \frac{2}{c N t} \sum_{j \in C} a_j - \frac{1}{c^2 N^2} \sum_{j, k \in C} B_{jk}
 
-    and $\phi_i$ is the mean over $c = 0, \dots, n - 1$ of the mean of $v_c(C \cup \{i\}) - v_c(C)$ over all coalitions
-    $C$ of $c$ of the other $n - 1$ parties. Such a $C$ contains a given other party with probability $p = c / (n - 1)$,
-    and two given other parties with probability $q = c (c - 1) / ((n - 1) (n - 2))$, so that the forms have the means
+    A random $C$ of $c$ parties other than $i$ contains a given one with probability $p = c / (n - 1)$, and two given
+    ones with probability $q = c (c - 1) / ((n - 1) (n - 2))$, so that the forms have the means
 
     .. math::
         \mathbb{E} \sum_{j \in C} a_j & = p \, a_{-i} & a_{-i} & = \sum_{j \neq i} a_j \\
@@ -27,27 +25,13 @@ def shapley_equal_sizes(valuation: Valuation) -> torch.Tensor:
     If $i$ joins $C$, these means grow by $a_i$ and by $B_{ii} + 2 p \sum_{j \neq i} B_{ij}$.
 
     Arguments:
-        valuation: The valuation with the sums $a$ and $B$.
-
-    Returns:
-        The Shapley values, of shape $(n)$, float64.
-    """
-
-    gains = mean_gains(valuation.a.numpy(), valuation.b.numpy(), valuation.sizes[0], valuation.t)
-    return torch.from_numpy(gains.mean(0))
-
-
-def mean_gains(a: np.ndarray, b: np.ndarray, size: float, t: int) -> np.ndarray:
-    r"""Compute the mean gains $v_c(C \cup \{i\}) - v_c(C)$ of parties of equal sizes, see `shapley_equal_sizes`.
-
-    Arguments:
         a: The sums $a_i$, of shape $(n)$.
         b: The sums $B_{ij}$, of shape $(n, n)$, symmetric.
-        size: The number of points of each party.
-        t: The number of points in $T$.
+        size: The number $N$ of points of each party.
+        t: The number of points in the reference.
 
     Returns:
-        The mean over all coalitions of each size, of shape $(n, n)$ (coalition size $|C|$, party $i$).
+        The mean gains, of shape $(n, n)$ (coalition size $|C|$, party $i$).
     """
 
     n = len(a)
@@ -61,13 +45,15 @@ def mean_gains(a: np.ndarray, b: np.ndarray, size: float, t: int) -> np.ndarray:
     p = c / max(n - 1, 1)
     q = p * (c - 1) / max(n - 2, 1)
     linear, quadratic = p * a_rest, p * d_rest + q * o_rest  # (n, n): coalition size, party
-    points = np.maximum(c, 1) * size  # the empty coalition: 0 / 1
-    without = 2 * linear / (points * t) - quadratic / points**2
+    without = value_from_sums(linear, quadratic, np.maximum(c, 1) * size, t)  # the empty coalition: 0 / 1
     linear, quadratic = linear + a, quadratic + diagonal + 2 * p * cross
-    points = (c + 1) * size
-    with_i = 2 * linear / (points * t) - quadratic / points**2
+    return value_from_sums(linear, quadratic, (c + 1) * size, t) - without
 
-    return with_i - without
+
+def weighted_mean(gains: np.ndarray, weights: np.ndarray, total: int) -> np.ndarray:
+    """Compute the means of gains, of shape (m, n), over m sizes with weights of shape (m), divided by a total."""
+
+    return (weights[:, None] * gains).sum(0) / total
 
 
 def equal_sizes_game(a: np.ndarray, b: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

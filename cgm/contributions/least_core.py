@@ -2,11 +2,9 @@ r"""The least core."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 import torch
 
 from cgm.contributions.base import Contribution, Contributions
@@ -14,8 +12,9 @@ from cgm.valuation.game import Game
 
 MAX_PARTIES = 20
 CUTS = 100  # coalitions that may be added at once
-ROUNDS = 1000
-TOLERANCE = 1e-11  # the rounding error of the values of coalitions, as a share of the largest absolute value
+ROUNDS = 10_000
+TOLERANCE = 1e-12  # the rounding error of the values of coalitions, as a share of the largest absolute value
+INDEPENDENT = 1e-9  # the rounding error of what coalitions' members, which are integers, are combined from
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,13 @@ class LeastCore(Contribution):
         \quad \text{subject to} \quad \sum_{i \in N} \phi_i = v_c(N)
 
     It may have several points; the one with the smallest $\sum_i \phi_i^2$ is unique, and equal for symmetric parties.
-    The core is empty if $e^* > 0$; a party that adds nothing may then get up to $e^*$.
+    The core is empty if $e^* > 0$. A party $i$ that adds nothing gets nothing, at any point: without it, a positive
+    $\phi_i$ could be spread over the others, or a negative one deducted from them, and all excesses that determine a
+    positive $e^*$ would be smaller; the excesses of $\{i\}$ and $N \setminus \{i\}$ exclude both for $e^* \leq 0$.
 
-    Both problems are solved exactly, for at most 20 parties, by constraint generation: a linear (then a quadratic)
-    program with some of the $2^n - 2$ coalitions, to which those with the largest excess are added until there is no
-    larger one. The details are `excess`, $e^*$ (`None` for one party), and `coalitions`, the number of coalitions in
-    the programs.
+    The point is computed for at most 20 parties, up to rounding errors, by constraint generation: for some of the
+    $2^n - 2$ coalitions, to which those with the largest excess are added until there is no larger one. The details
+    are `excess`, $e^*$ (`None` for one party), and `coalitions`, the number of coalitions that were needed.
 
     Raises:
         ValueError: If there are more than 20 parties.
@@ -69,93 +69,101 @@ class LeastCore(Contribution):
 
 
 def _least_core(values: np.ndarray, n: int) -> tuple[np.ndarray, float, int]:
-    """Compute the point of the least core nearest to equal shares, its largest excess, and the number of coalitions.
+    r"""Compute the point of the least core nearest to equal shares, its largest excess, and the number of coalitions.
+
+    For a given $e$, the nearest point is the smallest $y_i = \phi_i - v_c(N) / n$ with $\sum_i y_i = 0$ and
+    $\sum_{i \in C} \phi_i \geq v_c(C) - e$ for all $C$. If there is none, some coalitions are balanced: with some
+    weights $\lambda_C \geq 0$ of sum 1, all parties are members equally often. The mean excess of these coalitions is
+    the same for all $\phi$, so that $e^*$ is at least this mean, which replaces $e$. It increases from the largest mean
+    of a coalition and its complement to $e^*$, because there are finitely many minimal balanced collections.
 
     Arguments:
         values: The coalition values, of shape (2^n), at most 1 in absolute value.
         n: The number of parties, at least 2.
     """
 
-    grand, bits = values[-1], np.arange(n)
-    single = 2**bits
-    coalitions = np.concatenate([single, 2**n - 1 - single]) if n > 2 else single
-
-    def generate(solve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, float]]) -> tuple[np.ndarray, float]:
-        """Solve for the coalitions so far and add those with a larger excess, until there are none."""
-
-        nonlocal coalitions
-        for _ in range(ROUNDS):
-            phi, excess = solve((coalitions[:, None] >> bits) & 1, values[coalitions])
-            phi += (grand - phi.sum()) / n
-            sums = np.zeros(1)
-            for share in phi:
-                sums = np.concatenate([sums, sums + share])  # (2^n)
-            excesses = values - sums
-            excesses[[0, -1]] = -np.inf  # the empty and the grand coalition
-            largest = float(excesses.max())
-            excesses[coalitions] = -np.inf
-            larger = np.flatnonzero(excesses > excess + TOLERANCE)
-            if len(larger) == 0:
-                return phi, largest
-            if len(larger) > CUTS:
-                larger = larger[np.argpartition(-excesses[larger], CUTS)[:CUTS]]
-            coalitions = np.concatenate([coalitions, larger])
-        raise RuntimeError(f"contribution=least_core: not solved after {ROUNDS} rounds")
-
-    _, excess = generate(lambda members, v: _smallest_excess(members, v, grand))
-    phi, _ = generate(lambda members, v: (_nearest_to_equal(members, v - excess, grand), excess))
-
-    return phi, excess, len(coalitions)
+    share, bits = values[-1] / n, np.arange(n)
+    excess = float((values + values[::-1])[1:-1].max() - values[-1]) / 2
+    coalitions = np.unique(np.concatenate([2**bits, 2**n - 1 - 2**bits]))
+    active: list[int] = []
+    for _ in range(ROUNDS):
+        members = (coalitions[:, None] >> bits) & 1
+        equal = values[coalitions] - members.sum(1) * share  # the excesses of equal shares
+        y, weights, active = _nearest(members - members.mean(1, keepdims=True), equal - excess, active)
+        if y is None:
+            excess = float(weights @ equal / weights.sum())
+            continue
+        sums = np.zeros(1)
+        for phi in share + y:
+            sums = np.concatenate([sums, sums + phi])  # (2^n)
+        larger = values - sums - excess
+        larger[[0, -1, *coalitions]] = -np.inf  # the empty and the grand coalition, and those so far
+        new = np.flatnonzero(larger > TOLERANCE)
+        if len(new) == 0:
+            return share + y, excess, len(coalitions)
+        if len(new) > CUTS:
+            new = new[np.argpartition(-larger[new], CUTS)[:CUTS]]
+        coalitions = np.concatenate([coalitions, new])
+    raise RuntimeError(f"contribution=least_core: not solved after {ROUNDS} rounds")
 
 
-def _smallest_excess(members: np.ndarray, values: np.ndarray, grand: float) -> tuple[np.ndarray, float]:
-    r"""Compute $\phi$ with the smallest $e$ such that $\sum_{i \in C} \phi_i + e \geq v_c(C)$ for some coalitions.
+def _nearest(
+    rows: np.ndarray, bounds: np.ndarray, active: list[int]
+) -> tuple[np.ndarray | None, np.ndarray, list[int]]:
+    r"""Compute the smallest $y$, by $\|y\|$, with $A y \geq b$.
 
-    Arguments:
-        members: Whether a party is a member of a coalition, of shape $(m, n)$.
-        values: Their values, of shape $(m)$.
-        grand: The sum of $\phi$.
-    """
-
-    m, n = members.shape
-    solution = scipy.optimize.linprog(
-        np.append(np.zeros(n), 1),
-        A_ub=-np.column_stack([members, np.ones(m)]),
-        b_ub=-values,
-        A_eq=np.append(np.ones(n), 0)[None],
-        b_eq=[grand],
-        bounds=(None, None),
-        method="highs",
-        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},  # the smallest allowed
-    )
-    if solution.status != 0:
-        raise RuntimeError(f"contribution=least_core: the linear program was not solved: {solution.message}")
-    return solution.x[:-1], solution.x[-1]
-
-
-def _nearest_to_equal(members: np.ndarray, least: np.ndarray, grand: float) -> np.ndarray:
-    r"""Compute the smallest $\phi$, by $\sum_i \phi_i^2$, with $\sum_{i \in C} \phi_i \geq l_C$ for some coalitions.
-
-    With $\phi_i = v_c(N) / n + y_i$ and $\sum_i y_i = 0$, $\|y\|$ is minimised subject to $M y \geq d$,
-    $d_C = l_C - |C| v_c(N) / n$, where the rows of $M$ are those of `members` minus their means. With the solution $u$
-    of the nonnegative least squares problem $\min_{u \geq 0} \|M^\top u\|^2 + (d^\top u - 1)^2$, the solution is
-    $y = M^\top u / (1 - d^\top u)$, so that $u_C > 0$ for coalitions with $M_C y = d_C$ only. Since the least core has
-    no interior, rounding errors may leave no solution: $u$ is computed for slightly smaller $d$, and then the smallest
-    $y$ that satisfies these equations.
+    The dual active set method: $y = A^\top u$ with multipliers $u \geq 0$ of linearly independent active rows, for
+    which $A y = b$. The row that is violated most joins them; a row whose multiplier would become negative leaves them.
+    $\|y\|$ increases with every row that joins, so that no set of active rows occurs twice. As the active rows alone
+    determine $y$ and $u$, rounding errors of earlier steps have no effect.
 
     Arguments:
-        members: Whether a party is a member of a coalition, of shape $(m, n)$.
-        least: The bounds $l_C$, of shape $(m)$.
-        grand: The sum of $\phi$.
+        rows: The rows of $A$, of shape $(m, n)$.
+        bounds: $b$, of shape $(m)$.
+        active: The first active rows, used if their multipliers are not negative; linearly independent.
+
+    Returns:
+        $y$, of shape $(n)$, its multipliers, of shape $(m)$, and the active rows. If there is no solution, `None` in
+        place of $y$, and in place of the multipliers weights $\lambda \geq 0$ with $A^\top \lambda = 0$ and
+        $b^\top \lambda > 0$, which prove it.
 
     References:
-        Solving Least Squares Problems (Lawson and Hanson, 1974), Chapter 23.
+        A Numerically Stable Dual Method for Solving Strictly Convex Quadratic Programs (Goldfarb and Idnani, 1983).
     """
 
-    m, n = members.shape
-    rows = members - members.mean(1, keepdims=True)
-    d = least - members.sum(1) * grand / n
-    u, _ = scipy.optimize.nnls(np.vstack([rows.T, d - TOLERANCE]), np.append(np.zeros(n), 1), maxiter=100 * m)
-    y = np.linalg.lstsq(rows[u > 0], d[u > 0], rcond=1e-10)[0]
-
-    return grand / n + y
+    inverse = np.linalg.pinv(rows[active])  # (n, active rows): y = inverse b, u = inverseᵀ y
+    y = inverse @ bounds[active]
+    if (inverse.T @ y < 0).any():
+        active, inverse, y = [], inverse[:, :0], np.zeros(rows.shape[1])
+    active, u = list(active), np.zeros(len(rows))
+    u[active] = inverse.T @ y
+    for _ in range(ROUNDS):
+        violated = bounds - rows @ y
+        violated[active] = 0
+        new = int(violated.argmax())
+        if violated[new] <= TOLERANCE:
+            return y, u, active
+        while True:
+            slope = inverse.T @ rows[new]  # u of the active rows decreases by slope as u of the new one increases by 1
+            direction = rows[new] - slope @ rows[active]
+            length = float(direction @ direction)
+            full = float(bounds[new] - rows[new] @ y) / length if length > INDEPENDENT else np.inf
+            steps = [(u[j] / r, j) for j, r in zip(active, slope, strict=True) if r > INDEPENDENT]
+            step, leaving = min(steps, default=(np.inf, -1))
+            if step == full == np.inf:
+                weights = np.zeros(len(rows))
+                weights[active], weights[new] = np.maximum(-slope, 0), 1
+                return None, weights, active
+            if full <= step:
+                break
+            u[active] -= step * slope
+            if length > INDEPENDENT:
+                y = y + step * direction
+            u[leaving] = 0
+            active.remove(leaving)
+            inverse = np.linalg.pinv(rows[active])
+        active.append(new)
+        inverse = np.linalg.pinv(rows[active])
+        y = inverse @ bounds[active]
+        u[active] = np.maximum(inverse.T @ y, 0)
+    raise RuntimeError(f"contribution=least_core: no point after {ROUNDS} steps")

@@ -1,20 +1,22 @@
-"""Base classes of attacks: what a party hands in instead of its own data."""
+"""Attacks: what a party hands in instead of its own data."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import torch
 
-from cgm.utils.checks import check_choice, check_integer, check_number, check_party
+from cgm.utils.checks import check_party
 from cgm.utils.random import stream_seed
+from cgm.utils.settings import Integer, Number, Settings
 
 ATTACK = 104  # key of the random stream
 
-Labelled: TypeAlias = "tuple[torch.Tensor, torch.Tensor]"  # points (N, D) or images (N, C, H, W), and their classes (N)
+Share: TypeAlias = Annotated[float, Number(min=0, max=1, open_min=True)]  # a setting
+Labelled: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # points (N, D) or images (N, C, H, W), and their classes (N)
 
 
 class Attacked(NamedTuple):
@@ -32,11 +34,13 @@ class Attacked(NamedTuple):
     identities: tuple[int, ...]
 
 
-class Attack(ABC):
+class Attack(Settings, ABC):
     """Base class of attacks.
 
     An attack is a frozen dataclass of its settings with one method, `apply`.
     """
+
+    section = "attack"
 
     @abstractmethod
     def apply(
@@ -64,15 +68,9 @@ class PartyAttack(Attack):
 
     Arguments:
         party: The party that attacks, from 1.
-
-    Raises:
-        ValueError: If a setting is out of range.
     """
 
-    party: int = 1
-
-    def __post_init__(self) -> None:
-        check_integer("attack.party", self.party, min=1)
+    party: Annotated[int, Integer(min=1)] = 1
 
     def apply(
         self, parties: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], seed: int, public: Labelled | None = None
@@ -165,20 +163,13 @@ class Duplicate(PartyAttack):
         party: The party that attacks, from 1.
         copies: How often each row is handed in.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     Example:
         >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
         >>> Duplicate(copies=3).apply([x], [y], seed=0).parties[0].flatten()
         tensor([0., 1., 0., 1., 0., 1.])
     """
 
-    copies: int = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_integer("attack.copies", self.copies, min=2)
+    copies: Annotated[int, Integer(min=2)] = 2
 
     def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the rows `copies` times."""
@@ -197,9 +188,6 @@ class SplitParty(PartyAttack):
         party: The party that attacks, from 1.
         identities: The number of parties that it appears as.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     References:
         The Sybil Attack (Douceur, 2002), https://doi.org/10.1007/3-540-45748-8_24
 
@@ -210,11 +198,7 @@ class SplitParty(PartyAttack):
         ([4, 10, 3, 3], (0, 2, 3))
     """
 
-    identities: int = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_integer("attack.identities", self.identities, min=2)
+    identities: Annotated[int, Integer(min=2)] = 2
 
     def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return a part of the rows for each identity.
@@ -233,9 +217,6 @@ class SplitParty(PartyAttack):
         return [(x[rows], y[rows]) for rows in (part.sort().values for part in parts)]
 
 
-CLONE_KINDS = ("add", "replace")
-
-
 @dataclass(frozen=True)
 class Clone(PartyAttack):
     r"""A party hands in another party's data, with jitter that hides the copies, as if it were its own.
@@ -249,24 +230,18 @@ class Clone(PartyAttack):
         jitter: The standard deviation of the Gaussian noise that is added to the copies, in standard deviations of each
             feature of the source's data. Images are limited to $[0, 1]$ again.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     Example:
         >>> x, y = [torch.zeros(3, 1), torch.ones(2, 1)], [torch.zeros(3).long(), torch.ones(2).long()]
         >>> Clone(party=1, source=2).apply(x, y, seed=0).parties[0].flatten()
         tensor([0., 0., 0., 1., 1.])
     """
 
-    source: int = 2
-    kind: str = "add"
-    jitter: float = 0.05
+    source: Annotated[int, Integer(min=1)] = 2
+    kind: Literal["add", "replace"] = "add"
+    jitter: Annotated[float, Number(min=0)] = 0.05
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_integer("attack.source", self.source, min=1)
-        check_choice("attack.kind", self.kind, CLONE_KINDS)
-        check_number("attack.jitter", self.jitter, min=0)
         if self.source == self.party:
             raise ValueError(f"attack.source={self.source}: expected another party than attack.party={self.party}")
 
@@ -287,9 +262,6 @@ class Clone(PartyAttack):
         return [(torch.cat([own_x, copies]), torch.cat([own_y, y]))]
 
 
-NOISE_KINDS = ("uniform", "gaussian", "shuffled")
-
-
 @dataclass(frozen=True)
 class Noise(PartyAttack):
     r"""A party replaces a share of its rows by noise, and keeps the real ones to itself.
@@ -302,9 +274,6 @@ class Noise(PartyAttack):
             `"shuffled"`: the same rows with each feature (or pixel) permuted among them, which keeps the distribution
             of each feature and breaks their relations.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     Example:
         >>> x, y = torch.tensor([[0.0, 5.0], [2.0, 9.0]]), torch.tensor([0, 1])
         >>> noise = Noise(share=1.0).apply([x], [y], seed=0).parties[0]
@@ -312,13 +281,8 @@ class Noise(PartyAttack):
         True
     """
 
-    share: float = 0.5
-    kind: str = "uniform"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("attack.share", self.share, min=0, max=1, open_min=True)
-        check_choice("attack.kind", self.kind, NOISE_KINDS)
+    share: Share = 0.5
+    kind: Literal["uniform", "gaussian", "shuffled"] = "uniform"
 
     def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the rows, a share of them replaced; the labels stay."""
@@ -341,9 +305,6 @@ class Noise(PartyAttack):
         return low + (high - low) * uniform
 
 
-FREE_RIDE_KINDS = ("subset", "public")
-
-
 @dataclass(frozen=True)
 class FreeRide(PartyAttack):
     r"""A party hands in a few rows only, or copies of public ones, and keeps its data to itself.
@@ -354,9 +315,6 @@ class FreeRide(PartyAttack):
             few points that belong to no party.
         share: The number of different rows, as a share of its own; at least two.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     Example:
         >>> x, y = torch.rand(50, 2), torch.zeros(50).long()
         >>> len(FreeRide(share=0.1).apply([x], [y], seed=0).parties[0])
@@ -366,13 +324,8 @@ class FreeRide(PartyAttack):
         (50, 5)
     """
 
-    kind: str = "subset"
-    share: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("attack.kind", self.kind, FREE_RIDE_KINDS)
-        check_number("attack.share", self.share, min=0, max=1, open_min=True)
+    kind: Literal["subset", "public"] = "subset"
+    share: Share = 0.1
 
     def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the few rows, or the copies.
@@ -409,22 +362,14 @@ class Poison(PartyAttack):
         shift: By how much each feature moves, in its standard deviations in the party's data. Images are limited to
             $[0, 1]$ again.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     Example:
         >>> x, y = torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1])
         >>> Poison(share=1.0, shift=5.0).apply([x], [y], seed=0).parties[0].flatten().abs()
         tensor([6., 4.])
     """
 
-    share: float = 0.2
-    shift: float = 3.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("attack.share", self.share, min=0, max=1, open_min=True)
-        check_number("attack.shift", self.shift, min=0, open_min=True)
+    share: Share = 0.2
+    shift: Annotated[float, Number(min=0, open_min=True)] = 3.0
 
     def hand_in(self, parties: Sequence[Labelled], public: Labelled | None, random: torch.Generator) -> list[Labelled]:
         """Return the rows, a share of them moved; the labels stay."""

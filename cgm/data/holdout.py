@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, TypeAlias
 
 import numpy as np
 import torch
 
-from cgm.utils.checks import check_number
+from cgm.utils.settings import Number
 
 HOLD_OUT, MATCH = 101, 102  # keys of the random streams
+
+TestShare: TypeAlias = Annotated[float, Number(min=0, max=1, open_min=True, open_max=True)]  # a setting of datasets
 
 
 def hold_out(y: np.ndarray, test_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -86,13 +89,3 @@ def match_parties(y: torch.Tensor, parties: Sequence[torch.Tensor], seed: int) -
             chosen[i].append(rows[int(ends[i - 1, c]) if i else 0 : end])
 
     return [torch.cat(rows).sort().values for rows in chosen]
-
-
-def check_test_share(test_share: float) -> None:
-    """Check that the share of rows to hold out is strictly between 0 and 1.
-
-    Raises:
-        ValueError: If it is not.
-    """
-
-    check_number("dataset.test_share", test_share, min=0, max=1, open_min=True, open_max=True)

@@ -1,15 +1,16 @@
-"""Base class of the splits, and the arithmetic of class shares that they have in common."""
+"""Splits of a dataset among parties."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
 import numpy as np
 import torch
 
-from cgm.utils.checks import check_integer, check_number
+from cgm.utils.settings import Integer, Number, Settings
 
 SHUFFLE, SHARES = 102, 103  # keys of the random streams
 DEFAULT_MAX_POINTS = 500
@@ -102,25 +103,20 @@ def own_classes(n_parties: int, n_classes: int) -> list[list[int]]:
     return [[c for c in range(n_classes) if c * n_parties // n_classes == i] for i in range(n_parties)]
 
 
-def check_sizes(n_parties: int, points_per_party: int | None, min_parties: int = 1) -> None:
-    """Check the number of parties and the number of points per party of a split.
-
-    Raises:
-        ValueError: If there are fewer than `min_parties` parties or fewer than 2 points per party.
-    """
-
-    check_integer("split.n_parties", n_parties, min=min_parties)
-    check_integer("split.points_per_party", points_per_party, min=2, optional=True)
+Parties: TypeAlias = Annotated[int, Integer(min=1)]
+PointsPerParty: TypeAlias = Annotated[int, Integer(min=2)] | None
 
 
-class Split(ABC):
+class Split(Settings, ABC):
     r"""Base class of the splits of a dataset's rows among $n$ parties, by each party's shares of the classes.
 
     A split has the attribute `points_per_party`, the number of points of each party. `None` stands for as
     many as the scarcest class allows, at most 500.
     """
 
-    points_per_party: int | None
+    section = "split"
+
+    points_per_party: PointsPerParty
 
     @abstractmethod
     def shares(self, n_classes: int, seed: int = 0) -> np.ndarray:
@@ -232,22 +228,15 @@ class EqualDisjoint(Split):
             most 500.
         majority: The share of a party's points in its own classes.
 
-    Raises:
-        ValueError: If there are fewer than 1 party or 2 points per party, or the majority is not in $(0, 1]$.
-
     Example:
         >>> EqualDisjoint(n_parties=2, majority=0.9).shares(4).round(3)
         array([[0.45, 0.45, 0.05, 0.05],
                [0.05, 0.05, 0.45, 0.45]])
     """
 
-    n_parties: int = 5
-    points_per_party: int | None = None
-    majority: float = 0.96
-
-    def __post_init__(self) -> None:
-        check_sizes(self.n_parties, self.points_per_party)
-        check_number("split.majority", self.majority, min=0, max=1, open_min=True)
+    n_parties: Parties = 5
+    points_per_party: PointsPerParty = None
+    majority: Annotated[float, Number(min=0, max=1, open_min=True)] = 0.96
 
     def shares(self, n_classes: int, seed: int = 0) -> np.ndarray:
         """Return the share of each party's points by class; see `Split.shares`."""
@@ -279,9 +268,6 @@ class Unequal(Split):
         points_per_party: The number of points of each party. If `None`, as many as the scarcest class allows, at
             most 500.
 
-    Raises:
-        ValueError: If there are fewer than 3 parties or 2 points per party.
-
     Example:
         >>> Unequal(n_parties=3).shares(2).round(3)
         array([[0.5  , 0.5  ],
@@ -289,11 +275,8 @@ class Unequal(Split):
                [0.025, 0.975]])
     """
 
-    n_parties: int = 5
-    points_per_party: int | None = None
-
-    def __post_init__(self) -> None:
-        check_sizes(self.n_parties, self.points_per_party, min_parties=3)
+    n_parties: Annotated[int, Integer(min=3)] = 5
+    points_per_party: PointsPerParty = None
 
     def shares(self, n_classes: int, seed: int = 0) -> np.ndarray:
         """Return the share of each party's points by class; see `Split.shares`."""
@@ -322,8 +305,8 @@ class Shares(Split):
             most 500.
 
     Raises:
-        ValueError: If the matrix has rows of different lengths, negative entries, or rows that do not sum to 1
-            within 1e-6, or if there are fewer than 2 points per party.
+        ValueError: If the matrix has rows of different lengths, negative entries, or rows that do not sum to 1 within
+            1e-6.
 
     Example:
         >>> Shares([[0.75, 0.25], [0.5, 0.5]]).shares(2)
@@ -332,9 +315,10 @@ class Shares(Split):
     """
 
     matrix: Sequence[Sequence[float]]
-    points_per_party: int | None = None
+    points_per_party: PointsPerParty = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         try:
             matrix = tuple(tuple(float(share) for share in row) for row in self.matrix)
         except (TypeError, ValueError) as error:
@@ -343,7 +327,8 @@ class Shares(Split):
             ) from error
         object.__setattr__(self, "matrix", matrix)
 
-        check_sizes(self.n_parties, self.points_per_party)
+        if not matrix:
+            raise ValueError("split.matrix: has no rows, one for each party is needed")
         for i, row in enumerate(matrix):
             if len(row) != len(matrix[0]):
                 raise ValueError(f"split.matrix: row {i} has {len(row)} entries, row 0 has {len(matrix[0])}")
@@ -381,10 +366,6 @@ class Dirichlet(Split):
         concentration: The parameter of the distribution. Near 0, a party has a single class; if it is large, each
             party has all classes evenly.
 
-    Raises:
-        ValueError: If there are fewer than 1 party or 2 points per party, or the concentration is not positive and
-            finite.
-
     References:
         Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification
         (Hsu et al., 2019), https://arxiv.org/abs/1909.06335
@@ -394,13 +375,9 @@ class Dirichlet(Split):
         array([1., 1.])
     """
 
-    n_parties: int = 5
-    points_per_party: int | None = None
-    concentration: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_sizes(self.n_parties, self.points_per_party)
-        check_number("split.concentration", self.concentration, min=0, open_min=True)
+    n_parties: Parties = 5
+    points_per_party: PointsPerParty = None
+    concentration: Annotated[float, Number(min=0, open_min=True)] = 0.5
 
     def shares(self, n_classes: int, seed: int = 0) -> np.ndarray:
         """Draw the share of each party's points by class; see `Split.shares`."""

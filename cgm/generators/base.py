@@ -9,11 +9,12 @@ import torch
 
 from cgm.networks.fitted import Fitted
 from cgm.utils.checks import check_integer, check_points
+from cgm.utils.settings import Settings
 
 G = TypeVar("G", bound="Generator")
 
 
-class Generator(Fitted, ABC):
+class Generator(Fitted, Settings, ABC):
     r"""Base class of distributions $\mathcal{G}$ that are fitted to the pooled data (Sec. 2).
 
     A generator has four methods: `fit`, `sample`, `save`, `load`. The first two take a seed, and neither use nor
@@ -21,6 +22,8 @@ class Generator(Fitted, ABC):
     and declares the shapes in `shapes`. A generator that overrides them must not execute code from the file.
     `check_generator` checks all these rules.
     """
+
+    section = "generator"
 
     space: ClassVar[str] = "features"
     """The space of the samples: `"features"` (the points that are valued, in d dimensions) or `"data"` (images)."""

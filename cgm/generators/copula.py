@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import scipy
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from cgm.generators.base import Generator
-from cgm.utils.checks import check_integer
 from cgm.utils.random import random_state
+from cgm.utils.settings import Integer
 
 MAX_VALUES = 1000  # a column with more distinct values counts as continuous
 
@@ -366,9 +366,6 @@ class Copula(Generator):
     Arguments:
         quantiles: The maximum number of values that are kept of each column.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     References:
         | An Introduction to Copulas (Nelsen, 2006), Sec. 2.3
         | Computing the Nearest Correlation Matrix: a Problem from Finance (Higham, 2002)
@@ -380,7 +377,7 @@ class Copula(Generator):
         (tensor([0., 1.]), True)
     """
 
-    quantiles: int = 10_000
+    quantiles: Annotated[int, Integer(min=2)] = 10_000
 
     shapes: ClassVar = {
         "values": ("k",),  # of all columns, one after the other; their dtype is that of the points
@@ -389,9 +386,6 @@ class Copula(Generator):
         "lengths": ("d",),  # the number of values of each column
         "correlation": ("d", "d"),
     }
-
-    def __post_init__(self) -> None:
-        check_integer("generator.quantiles", self.quantiles, min=2)
 
     def fit(self, x: torch.Tensor, seed: int) -> Copula:
         """Compute margins and correlations of points of shape (N, d); nothing is random."""
@@ -434,9 +428,9 @@ class Copula(Generator):
         """Draw n points."""
 
         state = self.check_sample(n)
-        values, vectors = np.linalg.eigh(state["correlation"].numpy())
-        root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
         with threadpool_limits(1):
+            values, vectors = np.linalg.eigh(state["correlation"].numpy())
+            root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
             levels = scipy.special.ndtr(random_state(seed).standard_normal((n, len(root))) @ root)
         columns = [margin.quantile(levels[:, j]) for j, margin in enumerate(self._margins(state))]
 

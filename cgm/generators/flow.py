@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,9 +17,10 @@ from cgm.generators.base import Generator
 from cgm.generators.copula import Cells
 from cgm.networks.architectures import in_batches
 from cgm.networks.fitted import FittedNetwork, Shape
-from cgm.networks.training import Budget, Descent, Progress, seeded, stream
-from cgm.utils.checks import check_integer, check_number, check_points
+from cgm.networks.training import Batch, Budget, Checkpoint, Descent, Epochs, Minutes, Progress, Rate, seeded, stream
+from cgm.utils.checks import check_points
 from cgm.utils.run import limited
+from cgm.utils.settings import Integer, Number
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,9 @@ class Flow(FittedNetwork["nn.Module"], Generator):
         hidden: The number of units of both hidden layers of each network; in more dimensions than this, as many.
         bins: The number of bins of the splines.
         validation: The share of points that are held out. If there are none, the last weights are kept.
-        epochs: The maximum number of passes over the points.
-        minutes: The time limit. `None`: no limit. The same seed gives the same weights on machines of different speed
-            only without a limit.
-        batch: The number of points in a step.
-        rate: The largest learning rate.
-        checkpoint: A file from which an interrupted training is resumed. `None`: no file.
+        epochs, minutes, batch, rate, checkpoint: See `cgm.networks.training.Budget`.
 
     Raises:
-        ValueError: If a setting is out of range.
         ModuleNotFoundError: When fitted or loaded, if zuko is not installed.
 
     References:
@@ -114,25 +109,18 @@ class Flow(FittedNetwork["nn.Module"], Generator):
         (torch.Size([4, 2]), torch.Size([50]))
     """
 
-    transforms: int = 3
-    hidden: int = 64
-    bins: int = 8
-    validation: float = 0.1
-    epochs: int = 100
-    minutes: float | None = None
-    batch: int = 256
-    rate: float = 5e-3
-    checkpoint: str | None = None
+    transforms: Annotated[int, Integer(min=1)] = 3
+    hidden: Annotated[int, Integer(min=1)] = 64
+    bins: Annotated[int, Integer(min=2)] = 8
+    validation: Annotated[float, Number(min=0, max=0.5)] = 0.1
+    epochs: Epochs = 100
+    minutes: Minutes = None
+    batch: Batch = 256
+    rate: Rate = 5e-3
+    checkpoint: Checkpoint = None
 
     size_names: ClassVar[tuple[str, ...]] = ("varying",)
     file_settings: ClassVar[tuple[str, ...] | None] = ("transforms", "hidden", "bins")
-
-    def __post_init__(self) -> None:
-        check_integer("generator.transforms", self.transforms, min=1)
-        check_integer("generator.hidden", self.hidden, min=1)
-        check_integer("generator.bins", self.bins, min=2)
-        check_number("generator.validation", self.validation, min=0, max=0.5)
-        self._budget().check("generator")
 
     def make_network(self, sizes: Mapping[str, Any]) -> nn.Module:
         """Construct the network for a number of varying dimensions, with random weights."""
@@ -170,16 +158,10 @@ class Flow(FittedNetwork["nn.Module"], Generator):
         def loss(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
             return -_log_density(network, draw(low_used[rows], high_used[rows], generator)).mean()
 
-        names = ("transforms", "hidden", "bins", "validation")
-        training = FlowTraining(
-            network,
-            loss,
-            {"low": low_used, "high": high_used},
-            seed,
-            self._budget(),
-            settings={name: getattr(self, name) for name in names},
-            held=draw(low[held], high[held], stream(seed, NOISE)),
-        )
+        settings = {name: getattr(self, name) for name in ("transforms", "hidden", "bins", "validation")}
+        data, label = {"low": low_used, "high": high_used}, "generator: flow"
+        points_held = draw(low[held], high[held], stream(seed, NOISE))
+        training = FlowTraining(network, points_held, loss, data, seed, Budget.of(self), "generator", label, settings)
         self.report = training.train()
         if "log_likelihood" in self.report:  # in the units of the points
             self.report["log_likelihood"] -= _log_scale(units, width)
@@ -270,37 +252,21 @@ class Flow(FittedNetwork["nn.Module"], Generator):
 
         return in_batches(lambda part: _log_density(network, part), z, "log-density") - _log_scale(units, width)
 
-    def _budget(self) -> Budget:
-        return Budget(self.epochs, self.minutes, self.batch, self.rate, checkpoint=self.checkpoint)
-
 
 class FlowTraining(Descent):
     r"""Training of a flow that keeps the weights of the epoch in which held-out points have the largest likelihood.
 
     Arguments:
         network: The network. It is changed in place.
-        loss: See `Descent`.
-        data: The data that the loss refers to.
-        seed: The seed of the order of the rows and of the random stream of each step.
-        budget: Length and speed.
-        settings: What else the loss and the network depend on, for checkpoints.
         held: Held-out points of shape $(M, v)$. If there are none, the last weights are the best ones.
+        arguments: The further arguments of `Descent`.
 
     Attributes:
         best: The network with the best weights.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        loss: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
-        data: Mapping[str, torch.Tensor],
-        seed: int,
-        budget: Budget,
-        settings: Mapping[str, Any],
-        held: torch.Tensor,
-    ) -> None:
-        super().__init__(network, loss, data, seed, budget, "generator", "generator: flow", settings)
+    def __init__(self, network: nn.Module, held: torch.Tensor, *arguments: Any) -> None:
+        super().__init__(network, *arguments)
         self.network, self.held = network, held
         self.best, self.likelihood = copy.deepcopy(network), -np.inf
         self.networks = {"network": network, "best": self.best}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,10 +14,8 @@ from cgm.data.datasets.credit_ratings import mixture, reference_pool
 from cgm.generators.base import Generator
 from cgm.generators.flow import Units
 from cgm.networks.fitted import dtype_name
-from cgm.utils.checks import check_bool, check_choice, check_integer, check_number
 from cgm.utils.random import random_state
-
-COVARIANCES = ("full", "tied", "diag", "spherical")
+from cgm.utils.settings import Integer, Number
 
 
 @dataclass(eq=False)
@@ -34,9 +32,6 @@ class GaussianMixture(Generator):
         restarts: The number of starts, of which the fit of highest likelihood is kept.
         iterations: The maximum number of steps of each start. There is a warning if it is reached.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     Example:
         >>> x = torch.tensor([[0.0], [0.1], [5.0], [5.1]], dtype=torch.float64)
         >>> sample = GaussianMixture(components=2).fit(x, seed=0).sample(1000, seed=0)
@@ -44,11 +39,11 @@ class GaussianMixture(Generator):
         (2.5, 2.5)
     """
 
-    components: int = 10
-    covariance: str = "full"
-    regularization: float = 1e-6
-    restarts: int = 1
-    iterations: int = 500
+    components: Annotated[int, Integer(min=1)] = 10
+    covariance: Literal["full", "tied", "diag", "spherical"] = "full"
+    regularization: Annotated[float, Number(min=0, open_min=True)] = 1e-6
+    restarts: Annotated[int, Integer(min=1)] = 1
+    iterations: Annotated[int, Integer(min=1)] = 500
 
     shapes: ClassVar = {
         "origin": ("d",),
@@ -57,12 +52,6 @@ class GaussianMixture(Generator):
         "means": ("k", "v"),  # v of the d dimensions vary
         "covariances": ("k", "v", "v"),
     }
-
-    def __post_init__(self) -> None:
-        for name in ("components", "restarts", "iterations"):
-            check_integer(f"generator.{name}", getattr(self, name), min=1)
-        check_choice("generator.covariance", self.covariance, COVARIANCES)
-        check_number("generator.regularization", self.regularization, min=0, open_min=True)
 
     def fit(self, x: torch.Tensor, seed: int) -> GaussianMixture:
         """Fit the mixture to points of shape (N, d), at least `components` of which must differ."""
@@ -167,23 +156,19 @@ class TrueMixture(Generator):
         reference: Whether to return the paper's own pool, in its order, instead of new draws. The generator is
             `fixed` then: all seeds give the same sample.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     Example:
         >>> x = torch.rand(5, 2, dtype=torch.float64)
         >>> TrueMixture().fit(x, seed=0).sample(3, seed=0).shape
         torch.Size([3, 2])
     """
 
-    mixture_seed: int = REFERENCE_SEED
+    mixture_seed: Annotated[int, Integer(min=0, max=2**32 - 1)] = REFERENCE_SEED
     reference: bool = False
 
     size_names: ClassVar[tuple[str, ...]] = ("dtype",)
 
     def __post_init__(self) -> None:
-        check_integer("generator.mixture_seed", self.mixture_seed, min=0, max=2**32 - 1)
-        check_bool("generator.reference", self.reference)
+        super().__post_init__()
         if self.reference and self.mixture_seed != REFERENCE_SEED:
             raise ValueError(
                 f"generator.mixture_seed={self.mixture_seed}: the reference has mixture_seed={REFERENCE_SEED}; "

@@ -15,10 +15,10 @@ import torch
 
 from cgm.generators.base import Generator
 from cgm.networks import weights as pretrained
-from cgm.networks.architectures import weights_of
+from cgm.networks.architectures import FeatureNetwork, weights_of
 from cgm.networks.fitted import FittedNetwork, Network, dtype_name
-from cgm.networks.weights import Weights
-from cgm.utils.checks import check_number, check_text
+from cgm.networks.training import Checkpoint, Minutes
+from cgm.networks.weights import Pretrained, Weights
 from cgm.utils.run import in_order, limited, progress, workers
 from cgm.valuation.mmd import unbiased
 
@@ -28,7 +28,7 @@ BATCH = 500  # images that are generated at a time
 MIN_SIDE = 4  # pixels
 MAX_KID = 1.0  # pretrained weights with a larger KID belong to other images; for half of the classes it is 0.2 to 0.6
 TRIED = 2000  # images on which half precision is tried
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT = "checkpoint.pt"
 
 G = TypeVar("G", bound="NetworkGenerator")
 
@@ -49,14 +49,11 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
         minutes: The time limit of a training. `None`: no limit.
         checkpoint: A folder for checkpoints. If it contains a checkpoint of the same training, the training is
             resumed. `None`: no checkpoints.
-
-    Raises:
-        ValueError: If a setting is out of range.
     """
 
-    pretrained: bool | str = "auto"
-    minutes: float | None = None
-    checkpoint: str | None = None
+    pretrained: Pretrained = "auto"
+    minutes: Minutes = None
+    checkpoint: Checkpoint = None
 
     space: ClassVar[str] = "data"
 
@@ -75,9 +72,8 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
         cls.size_names = ("image", "dtype", *cls.architecture)
 
     def __post_init__(self) -> None:
-        check_number("generator.minutes", self.minutes, min=0, open_min=True, optional=True)
-        pretrained.check_pretrained("generator.pretrained", self.pretrained)
-        check_text("generator.checkpoint", self.checkpoint, path=True, optional=True)
+        super().__post_init__()
+        pretrained.check_path("generator.pretrained", self.pretrained, "true, false, auto, or ")
         if self.checkpoint is not None and Path(self.checkpoint).is_file():
             raise ValueError(f"generator.checkpoint={self.checkpoint}: is a file, expected a folder")
 
@@ -307,8 +303,6 @@ class RandomNetworkKID:
     max_images, max_blocks, outputs = 2000, 10, 64
 
     def __init__(self, x: torch.Tensor, random: torch.Generator) -> None:
-        from cgm.networks.architectures import FeatureNetwork
-
         weights = torch.Generator().manual_seed(0)
         channels, height, width = x.shape[1:]
         self.network = FeatureNetwork((channels, height, width), 16, self.outputs).initialise(weights)

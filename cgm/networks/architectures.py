@@ -5,24 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import TypeVar, cast
+from typing import Literal, TypeAlias, TypeVar, cast
 
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import nn
 from torch.nn.functional import leaky_relu, normalize
 
 from cgm.utils.checks import check_points
 from cgm.utils.run import in_order, progress, workers
 
-ARITHMETICS = ("float32", "bfloat16")  # of convolutions and matrix products in a training
+Arithmetic: TypeAlias = Literal["float32", "bfloat16"]  # of convolutions and matrix products in a training
 BATCH = 500  # images that pass through a network at once
-MAX_RECALIBRATION = 10_000  # images from which batch norm's statistics are computed
 
 Network = TypeVar("Network", bound="nn.Module")
 
 
-def autocast(arithmetic: str, device: str = "cpu") -> torch.autocast:
-    """Return a context in which convolutions and matrix products on a device have one of `ARITHMETICS`."""
+def autocast(arithmetic: Arithmetic, device: str = "cpu") -> torch.autocast:
+    """Return a context in which convolutions and matrix products on a device have an arithmetic."""
 
     return torch.autocast(device, torch.bfloat16, enabled=arithmetic == "bfloat16")
 
@@ -56,6 +56,7 @@ def in_batches(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
     """Apply a function to x of shape (N, ...), some hundred entries at a time, to save memory.
 
     Batches are processed in parallel, each by one thread, so that the results do not depend on the number of threads.
+    This also holds for scikit-learn: its loops are limited to the thread that calls them, and BLAS within them to one.
 
     Arguments:
         function: Maps a batch of shape (B, ...) to B rows.
@@ -64,11 +65,12 @@ def in_batches(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
     """
 
     def apply(part: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():  # the mode of a thread is its own
+        # the mode of a thread, and the number of threads of OpenMP, are its own
+        with torch.no_grad(), libraries.limit(limits=1, user_api="openmp"):
             return function(part)
 
-    parts = []
-    with workers() as threads, progress(len(x), label) as bar:
+    parts, libraries = [], ThreadpoolController()
+    with workers() as threads, libraries.limit(limits=1, user_api="blas"), progress(len(x), label) as bar:
         for part in in_order(threads, apply, ((part,) for part in x.split(BATCH)), ahead=4):
             parts.append(part)
             bar.update(len(part))
@@ -95,32 +97,6 @@ def with_weights(make: Callable[[], Network], weights: dict[str, torch.Tensor]) 
     network.eval().requires_grad_(False)
 
     return network
-
-
-def recalibrate_batch_norm(
-    network: nn.Module, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, generator: torch.Generator
-) -> None:
-    """Compute batch norm's statistics again with the final weights.
-
-    The running averages of a short training lag behind the weights.
-
-    Arguments:
-        network: The network. It is left in evaluation mode.
-        function: Passes images of shape (B, C, H, W) through the network.
-        x: The images of the training, of shape (N, C, H, W), of which at most 10,000 are used.
-        generator: Draws them.
-    """
-
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.reset_running_stats()
-            layer.momentum = None  # an average over all batches
-    network.train()
-    rows = torch.randperm(len(x), generator=generator)[:MAX_RECALIBRATION]
-    with torch.no_grad():
-        for part in rows.chunk(-(-len(rows) // BATCH)):
-            function(x[part])
-    network.eval()
 
 
 def principal_directions(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:

@@ -1,11 +1,11 @@
-"""A small convolutional network that labels images."""
+"""Labels of images by a small convolutional network."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 
@@ -15,20 +15,20 @@ from cgm.networks.architectures import (
     check_images,
     in_batches,
     mirror_some,
-    recalibrate_batch_norm,
     weights_of,
 )
 from cgm.networks.fitted import FittedNetwork
-from cgm.networks.training import RECALIBRATION, Budget, Descent, seeded, stream
+from cgm.networks.training import Batch, Budget, Checkpoint, Descent, Epochs, Minutes, Rate, recalibrate, seeded
 from cgm.networks.weights import Weights
-from cgm.utils.checks import check_integer, check_labels, check_points
+from cgm.utils.checks import check_labels, check_points
 from cgm.utils.run import limited
+from cgm.utils.settings import Integer, Number, Settings
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class Classifier(FittedNetwork["ClassifierNetwork"]):
+class Classifier(FittedNetwork[ClassifierNetwork], Settings):
     r"""Classifier of images: a small residual network with batch norm.
 
     It labels synthetic images for the evaluation only; the framework values and samples without labels. In training,
@@ -39,16 +39,7 @@ class Classifier(FittedNetwork["ClassifierNetwork"]):
         width: The number of channels of the first convolution; the last has eight times as many.
         mirror: Whether to mirror half of the images of a training left to right; wrong for digits.
         shift: The maximum number of pixels by which images of a training are shifted along each side.
-        epochs: The maximum number of passes over the images.
-        minutes: The time limit. `None`: no limit. The same seed gives the same weights on machines of different speed
-            only without a limit.
-        batch: The number of images in a step.
-        rate: The largest learning rate.
-        decay: The weight decay.
-        checkpoint: A file from which an interrupted training is resumed. `None`: no file.
-
-    Raises:
-        ValueError: If a setting is out of range.
+        epochs, minutes, batch, rate, decay, checkpoint: See `cgm.networks.training.Budget`.
 
     Example:
         >>> images, labels = torch.rand(20, 1, 8, 8), torch.arange(20) % 2
@@ -57,25 +48,21 @@ class Classifier(FittedNetwork["ClassifierNetwork"]):
         (torch.Size([20]), torch.Size([20, 16]))
     """
 
-    classes: int = 10
-    width: int = 16
+    classes: Annotated[int, Integer(min=2)] = 10
+    width: Annotated[int, Integer(min=1)] = 16
     mirror: bool = False
-    shift: int = 2
-    epochs: int = 10
-    minutes: float | None = None
-    batch: int = 128
-    rate: float = 1e-2
-    decay: float = 0.05
-    checkpoint: str | None = None
+    shift: Annotated[int, Integer(min=0)] = 2
+    epochs: Epochs = 10
+    minutes: Minutes = None
+    batch: Batch = 128
+    rate: Rate = 1e-2
+    decay: Annotated[float, Number(min=0)] = 0.05
+    checkpoint: Checkpoint = None
+
+    section = "classifier"
 
     size_names: ClassVar[tuple[str, ...]] = ("colours",)
     file_settings: ClassVar[tuple[str, ...] | None] = ("classes", "width")
-
-    def __post_init__(self) -> None:
-        check_integer("classifier.classes", self.classes, min=2)
-        check_integer("classifier.width", self.width, min=1)
-        check_integer("classifier.shift", self.shift, min=0)
-        self._budget().check("classifier")
 
     @classmethod
     def shipped(cls, shape: Sequence[int] | None = None, dataset: str | None = None) -> Classifier:
@@ -103,8 +90,6 @@ class Classifier(FittedNetwork["ClassifierNetwork"]):
     def make_network(self, sizes: Mapping[str, Any]) -> ClassifierNetwork:
         """Construct the network for a number of colour channels."""
 
-        from cgm.networks.architectures import ClassifierNetwork
-
         return ClassifierNetwork(self.classes, self.width, sizes["colours"])
 
     def network(self) -> ClassifierNetwork:
@@ -128,8 +113,6 @@ class Classifier(FittedNetwork["ClassifierNetwork"]):
             ValueError: If x and y are not labelled images.
         """
 
-        from cgm.networks.architectures import ClassifierNetwork
-
         x = check_images(x, "images to fit a classifier to", min=2)
         check_labels(y, "classes to fit a classifier to", self.classes)
         if len(x) != len(y):
@@ -146,8 +129,9 @@ class Classifier(FittedNetwork["ClassifierNetwork"]):
 
         settings = {name: getattr(self, name) for name in ("classes", "width", "mirror", "shift")}
         data = {"images": x, "classes": y}
-        self.report = Descent(network, loss, data, seed, self._budget(), "classifier", "classifier", settings).train()
-        recalibrate_batch_norm(network, network, x, stream(seed, RECALIBRATION))
+        budget = Budget.of(self, self.decay)
+        self.report = Descent(network, loss, data, seed, budget, "classifier", "classifier", settings).train()
+        recalibrate(network, network, x, seed)
         self.sizes = {"colours": x.shape[1]}
         self.state = weights_of(network)
 
@@ -172,13 +156,11 @@ class Classifier(FittedNetwork["ClassifierNetwork"]):
 
         return in_batches(network.body, x, "classifying")
 
+    @limited(1)
     def probabilities_of(self, features: torch.Tensor) -> torch.Tensor:
         """Compute the probabilities of the classes of images from their `features` of shape (N, 8w)."""
 
         return self.network().head(check_points(features, "features to classify")).softmax(1)
-
-    def _budget(self) -> Budget:
-        return Budget(self.epochs, self.minutes, self.batch, self.rate, self.decay, self.checkpoint)
 
     def _check(self, x: torch.Tensor) -> torch.Tensor:
         self.fitted()

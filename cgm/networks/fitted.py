@@ -1,4 +1,4 @@
-"""Fitted objects whose state is the weights of a network."""
+"""Objects that are fitted to data and kept in files, among them networks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from cgm.utils.cache import digest, read_tensors
 from cgm.utils.checks import check_integer
 from cgm.utils.files import write_whole
 
-Network = TypeVar("Network", bound="nn.Module")
-
-
+Network = TypeVar("Network", bound=nn.Module)
 F = TypeVar("F", bound="Fitted")
 Shape = tuple[int | str, ...]
 

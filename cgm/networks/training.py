@@ -1,26 +1,33 @@
-"""Random streams of trainings."""
+"""Trainings of networks: random streams, the loop, checkpoints, and descent by AdamW."""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import logging
 import math
+import pickle
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from math import cos, pi
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
 
-from cgm.networks.weights import live_tensors, read_checkpoint, write_checkpoint
+from cgm.networks.architectures import BATCH
+from cgm.networks.fitted import to_json
 from cgm.utils.cache import digest
-from cgm.utils.checks import check_integer, check_number, check_text
+from cgm.utils.files import write_whole
 from cgm.utils.run import progress as progress_bar
+from cgm.utils.settings import Integer, Number, Text
+
+log = logging.getLogger(__name__)
 
 ORDER, STEP, RECALIBRATION = 201, 202, 203  # keys of streams
 
@@ -45,6 +52,7 @@ def stream(seed: int, *key: int) -> torch.Generator:
 CHECKPOINT_SECONDS = 120  # between checkpoints, and between lines of the log
 MAX_STEP_SECONDS = 10  # a longer step means that the machine paused, for example in standby
 AVERAGE = 100  # steps over which losses are averaged
+MAX_RECALIBRATION = 10_000  # images from which the statistics of batch norm are computed
 
 
 @dataclass
@@ -91,7 +99,7 @@ class Training(ABC):
         steps: The number of steps.
         remedy: What to do if the training diverges, such as `"lower features.rate=0.004"`.
         networks: The networks, by name, in training mode after the construction.
-        optimizers: Their optimizers, `Adam` or a variant with the same state, by name.
+        optimizers: Their optimizers, by name.
         streams: The random streams that the steps draw from, by name.
         evaluate_every: The number of steps from one call of `evaluate` to the next. It is not called if `None`.
 
@@ -156,14 +164,14 @@ class Training(ABC):
 
         progress = Progress(self.steps)
         path = None if checkpoint is None else Path(checkpoint)
-        identity = {} if path is None else self.identity()
+        identity = {} if path is None else json.loads(to_json(self.identity()))
         if path is not None and path.exists():
             progress = self._resume(path, identity)
+            log.info("%s: resumed from %s at step %d of %d", self.label, path, progress.step, progress.steps)
 
         def save() -> None:
             if path is not None:
-                state = {"step": progress.step, "seconds": progress.seconds, "losses": progress.losses}
-                write_checkpoint(path, identity, state | {"numbers": self.numbers()}, self._tensors())
+                write_checkpoint(path, {"identity": identity} | self._state(progress))
 
         for network in self.networks.values():
             network.train()
@@ -209,24 +217,82 @@ class Training(ABC):
             found = ", ".join(f"{name}={value:g}" for name, value in values.items())
             raise ValueError(f"{self.label}: training diverged at step {progress.step} ({found}); {self.remedy}")
 
-    def _tensors(self) -> dict[str, torch.Tensor]:
-        random = {f"random.{name}": stream.get_state() for name, stream in self.streams.items()}
-        return live_tensors(self.networks, self.optimizers) | random
+    def _state(self, progress: Progress) -> dict[str, Any]:
+        """Return all that changes from step to step."""
+
+        return {
+            "step": progress.step,
+            "seconds": progress.seconds,
+            "losses": progress.losses,
+            "numbers": self.numbers(),
+            "networks": {name: network.state_dict() for name, network in self.networks.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "streams": {name: stream.get_state() for name, stream in self.streams.items()},
+        }
 
     def _resume(self, path: Path, identity: dict[str, Any]) -> Progress:
-        state, tensors = read_checkpoint(path, identity, self._tensors(), f"{self.group}.checkpoint")
-        try:
-            progress = Progress(self.steps, state["step"], state["seconds"], losses=state["losses"])
-            self.load_numbers(state["numbers"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: not a checkpoint of this training ({error!r}); delete it") from error
-        for name, tensor in live_tensors(self.networks, self.optimizers).items():
-            tensor.copy_(tensors[name])
-        for name, stream in self.streams.items():
-            stream.set_state(tensors[f"random.{name}"])
-        log.info("%s: resumed from %s at step %d of %d", self.label, path, progress.step, progress.steps)
+        """Restore the state of a checkpoint of the same identity, and return its progress."""
 
-        return progress
+        state = read_checkpoint(path)
+        saved = state.get("identity", {})
+        if differences := [
+            f"{name}={saved.get(name)!r}, here {identity.get(name)!r}"
+            for name in identity | saved
+            if (name in saved, saved.get(name)) != (name in identity, identity.get(name))
+        ]:
+            raise ValueError(
+                f"{path}: a checkpoint of another training ({'; '.join(differences)}); use another "
+                f"{self.group}.checkpoint"
+            )
+        try:
+            for name, network in self.networks.items():
+                network.load_state_dict(state["networks"][name])
+            for name, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            for name, stream in self.streams.items():
+                stream.set_state(state["streams"][name])
+            self.load_numbers(state["numbers"])
+            return Progress(self.steps, state["step"], state["seconds"], losses=state["losses"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{path}: not a checkpoint of this training ({error!r}); delete it") from error
+
+
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint after its SHA-256, completely or not at all.
+
+    Arguments:
+        path: The file. An existing one is replaced.
+        state: Tensors, numbers and text, in dictionaries and lists.
+    """
+
+    file = io.BytesIO()
+    torch.save(state, file)
+    write_whole(path, hashlib.sha256(file.getvalue()).digest() + file.getvalue())
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint. Nothing in the file is executed.
+
+    Raises:
+        ValueError: If the file is damaged, or not a checkpoint.
+    """
+
+    data = path.read_bytes()
+    checksum, content = data[:32], data[32:]
+    if hashlib.sha256(content).digest() != checksum:
+        raise ValueError(f"{path}: not a checkpoint, or a damaged one (its checksum differs); delete it")
+    try:
+        return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    except (ValueError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError):  # whose message advises to run it
+        raise ValueError(f"{path}: not a checkpoint: more than tensors, numbers and text; delete it") from None
+
+
+# Settings of trainings, which classes share; see `Budget`
+Epochs: TypeAlias = Annotated[int, Integer(min=1)]
+Minutes: TypeAlias = Annotated[float, Number(min=0, open_min=True)] | None
+Batch: TypeAlias = Annotated[int, Integer(min=2)]
+Rate: TypeAlias = Annotated[float, Number(min=0, open_min=True)]
+Checkpoint: TypeAlias = Annotated[str, Text(path=True)] | None
 
 
 @dataclass(frozen=True)
@@ -254,15 +320,11 @@ class Budget:
     decay: float = 0.0
     checkpoint: str | None = None
 
-    def check(self, group: str) -> None:
-        """Raise a ValueError that names the setting, `<group>.<name>`, if one is out of range."""
+    @classmethod
+    def of(cls, settings: Any, decay: float = 0.0) -> Budget:
+        """Return the budget that an object has as its settings, with a weight decay."""
 
-        check_integer(f"{group}.epochs", self.epochs, min=1)
-        check_integer(f"{group}.batch", self.batch, min=2)
-        check_number(f"{group}.rate", self.rate, min=0, open_min=True)
-        check_number(f"{group}.decay", self.decay, min=0)
-        check_number(f"{group}.minutes", self.minutes, min=0, open_min=True, optional=True)
-        check_text(f"{group}.checkpoint", self.checkpoint, path=True, optional=True)
+        return cls(settings.epochs, settings.minutes, settings.batch, settings.rate, decay, settings.checkpoint)
 
 
 class Descent(Training):
@@ -309,9 +371,9 @@ class Descent(Training):
         """Return all that the course of the training depends on."""
 
         budget = asdict(replace(self.budget, checkpoint=None))
-        own = {"training": self.label, "seed": self.seed, "data": digest(dict(self.data))}
+        training = {"training": self.label, "seed": self.seed, "data": digest(dict(self.data))}
 
-        return {**own, **budget, **self.settings}
+        return {**training, **budget, **self.settings}
 
     def advance(self, progress: Progress) -> dict[str, float]:
         """Take one step."""
@@ -342,6 +404,32 @@ class Descent(Training):
         return self.report
 
 
+def recalibrate(
+    network: nn.Module, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, seed: int
+) -> None:
+    """Compute the statistics of batch norm again with the final weights, and leave the network in evaluation mode.
+
+    The running averages of a short training lag behind the weights.
+
+    Arguments:
+        network: The network.
+        function: Passes images of shape (B, C, H, W) through the network.
+        x: The images of the training, of shape (N, C, H, W), of which at most 10,000 are used.
+        seed: The seed that draws them.
+    """
+
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_running_stats()
+            layer.momentum = None  # an average over all batches
+    network.train()
+    rows = torch.randperm(len(x), generator=stream(seed, RECALIBRATION))[:MAX_RECALIBRATION]
+    with torch.no_grad():
+        for part in rows.chunk(-(-len(rows) // BATCH)):
+            function(x[part])
+    network.eval()
+
+
 def learning_rate_factor(share: float) -> float:
     """Return the learning rate, as a share of the largest one, when a share of the training is done.
 
@@ -353,7 +441,4 @@ def learning_rate_factor(share: float) -> float:
     if share < 0.2:
         return 0.1 + 0.9 * share / 0.2
 
-    return (1 + cos(pi * (share - 0.2) / 0.8)) / 2
-
-
-log = logging.getLogger(__name__)
+    return (1 + math.cos(math.pi * (share - 0.2) / 0.8)) / 2

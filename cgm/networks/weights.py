@@ -1,120 +1,17 @@
-"""Checkpoints of trainings: safetensors files with a checksum and the identity of the training."""
+"""Trained weights that come with cgm, and files of others, with a description and a checksum."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias
 
-import torch
-from safetensors import SafetensorError
-from torch import nn
-
-from cgm.networks.fitted import Fitted, to_json
-from cgm.utils.cache import digest, read_tensors
+from cgm.networks.fitted import Fitted
 from cgm.utils.files import write_whole
-
-FORMAT = "cgm training"
-
-
-def live_tensors(
-    networks: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
-) -> dict[str, torch.Tensor]:
-    """Collect the tensors, not copied, that a training changes from step to step, by name.
-
-    The state of an optimizer that has not taken a step yet is created, as zeros.
-
-    Arguments:
-        networks: The networks, by name.
-        optimizers: Their optimizers, `Adam` or a variant with the same state, by name.
-    """
-
-    tensors = {f"{name}.{key}": x for name, network in networks.items() for key, x in network.state_dict().items()}
-    for name, optimizer in optimizers.items():
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        for i, parameter in enumerate(parameters):
-            state = optimizer.state[parameter]
-            if not state:
-                state["step"] = torch.zeros(())
-                state |= {key: torch.zeros_like(parameter.detach()) for key in ("exp_avg", "exp_avg_sq")}
-            tensors |= {f"optimizer.{name}.{i}.{key}": x for key, x in state.items()}
-
-    return tensors
-
-
-def write_checkpoint(
-    path: Path, identity: Mapping[str, Any], progress: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
-) -> None:
-    """Write a checkpoint, completely or not at all.
-
-    Arguments:
-        path: The file. An existing one is replaced.
-        identity: All that the course of the training depends on.
-        progress: The numbers that change from step to step.
-        tensors: The tensors that change from step to step.
-    """
-
-    from safetensors.torch import save as to_bytes
-
-    plain = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
-    metadata = {"format": FORMAT, "identity": to_json(identity), "progress": to_json(progress)}
-    metadata["sha256"] = digest(plain, metadata["identity"] + metadata["progress"])
-    write_whole(path, to_bytes(plain, metadata))
-
-
-def read_checkpoint(
-    path: Path, identity: Mapping[str, Any], expected: Mapping[str, torch.Tensor], setting: str
-) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Read a checkpoint. Nothing in the file is executed.
-
-    Arguments:
-        path: The file.
-        identity: The identity of the training to resume.
-        expected: Tensors of the expected names, shapes and dtypes.
-        setting: The name of the setting of the checkpoint, for errors.
-
-    Returns:
-        The numbers and the tensors that were written.
-
-    Raises:
-        ValueError: If the file is damaged, not a checkpoint, or of another training.
-    """
-
-    try:
-        metadata, tensors = read_tensors(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: not a checkpoint, or a damaged one ({error}); delete it") from error
-
-    if metadata.get("format") != FORMAT or not {"identity", "progress"} <= metadata.keys():
-        raise ValueError(f"{path}: not a checkpoint; delete it, or use another {setting}")
-    if metadata.get("sha256") != digest(tensors, metadata["identity"] + metadata["progress"]):
-        raise ValueError(f"{path}: wrong checksum, the checkpoint is damaged; delete it")
-    found, own = json.loads(metadata["identity"]), json.loads(to_json(identity))
-    other = [
-        f"{name}={found.get(name)!r}, here {own.get(name)!r}"
-        for name in own | found
-        if name not in found or name not in own or found[name] != own[name]
-    ]
-    if other:
-        raise ValueError(f"{path}: a checkpoint of another training ({'; '.join(other)}); use another {setting}")
-    wrong = [name for name in expected.keys() | tensors.keys() if not _fits(tensors.get(name), expected.get(name))]
-    if wrong:
-        raise ValueError(
-            f"{path}: tensors that are missing, unknown, of a wrong shape or dtype, or not finite: "
-            f"{', '.join(sorted(wrong))}; delete the file, or use another {setting}"
-        )
-
-    return json.loads(metadata["progress"]), tensors
-
-
-def _fits(found: torch.Tensor | None, expected: torch.Tensor | None) -> bool:
-    if expected is None or found is None or found.shape != expected.shape or found.dtype != expected.dtype:
-        return False
-    return bool(torch.isfinite(found).all())
-
+from cgm.utils.settings import Text
 
 FOLDER = Path(__file__).parent / "weights"
 
@@ -134,24 +31,11 @@ class Weights:
     info: dict[str, Any]
 
 
-def check_pretrained(setting: str, value: object) -> None:
-    """Check that a setting is true, false, auto or the path of a file of weights.
-
-    Arguments:
-        setting: The name of the setting, for the error.
-        value: Its value.
-
-    Raises:
-        ValueError: If the value is anything else.
-        FileNotFoundError: If it is the path of a file that does not exist.
-    """
-
-    if not isinstance(value, bool) and value != "auto":
-        check_path(setting, value, "true, false, auto, or ")
+Pretrained: TypeAlias = bool | Literal["auto"] | Annotated[str, Text()]  # a setting; text is the path of a file
 
 
-def check_path(setting: str, value: object, others: str = "") -> None:
-    """Check that a setting is the path of a file of weights.
+def check_path(setting: str, value: Pretrained, others: str = "") -> None:
+    """Check that a setting, unless it is true, false or auto, is the path of a file of weights.
 
     Arguments:
         setting: The name of the setting, for the error.
@@ -159,11 +43,13 @@ def check_path(setting: str, value: object, others: str = "") -> None:
         others: What else is allowed, for the error.
 
     Raises:
-        ValueError: If the value is anything else.
+        ValueError: If it is another path.
         FileNotFoundError: If there is no such file.
     """
 
-    if not isinstance(value, str) or Path(value).suffix != ".safetensors":
+    if isinstance(value, bool) or value == "auto":
+        return
+    if Path(value).suffix != ".safetensors":
         raise ValueError(f"{setting}={value}: expected {others}the path of a .safetensors file")
     if not Path(value).is_file():
         raise FileNotFoundError(f"{setting}={value}: there is no such file")

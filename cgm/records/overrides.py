@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from cgm.records.record import ERROR
-from cgm.records.settings import canonical, cell, sort_key, union
+from cgm.records.settings import canonical, cell, union
 
 OVERRIDES, PROGRAM = Path(".hydra", "overrides.yaml"), Path(".hydra", "hydra.yaml")  # in the folder of a run
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C reads hydra.yaml in 1 ms, the other in 7 ms
@@ -49,13 +49,13 @@ def find_chosen(settings: Sequence[Mapping[str, Any]], choices: Sequence[Mapping
         choices: The choices of each run.
     """
 
-    found = []
+    chosen = []
     for group in union(choices[:1]):
         if all(group in own for own in choices) and any(own.get(group) is not None for own in settings):
             pairs = {(own[group], cell(given.get(group))) for own, given in zip(choices, settings, strict=True)}
             if 1 < len({choice for choice, _ in pairs}) == len(pairs):
-                found.append(group)
-    return found
+                chosen.append(group)
+    return chosen
 
 
 def find_differing(runs: Iterable[Overrides]) -> list[str]:
@@ -64,12 +64,6 @@ def find_differing(runs: Iterable[Overrides]) -> list[str]:
     runs = list(runs)
     names = union(runs)
     return names if len(runs) == 1 else [name for name in names if len({run.get(name) for run in runs}) > 1]
-
-
-def distinct_values(runs: Iterable[Overrides], name: str) -> list[str]:
-    """Return the distinct values of an override in some runs: numbers by size, others by their text."""
-
-    return sorted({run[name] for run in runs if name in run}, key=lambda text: sort_key(_parsed(text)))
 
 
 def _read_yaml(path: Path) -> Any:
@@ -84,12 +78,8 @@ def _read_yaml(path: Path) -> Any:
 def _normalised(text: str) -> str:
     """Return a value in the spelling of tables: 0.001 for 1e-3, true for True."""
 
-    value = _parsed(text)
-    return text if isinstance(value, str) else canonical(value)
-
-
-def _parsed(text: str) -> Any:
     try:
-        return {"True": True, "False": False}[text] if text in ("True", "False") else json.loads(text)
+        value = {"True": True, "False": False}[text] if text in ("True", "False") else json.loads(text)
     except (ValueError, RecursionError):
         return text
+    return text if isinstance(value, str) else canonical(value)

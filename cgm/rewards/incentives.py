@@ -10,7 +10,7 @@ import torch
 
 from cgm.contributions.base import Contribution, Contributions, compute_contributions
 from cgm.contributions.semivalues import MAX_AUTO
-from cgm.rewards.schemes import TOLERANCE, Rewards, Scheme, lower_bounds
+from cgm.rewards.schemes import TOLERANCE, Rewards, Scheme, lower_bounds, stable_values
 from cgm.valuation.bounds import MAX_PARTIES, negative_increments
 from cgm.valuation.game import Game
 from cgm.valuation.kernels import RULES, Kernel, Lengthscale
@@ -34,22 +34,19 @@ class Incentive:
     note: str
 
 
-def check_incentives(
-    rewards: Rewards, contributions: Contributions, game: Game, lower: torch.Tensor | None = None
-) -> dict[str, Incentive]:
+def check_incentives(rewards: Rewards, contributions: Contributions, game: Game) -> dict[str, Incentive]:
     r"""Check which incentives hold for some rewards, by their definitions.
 
     R1 non-negativity, R2 feasibility (Definition 1), R3 weak efficiency (Definition 2), R4 individual rationality,
     R5 fairness (F1 uselessness, F2 symmetry, F3 strict desirability; F4, Definition 3, compares two games), R6
     stability. F1 to F3 and R6 are checked over all coalitions, for at most 20 parties; for more parties, R6 is checked
-    for the coalitions $C_i = \{j : \phi_j \leq \phi_i\}$ only, and F1 to F3 are unknown. R3 and F4 depend on `v_star`
-    and `rho`, and are unknown for a scheme without these details.
+    for the coalitions $C_i = \{j : \phi_j \leq \phi_i\}$ only, and F1 to F3 are unknown. R3 depends on `v_star`, and is
+    unknown for a scheme without this detail. F4's note has the scheme's own condition, see `Rewards.monotonicity`.
 
     Arguments:
         rewards: The reward values.
         contributions: The contributions of the parties.
         game: The game with the values $v_c$.
-        lower: The lower bounds for the condition of Proposition 3b, of shape $(n)$; those of the rewards, if `None`.
 
     Returns:
         An `Incentive` for each of R1, R2, R3, R4, R5, F1, F2, F3, F4, R6.
@@ -59,8 +56,7 @@ def check_incentives(
     """
 
     r, own, phi = rewards.values, game.party_values, contributions.phi
-    lower = rewards.lower if lower is None else lower
-    v_star, rho = (rewards.details.get(name) for name in ("v_star", "rho"))
+    v_star = rewards.details.get("v_star")
     tolerance = TOLERANCE * max(abs(v_star or 0.0), float(r.abs().max()))
 
     def at_least_zero(slack: torch.Tensor | float, note: str) -> Incentive:
@@ -80,7 +76,7 @@ def check_incentives(
         values = game.coalition_values()
         fairness = _fairness(values, r, tolerance)
         stability = at_least_zero(
-            _stability_slack(values, phi, r),
+            (r - stable_values(values, phi)).min(),
             "smallest r_i - v_c(C) over all C and all i in C with the largest φ_i",
         )
     else:
@@ -92,15 +88,12 @@ def check_incentives(
             holds, slack, "smallest r_i - v_c(C_i); there are too many other coalitions to check them"
         )
 
-    if v_star is None or rho is None:
-        note = "Proposition 3b's condition uses v* and ρ, which the scheme does not have"
+    condition = rewards.monotonicity(contributions.alpha)
+    if condition is None:
+        note = "the scheme does not have a condition for it"
     else:
-        kept = contributions.alpha > 0
-        kept_slack = float((contributions.alpha[kept] ** rho * v_star - lower[kept]).min())
-        guaranteed = rho > 0 and kept_slack >= -tolerance and bool(kept.all())
-        note = "Proposition 3b's condition (ρ > 0 and v_min <= v* α_i^ρ for all i) is " + (
-            "met: it holds in comparison with a game with the same v* and ρ" if guaranteed else "not met"
-        )
+        met = "met: it holds in comparison with a game with the same v* and ρ" if condition.holds else "not met"
+        note = f"{condition.text} is {met}"
     fairness["F4"] = Incentive(None, None, f"compares two games; {note}")
 
     known = [fairness[f] for f in ("F1", "F2", "F3")]
@@ -145,21 +138,6 @@ def _fairness(values: torch.Tensor, r: torch.Tensor, tolerance: float) -> dict[s
             strict=True,
         ),
     }
-
-
-def _stability_slack(values: torch.Tensor, phi: torch.Tensor, r: torch.Tensor) -> float:
-    """Compute the smallest r_i - v_c(C) over all non-empty C and all i in C with the largest φ."""
-
-    tie = 1e-12 * float(phi.abs().max())
-    slacks = []
-    for i in range(len(phi)):
-        allowed = phi <= phi[i] + tie  # coalitions that contain i, and otherwise only parties with φ_j <= φ_i
-        best = values
-        for j in range(len(phi)):  # of each pair (without j, with j), keep the allowed or the larger value
-            pairs = best.reshape(-1, 2)
-            best = pairs[:, 1] if j == i else pairs.amax(1) if allowed[j] else pairs[:, 0]
-        slacks.append(float(r[i]) - float(best))
-    return min(slacks)
 
 
 class LengthscaleSpread(NamedTuple):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import torch
 
 from cgm.rewards import steps
-from cgm.utils.checks import check_integer, check_number
+from cgm.utils.checks import check_integer
 from cgm.utils.plain import NOT_WRITTEN
 from cgm.utils.run import progress, workers
+from cgm.utils.settings import Number, Settings
 from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.mmd import biased, unbiased
 from cgm.valuation.valuation import Valuation
@@ -27,21 +29,23 @@ class Reward:
     r"""The reward $G_i$ of a party for one inverse temperature.
 
     `result.json` has its numbers. The attributes from `indices` on are not in that file: a reward that is read from it
-    has no points, and NaN for the MMD, which `metrics.csv` has.
+    has no points, and NaN for the others: `metrics.csv` has the MMD, and the result has $r_i$ and $v(D_i \cup G)$.
 
     Attributes:
         party: The party $i$, from 0.
         beta: The inverse temperature $\beta$.
         size: $|G_i|$.
-        target: The reward value $r_i$.
+        target: The value that it was drawn to, which is $r_i$, or less with a tolerance, see `WeightedSampling`.
         start: $v(D_i)$.
         value: $v(D_i \cup G_i)$.
-        reached: Whether $v(D_i \cup G_i) \geq r_i$.
+        reached: Whether $v(D_i \cup G_i)$ is at least the target.
         increasing: The share of accepted points that increased v; `None` if no point was accepted.
         indices: The rows of $G$ in $G_i$, in order of acceptance, of shape $(|G_i|)$, int64.
         values: $v(D_i \cup G_i)$ after each accepted point, of shape $(|G_i|)$, float64.
         mmd2_biased, mmd2_unbiased: The estimates of the squared MMD of $D_i \cup G_i$ and $T$, equation (1); $T$ is all
             data, whatever the reference of the values.
+        promised: The reward value $r_i$.
+        upper: The value $v(D_i \cup G)$ with all of $G$.
     """
 
     party: int
@@ -56,6 +60,18 @@ class Reward:
     values: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64), metadata=NOT_WRITTEN)
     mmd2_biased: float = field(default=math.nan, metadata=NOT_WRITTEN)
     mmd2_unbiased: float = field(default=math.nan, metadata=NOT_WRITTEN)
+    promised: float = field(default=math.nan, metadata=NOT_WRITTEN)
+    upper: float = field(default=math.nan, metadata=NOT_WRITTEN)
+
+    @property
+    def share_of_gain(self) -> float:
+        r"""The share of the possible gain, $(v(D_i \cup G_i) - v(D_i)) / (v(D_i \cup G) - v(D_i))$.
+
+        It is 1 where nothing can be gained, $v(D_i \cup G) \leq v(D_i)$ up to rounding.
+        """
+
+        possible = self.upper - self.start
+        return (self.value - self.start) / possible if possible > NEARLY * abs(self.upper) else 1.0
 
 
 def increasing_share(start: float, values: torch.Tensor) -> float | None:
@@ -71,7 +87,7 @@ def increasing_share(start: float, values: torch.Tensor) -> float | None:
 
 
 @dataclass(frozen=True)
-class WeightedSampling:
+class WeightedSampling(Settings):
     r"""Weighted sampling of rewards from $G$, until $v(D_i \cup G_i)$ reaches the reward value.
 
     With $S = D_i \cup G_i$, each step draws a point $x \in G \setminus G_i$ with probability
@@ -83,7 +99,12 @@ class WeightedSampling:
 
     $\beta = 0$ draws uniformly; $\beta = \infty$ draws a point with the largest $\Delta_x$, uniformly among them if
     there are several. If all $\Delta_x$ are equal, so are the probabilities. A chain of steps ends when it reaches its
-    target, when $G$ has no more points, or when `patience` is exhausted.
+    target, when $G$ has no more points, or when `patience` is exhausted. With the tolerance $\tau$, the target is
+
+    .. math:: \min \{r_i, \; v(D_i) + (1 - \tau) (v(D_i \cup G) - v(D_i))\}
+
+    so that nobody is drawn beyond the share $1 - \tau$ of what all of $G$ would add. The last hundredth of this way
+    takes most of the points, and rather follows the noise of $T$ than its distribution.
 
     With $a_x = \sum_{x' \in T} k(x, x')$, $u_x = \sum_{x' \in S} k(x, x')$ and $m = |S| + 1$, equation (2) gives
 
@@ -102,15 +123,19 @@ class WeightedSampling:
     Arguments:
         betas: The inverse temperatures $\beta \geq 0$, all different; infinity is greedy.
         patience: A chain ends after this share of $|G|$ accepted points without a new best value. No limit, if `None`.
+        tolerance: The tolerance $\tau$, the share of a party's possible gain that a complete reward may miss.
 
     Raises:
         ValueError: If a setting is out of range.
     """
 
+    section = "sampling"
     betas: Sequence[float] = (1.0, 2.0, 4.0, 8.0)
-    patience: float | None = 0.1
+    patience: Annotated[float, Number(min=0, max=1, open_min=True)] | None = 0.1
+    tolerance: Annotated[float, Number(min=0, max=1, open_max=True)] = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         try:
             object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
         except (TypeError, ValueError):
@@ -123,14 +148,27 @@ class WeightedSampling:
             )
         if len(set(self.betas)) != len(self.betas):
             raise ValueError(f"sampling.betas={list(self.betas)}: expected different numbers, got the same β twice")
-        check_number("sampling.patience", self.patience, min=0, max=1, open_min=True, optional=True)
 
-    def draw(self, valuation: Valuation, targets: Sequence[float] | torch.Tensor, seed: int) -> list[Reward]:
+    def targets(self, valuation: Valuation, values: torch.Tensor) -> torch.Tensor:
+        r"""Compute the values that rewards are drawn to; $r_i$ itself, if the tolerance is 0.
+
+        Arguments:
+            valuation: The valuation of the parties' points and $G$.
+            values: The reward values $r_i$, of shape $(n)$.
+        """
+
+        if self.tolerance == 0:
+            return values
+        own = valuation.party_values
+        gain = (valuation.with_synthetic - own).clamp(min=0)
+        return torch.minimum(values, own + (1 - self.tolerance) * gain)
+
+    def draw(self, valuation: Valuation, values: Sequence[float] | torch.Tensor, seed: int) -> list[Reward]:
         r"""Draw a reward for each party and each $\beta$.
 
         Arguments:
             valuation: The valuation of the parties' points and $G$.
-            targets: The reward values $r_i$, of shape $(n)$; $\infty$ is never reached.
+            values: The reward values $r_i$, of shape $(n)$; with the tolerance 0, $\infty$ is never reached.
             seed: The seed of the random streams, not negative.
 
         Returns:
@@ -140,12 +178,13 @@ class WeightedSampling:
             ValueError: If an argument is out of range, or if the kernel returns values that are not finite.
         """
 
-        targets = [float(r) for r in targets]
-        if len(targets) != valuation.n:
-            raise ValueError(f"targets: expected one for each party, got {len(targets)} for {valuation.n} parties")
-        if any(math.isnan(r) for r in targets):
-            raise ValueError(f"targets={targets}: contains NaN")
+        promised = [float(r) for r in values]
+        if len(promised) != valuation.n:
+            raise ValueError(f"targets: expected one for each party, got {len(promised)} for {valuation.n} parties")
+        if any(math.isnan(r) for r in promised):
+            raise ValueError(f"targets={promised}: contains NaN")
         check_integer("seed", seed, min=0)
+        targets = self.targets(valuation, torch.tensor(promised, dtype=torch.float64)).tolist()
 
         # chains with a low β are long: they are started first, so that no core is the only busy one at the end
         jobs = [(party, beta) for beta in sorted(self.betas) for party in range(valuation.n)]
@@ -154,7 +193,7 @@ class WeightedSampling:
 
             def run(job: tuple[int, float]) -> Reward:
                 party, beta = job
-                chain = Draws(arrays, party, beta, seed).run(targets[party], self.patience)
+                chain = Draws(arrays, party, beta, seed).run(targets[party], promised[party], self.patience)
                 bar.update()
                 return chain
 
@@ -290,7 +329,7 @@ class Draws:
     def _not_finite(self) -> ValueError:
         return ValueError(f"kernel: {self.arrays.kernel.name}.profile gives values that are not finite")
 
-    def run(self, target: float, patience: float | None) -> Reward:
+    def run(self, target: float, promised: float, patience: float | None) -> Reward:
         """Accept points until the target is reached, $G$ has no more points, or `patience` is exhausted."""
 
         valuation, size = self.arrays.valuation, len(self.arrays.order)
@@ -322,4 +361,6 @@ class Draws:
             values=values,
             mmd2_biased=biased(*sums, int(s), t),
             mmd2_unbiased=unbiased(*sums, int(s), t, valuation.kernel.diagonal),
+            promised=promised,
+            upper=float(valuation.with_synthetic[self.party]),
         )

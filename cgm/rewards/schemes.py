@@ -2,6 +2,7 @@ r"""Reward schemes, which turn contributions into reward values (Sec. 4.1)."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,11 +16,24 @@ from cgm.contributions.base import Contributions
 from cgm.utils.checks import check_details, check_number, check_values
 from cgm.utils.plain import NOT_WRITTEN
 from cgm.utils.settings import Number, Settings
+from cgm.valuation.bounds import MAX_PARTIES, rounding
 from cgm.valuation.game import Game
 
 
 class InfeasibleScheme(ValueError):
     """Raised when no reward values satisfy their bounds; a larger synthetic pool may help."""
+
+
+class Condition(NamedTuple):
+    """A condition under which strict monotonicity (F4) holds in comparison with a game with the same v* and ρ.
+
+    Attributes:
+        holds: Whether it is met.
+        text: The condition.
+    """
+
+    holds: bool
+    text: str
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,45 @@ class Rewards:
 
         value = self.details.get(name)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def monotonicity(self, alpha: torch.Tensor) -> Condition | None:
+        r"""Return the scheme's condition for F4, and whether it is met; `None` if the scheme states none.
+
+        Arguments:
+            alpha: The normalised contributions $\alpha_i$, of shape $(n)$.
+        """
+
+        return None
+
+
+class RhoRewards(Rewards):
+    r"""Rewards that depend on $v^*$ and $\alpha_i^\rho$, with the details `v_star` and `rho` as attributes."""
+
+    @property
+    def v_star(self) -> float:
+        """The largest reward value $v^*$."""
+
+        return self.details["v_star"]
+
+    @property
+    def rho(self) -> float:
+        r"""The exponent $\rho$."""
+
+        return self.details["rho"]
+
+    @property
+    def tolerance(self) -> float:
+        """The rounding error that conditions may have."""
+
+        return TOLERANCE * max(abs(self.v_star), float(self.values.abs().max()))
+
+    def monotonicity(self, alpha: torch.Tensor) -> Condition:
+        r"""Return Proposition 3b's condition for $r_i = \max \{v_c(\{i\}), \alpha_i^\rho v^*\}$."""
+
+        members = alpha > 0
+        slack = float((alpha[members] ** self.rho * self.v_star - self.lower[members]).min())
+        holds = self.rho > 0 and slack >= -self.tolerance and bool(members.all())
+        return Condition(holds, "Proposition 3b's condition (ρ > 0 and v_min <= v* α_i^ρ for all i)")
 
 
 class Scheme(Settings, ABC):
@@ -164,7 +217,8 @@ class ShapleyFair(Scheme):
 
         lower = lower_bounds(game, contributions.phi, self.stable)
         rewards = self._solve(contributions.alpha, lower, upper, game.party_values)
-        return replace(rewards, warnings=name_left_out(rewards.left_out, contributions.phi))
+        warnings = name_left_out(rewards.left_out, contributions.phi) + bounds_note(game.n, self.stable)
+        return replace(rewards, warnings=warnings)
 
     def _solve(self, alpha: torch.Tensor, lower: torch.Tensor, upper: torch.Tensor, own: torch.Tensor) -> FairRewards:
         alpha, lower, upper, own = (torch.as_tensor(x).double() for x in (alpha, lower, upper, own))
@@ -202,21 +256,10 @@ class ShapleyFair(Scheme):
         return FairRewards(values, lower, upper, details)
 
 
-class FairRewards(Rewards):
+class FairRewards(RhoRewards):
     """Rewards of `ShapleyFair`, with its details as attributes."""
 
     @property
-    def v_star(self) -> float:
-        """The largest reward value $v^*$."""
-
-        return self.details["v_star"]
-
-    @property
-    def rho(self) -> float:
-        r"""The exponent $\rho$."""
-
-        return self.details["rho"]
-
     @property
     def epsilon(self) -> float | None:
         r"""The weight $\epsilon$ of $\rho$; `None` if $\rho$ was given."""
@@ -265,14 +308,18 @@ def solve_scheme(
 def lower_bounds(game: Game, phi: torch.Tensor, stable: bool = True) -> torch.Tensor:
     r"""Compute the lower bounds $v_i^{\min}$ of the reward values.
 
-    If stability is required (R6, Proposition 3c), $v_i^{\min} = \max(v_c(C_i), v_c(\{i\}))$ with
-    $C_i = \{j : \phi_j \leq \phi_i\}$; otherwise (Proposition 3b), $v_i^{\min} = v_c(\{i\})$. For a monotone $v_c$ the
-    maximum is $v_c(C_i)$, as in the paper; for any other $v_c$ it preserves R5 in addition to R6.
+    Without stability (Proposition 3b), $v_i^{\min} = v_c(\{i\})$. With stability,
+
+    .. math:: v_i^{\min} = \max_{i \in C \subseteq C_i} v_c(C), \qquad C_i = \{j : \phi_j \leq \phi_i\}
+
+    which are the coalitions in which party $i$ has the largest contribution: R6 holds by its definition, for any
+    $v_c$. For a monotone $v_c$ the maximum is $v_c(C_i)$, as in Proposition 3c. For more than 20 parties not all
+    coalitions can be compared: $v_i^{\min} = \max(v_c(C_i), v_c(\{i\}))$, see `bounds_note`.
 
     Arguments:
         game: The game with the values $v_c$.
         phi: The contributions $\phi_i$, of shape $(n)$.
-        stable: Whether stability is required.
+        stable: Whether stability (R6) is required.
 
     Returns:
         The lower bounds, of shape $(n)$, float64.
@@ -282,9 +329,52 @@ def lower_bounds(game: Game, phi: torch.Tensor, stable: bool = True) -> torch.Te
     if not stable:
         return own
 
-    tie = 1e-12 * float(phi.abs().max())
-    coalitions = [torch.nonzero(phi <= phi_i + tie).flatten().tolist() for phi_i in phi]
-    return torch.maximum(own, own.new_tensor([game.coalition(members) for members in coalitions]))
+    coalitions = [torch.nonzero(allowed).flatten().tolist() for allowed in not_larger(phi)]
+    bounds = torch.maximum(own, own.new_tensor([game.coalition(members) for members in coalitions]))
+    if game.n > MAX_PARTIES:
+        return bounds
+    values = game.coalition_values()
+    largest = stable_values(values, phi)
+    # v_c(C_i) itself is kept where it is the maximum up to rounding: two ways to compute it differ in the last bits
+    return torch.where(largest > bounds + rounding(values), largest, bounds)
+
+
+def not_larger(phi: torch.Tensor) -> torch.Tensor:
+    r"""Return which parties $j$ are in $C_i = \{j : \phi_j \leq \phi_i\}$, up to rounding, of shape $(n, n)$ (i, j)."""
+
+    return phi <= phi[:, None] + 1e-12 * float(phi.abs().max())
+
+
+def stable_values(values: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
+    r"""Compute the largest $v_c(C)$ over the coalitions $i \in C \subseteq C_i$ of each party.
+
+    Arguments:
+        values: The values $v_c$ of all coalitions, of shape $(2^n)$; party $i$ is bit $i$ of a coalition's number.
+        phi: The contributions $\phi_i$, of shape $(n)$.
+
+    Returns:
+        The maxima, of shape $(n)$, float64.
+    """
+
+    maxima = []
+    for i, allowed in enumerate(not_larger(phi).tolist()):
+        best = values
+        for j in range(len(phi)):  # of each pair (without j, with j), keep the allowed or the larger value
+            pairs = best.reshape(-1, 2)
+            best = pairs[:, 1] if j == i else pairs.amax(1) if allowed[j] else pairs[:, 0]
+        maxima.append(best)
+    return torch.cat(maxima)
+
+
+def bounds_note(n: int, stable: bool) -> tuple[str, ...]:
+    """Return a warning if the stable lower bounds of n parties guarantee R6 for a monotone v only."""
+
+    if not stable or n <= MAX_PARTIES:
+        return ()
+    return (
+        f"stability (R6) is guaranteed for a monotone v only: the 2^{n} coalitions of {n} parties are too many to "
+        "compare them all",
+    )
 
 
 def check_positive(members: torch.Tensor, upper: torch.Tensor) -> None:
@@ -357,6 +447,175 @@ def _crossing(i: int, j: int, lower: torch.Tensor, upper: torch.Tensor, where: s
     )
 
 
+MIN_RHO = 1e-9  # the rewards of a smaller ρ are equal up to rounding
+ALPHA_ROUNDING = 1e-12  # a smaller α is 0 up to rounding
+
+
+@dataclass(frozen=True)
+class Gain(Scheme):
+    r"""Rewards that share out gains: each party gets the share $\alpha_i^\rho$ of the way from its own value to $v^*$.
+
+    With $v_i = v(D_i)$, $u_i = v(D_i \cup G)$ and $v_i^{\min}$ of `lower_bounds`, over the parties with $\phi_i > 0$,
+
+    .. math::
+        r_i & = v_i + \alpha_i^\rho (v^* - v_i) \\
+        v^*(\rho) & = \min_i \left[ v_i + \frac{u_i - v_i}{\alpha_i^\rho} \right] \\
+        \rho & = \max \left\{ \rho \in (0, 1] : v^*(\rho) \geq \max_i \left[ v_i + \frac{v_i^{\min} - v_i}
+            {\alpha_i^\rho} \right] \right\}
+
+    The condition of $\rho$ is $r_i \geq v_i^{\min}$, and implies $v^* \geq v_i$. A party whose $\phi_i$ is not
+    positive, or is 0 up to rounding (1e-12 of the largest), keeps $r_i = v_i$. $v^*(\rho)$ does not decrease, so that
+    the largest $\rho$ has the largest $v^*$ as well. Values need not be positive. "The mathematics" in the
+    documentation proves R1 to R6 and F1 to F4, with their conditions.
+
+    Arguments:
+        stable: Whether the lower bounds guarantee stability (R6), see `lower_bounds`.
+        rho: The exponent $\rho$, above 0 and up to 1; the largest that is feasible, if `None`.
+
+    Raises:
+        ValueError: If a setting is out of range.
+
+    Example:
+        >>> from cgm.contributions import Shapley
+        >>> from cgm.valuation import TableGame
+        >>> game, upper = TableGame([0.0, 1.0, 2.0, 2.5]), torch.tensor([3.0, 4.0], dtype=torch.float64)
+        >>> rewards = Gain().solve(Shapley().compute(game), game, upper)
+        >>> rewards.rho, round(rewards.v_star, 6), [round(r, 6) for r in rewards.values.tolist()]
+        (1.0, 4.0, [2.285714, 4.0])
+    """
+
+    stable: bool = True
+    rho: Annotated[float, Number(min=0, max=1, open_min=True)] | None = None
+
+    def solve(self, contributions: Contributions, game: Game, upper: torch.Tensor) -> GainRewards:
+        r"""Compute the reward values of the parties, see `Scheme.solve`.
+
+        The details are `v_star`, `rho`, `stable`, and `left_out`, the parties (from 0) that keep $v(D_i)$.
+        """
+
+        own, alpha = game.party_values, contributions.alpha
+        lower = lower_bounds(game, contributions.phi, self.stable)
+        members = alpha > ALPHA_ROUNDING
+        check_room(own, torch.where(members, upper, math.inf))
+        crossing = _Crossing(alpha, lower, upper, own, members)
+        rho = crossing.largest_rho() if self.rho is None else float(self.rho)
+        if rho is None or crossing.missing(rho):
+            raise InfeasibleScheme(crossing.describe(self.rho, self.stable))
+
+        v_star = crossing.v_star(rho)
+        share = torch.where(members, alpha, 0.0) ** rho
+        values = torch.maximum(own, own + share * (v_star - own))
+        left_out = torch.nonzero(~members).flatten().tolist()
+        details = {"v_star": v_star, "rho": rho, "stable": self.stable, "left_out": left_out}
+        warnings = name_left_out(left_out, contributions.phi) + bounds_note(game.n, self.stable)
+        return GainRewards(torch.where(members, values, own), lower, upper, details, warnings)
+
+
+class GainRewards(RhoRewards):
+    r"""Rewards $v_i + \alpha_i^\rho (v^* - v_i)$ of `Gain`, with the details `v_star` and `rho` as attributes."""
+
+    def monotonicity(self, alpha: torch.Tensor) -> Condition:
+        """Return the condition for F4, which "The mathematics" proves, see `Rewards.monotonicity`."""
+
+        # for α_i < 1, r_i < v* is the same as v_i < v*
+        holds = bool((alpha > ALPHA_ROUNDING).all()) and bool(((self.values < self.v_star) | (alpha == 1)).all())
+        return Condition(holds, "the condition of scheme=gain (φ_i > 0 for all i, and v(D_i) < v* where α_i < 1)")
+
+
+class _Crossing:
+    r"""The bounds of $v^*$ as functions of $\rho$, for the members of `Gain`.
+
+    With $c_i = -\log \alpha_i$, the ceiling is the minimum of $F_i(\rho) = v_i + (u_i - v_i) e^{c_i \rho}$, and the
+    floor the maximum of $G_j(\rho) = v_j + (v_j^{\min} - v_j) e^{c_j \rho}$. $\rho$ is feasible if no $F_i$ is
+    below a $G_j$.
+    """
+
+    def __init__(
+        self, alpha: torch.Tensor, lower: torch.Tensor, upper: torch.Tensor, own: torch.Tensor, members: torch.Tensor
+    ) -> None:
+        self.members = torch.nonzero(members).flatten().numpy()
+        self.own, self.lower, self.upper, alpha_ = (x[members].numpy() for x in (own, lower, upper, alpha))
+        self.c = -np.log(alpha_)
+        self.rounding = 1e-12 * max(np.abs(self.upper).max(), np.abs(self.lower).max())
+
+    def ceilings(self, rho: float) -> np.ndarray:
+        """Compute F_i(ρ), of shape (members)."""
+
+        return self.own + (self.upper - self.own) * np.exp(self.c * rho)
+
+    def floors(self, rho: float) -> np.ndarray:
+        """Compute G_j(ρ), of shape (members)."""
+
+        return self.own + (self.lower - self.own) * np.exp(self.c * rho)
+
+    def v_star(self, rho: float) -> float:
+        r"""Compute $v^*(\rho)$."""
+
+        return float(self.ceilings(rho).min())
+
+    def missing(self, rho: float) -> float:
+        """Compute by how much the lowest ceiling is below the highest floor; 0 if ρ is feasible."""
+
+        missing = float(self.floors(rho).max()) - self.v_star(rho)
+        return missing if missing > self.rounding else 0.0
+
+    def largest_rho(self) -> float | None:
+        r"""Search the largest feasible $\rho$; `None`, if there is none.
+
+        The feasible set need not be an interval. From $\rho = 1$ down: while the lowest ceiling $F_i$ is below the
+        highest floor $G_j$, go on at the next smaller $\rho$ at which this pair does not cross. The pair crosses
+        everywhere in between, so that no feasible $\rho$ is passed over. A pair crosses on two intervals at most, see
+        `_next`, so that the search ends after two steps for each pair.
+        """
+
+        rho = 1.0
+        while self.missing(rho):
+            lower_rho = self._next(int(self.ceilings(rho).argmin()), int(self.floors(rho).argmax()), rho)
+            if lower_rho is None or lower_rho < MIN_RHO:
+                return None
+            rho = lower_rho
+        return rho
+
+    def _next(self, i: int, j: int, rho: float) -> float | None:
+        """Return the largest smaller ρ at which F_i is not below G_j; `None`, if there is none.
+
+        F_i - G_j = const + p exp(c_i ρ) - q exp(c_j ρ) has the slope c_i p exp(c_i ρ) - c_j q exp(c_j ρ), which is 0 at
+        one ρ at most. On each side of this turning point the difference is monotone, and bisection finds its root.
+        """
+
+        def feasible(x: float) -> bool:
+            return bool(self.floors(x)[j] - self.ceilings(x)[i] <= self.rounding)
+
+        p, q = self.c[i] * (self.upper - self.own)[i], self.c[j] * (self.lower - self.own)[j]
+        ends = [0.0]
+        if p > 0 and q > 0 and self.c[i] != self.c[j]:
+            turning = math.log(p / q) / (self.c[j] - self.c[i])
+            ends = [turning, 0.0] if 0 < turning < rho else ends
+        low = next((end for end in ends if feasible(end)), None)
+        if low is None:
+            return None
+        high = rho if low == ends[0] else ends[0]
+        while low < (middle := (low + high) / 2) < high:
+            low, high = (middle, high) if feasible(middle) else (low, middle)
+        return low
+
+    def describe(self, rho: float | None, stable: bool) -> str:
+        """Return the message of an infeasible scheme: the bounds that cross where their distance is smallest."""
+
+        near = min(np.linspace(0, 1, 1001)[1:], key=self.missing) if rho is None else float(rho)
+        i, j = int(self.ceilings(near).argmin()), int(self.floors(near).argmax())
+        where = f"ρ={near:.3g}, where their distance is smallest" if rho is None else f"scheme.rho={rho:g}"
+        remedies = ["a larger synthetic_size"]
+        remedies += ["scheme.stable=false"] if stable else []
+        remedies += [] if rho is None else ["scheme.rho=null"]
+        return (
+            f"scheme: no reward values satisfy their bounds: party {self.members[j] + 1} must be offered v_min = "
+            f"{self.lower[j]:.10g}, which requires v* >= {self.floors(near)[j]:.10g}, and party "
+            f"{self.members[i] + 1}'s upper bound v(D_i ∪ G) = {self.upper[i]:.10g} allows v* <= "
+            f"{self.ceilings(near)[i]:.10g} at {where}; {', '.join(remedies)}, or another scheme may help"
+        )
+
+
 ROUNDS = 1000
 CONVERGED = 1e-13  # change of v*, as a share of it
 
@@ -391,8 +650,8 @@ class Spread(Scheme):
     def solve(self, contributions: Contributions, game: Game, upper: torch.Tensor) -> Rewards:
         r"""Compute the reward values of the parties, see `Scheme.solve`.
 
-        The details are `v_star`, `rho`, `slack`, `shortfall`, the largest $v_c(C_i) - r_i$ as a share of $v^*$ (0 if
-        none is positive), and `left_out`, the parties (from 0) with $\alpha_i \leq 0$.
+        The details are `v_star`, `rho`, `slack`, `shortfall`, the largest $v_c(C) - r_i$ of a stable bound as a
+        share of $v^*$ (0 if none is positive), and `left_out`, the parties (from 0) with $\alpha_i \leq 0$.
         """
 
         own, alpha = game.party_values, contributions.alpha
@@ -413,7 +672,8 @@ class Spread(Scheme):
             "shortfall": max(missed, 0.0),
             "left_out": list(rewards.left_out),
         }
-        return Rewards(rewards.values, lower, upper, details, name_left_out(rewards.left_out, contributions.phi))
+        warnings = name_left_out(rewards.left_out, contributions.phi) + bounds_note(game.n, True)
+        return RhoRewards(rewards.values, lower, upper, details, warnings)
 
 
 class FrontierPoint(NamedTuple):
@@ -512,7 +772,7 @@ class Proportional(Scheme):
             for i in clipped
         )
         details = {"v_star": v_star, "rho": 1.0, "clipped": clipped, "left_out": left_out}
-        return Rewards(values, own, upper, details, warnings + name_left_out(left_out, contributions.phi))
+        return RhoRewards(values, own, upper, details, warnings + name_left_out(left_out, contributions.phi))
 
 
 @dataclass(frozen=True)
@@ -540,7 +800,7 @@ class EqualRewards(Scheme):
             for i in clipped
         )
         details = {"v_star": v_star, "rho": 0.0, "clipped": clipped}
-        return Rewards(own.clamp(min=v_star), own, upper, details, warnings)
+        return RhoRewards(own.clamp(min=v_star), own, upper, details, warnings)
 
 
 @dataclass(frozen=True)

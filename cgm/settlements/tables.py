@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -14,10 +15,10 @@ import pandas as pd
 import torch
 
 from cgm.data.features.autoencoder import Automatic
+from cgm.data.features.base import Features
 from cgm.data.tables.encoding import NUMBER_ENCODINGS, TableEncoding
 from cgm.data.tables.files import Source, tables_by_name
-from cgm.data.tables.inference import infer_schema
-from cgm.data.tables.schema import Schema
+from cgm.data.tables.schema import Schema, infer_schema
 from cgm.evaluation.entries import Accuracy
 from cgm.evaluation.labellers import KNN, Labeller
 from cgm.evaluation.tasks import SVM, LabelledReward, Task
@@ -37,29 +38,66 @@ log = logging.getLogger(__name__)
 TESTED = 50  # held-out rows from which accuracies are measured
 
 
-class OfColumns(Generator):
-    """A generator of the codes of columns, before their encoding, in place of the points that are valued.
+class Rows(Generator):
+    """Rows of a table, drawn by a generator of points: what is valued is what can be written to a file.
 
     Arguments:
-        generator: A generator of points.
+        generator: A generator of encoded rows; a copula draws the codes of columns, since it has their margins.
+        encoding: The encoding, fitted.
     """
 
     space: ClassVar[str] = "data"
 
-    def __init__(self, generator: Generator) -> None:
-        super().__init__()
-        self.generator = generator
+    def __init__(self, generator: Generator, encoding: TableEncoding) -> None:
+        self.generator, self.encoding = generator, encoding
+        self.of_codes = isinstance(generator, Copula)
 
-    def fit(self, x: torch.Tensor, seed: int) -> OfColumns:
-        """Fit the generator to codes x of shape (N, number of columns)."""
+    def fit(self, x: torch.Tensor, seed: int) -> Rows:
+        """Fit the generator to the codes x of rows, of shape (N, number of columns)."""
 
-        self.generator.fit(x, seed)
+        self.generator.fit(x if self.of_codes else self.encoding.transform(x), seed)
         return self
 
     def sample(self, n: int, seed: int) -> torch.Tensor:
-        """Draw the codes of n rows."""
+        """Draw the codes of n rows that the columns allow."""
 
-        return self.generator.sample(n, seed)
+        x = self.generator.sample(n, seed)
+        return self.encoding.decode(self.encoding.transform(x) if self.of_codes else x)
+
+
+class OfRows(Features):
+    """Features of encoded rows, such as their principal components.
+
+    Arguments:
+        features: The features.
+        encoding: The encoding, fitted.
+    """
+
+    def __init__(self, features: Features, encoding: TableEncoding) -> None:
+        self.features, self.encoding = features, encoding
+
+    @property
+    def joint(self) -> bool:
+        """Whether the features are fitted to the parties' rows and the pool together."""
+
+        return self.features.joint
+
+    def fit(self, x: torch.Tensor, seed: int) -> OfRows:
+        """Fit the features to the codes x of rows, of shape (N, number of columns)."""
+
+        self.features = copy.copy(self.features).fit(self.encoding.transform(x), seed)
+        return self
+
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
+        """Map the codes of rows to features of shape (N, d), float64."""
+
+        return self.features.transform(self.encoding.transform(x))
+
+    def fit_transform(self, x: torch.Tensor, seed: int, cache: str | Path | None = None) -> torch.Tensor:
+        """Fit the features to the codes x of rows, and return its features."""
+
+        self.features = copy.copy(self.features)
+        return self.features.fit_transform(self.encoding.transform(x), seed, cache)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +132,6 @@ class TableMediator(PartyMediator):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.features, Automatic):
-            raise ValueError("features: tables have an encoding of their own; leave this setting out")
         for name in ("drop", "categorical"):
             columns = getattr(self, name)
             if not isinstance(columns, list | tuple) or not all(isinstance(column, str) for column in columns):
@@ -136,15 +172,15 @@ class TableMediator(PartyMediator):
 
             codes = torch.cat([schema.to_codes(table) for table in used])
             filled = schema.filled(codes, stream_seed(seed, Stream.FILL_CELLS)).split([len(table) for table in used])
-            generator = copy.copy(self.generator)
-            if isinstance(generator, Copula):  # it has the margins of columns, not of one-hot vectors
-                generator = OfColumns(generator)
-            mediator = self.mediator(features=TableEncoding(schema, self.numbers), generator=generator)
+            encoding = TableEncoding(schema, self.numbers).fit(torch.cat(filled), seed)
+            given = self.features
+            features: Features = encoding if isinstance(given, Automatic) else OfRows(given, encoding)
+            mediator = self.mediator(features=features, generator=Rows(copy.copy(self.generator), encoding))
             settlement = mediator.settle(filled, seed)
             features = settlement.features
-            assert isinstance(features, TableEncoding)
             with timed("decoding"):
-                pool_table = schema.to_table(features.decode(settlement.pool.points))
+                size = len(settlement.pool.points)
+                pool_table = schema.to_table(settlement.generator.sample(size, stream_seed(seed, Stream.SAMPLE_POOL)))
             none = settlement.pool.points[:0]
             apart = [features.transform(schema.to_codes(table)) if len(table) else none for table in held_out]
             audits = self.run_audit(settlement, apart, seed)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from cgm.utils.plain import snake
-from cgm.valuation.game import Game
+from cgm.valuation.game import Game, changes
 from cgm.valuation.valuation import Valuation
 
 
@@ -154,9 +154,7 @@ def increments(values: torch.Tensor) -> Increments:
     n = len(values).bit_length() - 1
     tolerance = rounding(values)
     negative, smallest = 0, torch.inf
-    for i in range(n):
-        without, joined = values.reshape(-1, 2, 2**i).unbind(1)  # each (2^(n-1-i), 2^i)
-        change = joined - without
+    for change in changes(values):
         negative += int((change < -tolerance).sum())
         smallest = min(smallest, float(change.min()))
 

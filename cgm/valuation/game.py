@@ -2,7 +2,7 @@ r"""Cooperative games: the values of all coalitions of parties (Sec. 4)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -58,9 +58,7 @@ class TableGame:
     def __init__(self, values: torch.Tensor | Iterable[float]) -> None:
         table = values.detach() if isinstance(values, torch.Tensor) else torch.tensor(list(values), dtype=torch.float64)
         table = table.cpu().double().clone()
-        n = table.numel().bit_length() - 1
-        if table.dim() != 1 or n < 1 or len(table) != 2**n:
-            raise ValueError(f"game: expected 2^n values for n >= 1, got shape {tuple(table.shape)}")
+        n = count_parties(table, "game")
         if not torch.isfinite(table).all():
             raise ValueError("game: the values must be finite")
         if table[0] != 0:
@@ -75,29 +73,53 @@ class TableGame:
 
     @property
     def party_values(self) -> torch.Tensor:
-        r"""The values $v_c(\{i\})$, of shape $(n)$, float64."""
+        """The values of single parties, see `Game.party_values`."""
 
         return self._values[[2**i for i in range(self.n)]]
 
     @property
     def grand_value(self) -> float:
-        r"""The value $v_c(N)$ of the grand coalition."""
+        """The value of all parties, see `Game.grand_value`."""
 
         return float(self._values[-1])
 
     def coalition(self, members: Iterable[int]) -> float:
-        r"""Return $v_c(C)$ of a coalition $C$ of parties.
-
-        Raises:
-            ValueError: If a party does not exist.
-        """
+        """Return the value of a coalition; a ValueError names parties that do not exist."""
 
         return float(self._values[sum(2**i for i in check_members(members, self.n))])
 
     def coalition_values(self) -> torch.Tensor:
-        r"""Return $v_c$ of all coalitions, of shape $(2^n)$, float64; party $i$ is bit $i$ of a coalition's number."""
+        """Return a copy of the table, see `Game.coalition_values`."""
 
         return self._values.clone()
+
+
+def count_parties(values: torch.Tensor, name: str) -> int:
+    """Return the number of parties of a table of coalition values.
+
+    Raises:
+        ValueError: If the table does not have the shape (2^n), n >= 1; the message begins with the name.
+    """
+
+    n = values.numel().bit_length() - 1
+    if values.dim() != 1 or n < 1 or len(values) != 2**n:
+        raise ValueError(f"{name}: expected 2^n values for n >= 1, got shape {tuple(values.shape)}")
+    return n
+
+
+def changes(values: torch.Tensor) -> Iterator[torch.Tensor]:
+    r"""Yield the changes $v_c(C \cup \{i\}) - v_c(C)$ over all coalitions $C \not\ni i$, for each party $i$.
+
+    Arguments:
+        values: The coalition values $v_c$, of shape $(2^n)$; party $i$ is bit $i$ of a coalition's number.
+
+    Returns:
+        Tensors of shape $(2^{n - 1 - i}, 2^i)$, in the order of the coalitions' numbers.
+    """
+
+    for i in range(len(values).bit_length() - 1):
+        without, joined = values.reshape(-1, 2, 2**i).unbind(1)
+        yield joined - without
 
 
 def check_members(members: Iterable[int], n: int) -> list[int]:

@@ -6,20 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
-from cgm.utils.checks import check_number
+from cgm.utils.settings import Choice, Instance, Listed, Number, Settings
 
 RULES = ("fit", "fit_monotone", "median")
 
-Lengthscale = float | str
-"""A number, or the name of a rule in `RULES`, which `resolve_lengthscale` replaces by a number."""
+Positive = Annotated[float, Number(min=0, open_min=True)]
+Lengthscale = Positive | Annotated[str, Choice(RULES)]
+"""A number, or the name of a rule, which `resolve_lengthscale` replaces by a number."""
 
 
 @dataclass(frozen=True)
-class Kernel(ABC):
+class Kernel(Settings, ABC):
     r"""Base class of kernels of the distance between two points, $k(x, x') = f(\|x - x'\|^2 / \ell^2)$.
 
     A kernel is a frozen dataclass of its settings with one method, `profile`. Calling it on x of shape $(n, d)$ and y
@@ -35,6 +36,7 @@ class Kernel(ABC):
 
     lengthscale: Lengthscale = 1.0
 
+    section = "kernel"
     rate: ClassVar[float | None] = None
     r"""The rate $r$ of a kernel with $f(q) = \exp(-r q)$, which allows for faster sums; `None` for all others."""
 
@@ -44,14 +46,6 @@ class Kernel(ABC):
         super().__init_subclass__(**options)
         if "profile" in vars(cls) and "rate" not in vars(cls):
             cls.rate = None
-
-    def __post_init__(self) -> None:
-        if self.lengthscale in RULES:
-            return
-        try:
-            check_number("kernel.lengthscale", self.lengthscale, min=0, open_min=True)
-        except ValueError as error:
-            raise ValueError(f"{error}, or one of {', '.join(RULES)}") from None
 
     @property
     def name(self) -> str:
@@ -169,18 +163,11 @@ class RationalQuadratic(Kernel):
         lengthscale: The length-scale $\ell$, see `Kernel`.
         alpha: The exponent $\alpha$; as it grows, the kernel tends to the squared exponential kernel.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     References:
         Demystifying MMD GANs (Bińkowski et al., 2018).
     """
 
-    alpha: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("kernel.alpha", self.alpha, min=0, open_min=True)
+    alpha: Positive = 1.0
 
     def profile(self, q: torch.Tensor) -> torch.Tensor:
         """Compute (1 + q / 2 alpha) ** -alpha."""
@@ -220,7 +207,7 @@ class Sum(Kernel):
         ValueError: If there are no kernels, or if the length-scale of one is a rule.
     """
 
-    kernels: Sequence[Kernel] = ()
+    kernels: Annotated[Sequence[Kernel], Listed(Instance(Kernel), min=1)] = ()
     lengthscale: Lengthscale = 1.0
 
     # written out, because a generated __init__ would put the inherited field `lengthscale` first
@@ -231,8 +218,6 @@ class Sum(Kernel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.kernels or not all(isinstance(kernel, Kernel) for kernel in self.kernels):
-            raise ValueError(f"kernel.kernels={[*self.kernels]}: expected a list of at least one kernel")
         for kernel in self.kernels:
             if isinstance(kernel.lengthscale, str):
                 raise ValueError(

@@ -1,15 +1,17 @@
-r"""Searches for the smallest number of a grid, and subsets of points for estimates."""
+r"""Rules for the length-scale: the smallest one with non-negative or with monotone values, and the median (Sec. 5)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Annotated
 
 import torch
 
-from cgm.utils.checks import check_integer, check_number, check_parties, check_points
+from cgm.utils.checks import check_parties, check_points
 from cgm.utils.run import progress
+from cgm.utils.settings import Integer, Number, Settings, check_setting
 from cgm.valuation.bounds import MAX_PARTIES, increments, rounding
 from cgm.valuation.kernels import Kernel
 from cgm.valuation.mmd import block_sums, cross_sums
@@ -68,7 +70,7 @@ def thin(x: torch.Tensor, max_rows: int) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class LengthscaleSearch:
+class LengthscaleSearch(Settings):
     r"""Range and resolution of the search of `fit_lengthscale`.
 
     Arguments:
@@ -81,14 +83,25 @@ class LengthscaleSearch:
         ValueError: If a setting is out of range.
     """
 
-    low: float = 0.01
-    high: float = 1000.0
-    iterations: int = 20
+    low: Annotated[float, Number(min=0, open_min=True)] = 0.01
+    high: Annotated[float, Number(min=0, open_min=True)] = 1000.0
+    iterations: Annotated[int, Integer(min=1, max=50)] = 20
+
+    section = "kernel_search"
 
     def __post_init__(self) -> None:
-        check_number("kernel_search.low", self.low, min=0, open_min=True)
-        check_number("kernel_search.high", self.high, min=self.low, open_min=True)
-        check_integer("kernel_search.iterations", self.iterations, min=1, max=50)
+        super().__post_init__()
+        check_setting("kernel_search.high", self.high, (Number(min=self.low, open_min=True),))
+
+    def grid(self, step: int) -> float:
+        r"""Return the length-scale of a step, of which there are $2^{\text{iterations}}$."""
+
+        return self.low + (self.high - self.low) * step / 2**self.iterations
+
+    def step(self, lengthscale: float) -> int:
+        """Return the step that is nearest to a length-scale."""
+
+        return round((lengthscale - self.low) / (self.high - self.low) * 2**self.iterations)
 
 
 def fit_lengthscale(
@@ -137,37 +150,32 @@ def fit_lengthscale(
         Section 5.
     """
 
-    LengthscaleSearch(low, high, iterations)  # checks the range
+    search_range = LengthscaleSearch(low, high, iterations)
     check_parties(parties, synthetic)
 
-    last = 2**iterations
-    n, sizes = len(parties), [len(x) for x in (*parties, synthetic)]
-    blocks = torch.cat([*parties, synthetic]).double().split(sizes)  # the precision of `Valuation`
-    reference = AllReference() if reference is None else reference
-    compared = check_blocks(reference, reference.blocks(n), n)
+    last, n = 2**iterations, len(parties)
+    blocks, sizes, compared = _blocks(parties, synthetic, reference)
     total = sum(sizes[b] for b in compared)
     order = list(range(n))  # the party whose value was negative last is first
 
     def at(step: int) -> Kernel:
-        return kernel.with_lengthscale(low + (high - low) * step / last)
+        return kernel.with_lengthscale(search_range.grid(step))
 
-    def own_and_rest(i: int) -> tuple[torch.Tensor, torch.Tensor]:
-        rest = [blocks[b] for b in compared if b != i]
-        return blocks[i], torch.cat(rest) if rest else blocks[i][:0]
+    shares = [sizes[i] / total if i in compared else 0.0 for i in order]
 
-    def share(i: int) -> float:
-        return sizes[i] / total if i in compared else 0.0
+    def party_and_rest(i: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return blocks[i], torch.cat([blocks[i][:0], *(blocks[b] for b in compared if b != i)])
 
-    subsets = [(thin(own, 300), thin(rest, 1500)) for own, rest in map(own_and_rest, order)]
+    subsets = [(thin(x, 300), thin(rest, 1500)) for x, rest in map(party_and_rest, order)]
 
     @cache
     def estimate(i: int, step: int) -> float:
-        return _own_value(at(step), *subsets[i], sizes[i], share(i))
+        return _party_value(at(step), *subsets[i], sizes[i], shares[i])
 
     @cache
     def value(i: int, step: int) -> float:
         bar.update()
-        return _own_value(at(step), *own_and_rest(i), sizes[i], share(i))
+        return _party_value(at(step), *party_and_rest(i), sizes[i], shares[i])
 
     def all_nonnegative(step: int, value: Callable[[int, int], float]) -> bool:
         for i in order:
@@ -192,7 +200,26 @@ def fit_lengthscale(
     return at(step)
 
 
-def _own_value(kernel: Kernel, x: torch.Tensor, rest: torch.Tensor, s: int, share: float) -> float:
+def _blocks(
+    parties: Sequence[torch.Tensor], synthetic: torch.Tensor, reference: Reference | None
+) -> tuple[list[torch.Tensor], list[int], tuple[int, ...]]:
+    r"""Return $D_1, \dots, D_n, G$ in the precision of `Valuation`, their sizes, and the blocks of the reference."""
+
+    blocks, n = [x.double() for x in (*parties, synthetic)], len(parties)
+    reference = AllReference() if reference is None else reference
+    return blocks, [len(x) for x in blocks], check_blocks(reference, reference.blocks(n), n)
+
+
+def _mean_row(kernel: Kernel, total: float, m: int, s: int) -> float:
+    r"""Estimate the mean sum of the kernel over a point and a set of s points, from the total over m of these points.
+
+    A point with itself is one of s pairs in the set, but one of m pairs in the subset.
+    """
+
+    return kernel.diagonal + (s - 1) * (total - m * kernel.diagonal) / (m * (m - 1))
+
+
+def _party_value(kernel: Kernel, x: torch.Tensor, rest: torch.Tensor, s: int, share: float) -> float:
     r"""Compute $v(D)$ of a set $D$ of s points, from $D$ and the rest of the reference or from subsets of these.
 
     Arguments:
@@ -203,10 +230,8 @@ def _own_value(kernel: Kernel, x: torch.Tensor, rest: torch.Tensor, s: int, shar
         share: The share of $D$ in the reference.
     """
 
-    own, m = float(block_sums(kernel, x, [len(x)]).sum()), len(x)
-    mean = own / m**2
-    if m < s:  # a point with itself is one of s pairs in D, but one of m pairs in x
-        mean = (kernel.diagonal + (s - 1) * (own - m * kernel.diagonal) / (m * (m - 1))) / s
+    total, m = float(block_sums(kernel, x, [len(x)]).sum()), len(x)
+    mean = _mean_row(kernel, total, m, s) / s if m < s else total / m**2
     cross = float(cross_sums(kernel, x, rest).sum()) / (m * len(rest)) if len(rest) else 0.0
     return (2 * share - 1) * mean + 2 * (1 - share) * cross
 
@@ -293,16 +318,13 @@ def fit_monotone(
     check_parties(parties, synthetic)
 
     fitted = fit_lengthscale(kernel, parties, synthetic, low, high, iterations, reference)
-    last = 2**iterations
-    start = round((fitted.numeric_lengthscale - low) / (high - low) * last)
+    search_range, last, n = LengthscaleSearch(low, high, iterations), 2**iterations, len(parties)
+    start = search_range.step(fitted.numeric_lengthscale)
 
     def at(step: int) -> Kernel:
-        return kernel.with_lengthscale(low + (high - low) * step / last)
+        return kernel.with_lengthscale(search_range.grid(step))
 
-    blocks = [x.double() for x in (*parties, synthetic)]  # the precision of `Valuation`
-    sizes, n = [len(x) for x in blocks], len(parties)
-    reference = AllReference() if reference is None else reference
-    compared = check_blocks(reference, reference.blocks(n), n)
+    blocks, sizes, compared = _blocks(parties, synthetic, reference)
     limits = [max(2, SUBSET // n)] * n + [SUBSET]
     subsets = [thin(x, limit) for x, limit in zip(blocks, limits, strict=True)]
 
@@ -319,7 +341,7 @@ def fit_monotone(
         if margin(start) >= 0:
             return at(start)
         false, tried = start, {start: margin(start)}
-        for k, step in enumerate(_steps(start, last, low, high), 1):
+        for k, step in enumerate(_steps(start, search_range), 1):
             if k % PER_OCTAVE and step < last and estimate(step) < 0:
                 continue
             tried[step] = margin(step)
@@ -337,13 +359,13 @@ def fit_monotone(
     )
 
 
-def _steps(start: int, last: int, low: float, high: float) -> Iterator[int]:
+def _steps(start: int, search_range: LengthscaleSearch) -> Iterator[int]:
     """Yield points of the grid above `start`, a quarter of an octave apart, and then the last one."""
 
-    lengthscale, step = low + (high - low) * start / last, start
+    lengthscale, step, last = search_range.grid(start), start, 2**search_range.iterations
     while step < last:
         lengthscale *= 2 ** (1 / PER_OCTAVE)
-        step = min(max(round((lengthscale - low) / (high - low) * last), step + 1), last)
+        step = min(max(search_range.step(lengthscale), step + 1), last)
         yield step
 
 
@@ -366,10 +388,10 @@ def _margin(kernel: Kernel, blocks: Sequence[torch.Tensor], sizes: Sequence[int]
     sums = torch.stack([row.sum(0) for row in rows.split(used[:n])]).cpu()  # (n, n) or (n, n + 1)
 
     for i, (s, m) in enumerate(zip(sizes[:n], used[:n], strict=True)):  # from subsets to whole blocks
-        own = float(sums[i, i])
+        total = float(sums[i, i])
         sums[i] *= s / m * torch.tensor([sizes[b] / used[b] for b in range(sums.shape[1])])
-        if m < s:  # a point with itself is one of s pairs in D_i, but one of m pairs in the subset
-            sums[i, i] = s * (kernel.diagonal + (s - 1) * (own - m * kernel.diagonal) / (m * (m - 1)))
+        if m < s:
+            sums[i, i] = s * _mean_row(kernel, total, m, s)
 
     b = (sums[:, :n] + sums[:, :n].T) / 2
     values = coalition_table(sizes[:n], sums[:, list(compared)].sum(1), b, sum(sizes[c] for c in compared))

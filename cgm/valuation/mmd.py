@@ -64,8 +64,7 @@ def kernel_pass(
         precision: The arithmetic of the kernel values, whose sums are always in float64. `"float64"`; `"float32"`,
             about five times as fast, with rounding errors of about 1e-7 in each value, which average out in sums
             (points too far from the mean for float32, or with many near-copies, are computed in float64, see `Tiles`);
-            or `"auto"`, float32 for
-            more than 10,000 points.
+            or `"auto"`, float32 for more than 10,000 points.
         exact: The number of points, from the first, for which all kernel values are in float64 in any case.
 
     Raises:
@@ -74,7 +73,13 @@ def kernel_pass(
 
     check_pass(x, sizes)
     with workers(x.device) as threads:
-        return _kernel_pass(kernel, x, sizes, resolve_precision(precision, len(x)), exact, threads)
+        precision, order = resolve_precision(precision, len(x)), sort_by_norm(x, sizes)
+        x = x[order]
+        tiles = Tiles(kernel, x, x, tile_size(x), precision, exact)
+        part = partial_pass(tiles, sizes, exact, range(0, len(x), tiles.size), threads)
+        result = torch.empty(len(x), len(sizes), dtype=torch.float64, device=x.device)
+        result[order] = part.sums
+        return part._replace(sums=result)
 
 
 def check_pass(x: torch.Tensor, sizes: Sequence[int]) -> None:
@@ -224,18 +229,6 @@ def resolve_precision(precision: str, t: int) -> str:
     return ("float32" if t > LARGE else "float64") if precision == "auto" else precision
 
 
-def _kernel_pass(
-    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision: str, exact: int, threads: ThreadPoolExecutor
-) -> KernelPass:
-    order = sort_by_norm(x, sizes)
-    x = x[order]
-    tiles = Tiles(kernel, x, x, tile_size(x), precision, exact)
-    part = partial_pass(tiles, sizes, exact, range(0, len(x), tiles.size), threads)
-    result = torch.empty(len(x), len(sizes), dtype=torch.float64, device=x.device)
-    result[order] = part.sums
-    return part._replace(sums=result)
-
-
 def partial_pass(
     tiles: Tiles, sizes: Sequence[int], exact: int, starts: range, threads: ThreadPoolExecutor
 ) -> KernelPass:
@@ -256,13 +249,13 @@ def partial_pass(
     segments = {i: list(_segments(sizes, i, min(i + size, t))) for i in range(0, t, size)}
 
     def strip(
-        i: int, js: range, known: tuple[float, float]
+        i: int, js: range, limits: tuple[float, float]
     ) -> tuple[dict[int, torch.Tensor], list[torch.Tensor], list[TileExtremes]]:
         rows: dict[int, torch.Tensor] = {}
         columns, extremes = [], []
         for j in js:
             k = tiles.tile(i, j, exact=i < exact)
-            if tiles.may_exceed(i, j, *known):
+            if tiles.may_exceed(i, j, *limits):
                 extremes.append(TileExtremes(i, j, *_off_diagonal_extremes(k, i == j)))
             if i == j:
                 k.fill_diagonal_(kernel.diagonal)
@@ -280,9 +273,9 @@ def partial_pass(
     extremes: list[TileExtremes] = []
     with progress(len(diagonal) + len(others), "kernel sums") as bar:
         for pairs in (diagonal, others):
-            known = _overall_extremes(extremes)
+            limits = _overall_extremes(extremes)
             # computed in parallel and added up in order, so that the sums do not depend on the number of threads
-            results = in_order(threads, strip, ((i, js, known) for i, js in pairs))
+            results = in_order(threads, strip, ((i, js, limits) for i, js in pairs))
             for (i, js), (rows, columns, more) in zip(pairs, results, strict=True):
                 for block, row in rows.items():
                     sums[block, i : i + size] += row
@@ -328,19 +321,14 @@ def _overall_extremes(extremes: list[TileExtremes]) -> tuple[float, float]:
 def _exact_extremes(tiles: Tiles, extremes: list[TileExtremes]) -> tuple[float, float]:
     """Compute the smallest and the largest value of all tiles, those two tiles again in float64 if necessary."""
 
+    def exact(e: TileExtremes) -> tuple[torch.Tensor, torch.Tensor]:
+        if e.low.dtype == torch.float64:
+            return e.low, e.high
+        return _off_diagonal_extremes(tiles.tile(e.i, e.j, exact=True), e.i == e.j)
+
     lowest = extremes[int(torch.stack([e.low.double() for e in extremes]).argmin())]
     highest = extremes[int(torch.stack([e.high.double() for e in extremes]).argmax())]
-    low, high = float(_in_float64(tiles, lowest).low), float(_in_float64(tiles, highest).high)
-    return low, min(high, tiles.kernel.diagonal)
-
-
-def _in_float64(tiles: Tiles, extremes: TileExtremes) -> TileExtremes:
-    """Compute the extremes of a tile again if they are in float32."""
-
-    i, j, low, _ = extremes
-    if low.dtype == torch.float64:
-        return extremes
-    return TileExtremes(i, j, *_off_diagonal_extremes(tiles.tile(i, j, exact=True), i == j))
+    return float(exact(lowest)[0]), min(float(exact(highest)[1]), tiles.kernel.diagonal)
 
 
 def _segments(sizes: Sequence[int], start: int, stop: int) -> Iterator[tuple[int, int, int]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from cgm.utils.settings import Settings
 
-class Reference(ABC):
+
+class Reference(Settings, ABC):
     r"""Base class of references.
 
     A reference is a union $Q$ of some of the blocks $D_1, \dots, D_n, G$ of all data $T$. It takes the place of $T$ in
@@ -17,6 +19,8 @@ class Reference(ABC):
     so that $v(S) = \text{const} - \text{MMD}_b^2(S, Q)$. All values follow from the same sums of the kernel over the
     blocks of $T$.
     """
+
+    section = "reference"
 
     @abstractmethod
     def blocks(self, n: int) -> tuple[int, ...]:
@@ -106,7 +110,7 @@ class RealReference(Reference):
 
 
 @dataclass(frozen=True)
-class LeaveOneOutReference(Reference):
+class LeaveOneOutReference(AllReference):
     r"""For the contribution of party $i$, all data except its own, $T \setminus D_i$; for all else, all data $T$.
 
     A party cannot move the reference of its own contribution. $\phi_i$ is computed in the game of party $i$, in which
@@ -118,11 +122,6 @@ class LeaveOneOutReference(Reference):
         >>> LeaveOneOutReference().blocks(n=2), LeaveOneOutReference().blocks_of(n=2, i=0)
         ((0, 1, 2), (1, 2))
     """
-
-    def blocks(self, n: int) -> tuple[int, ...]:
-        """Return all blocks, see `Reference.blocks`."""
-
-        return tuple(range(n + 1))
 
     def blocks_of(self, n: int, i: int) -> tuple[int, ...]:
         """Return all blocks except that of party i, see `Reference.blocks_of`."""

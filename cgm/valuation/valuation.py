@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from cgm.valuation.kernels import Kernel
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 from cgm.valuation.references import AllReference, Reference, check_blocks
 from cgm.valuation.row_blocks import kernel_pass_in_tasks
+
+Sums = TypeVar("Sums", float, np.ndarray)
 
 
 class Valuation:
@@ -78,7 +81,6 @@ class Valuation:
         tasks: int | None = None,
     ) -> None:
         check_parties(parties, synthetic)
-
         if reference is not None:
             self.reference = reference
         self.kernel = kernel
@@ -90,15 +92,13 @@ class Valuation:
         else:
             result = kernel_pass_in_tasks(kernel, self.points, self.sizes, precision, exact, tasks)
         self.sums, self.gamma, self.eta = result
-
         self._add_up()
 
     def _add_up(self) -> None:
         r"""Compute $B$, with $G$ as the last block, from the block sums, and then $a$."""
 
-        rows = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)]).cpu()  # (n + 1, n + 1)
-        self._rows = rows
-        self._b = (rows + rows.T) / 2  # rows is symmetric up to rounding; the mean is exactly symmetric
+        self._rows = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)]).cpu()  # (n + 1, n + 1)
+        self._b = (self._rows + self._rows.T) / 2  # symmetric also in rounding errors
         self._compare_with(self.reference.blocks(self.n))
 
     def _compare_with(self, blocks: tuple[int, ...]) -> None:
@@ -249,11 +249,24 @@ class Valuation:
         s = check_points(points, "value: points", width=self.points.shape[1]).to(self.points)
         st = float(cross_sums(self.kernel, s, self.reference_points).sum())
         ss = float(block_sums(self.kernel, s, [len(s)]).sum())
-        return 2 * st / (len(s) * self.t) - ss / len(s) ** 2
+        return value_from_sums(st, ss, len(s), self.t)
 
     def _value(self, blocks: list[int]) -> float:
         s = sum(self.sizes[i] for i in blocks)
-        return 2 * float(self._a[blocks].sum()) / (s * self.t) - float(self._b[blocks][:, blocks].sum()) / s**2
+        return value_from_sums(float(self._a[blocks].sum()), float(self._b[blocks][:, blocks].sum()), s, self.t)
+
+
+def value_from_sums(linear: Sums, quadratic: Sums, size: Sums | int, t: int) -> Sums:
+    r"""Compute $v(S)$, equation (2), from sums of the kernel.
+
+    Arguments:
+        linear: The sum over $S$ and the reference.
+        quadratic: The sum over $S \times S$.
+        size: The number of points in $S$.
+        t: The number of points in the reference.
+    """
+
+    return 2 * linear / (size * t) - quadratic / size**2
 
 
 def coalition_table(sizes: Sequence[int], a: torch.Tensor, b: torch.Tensor, t: int) -> torch.Tensor:
@@ -279,4 +292,4 @@ def coalition_table(sizes: Sequence[int], a: torch.Tensor, b: torch.Tensor, t: i
         quadratic = np.concatenate([quadratic, quadratic + 2 * cross + float(b[i, i])])
 
     size[0] = 1  # the empty coalition: 0 / 1
-    return torch.from_numpy(2 * linear / (size * t) - quadratic / size**2)
+    return torch.from_numpy(value_from_sums(linear, quadratic, size, t))

@@ -159,10 +159,6 @@ def test_folders_of_images(folder, capsys):
     assert not (folder / "p").exists()
 
 
-def test_tables_have_no_features(folder):
-    assert "features: tables have an encoding of their own" in refused("north.csv", "east.csv", "out=o", "features=pca")
-
-
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root mounts a small disk")
 def test_a_full_disk_leaves_nothing(folder):
     (folder / "disk").mkdir()

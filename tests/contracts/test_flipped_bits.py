@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from cgm.data.features.linear import PCA
 from cgm.networks import weights as pretrained
-from cgm.networks.weights import read_checkpoint, write_checkpoint
+from cgm.networks.training import read_checkpoint, write_checkpoint
 from cgm.utils.cache import cached, read_tensors
 from tests.valuation.common import normal
 
@@ -40,9 +40,9 @@ def described(folder: Path) -> tuple[Path, Callable[[], None]]:
 
 
 def checkpoint(folder: Path) -> tuple[Path, Callable[[], None]]:
-    path, tensors = folder / "checkpoint.safetensors", {"x": normal(20, 3), "y": normal(7)}
-    write_checkpoint(path, {"seed": 0}, {"step": 5}, tensors)
-    return path, lambda: read_checkpoint(path, {"seed": 0}, tensors, "generator.checkpoint") and None
+    path = folder / "checkpoint.pt"
+    write_checkpoint(path, {"identity": {"seed": 0}, "step": 5, "x": normal(20, 3), "y": normal(7)})
+    return path, lambda: read_checkpoint(path) and None
 
 
 @pytest.mark.parametrize("make", [cache, weights, described, checkpoint])

@@ -173,6 +173,7 @@ def test_mediator(scheme: Scheme, contribution: Contribution) -> None:
     assert set(settlement.incentives) == INCENTIVES
     assert [chain.target for chain in settlement.drawn.values()] == settlement.rewards.values.tolist()
     assert all(chain.reached for chain in settlement.drawn.values())
+    assert settlement.target_incentives == settlement.incentives
     known = "v_star" in settlement.rewards.details
     assert settlement.incentives["R3"].holds is (True if known else None)
     assert settlement.incentives["F4"].holds is None

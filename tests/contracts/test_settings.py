@@ -9,11 +9,29 @@ from pkgutil import walk_packages
 import pytest
 
 import cgm
+from cgm.data.features import Identity
+from cgm.data.tables.columns import CategoricalColumn
+from cgm.data.tables.schema import Schema
+from cgm.generators import KDE
 from cgm.utils.settings import BOOLEAN, Choice, Instance, Integer, Listed, Number, Settings, Text, constraints_of
+from cgm.valuation.kernels import Laplacian
 
 SKIP = ("cgm.cli.plugins", "cgm.__main__")
 # settings without a default, which an object needs to be constructed
-REQUIRED: dict[str, dict[str, object]] = {}
+NUMBERS = {"name": "x", "minimum": 0.0, "maximum": 1.0, "median": 0.5}
+REQUIRED: dict[str, dict[str, object]] = {
+    "BooleanColumn": {"name": "x", "levels": ("no", "yes")},
+    "CategoricalColumn": {"name": "x", "levels": ("a",)},
+    "ConstantColumn": {"name": "x", "levels": ("a",)},
+    "DateColumn": NUMBERS,
+    "IntegerColumn": NUMBERS,
+    "NumericColumn": NUMBERS,
+    "TableEncoding": {"schema": Schema((CategoricalColumn("x", levels=("a",)),))},
+    "Sum": {"kernels": [Laplacian()]},
+    "ImageArrays": {"path": "images.npz"},
+    "Pixels": {"generator": KDE(), "features": Identity()},
+    "Shares": {"matrix": [[1.0]]},
+}
 
 
 def all_settings() -> dict[str, type[Settings]]:

@@ -173,20 +173,3 @@ def test_global_random_streams_are_not_used(make):
 
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), torch_before)
-
-
-BAD_SIZES = {"points_per_party": (-1, 0, 1, 2.5, "many", True), "n_parties": (-1, 0, 2.5, "many", None, True)}
-
-
-@pytest.mark.parametrize(
-    ("name", "setting", "value"),
-    [
-        (name, field.name, value)
-        for name, cls in CLASSES.items()
-        for field in fields(cls)
-        for value in BAD_SIZES.get(field.name, ())
-    ],
-)
-def test_bad_sizes(name, setting, value):
-    with pytest.raises(ValueError, match=rf"split\.{setting}={value}: expected an integer >= \d"):
-        of_class(CLASSES[name])(5, **{setting: value})

@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -56,12 +55,6 @@ def by_subsets(values: Tensor) -> list[float]:
 def valuation_of(sizes: Iterable[int], pool: int = 20, seed: int = 0, lengthscale: float = 2.0) -> Valuation:
     parties = [normal(size, 2, seed=1000 * seed + i) + normal(1, 2, seed=-1 - i) for i, size in enumerate(sizes)]
     return Valuation(SquaredExponential(lengthscale), parties, 1.5 * normal(pool, 2, seed=1000 * seed + 999))
-
-
-def stand_in(a: np.ndarray, b: np.ndarray, sizes: list[int], t: int) -> SimpleNamespace:
-    """The attributes of a valuation from which Shapley values are computed."""
-
-    return SimpleNamespace(n=len(a), t=t, a=torch.from_numpy(a), b=torch.from_numpy(b), sizes=[*sizes, 1])
 
 
 def written_out(a: np.ndarray, b: np.ndarray, sizes: list[int], t: int) -> Values:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from cgm.contributions.equal_sizes import mean_gains, shapley_equal_sizes
-from cgm.contributions.sampled import ROUND, first_gains, later_gains, shapley_sampled
+from cgm.contributions.equal_sizes import mean_gains, weighted_mean
+from cgm.contributions.sampled import ROUND, gains_of_first_two, later_gains, shapley_sampled
 from cgm.contributions.semivalues import shapley_exact, shapley_values
 from tests.contributions.common import Values, by_subsets, tabulate, valuation_of, written_out
 
@@ -45,7 +45,7 @@ def test_sampling_of_equal_sizes_is_exact(n: int) -> None:
     result = shapley_values(valuation, "sampled", tolerance=0, max_permutations=40)
     assert result.method == "sampled"
     assert result.details == {"permutations": 40}
-    np.testing.assert_allclose(result.phi, shapley_equal_sizes(valuation), rtol=1e-11)
+    np.testing.assert_allclose(result.phi, shapley_values(valuation, "equal_sizes").phi, rtol=1e-11)
     assert result.stderr.max() < 1e-16
 
 
@@ -58,7 +58,7 @@ def test_parts_of_the_estimator_over_all_permutations(sizes: list[int]) -> None:
     a, b = valuation.a.numpy(), valuation.b.numpy().copy()
     orders = np.array(list(itertools.permutations(range(n))))
     later = later_gains(orders, a, b, np.array(sizes, dtype=np.float64), t).mean(0)
-    phi = first_gains(a, b, np.array(sizes), t) + later
+    phi = weighted_mean(gains_of_first_two(a, b, np.array(sizes), t)[:n], np.ones(min(n, 2)), n) + later
     np.testing.assert_allclose(phi, shapley_exact(valuation.coalition_values()), rtol=1e-10, atol=1e-13)
     if len(set(sizes)) == 1:
         np.testing.assert_allclose(later, mean_gains(a, b, sizes[0], t)[2:].sum(0) / n, rtol=1e-10, atol=1e-13)

@@ -114,27 +114,20 @@ def test_scale_does_not_matter(scale):
     torch.testing.assert_close(sample / scale, Copula().fit(x, seed=0).sample(100, seed=1))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_only_values_of_the_data_in_each_dtype(dtype):
-    x = table(300).to(dtype) / 3
+def test_only_values_of_the_data_in_each_dtype():
+    for dtype in [torch.float16, torch.bfloat16, torch.float32]:
+        x = table(300).to(dtype) / 3
 
-    sample = Copula().fit(x, seed=0).sample(500, seed=1)
+        sample = Copula().fit(x, seed=0).sample(500, seed=1)
 
-    assert sample.dtype == dtype
-    for j in (1, 2):
-        assert set(sample[:, j].tolist()) <= set(x[:, j].tolist())
-    assert x[:, 0].min() <= sample[:, 0].min() <= sample[:, 0].max() <= x[:, 0].max()
-
-
-@pytest.mark.parametrize("value", [1, 0, 2.5, True, "all"])
-def test_bad_settings(value):
-    with pytest.raises(ValueError, match=f"generator.quantiles={value}: expected an integer >= 2"):
-        Copula(quantiles=value)
+        assert sample.dtype == dtype
+        for j in (1, 2):
+            assert set(sample[:, j].tolist()) <= set(x[:, j].tolist())
+        assert x[:, 0].min() <= sample[:, 0].min() <= sample[:, 0].max() <= x[:, 0].max()
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_files_without_a_copula(tmp_path):
+    for change, message in [
         ({"lengths": lambda x: x + 1}, "lengths are not those of the margins"),
         ({"lengths": lambda x: x - x}, "lengths are not those of the margins"),
         ({"values": lambda x: -x}, "levels or values of a margin do not increase"),
@@ -143,12 +136,10 @@ def test_bad_settings(value):
         ({"correlation": lambda x: 2 * x}, "not a correlation matrix"),
         ({"correlation": lambda x: x + torch.eye(5).roll(1, 0)}, "not a correlation matrix"),
         ({"correlation": lambda x: 2 * x - torch.eye(5) + 0.9 * (1 - torch.eye(5))}, "not positive semi-definite"),
-    ],
-)
-def test_files_without_a_copula(change, message, tmp_path):
-    copula = Copula().fit(table(200), seed=0)
-    copula.state |= {name: function(copula.state[name]) for name, function in change.items()}
-    copula.save(tmp_path / "copula")
+    ]:
+        copula = Copula().fit(table(200), seed=0)
+        copula.state |= {name: function(copula.state[name]) for name, function in change.items()}
+        copula.save(tmp_path / "copula")
 
-    with pytest.raises(ValueError, match=rf"{tmp_path}/copula: .*{message}"):
-        Copula().load(tmp_path / "copula")
+        with pytest.raises(ValueError, match=rf"{tmp_path}/copula: .*{message}"):
+            Copula().load(tmp_path / "copula")

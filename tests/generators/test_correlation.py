@@ -44,15 +44,15 @@ def test_scores_are_means_of_the_latent_gaussian():
     assert coefficients[2] == pytest.approx((g * (z**3 - 3 * z)).mean() / np.sqrt(6), abs=1e-4)
 
 
-@pytest.mark.parametrize(("p", "q"), [(0.5, 0.5), (0.1, 0.3), (0.3, 0.9), (0.01, 0.02)])
-@pytest.mark.parametrize("rho", [-0.95, -0.5, 0.3, 0.8, 0.95, 0.99])
-def test_the_series_is_that_of_the_bivariate_gaussian(p, q, rho):
-    x, y = (np.arange(10_000) >= 10_000 * share for share in (p, q))
-    joint = multivariate_normal.cdf([ndtri(p), ndtri(q)], cov=[[1, rho], [rho, 1]])
+def test_the_series_is_that_of_the_bivariate_gaussian():
+    for p, q in [(0.5, 0.5), (0.1, 0.3), (0.3, 0.9), (0.01, 0.02)]:
+        for rho in [-0.95, -0.5, 0.3, 0.8, 0.95, 0.99]:
+            x, y = (np.arange(10_000) >= 10_000 * share for share in (p, q))
+            joint = multivariate_normal.cdf([ndtri(p), ndtri(q)], cov=[[1, rho], [rho, 1]])
 
-    expected = (joint - p * q) / np.sqrt(p * (1 - p) * q * (1 - q))  # of two binary columns
+            expected = (joint - p * q) / np.sqrt(p * (1 - p) * q * (1 - q))  # of two binary columns
 
-    assert polyval(rho, series_of(x, y)) == pytest.approx(expected, abs=2e-5 if abs(rho) < 0.99 else 4e-3)
+            assert polyval(rho, series_of(x, y)) == pytest.approx(expected, abs=2e-5 if abs(rho) < 0.99 else 4e-3)
 
 
 def test_two_continuous_columns_have_the_correlation_of_their_normal_scores():
@@ -63,21 +63,21 @@ def test_two_continuous_columns_have_the_correlation_of_their_normal_scores():
     assert latent_correlation(np.exp(x))[0, 1] == pytest.approx(np.corrcoef(scores.T)[0, 1], abs=2e-3)
 
 
-@pytest.mark.parametrize(("first", "second"), [*combinations_with_replacement(KINDS, 2)])
-def test_latent_correlations_are_found(first, second):
+def test_latent_correlations_are_found():
     """The mean error over some data sets is within its standard error: discrete columns cause no bias."""
 
-    rng, n, sets = np.random.default_rng(0), 1000, 12
-    for rho in (-0.4, 0.2, 0.7):
-        found = []
-        for _ in range(sets):
-            z = rng.normal(size=(n, 2)) @ [[1.0, rho], [0.0, np.sqrt(1 - rho**2)]]
-            x = np.stack([KINDS[first](z[:, 0]), KINDS[second](z[:, 1])], 1).astype(float)
-            found.append(latent_correlation(x)[0, 1])
-        error = np.std(found, ddof=1) / np.sqrt(sets)
-        # the prior counts where the sample hardly says whether the correlation is large or very large
-        bias = 0.04 if "rare" in (first, second) else 3e-3
-        assert abs(np.mean(found) - rho) < 3.5 * error + bias
+    for first, second in [*combinations_with_replacement(KINDS, 2)]:
+        rng, n, sets = np.random.default_rng(0), 1000, 12
+        for rho in (-0.4, 0.2, 0.7):
+            found = []
+            for _ in range(sets):
+                z = rng.normal(size=(n, 2)) @ [[1.0, rho], [0.0, np.sqrt(1 - rho**2)]]
+                x = np.stack([KINDS[first](z[:, 0]), KINDS[second](z[:, 1])], 1).astype(float)
+                found.append(latent_correlation(x)[0, 1])
+            error = np.std(found, ddof=1) / np.sqrt(sets)
+            # the prior counts where the sample hardly says whether the correlation is large or very large
+            bias = 0.04 if "rare" in (first, second) else 3e-3
+            assert abs(np.mean(found) - rho) < 3.5 * error + bias
 
 
 def test_copies_and_opposites():

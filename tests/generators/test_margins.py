@@ -75,18 +75,15 @@ def test_few_values_are_kept_of_many():
     assert q.mean() == pytest.approx(x.mean(), rel=0.02)
 
 
-@pytest.mark.parametrize(
-    ("x", "expected"),
-    [
+def test_which_columns_are_discrete():
+    for x, expected in [
         ([1.0, 1.0], True),
         ([0.0, 0.0, 1.0, 7.0, 9.0], True),  # integers
         ([0.0, 1.0, 7.0, 9.0], False),  # integers that all differ: as good as continuous
         ([0.5, 0.5, 1.5, 1.5, 2.5, 2.5, 9.5], True),
         ([0.0, 0.0, 0.0, 0.1, 0.2, 0.3], False),
-    ],
-)
-def test_which_columns_are_discrete(x, expected):
-    assert is_discrete(*np.unique(x, return_counts=True)) is expected
+    ]:
+        assert is_discrete(*np.unique(x, return_counts=True)) is expected
 
 
 numbers = st.integers(-4, 4).map(float) | st.floats(-1e300, 1e300)

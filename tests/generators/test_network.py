@@ -78,21 +78,18 @@ def test_a_class_without_a_method_is_abstract():
         Half()
 
 
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
+def test_bad_images():
+    for x, message in [
         (torch.rand(5, 64), r"expected shape \(N, C, H, W\), got \(5, 64\)"),
         (bars() * 255, r"pixels lie in \[0, 255\], they must lie in \[0, 1\]; rescale them"),
         (bars() - 0.5, r"pixels lie in \[-0\."),
         (bars()[:, :, :3], "3 x 8 pixels; use images of at least 4 x 4"),
         (bars()[:1], "has 1 points, at least 2 are needed"),
-    ],
-)
-def test_bad_images(x, message):
-    if "255" in message:
-        x.view(-1)[0], x.view(-1)[1] = 0, 255
-    with pytest.raises(ValueError, match=f"images? .*MMDGAN to.*{message}|points to fit MMDGAN to: {message}"):
-        tiny().fit(x, seed=0)
+    ]:
+        if "255" in message:
+            x.view(-1)[0], x.view(-1)[1] = 0, 255
+        with pytest.raises(ValueError, match=f"images? .*MMDGAN to.*{message}|points to fit MMDGAN to: {message}"):
+            tiny().fit(x, seed=0)
 
 
 def test_samples_a_batch_at_a_time(monkeypatch):

@@ -169,7 +169,8 @@ def make_chains(result: Result) -> list[Reward]:
     for entry in result.sampling:
         values = np.sort(rng.uniform(entry.start, entry.target, entry.size))
         values[-1] = entry.value
-        chains.append(replace(entry, indices=torch.arange(entry.size), values=torch.from_numpy(values)))
+        arrays = {"indices": torch.arange(entry.size), "values": torch.from_numpy(values)}
+        chains.append(replace(entry, **arrays, promised=entry.target, upper=entry.target + 0.1))
     return chains
 
 

@@ -1,7 +1,7 @@
 """A settlement of tables for the tests of reports and certificates: random points, with a table made of each point."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any
 
@@ -9,31 +9,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cgm.data.tables import Source
+from cgm.data.tables import Schema, Source
+from cgm.data.tables.columns import BooleanColumn, CategoricalColumn, DateColumn, IntegerColumn, NumericColumn
 from cgm.evaluation.entries import Accuracy
 from cgm.generators import KDE
 from cgm.mediator import Mediator, Settlement
 from cgm.rewards import WeightedSampling
 
 EVIL = "<script>alert('x')</script>"
-
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    kind: str
-    levels: tuple = ()
-    missing: bool = False
-    date_format: str = ""
-
-
-@dataclass(frozen=True)
-class Schema:
-    columns: tuple[Column, ...]
-    dropped: Mapping[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"columns": [{"name": column.name, "kind": column.kind} for column in self.columns]}
 
 
 @dataclass(frozen=True)
@@ -80,14 +63,15 @@ class Settled(Settlement):
         return self.pool_table.iloc[chain.indices.numpy()].reset_index(drop=True)
 
 
+NUMBERS = {"minimum": -1e6, "maximum": 1e6, "median": 0.0}
 SCHEMA = Schema(
     (
-        Column("income", "numeric"),
-        Column("age", "integer", missing=True),
-        Column("employed", "boolean"),
-        Column("city", "categorical", ("Oslo", "=cmd()", EVIL)),
-        Column("since", "date"),
-        Column("$ spent <b>", "numeric"),
+        NumericColumn("income", **NUMBERS),
+        IntegerColumn("age", missing=True, **NUMBERS),
+        BooleanColumn("employed", levels=("False", "True")),
+        CategoricalColumn("city", levels=("Oslo", "=cmd()", EVIL)),
+        DateColumn("since", **NUMBERS),
+        NumericColumn("$ spent <b>", **NUMBERS),
     )
 )
 

@@ -48,7 +48,7 @@ def test_a_settlement_is_written_for_the_mediator_and_each_party(tmp_path):
     result = json.loads((folder / "mediator/result.json").read_text())
     assert [party["name"] for party in result["parties"]] == list(settlement.names)
     assert [party["reward"] for party in result["parties"]] == settlement.rewards.values.tolist()
-    assert yaml.safe_load((folder / "mediator/schema.yaml").read_text())["columns"][0]["name"] == "income"
+    assert yaml.safe_load((folder / "mediator/schema.yaml").read_text())["columns"]["income"]["kind"] == "numeric"
 
 
 def test_rewards_are_rows_of_the_pool(tmp_path):

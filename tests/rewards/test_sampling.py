@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from cgm.mediator import Mediator
 from cgm.rewards.sampling import WeightedSampling, increasing_share, sample_rewards
+from cgm.rewards.schemes import MaxWelfare
 from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 from cgm.valuation.mmd import mmd2_biased, mmd2_unbiased
+from cgm.valuation.valuation import Valuation
 from tests.rewards.chains import FAR, INF, Plain, assert_chain, assert_same, halfway, problem, squared_exponential
 
 # --- every step against the formula ---
@@ -312,7 +315,6 @@ def test_kernel_that_is_not_finite() -> None:
         ({"patience": 0}, r"sampling\.patience=0"),
         ({"patience": -0.1}, r"sampling\.patience=-0.1"),
         ({"patience": 1.01}, r"sampling\.patience=1.01"),
-        ({"patience": math.nan}, r"sampling\.patience=nan"),
         ({"targets": [0.5, 0.5]}, "2 for 3 parties"),
         ({"targets": [0.5] * 4}, "4 for 3 parties"),
         ({"targets": [0.5, math.nan, 0.5]}, "targets.*NaN"),
@@ -335,3 +337,66 @@ def test_weighted_sampling_draws() -> None:
     chains = WeightedSampling(betas=[0, 3], patience=0.3).draw(valuation, targets, seed=4)
     assert_same(chains, sample_rewards(valuation, targets, [0.0, 3.0], seed=4, patience=0.3))
     assert WeightedSampling() == WeightedSampling(betas=(1.0, 2.0, 4.0, 8.0), patience=0.1)
+
+
+def test_tolerance() -> None:
+    """Nobody is drawn beyond the share 1 - τ of its possible gain; all else is as without a tolerance."""
+
+    valuation = problem()
+    own, upper = valuation.party_values, valuation.with_synthetic
+    wanted = own + torch.tensor([0.3, 0.97, 1.0], dtype=torch.float64) * (upper - own)
+    sampling = WeightedSampling([8.0], patience=None, tolerance=0.1)
+    targets = sampling.targets(valuation, wanted)
+    assert ((targets - own) / (upper - own)).tolist() == pytest.approx([0.3, 0.9, 0.9])
+    rewards = sampling.draw(valuation, wanted, seed=0)
+    assert [reward.target for reward in rewards] == targets.tolist()
+    assert [reward.promised for reward in rewards] == wanted.tolist()
+    assert [reward.upper for reward in rewards] == upper.tolist()
+    exact = WeightedSampling([8.0], patience=None)
+    assert_same(rewards, exact.draw(valuation, targets, seed=0))
+    assert exact.targets(valuation, wanted) is wanted
+    for reward, share in zip(rewards, [0.3, 0.9, 0.9], strict=True):
+        assert reward.reached
+        assert share - 1e-6 <= reward.share_of_gain <= 1.02
+        value = (reward.value - reward.start) / (reward.upper - reward.start)
+        assert reward.share_of_gain == pytest.approx(value)
+
+
+def test_tolerance_where_nothing_can_be_gained() -> None:
+    class Worse(Valuation):
+        """A valuation whose pool lowers all values."""
+
+        @property
+        def with_synthetic(self) -> torch.Tensor:
+            return self.party_values - 0.1
+
+    good = problem()
+    valuation = Worse(good.kernel, [good.party(i) for i in range(3)], good.synthetic)
+    own = valuation.party_values
+    sampling = WeightedSampling([1.0], tolerance=0.5)
+    assert torch.equal(sampling.targets(valuation, own + 0.2), own)
+    for reward in sampling.draw(valuation, own, seed=0):
+        assert reward.reached
+        assert len(reward.indices) == 0
+        assert reward.share_of_gain == 1
+
+
+def test_incentives_of_the_targets() -> None:
+    """Incentives are checked of the reward values and of the smaller values that rewards are drawn to."""
+
+    random = torch.Generator().manual_seed(0)
+    parties = [torch.randn(40, 2, generator=random) + i for i in range(3)]
+    one, two = (
+        Mediator(synthetic_size=400, scheme=MaxWelfare(), sampling=WeightedSampling([8.0], None, tolerance)).settle(
+            parties, seed=0
+        )
+        for tolerance in (0, 0.2)
+    )
+    assert torch.equal(one.rewards.values, two.rewards.values)
+    assert one.incentives == two.incentives == one.target_incentives
+    assert two.incentives["R3"].holds
+    assert two.target_incentives["R3"].holds is False
+    for reward in two.drawn.values():
+        assert reward.promised == pytest.approx(reward.upper)
+        assert reward.target == pytest.approx(reward.start + 0.8 * (reward.upper - reward.start))
+        assert 0.8 - 1e-6 <= reward.share_of_gain < 1

@@ -13,8 +13,12 @@ from torch import Tensor
 from cgm.contributions.semivalues import shapley_values
 from cgm.rewards.schemes import InfeasibleScheme, ShapleyFair, lower_bounds, solve_scheme
 from cgm.valuation.game import TableGame
+from cgm.valuation.kernels import SquaredExponential
+from cgm.valuation.valuation import Valuation
+from tests.contracts.games import table
 from tests.rewards.common import (
     assert_rewards,
+    contributions_of,
     game_of,
     plain_game,
     plain_phi,
@@ -262,12 +266,6 @@ def test_settings_out_of_range(setting: str, value: float) -> None:
         ShapleyFair(**{setting: value})
 
 
-@pytest.mark.parametrize("value", [None, 1, "yes"])
-def test_stable_is_true_or_false(value: object) -> None:
-    with pytest.raises(ValueError, match=rf"^scheme\.stable={value}: expected true or false$"):
-        ShapleyFair(stable=value)
-
-
 @pytest.mark.parametrize("rho", [None, 1.0])
 @pytest.mark.parametrize("stable", [True, False])
 def test_scheme_solves_with_its_bounds(stable: bool, rho: float | None) -> None:
@@ -315,7 +313,7 @@ def test_lower_bounds(seed: int, n: int, lengthscale: float) -> None:
     values, _ = plain_game(valuation)
     phi = plain_phi(values, n)
     own = [values[frozenset([i])] for i in range(n)]
-    stable = [max(own[i], values[frozenset(j for j in range(n) if phi[j] <= phi[i])]) for i in range(n)]
+    stable = [max(v for c, v in values.items() if i in c and all(phi[j] <= phi[i] for j in c)) for i in range(n)]
     assert lower_bounds(valuation, tensor(phi), stable=False).tolist() == pytest.approx(own, abs=1e-12)
     assert lower_bounds(valuation, tensor(phi)).tolist() == pytest.approx(stable, abs=1e-12)
 
@@ -326,3 +324,35 @@ def test_lower_bounds_of_equal_contributions() -> None:
     values = {c: len(c) / 4 + 0.01 * sum(c) for c in subsets(range(4))}
     bounds = lower_bounds(game_of(values), tensor([0.5, 0.5 * (1 + 1e-15), 0.5 * (1 - 1e-15), 0.6]))
     assert bounds.tolist() == [values[frozenset([0, 1, 2])]] * 3 + [values[frozenset(range(4))]]
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 6))
+def test_lower_bounds_of_a_monotone_game_are_those_of_the_paper(seed: int, n: int) -> None:
+    game = table(n, seed)
+    phi = shapley_values(game).phi
+    coalitions = [[j for j in range(n) if phi[j] <= p] for p in phi]
+    assert lower_bounds(game, phi).tolist() == [game.coalition(c) for c in coalitions]
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 5))
+def test_stability_of_any_game(seed: int, n: int) -> None:
+    """R6 holds by its definition, also if v is not monotone."""
+
+    values = dict(zip(subsets(range(n)), np.random.default_rng(seed).uniform(0, 1, 2**n), strict=True))
+    values[frozenset()] = 0.0
+    game, phi = game_of(values), plain_phi(values, n)
+    assume(min(abs(p) for p in phi) > 1e-6 and max(phi) > 0)
+    rewards = ShapleyFair().solve(contributions_of(phi), game, tensor([max(values.values()) * 1.1] * n))
+    for c in values:
+        top = max(c, key=phi.__getitem__, default=None)
+        assert top is None or phi[top] < 0 or rewards.values[top] >= values[c] - 1e-9
+
+
+def test_more_parties_than_can_be_compared() -> None:
+    rng = np.random.default_rng(0)
+    parties = [torch.from_numpy(rng.standard_normal((2, 2))) for _ in range(21)]
+    valuation = Valuation(SquaredExponential(4.0), parties, torch.from_numpy(rng.standard_normal((200, 2))))
+    contributions = contributions_of(valuation.party_values.tolist())
+    upper = tensor([1.0] * 21)
+    assert "the 2^21 coalitions" in ShapleyFair().solve(contributions, valuation, upper).warnings[-1]
+    assert not ShapleyFair(stable=False).solve(contributions, valuation, upper).warnings

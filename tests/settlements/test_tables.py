@@ -8,6 +8,7 @@ import torch
 import cgm
 from cgm.contributions import Shapley
 from cgm.contributions.base import compute_contributions
+from cgm.data.features import PCA, UMAP
 from cgm.data.tables import Schema
 from cgm.evaluation.labellers import NoLabeller
 from cgm.evaluation.privacy import NoAudit
@@ -167,7 +168,6 @@ def test_no_labeller_means_no_accuracies():
         ({"rare": 0.7}, r"rare=0.7: expected a number in \[0, 0.5\]"),
         ({"sensitivity": 1}, "sensitivity=1: expected true or false"),
         ({"audit": None}, "audit: expected an Audit"),
-        ({"features": cgm.Mediator().features.choose(torch.zeros(3, 2))}, "features: tables have an encoding"),
     ],
 )
 def test_wrong_settings(settings, message):
@@ -220,3 +220,17 @@ def test_the_sensitivity_is_of_the_same_reference(reference):
         game = Valuation(kernel, settlement.parties, settlement.pool.points, reference=reference)
         expected = compute_contributions(Shapley(), game, 0).alpha
         assert settlement.sensitivity[f"length-scale × {factor:g}"] == pytest.approx(expected.tolist(), abs=1e-12)
+
+
+@pytest.mark.parametrize("generator", [Copula(), KDE()], ids=repr)
+@pytest.mark.parametrize("features", [PCA(2), UMAP(2, n_neighbors=5)], ids=repr)
+def test_rows_are_valued_in_features(features, generator):
+    settings = {"audit": NoAudit(), "scheme": EqualRewards(), "generator": generator, "label_column": "ill"}
+    settlement = cgm.settle(TABLES, features=features, **settings, **FAST)
+    assert settlement.pool.points.shape == (600, 2)
+    codes = settlement.schema.to_codes(settlement.pool_table)
+    if not features.joint:  # what is valued is what is handed out
+        torch.testing.assert_close(settlement.features.transform(codes), settlement.pool.points)
+    assert list(settlement.reward_table(0, settlement.recommended[0]).columns) == list(settlement.tables[0].columns)
+    with_default = cgm.settle(TABLES, **settings, **FAST)
+    assert with_default.pool_table.equals(settlement.pool_table)  # features change values, and not the pool

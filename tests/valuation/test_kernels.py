@@ -1,7 +1,5 @@
 """The kernels, against their formulas; see also tests/contracts/test_kernels.py."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -45,14 +43,14 @@ def case(request: pytest.FixtureRequest) -> tuple[Kernel, Formula]:
 # --- the kernels themselves
 
 
-@pytest.mark.parametrize("d", [1, 2, 7])
-def test_formula(case: tuple[Kernel, Formula], d: int) -> None:
+def test_formula(case: tuple[Kernel, Formula]) -> None:
     kernel, formula = case
-    x, y = normal(13, d), 2 * normal(8, d, seed=1) + 0.5
-    k = kernel(x, y)
-    assert k.shape == (13, 8)
-    assert k.dtype == torch.float64
-    np.testing.assert_allclose(k.numpy(), formula(distances(x, y)), rtol=0, atol=1e-14)
+    for d in (1, 2, 7):
+        x, y = normal(13, d), 2 * normal(8, d, seed=1) + 0.5
+        k = kernel(x, y)
+        assert k.shape == (13, 8)
+        assert k.dtype == torch.float64
+        np.testing.assert_allclose(k.numpy(), formula(distances(x, y)), rtol=0, atol=1e-14)
 
 
 def test_diagonal_is_the_largest_value(case: tuple[Kernel, Formula]) -> None:
@@ -161,41 +159,25 @@ def test_rate_and_min_scale() -> None:
 # --- bad settings
 
 
-@pytest.mark.parametrize("cls", [SquaredExponential, RationalQuadratic, Laplacian])
-@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "fitted", "", None, True])
-def test_bad_lengthscale(cls: type[Kernel], value: float | str | None) -> None:
-    setting, rules = re.escape(f"kernel.lengthscale={value}"), ", ".join(RULES)
-    message = rf"^{setting}: expected a number in \(0, inf\), or one of {rules}$"
-    with pytest.raises(ValueError, match=message):
-        cls(value)
-    with pytest.raises(ValueError, match=message):
-        cls(1.0).with_lengthscale(value)
-    with pytest.raises(ValueError, match=message):
-        Sum([cls(1.0)], value)
+def test_messages_name_numbers_and_rules() -> None:
+    message = r"^kernel\.lengthscale=%s: expected a number in \(0, inf\), or one of fit, fit_monotone, median%s$"
+    with pytest.raises(ValueError, match=message % (0, "")):
+        Laplacian(0)
+    with pytest.raises(ValueError, match=message % ("fitted", r"; did you mean fit\?")):
+        Sum([Laplacian(1.0)], "fitted")
+    assert RULES == ("fit", "fit_monotone", "median")
 
 
-@pytest.mark.parametrize("value", [0.0, -2.0, float("nan"), float("inf")])
-def test_bad_alpha(value: float) -> None:
-    with pytest.raises(ValueError, match=rf"^kernel\.alpha={value}: expected a number in \(0, inf\)$"):
-        RationalQuadratic(1.0, alpha=value)
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_a_rule_must_be_resolved(rule: str) -> None:
+def test_a_rule_must_be_resolved() -> None:
     x = normal(3, 2)
-    for kernel in (SquaredExponential(rule), Laplacian(rule), Sum([Laplacian(1.0)], rule)):
-        with pytest.raises(ValueError, match=rf"kernel\.lengthscale='{rule}' is a rule.*resolve_lengthscale"):
-            kernel(x, x)
+    for rule in RULES:
+        for kernel in (SquaredExponential(rule), Laplacian(rule), Sum([Laplacian(1.0)], rule)):
+            with pytest.raises(ValueError, match=rf"kernel\.lengthscale='{rule}' is a rule.*resolve_lengthscale"):
+                kernel(x, x)
 
 
 def test_bad_sums() -> None:
-    with pytest.raises(ValueError, match=r"kernel\.kernels=\[\].*at least one"):
+    with pytest.raises(ValueError, match=r"kernel\.kernels=\(\): expected a list of at least 1"):
         Sum([])
     with pytest.raises(ValueError, match=r"kernel\.kernels: Laplacian has lengthscale='fit'.*expected a number"):
         Sum([SquaredExponential(1.0), Laplacian("fit")])
-
-
-@pytest.mark.parametrize("kernel", [SquaredExponential(1.0), Laplacian(1.0)])
-def test_points_of_different_widths(kernel: Kernel) -> None:
-    with pytest.raises(ValueError, match="x has 2 columns and y has 3"):
-        kernel(normal(4, 2), normal(4, 3))

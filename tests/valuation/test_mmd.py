@@ -33,38 +33,36 @@ class Counting(SquaredExponential):
 # --- block sums
 
 
+SIZES = [
+    [40],
+    [1] * 40,
+    [3, 2, 1, 2, 3, 29],  # several blocks in one tile, and one block in several tiles
+    [20, 20],
+    [7, 14, 19],  # blocks that end where tiles end
+    [39, 1],
+]
+
+
 @pytest.mark.parametrize(("tile", "d"), [(3, 2), (7, 1), (10, 2), (39, 1), (40, 5), (1024, 2)])
-@pytest.mark.parametrize(
-    "sizes",
-    [
-        [40],
-        [1] * 40,
-        [3, 2, 1, 2, 3, 29],  # several blocks in one tile, and one block in several tiles
-        [20, 20],
-        [7, 14, 19],  # blocks that end where tiles end
-        [39, 1],
-    ],
-    ids=str,
-)
-def test_block_sums(monkeypatch: pytest.MonkeyPatch, name: str, tile: int, d: int, sizes: list[int]) -> None:
+def test_block_sums(monkeypatch: pytest.MonkeyPatch, tile: int, d: int) -> None:
     monkeypatch.setattr("cgm.valuation.mmd.TILE", tile)
     x = normal(40, d)
-    k = matrix(name, x, x)
-    edges = np.cumsum([0, *sizes])
-    expected = np.stack([k[:, a:b].sum(1) for a, b in itertools.pairwise(edges)], axis=1)  # (t, blocks)
+    for name, sizes in itertools.product(KERNELS, SIZES):
+        k = matrix(name, x, x)
+        edges = np.cumsum([0, *sizes])
+        expected = np.stack([k[:, a:b].sum(1) for a, b in itertools.pairwise(edges)], axis=1)  # (t, blocks)
 
-    sums = block_sums(KERNELS[name][0], x, sizes)
-    assert sums.shape == (40, len(sizes))
-    assert sums.dtype == torch.float64
-    np.testing.assert_allclose(sums.numpy(), expected, rtol=1e-12, atol=1e-13)
+        sums = block_sums(KERNELS[name][0], x, sizes)
+        assert sums.shape == (40, len(sizes))
+        assert sums.dtype == torch.float64
+        np.testing.assert_allclose(sums.numpy(), expected, rtol=1e-12, atol=1e-13, err_msg=f"{name} {sizes}")
 
 
-@pytest.mark.parametrize("tile", [3, 5, 1024])
-def test_smallest_and_largest(monkeypatch: pytest.MonkeyPatch, name: str, tile: int) -> None:
+def test_smallest_and_largest(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """For closest and farthest pairs within one tile, and in two tiles."""
 
-    monkeypatch.setattr("cgm.valuation.mmd.TILE", tile)
-    for i, j in ((0, 1), (0, 15), (4, 11), (14, 15)):
+    for tile, (i, j) in itertools.product((3, 5, 1024), ((0, 1), (0, 15), (4, 11), (14, 15))):
+        monkeypatch.setattr("cgm.valuation.mmd.TILE", tile)
         x = normal(16, 2, seed=3 + i + j)
         x[i] = x[j] + 0.01  # the closest pair
         x[2] += 20  # the farthest pair holds this point
@@ -126,10 +124,10 @@ def test_sums_in_double_precision() -> None:
     np.testing.assert_allclose(sums, expected, rtol=5e-8)
 
 
-@pytest.mark.parametrize("sizes", [[4, 5], [4, 7], [10, 0], [12, -2], [0, 10]], ids=str)
-def test_bad_sizes(sizes: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"block_sums: sizes=\[.*expected positive sizes that add up to 10 points"):
-        block_sums(SquaredExponential(1.0), normal(10, 2), sizes)
+def test_bad_sizes() -> None:
+    for sizes in ([4, 5], [4, 7], [10, 0], [12, -2], [0, 10]):
+        with pytest.raises(ValueError, match=r"block_sums: sizes=\[.*expected positive sizes that add up to 10 points"):
+            block_sums(SquaredExponential(1.0), normal(10, 2), sizes)
 
 
 def test_bad_points() -> None:
@@ -145,21 +143,21 @@ def test_bad_points() -> None:
 
 
 @pytest.mark.parametrize("d", [1, 2, 8])
-@pytest.mark.parametrize("sizes", [[1700], [5, 1, 394, 1300]], ids=str)
-def test_single_precision(monkeypatch: pytest.MonkeyPatch, name: str, d: int, sizes: list[int]) -> None:
+def test_single_precision(monkeypatch: pytest.MonkeyPatch, name: str, d: int) -> None:
     """Tiles of 500 do not divide 1700; single values have errors of 1e-7 and more, sums of many far smaller ones."""
 
     monkeypatch.setattr("cgm.valuation.mmd.TILE", 500)
     x = clouds(d)
     k = matrix(name, x, x)
-    edges = np.cumsum([0, *sizes])
-    expected = np.stack([k[:, a:b].sum(1) for a, b in itertools.pairwise(edges)], axis=1)
+    for sizes in ([1700], [5, 1, 394, 1300]):
+        edges = np.cumsum([0, *sizes])
+        expected = np.stack([k[:, a:b].sum(1) for a, b in itertools.pairwise(edges)], axis=1)
 
-    sums = block_sums(KERNELS[name][0], x, sizes, "float32").numpy()
-    np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(sums.sum(0), expected.sum(0), rtol=5e-7)
-    assert sums.sum() == pytest.approx(expected.sum(), rel=5e-8)
-    assert np.abs(sums - expected).max() > 1e-9  # they are computed in float32
+        sums = block_sums(KERNELS[name][0], x, sizes, "float32").numpy()
+        np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(sums.sum(0), expected.sum(0), rtol=5e-7)
+        assert sums.sum() == pytest.approx(expected.sum(), rel=5e-8)
+        assert np.abs(sums - expected).max() > 1e-9  # they are computed in float32
 
     sums = cross_sums(KERNELS[name][0], x[:700], x[700:], "float32")
     assert sums.dtype == torch.float64
@@ -167,19 +165,19 @@ def test_single_precision(monkeypatch: pytest.MonkeyPatch, name: str, d: int, si
     assert float(sums.sum()) == pytest.approx(k[:700, 700:].sum(), rel=5e-8)
 
 
-@pytest.mark.parametrize("t", [1, 2, 7])
-def test_single_precision_of_few_points(name: str, t: int) -> None:
-    x = normal(t, 3)
-    sums = block_sums(KERNELS[name][0], x, [1] * t, "float32")
-    np.testing.assert_allclose(sums, matrix(name, x, x), atol=1e-6)
-    assert torch.equal(sums.diagonal(), torch.full((t,), KERNELS[name][0].diagonal, dtype=torch.float64))
-    np.testing.assert_allclose(cross_sums(KERNELS[name][0], x, x[:1], "float32"), matrix(name, x, x)[:, 0], atol=1e-6)
+def test_single_precision_of_few_points(name: str) -> None:
+    kernel = KERNELS[name][0]
+    for t in (1, 2, 7):
+        x = normal(t, 3)
+        sums = block_sums(kernel, x, [1] * t, "float32")
+        np.testing.assert_allclose(sums, matrix(name, x, x), atol=1e-6)
+        assert torch.equal(sums.diagonal(), torch.full((t,), kernel.diagonal, dtype=torch.float64))
+        np.testing.assert_allclose(cross_sums(kernel, x, x[:1], "float32"), matrix(name, x, x)[:, 0], atol=1e-6)
 
 
-@pytest.mark.parametrize("tile", [100, 333])
-def test_smallest_and_largest_in_single_precision(monkeypatch: pytest.MonkeyPatch, name: str, tile: int) -> None:
-    monkeypatch.setattr("cgm.valuation.mmd.TILE", tile)
-    for seed in range(3):
+def test_smallest_and_largest_in_single_precision(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for tile, seed in itertools.product((100, 333), range(3)):
+        monkeypatch.setattr("cgm.valuation.mmd.TILE", tile)
         x = normal(900, 2, seed=seed)
         x[3 * seed] = x[500] + 1e-3
         k = off_diagonal(matrix(name, x, x))
@@ -239,14 +237,13 @@ def test_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- sums over two sets
 
 
-@pytest.mark.parametrize("tile", [3, 8, 1024])
-@pytest.mark.parametrize(("n", "m"), [(17, 9), (1, 20), (8, 16)])
-def test_cross_sums(monkeypatch: pytest.MonkeyPatch, name: str, tile: int, n: int, m: int) -> None:
-    monkeypatch.setattr("cgm.valuation.mmd.TILE", tile)
-    x, y = normal(n, 2), normal(m, 2, seed=1) + 0.3
-    sums = cross_sums(KERNELS[name][0], x, y)
-    assert sums.dtype == torch.float64
-    np.testing.assert_allclose(sums.numpy(), matrix(name, x, y).sum(1), rtol=1e-12)
+def test_cross_sums(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for tile, (n, m) in itertools.product((3, 8, 1024), ((17, 9), (1, 20), (8, 16))):
+        monkeypatch.setattr("cgm.valuation.mmd.TILE", tile)
+        x, y = normal(n, 2), normal(m, 2, seed=1) + 0.3
+        sums = cross_sums(KERNELS[name][0], x, y)
+        assert sums.dtype == torch.float64
+        np.testing.assert_allclose(sums.numpy(), matrix(name, x, y).sum(1), rtol=1e-12)
 
 
 def test_cross_sums_never_exceed_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,14 +265,13 @@ def plain_mmd2(name: str, s: Tensor, t: Tensor, own: bool) -> float:
     return float(mean(ss) - 2 * st.mean() + mean(tt))
 
 
-@pytest.mark.parametrize("tile", [4, 1024])
-@pytest.mark.parametrize(("s", "t"), [(2, 2), (5, 23), (23, 5), (12, 12)])
-def test_mmd(monkeypatch: pytest.MonkeyPatch, name: str, tile: int, s: int, t: int) -> None:
-    monkeypatch.setattr("cgm.valuation.mmd.TILE", tile)
-    x, y = normal(s, 2), 1.5 * normal(t, 2, seed=1) - 0.4
-    kernel = KERNELS[name][0]
-    assert mmd2_biased(kernel, x, y) == pytest.approx(plain_mmd2(name, x, y, True), rel=1e-12, abs=1e-14)
-    assert mmd2_unbiased(kernel, x, y) == pytest.approx(plain_mmd2(name, x, y, False), rel=1e-12, abs=1e-14)
+def test_mmd(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for tile, (s, t) in itertools.product((4, 1024), ((2, 2), (5, 23), (23, 5), (12, 12))):
+        monkeypatch.setattr("cgm.valuation.mmd.TILE", tile)
+        x, y = normal(s, 2), 1.5 * normal(t, 2, seed=1) - 0.4
+        kernel = KERNELS[name][0]
+        assert mmd2_biased(kernel, x, y) == pytest.approx(plain_mmd2(name, x, y, True), rel=1e-12, abs=1e-14)
+        assert mmd2_unbiased(kernel, x, y) == pytest.approx(plain_mmd2(name, x, y, False), rel=1e-12, abs=1e-14)
 
 
 def test_mmd_of_a_subset(name: str) -> None:

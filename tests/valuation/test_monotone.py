@@ -1,6 +1,6 @@
 """Increments of games, against loops over coalitions."""
 
-from itertools import combinations
+from itertools import combinations, product
 
 import pytest
 import torch
@@ -38,15 +38,14 @@ def test_negative_increments_of_random_games(n: int, seed: int, noise: float) ->
     assert found.smallest == pytest.approx(min(expected), abs=1e-14)
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("lengthscale", [0.1, 1.0, 10.0])
-def test_negative_increments_of_a_valuation(seed: int, lengthscale: float) -> None:
-    parties = [valuation(4, seed).party(i) for i in range(4)]
-    game = Valuation(SquaredExponential(lengthscale), parties, valuation(4, seed).synthetic)
-    expected = plain_increments(game)
-    found = negative_increments(game)
-    assert found.negative == sum(x < 0 for x in expected) / 32
-    assert found.smallest == pytest.approx(min(expected), abs=1e-14)
+def test_negative_increments_of_a_valuation() -> None:
+    for seed, lengthscale in product(range(4), (0.1, 1.0, 10.0)):
+        parties = [valuation(4, seed).party(i) for i in range(4)]
+        game = Valuation(SquaredExponential(lengthscale), parties, valuation(4, seed).synthetic)
+        expected = plain_increments(game)
+        increments = negative_increments(game)
+        assert increments.negative == sum(x < 0 for x in expected) / 32
+        assert increments.smallest == pytest.approx(min(expected), abs=1e-14)
 
 
 def test_rounding_errors_are_not_negative() -> None:

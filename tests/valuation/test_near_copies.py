@@ -1,5 +1,7 @@
 """Near-copies in float32: values of pools in clusters against float64, and ordinary pools, which are not affected."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import Tensor
@@ -35,13 +37,12 @@ def dtypes(x: Tensor, size: int = 500) -> dict[tuple[int, int], torch.dtype]:
     return {(i, j): tiles.dtype(i, j) for i in range(0, len(x), size) for j in range(0, len(x), size)}
 
 
-@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("d", [2, 8])
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_values_of_clusters(kernel: type[Kernel], d: int, width: float) -> None:
+def test_values_of_clusters(kernel: type[Kernel], d: int) -> None:
     """Ten clusters, and two, in which half of all pairs are near-copies."""
 
-    for n in (2, 10):
+    for width, n in product(WIDTHS, (2, 10)):
         assert error(kernel(LENGTHSCALE), clusters(2000, d, width, n, seed=n)) < 1e-7
 
 
@@ -63,10 +64,8 @@ def test_sums_over_two_sets() -> None:
 
 
 @pytest.mark.parametrize("d", [1, 2, 8])
-@pytest.mark.parametrize("clamped", [False, True])
-@pytest.mark.parametrize("scale", [0.1, 1.0, 5.0, 20.0])
-def test_ordinary_points_stay_in_float32(d: int, clamped: bool, scale: float) -> None:
-    for seed in range(3):
+def test_ordinary_points_stay_in_float32(d: int) -> None:
+    for clamped, scale, seed in product((False, True), (0.1, 1.0, 5.0, 20.0), range(3)):
         x = scale * normal(20_000, d, seed=seed)
         assert not near_copies(x, x.square().sum(1), clamped).any()
     assert set(dtypes(0.3 * normal(2000, d)).values()) == {torch.float32}

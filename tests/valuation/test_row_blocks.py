@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 
 import joblib
 import pytest
@@ -20,20 +21,17 @@ def backend(name: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize("d", [2, 8])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("tasks", [1, 3, 64])
-def test_the_sums_are_those_of_one_process(
-    monkeypatch: pytest.MonkeyPatch, name: str, d: int, precision: str, tasks: int
-) -> None:
+def test_the_sums_are_those_of_one_process(monkeypatch: pytest.MonkeyPatch, name: str, precision: str) -> None:
     monkeypatch.setattr("cgm.valuation.mmd.TILE", 64)
-    x, sizes, kernel = clouds(d, 700), [50, 90, 560], KERNELS[name][0]
-    expected = kernel_pass(kernel, x, sizes, precision, exact=140)
-    with backend("threading"):
-        found = kernel_pass_in_tasks(kernel, x, sizes, precision, exact=140, tasks=tasks)
-    torch.testing.assert_close(found.sums, expected.sums, rtol=1e-13, atol=1e-13)
-    assert found.gamma == pytest.approx(expected.gamma, rel=1e-6, abs=1e-30)
-    assert found.eta == pytest.approx(expected.eta, rel=1e-6)
+    for d, tasks in product((2, 8), (1, 3, 64)):
+        x, sizes, kernel = clouds(d, 700), [50, 90, 560], KERNELS[name][0]
+        expected = kernel_pass(kernel, x, sizes, precision, exact=140)
+        with backend("threading"):
+            result = kernel_pass_in_tasks(kernel, x, sizes, precision, exact=140, tasks=tasks)
+        torch.testing.assert_close(result.sums, expected.sums, rtol=1e-13, atol=1e-13)
+        assert result.gamma == pytest.approx(expected.gamma, rel=1e-6, abs=1e-30)
+        assert result.eta == pytest.approx(expected.eta, rel=1e-6)
 
 
 def test_processes_have_the_numbers_of_threads() -> None:
@@ -65,12 +63,11 @@ def test_bad_sizes_and_settings() -> None:
         kernel_pass_in_tasks(KERNELS["laplacian"][0], normal(10, 2), [4, 6], tasks=0)
 
 
-@pytest.mark.parametrize(("t", "size"), [(1, 10), (10, 10), (95, 10), (1000, 7)])
-@pytest.mark.parametrize("tasks", [1, 2, 5, 64, 1000])
-def test_ranges_cover_all_rows_with_equal_work(t: int, size: int, tasks: int) -> None:
-    ranges = row_ranges(t, size, tasks)
-    assert [start for starts in ranges for start in starts] == list(range(0, t, size))
-    assert len(ranges) <= tasks
-    rows = -(-t // size)
-    work = [sum(rows - start // size for start in starts) for starts in ranges]
-    assert max(work) <= rows * (rows + 1) / 2 / tasks + rows
+def test_ranges_cover_all_rows_with_equal_work() -> None:
+    for (t, size), tasks in product(((1, 10), (10, 10), (95, 10), (1000, 7)), (1, 2, 5, 64, 1000)):
+        ranges = row_ranges(t, size, tasks)
+        assert [start for starts in ranges for start in starts] == list(range(0, t, size))
+        assert len(ranges) <= tasks
+        rows = -(-t // size)
+        work = [sum(rows - start // size for start in starts) for starts in ranges]
+        assert max(work) <= rows * (rows + 1) / 2 / tasks + rows

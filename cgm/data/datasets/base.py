@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -71,6 +71,17 @@ def data_folder(data_dir: str | None) -> Path:
     """Return `data_dir` or, if it is not given, the environment variable `CGM_DATA` or, if it is not set, `data`."""
 
     return Path(data_dir or os.environ.get("CGM_DATA") or "data")
+
+
+def failure_of(download: Callable[[], object]) -> str:
+    """Download files, and return a note for the error message of missing files; empty, if there was no error."""
+
+    try:
+        download()
+    except (RuntimeError, OSError) as error:
+        return f" (dataset.download=true was tried, but failed: {error})"
+
+    return ""
 
 
 def first_file(paths: Sequence[Path]) -> Path | None:

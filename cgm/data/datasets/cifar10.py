@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cgm.data.datasets.base import OTHER_FOLDER, Dataset, data_folder
+from cgm.data.datasets.base import OTHER_FOLDER, Dataset, data_folder, failure_of
 from cgm.data.datasets.image_arrays import Arrays, image_dataset, read_npz
-from cgm.utils.checks import check_bool
+from cgm.utils.settings import Settings
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN_FILES, TEST_FILES = tuple(f"data_batch_{k}.bin" for k in range(1, 6)), ("test_batch.bin",)
@@ -17,7 +17,7 @@ MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 
 
 @dataclass(frozen=True)
-class CIFAR10:
+class CIFAR10(Settings):
     r"""The CIFAR-10 dataset: colour photographs of 10 kinds of objects.
 
     Images have the shape $(N, 3, 32, 32)$, with values in $[0, 1]$. Parties are made from the training images; the
@@ -44,10 +44,9 @@ class CIFAR10:
         https://www.cs.toronto.edu/~kriz/cifar.html
     """
 
-    download: bool = False
+    section = "dataset"
 
-    def __post_init__(self) -> None:
-        check_bool("dataset.download", self.download)
+    download: bool = False
 
     def load(self, data_dir: str | None, seed: int) -> Dataset:
         """Read the files. The seed has no effect, because the test images are fixed."""
@@ -55,7 +54,8 @@ class CIFAR10:
         root = data_folder(data_dir)
         binary, arrays = root / "cifar-10-batches-bin", root / "CIFAR10"
         found = [sorted(arrays.glob(f"*{part}*.npz")) for part in ("train", "test")]
-        failed = _download(root) if self.download and not binary.is_dir() and not all(found) else ""
+        missing = not binary.is_dir() and not all(found)
+        failed = failure_of(lambda: _download(root)) if self.download and missing else ""
 
         if binary.is_dir():
             train, test = (_read_binary(binary, names) for names in (TRAIN_FILES, TEST_FILES))
@@ -77,17 +77,10 @@ class CIFAR10:
         return image_dataset("cifar10", train, test, classes=CLASSES)
 
 
-def _download(root: Path) -> str:
-    """Download the binary version into the data folder, and return a note for the error message if that fails."""
-
+def _download(root: Path) -> None:
     from torchvision.datasets import utils  # takes a second to import
 
-    try:
-        utils.download_and_extract_archive(URL, str(root), md5=MD5)
-    except (RuntimeError, OSError) as error:
-        return f" (dataset.download=true was tried, but failed: {error})"
-
-    return ""
+    utils.download_and_extract_archive(URL, str(root), md5=MD5)
 
 
 def _read_binary(folder: Path, names: Sequence[str]) -> Arrays:

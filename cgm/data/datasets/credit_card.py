@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
 
 from cgm.data.datasets.base import OTHER_FOLDER, Dataset, data_folder, first_file, listed
-from cgm.data.holdout import check_test_share, hold_out
-from cgm.utils.checks import check_bool, check_integer, check_text
+from cgm.data.holdout import TestShare, hold_out
+from cgm.utils.settings import Integer, Settings, Text
 
 
 @dataclass(frozen=True)
-class CreditCard:
+class CreditCard(Settings):
     r"""Real credit card transactions, with classes by amount (Sec. 6b).
 
     Points are the first principal components `V1`, `V2`, ... of a transaction, standardised by the mean and
@@ -39,8 +40,8 @@ class CreditCard:
         test_share: The share of rows that is held out.
 
     Raises:
-        ValueError: If a setting is out of range. On loading, if the file is damaged, lacks columns, contains
-            values that are not finite numbers, or has too few rows or amounts for the classes.
+        ValueError: On loading, if the file is damaged, lacks columns, contains values that are not finite numbers, or
+            has too few rows or amounts for the classes.
         FileNotFoundError: On loading, if there is no file.
 
     References:
@@ -48,18 +49,16 @@ class CreditCard:
         https://www.kaggle.com/datasets/mlg-ulb/creditcardfraud
     """
 
-    path: str | None = None
-    components: int = 4
-    classes: int = 5
+    section = "dataset"
+
+    path: Annotated[str, Text(path=True)] | None = None
+    components: Annotated[int, Integer(min=1, max=28)] = 4
+    classes: Annotated[int, Integer(min=2)] = 5
     download: bool = False
-    test_share: float = 0.2
+    test_share: TestShare = 0.2
 
     def __post_init__(self) -> None:
-        check_integer("dataset.components", self.components, min=1, max=28)
-        check_integer("dataset.classes", self.classes, min=2)
-        check_test_share(self.test_share)
-        check_text("dataset.path", self.path, path=True, optional=True)
-        check_bool("dataset.download", self.download)
+        super().__post_init__()
         if self.path is not None and self.download:
             raise ValueError(f"dataset.path={self.path}: cannot be combined with dataset.download=true")
 
@@ -96,8 +95,6 @@ class CreditCard:
     def _read(self, folder: Path, columns: list[str]) -> tuple[str, np.ndarray]:
         """Return the source of the data, and its columns and amounts, of shape (N, d + 1)."""
 
-        from sklearn.datasets import fetch_openml
-
         if self.path is None:
             names = ("creditcard.csv.gz", "creditcard.csv")
             places = [place / name for place in (folder / "creditcard", folder) for name in names]
@@ -109,6 +106,8 @@ class CreditCard:
 
         failed = ""
         if self.download:
+            from sklearn.datasets import fetch_openml
+
             try:
                 # Number 1597 is "creditcard", version 1: the same rows, without the column Time.
                 bunch = fetch_openml(data_id=1597, as_frame=True, parser="pandas", data_home=str(folder))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 
 from cgm.data.datasets.base import Dataset
-from cgm.utils.checks import check_bool, check_integer
+from cgm.utils.checks import check_integer
+from cgm.utils.settings import Integer, Settings
 
 CLASSES = 5
 VARIANCE = 1 / 200
@@ -36,7 +38,7 @@ def mixture(mixture_seed: int = 2) -> tuple[np.ndarray, float]:
 
 
 @dataclass(frozen=True)
-class CreditRatings:
+class CreditRatings(Settings):
     r"""Simulated credit ratings: points in 2-D around 5 centres, one per class (Sec. 6a).
 
     The first dimension is the credit score, the second a measure of the likelihood of default. The mixture is
@@ -50,8 +52,7 @@ class CreditRatings:
             held-out part, and splits take the rows in order.
 
     Raises:
-        ValueError: If a number of points is less than 1, or `reference` is combined with a number of points or a
-            mixture other than the paper's.
+        ValueError: If `reference` is combined with a number of points or a mixture other than the paper's.
 
     Example:
         >>> dataset = CreditRatings(points_per_class=10).load(data_dir=None, seed=0)
@@ -59,16 +60,15 @@ class CreditRatings:
         (torch.Size([50, 2]), torch.Size([1000, 2]))
     """
 
-    points_per_class: int = 1000
-    test_points_per_class: int = 200
-    mixture_seed: int = 2
+    section = "dataset"
+
+    points_per_class: Annotated[int, Integer(min=1)] = 1000
+    test_points_per_class: Annotated[int, Integer(min=1)] = 200
+    mixture_seed: Annotated[int, Integer(min=0, max=2**32 - 1)] = 2
     reference: bool = False
 
     def __post_init__(self) -> None:
-        check_integer("dataset.points_per_class", self.points_per_class, min=1)
-        check_integer("dataset.test_points_per_class", self.test_points_per_class, min=1)
-        check_integer("dataset.mixture_seed", self.mixture_seed, min=0, max=2**32 - 1)
-        check_bool("dataset.reference", self.reference)
+        super().__post_init__()
         if self.reference and (self.points_per_class, self.mixture_seed) != (1000, 2):
             raise ValueError(
                 f"dataset.reference=true: the paper's points need dataset.points_per_class=1000 and "

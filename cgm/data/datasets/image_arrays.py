@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.lib.npyio import NpzFile
 
 from cgm.data.datasets.base import Dataset, data_folder, first_file, listed
-from cgm.data.holdout import check_test_share, hold_out
-from cgm.utils.checks import check_text
+from cgm.data.holdout import TestShare, hold_out
+from cgm.utils.settings import Settings, Text
 
 Arrays = tuple[np.ndarray, np.ndarray]
 """Images of shape $(N, C, H, W)$, uint8 or floating-point numbers in $[0, 1]$, and labels of shape $(N)$."""
 
 
-def image_dataset(name: str, train: Arrays, test: Arrays, classes: Sequence[str]) -> Dataset:
+def image_dataset(name: str, train: Arrays, test: Arrays, classes: Iterable[str]) -> Dataset:
     """Make a dataset of images: pixels in $[0, 1]$, float32."""
 
     (x, y), (x_test, y_test) = _tensors(*train), _tensors(*test)
@@ -44,11 +45,16 @@ def read_npz(path: Path, images: str = "images", labels: str = "labels") -> Arra
         ValueError: If the file is damaged, or lacks such arrays.
     """
 
-    with _opened(path) as file:
-        for name in (images, labels):
-            if name not in file.files:
-                raise ValueError(f"lacks the array {name!r}; it has {', '.join(file.files) or 'none'}")
-        return _check_arrays(file[images], file[labels], images, labels)
+    with _opened(path, images, labels) as file:
+        x, y = check_image_array(file[images], images)[0], file[labels]
+        if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
+            raise ValueError(
+                f"{labels!r} has the type {y.dtype} and the shape {y.shape}, expected an integer >= 0 for each of the "
+                f"{len(x)} images"
+            )
+        if y.min() < 0:
+            raise ValueError(f"{labels!r} contains {y.min()}, expected integers >= 0")
+        return x, y
 
 
 def names_in_npz(path: Path) -> list[str]:
@@ -63,8 +69,8 @@ def names_in_npz(path: Path) -> list[str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[NpzFile]:
-    """Open an `.npz` file, and raise any error in reading it as a `ValueError` that names the file."""
+def _opened(path: Path, *names: str) -> Iterator[NpzFile]:
+    """Open an `.npz` file that has arrays of some names, and let each error in reading it name the file."""
 
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
@@ -73,6 +79,9 @@ def _opened(path: Path) -> Iterator[NpzFile]:
         raise ValueError(f"{path}: {what}; write one with numpy.savez_compressed(path, images=..., labels=...)")
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            for name in names:
+                if name not in arrays.files:
+                    raise ValueError(f"lacks the array {name!r}; it has {', '.join(arrays.files) or 'none'}")
             yield arrays
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, TypeError, NotImplementedError) as error:
         raise ValueError(f"{path}: not a file of arrays (.npz), or a damaged one ({error})") from error
@@ -91,11 +100,8 @@ def read_images(path: Path, images: str = "images") -> tuple[np.ndarray, str, li
         ValueError: If the file is damaged, or lacks such an array.
     """
 
-    with _opened(path) as file:
-        if images not in file.files:
-            raise ValueError(f"lacks the array {images!r}; it has {', '.join(file.files) or 'none'}")
-        x = file[images]
-        return (*check_image_array(x, images), [name for name in file.files if name != images])
+    with _opened(path, images) as file:
+        return (*check_image_array(file[images], images), [name for name in file.files if name != images])
 
 
 def check_image_array(x: np.ndarray, images: str) -> tuple[np.ndarray, str]:
@@ -131,21 +137,6 @@ def check_image_array(x: np.ndarray, images: str) -> tuple[np.ndarray, str]:
     return x, layout
 
 
-def _check_arrays(x: np.ndarray, y: np.ndarray, images: str, labels: str) -> Arrays:
-    """Return images of shape (N, C, H, W) and labels, and check that they are such."""
-
-    x, _ = check_image_array(x, images)
-    if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
-        raise ValueError(
-            f"{labels!r} has the type {y.dtype} and the shape {y.shape}, expected an integer >= 0 for each of the "
-            f"{len(x)} images"
-        )
-    if y.min() < 0:
-        raise ValueError(f"{labels!r} contains {y.min()}, expected integers >= 0")
-
-    return x, y
-
-
 def _tensors(images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     divisor = np.float32(255 if images.dtype == np.uint8 else 1)
 
@@ -153,7 +144,7 @@ def _tensors(images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torc
 
 
 @dataclass(frozen=True)
-class ImageArrays:
+class ImageArrays(Settings):
     r"""Labelled images from a file of numpy arrays.
 
     The file contains `images`, of shape $(N, H, W)$, $(N, H, W, C)$ or $(N, C, H, W)$ with $C$ = 1 or 3, either
@@ -167,17 +158,14 @@ class ImageArrays:
         test_share: The share of images that is held out, if the file has no `test_images`.
 
     Raises:
-        ValueError: If the share is not strictly between 0 and 1. On loading, if the file is damaged or has
-            unexpected content.
+        ValueError: On loading, if the file is damaged or has unexpected content.
         FileNotFoundError: On loading, if there is no such file.
     """
 
-    path: str
-    test_share: float = 0.2
+    section = "dataset"
 
-    def __post_init__(self) -> None:
-        check_text("dataset.path", self.path, path=True)
-        check_test_share(self.test_share)
+    path: Annotated[str, Text(path=True)]
+    test_share: TestShare = 0.2
 
     def load(self, data_dir: str | None, seed: int) -> Dataset:
         """Read the file; `seed` draws the held-out part, if the file has none."""
@@ -208,4 +196,4 @@ class ImageArrays:
                 raise ValueError(f"{path}: {error}") from error
             train, test = (x[rows], y[rows]), (x[test_rows], y[test_rows])
 
-        return image_dataset(path.stem, train, test, classes=[str(label) for label in range(m)])
+        return image_dataset(path.stem, train, test, map(str, range(m)))

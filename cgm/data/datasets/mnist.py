@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cgm.data.datasets.base import OTHER_FOLDER, Dataset, data_folder, first_file
+from cgm.data.datasets.base import OTHER_FOLDER, Dataset, data_folder, failure_of, first_file
 from cgm.data.datasets.image_arrays import Arrays, image_dataset
-from cgm.utils.checks import check_bool
+from cgm.utils.settings import Settings
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -20,7 +20,7 @@ FILES = (
 
 
 @dataclass(frozen=True)
-class MNIST:
+class MNIST(Settings):
     r"""The MNIST dataset: 70,000 images of handwritten digits.
 
     Images have the shape $(N, 1, 28, 28)$, with pixels in $[0, 1]$. Parties are made from the 60,000 training
@@ -39,17 +39,16 @@ class MNIST:
         Gradient-Based Learning Applied to Document Recognition (LeCun et al., 1998)
     """
 
-    download: bool = False
+    section = "dataset"
 
-    def __post_init__(self) -> None:
-        check_bool("dataset.download", self.download)
+    download: bool = False
 
     def load(self, data_dir: str | None, seed: int) -> Dataset:
         """Read the files. The seed has no effect, because the test images are fixed."""
 
         root = data_folder(data_dir)
         folder = root / "MNIST" / "raw"
-        failed = _download(root) if self.download and _missing(folder) else ""
+        failed = failure_of(lambda: _download(root)) if self.download and _missing(folder) else ""
         if missing := _missing(folder):
             raise FileNotFoundError(
                 f"dataset=mnist: no {missing[0]} or {missing[0]}.gz in {folder.absolute()}{failed}. Set "
@@ -58,20 +57,13 @@ class MNIST:
             )
         train, test = (_read(folder, *names) for names in (FILES[:2], FILES[2:]))
 
-        return image_dataset("mnist", train, test, classes=[str(digit) for digit in range(10)])
+        return image_dataset("mnist", train, test, map(str, range(10)))
 
 
-def _download(root: Path) -> str:
-    """Download the files into the data folder, and return a note for the error message if that fails."""
-
+def _download(root: Path) -> None:
     from torchvision import datasets  # takes a second to import
 
-    try:
-        datasets.MNIST(str(root), download=True)
-    except (RuntimeError, OSError) as error:
-        return f" (dataset.download=true was tried, but failed: {error})"
-
-    return ""
+    datasets.MNIST(str(root), download=True)
 
 
 def _places(folder: Path, name: str) -> list[Path]:

@@ -12,15 +12,18 @@ import torch
 from cgm.networks.fitted import Fitted
 from cgm.utils.cache import cached, digest
 from cgm.utils.checks import check_points
+from cgm.utils.settings import Settings
 
 F = TypeVar("F", bound="Features")
 
 
-class Features(Fitted, ABC):
+class Features(Fitted, Settings, ABC):
     r"""Base class of maps from points or images to the $d$-dimensional points that are valued.
 
     Features are fitted to real points, without labels. `save` and `load` work as those of a generator.
     """
+
+    section = "features"
 
     @abstractmethod
     def fit(self: F, x: torch.Tensor, seed: int) -> F:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 
@@ -12,9 +12,9 @@ from cgm.data.features.base import Features, check_distinct, flatten_points
 from cgm.data.features.linear import PCA
 from cgm.networks.architectures import DeepNetwork, in_batches, weights_of
 from cgm.networks.fitted import FittedNetwork
-from cgm.networks.training import Budget, Descent, seeded
-from cgm.utils.checks import check_integer, check_number
+from cgm.networks.training import Batch, Budget, Checkpoint, Descent, Epochs, Minutes, Rate, seeded
 from cgm.utils.run import limited
+from cgm.utils.settings import Integer, Number
 
 WEIGHT_DECAY = 1e-3
 SUBSET = 1000  # points from which the first length-scale is computed
@@ -40,15 +40,7 @@ class Deep(FittedNetwork["DeepNetwork"], Features):
         components: The number $d$ of features.
         width: The number of units of each hidden layer.
         share: The probability that a column of a corrupted point is replaced.
-        epochs: The maximum number of passes over the points.
-        minutes: The time limit. `None`: no limit. The same seed gives the same weights on machines of different speed
-            only without a limit.
-        batch: The number of points in a step.
-        rate: The largest learning rate.
-        checkpoint: A file from which an interrupted training is resumed. `None`: no file.
-
-    Raises:
-        ValueError: If a setting is out of range.
+        epochs, minutes, batch, rate, checkpoint: See `cgm.networks.training.Budget`.
 
     References:
         | Learning Deep Kernels for Non-Parametric Two-Sample Tests (Liu et al., 2020), https://arxiv.org/abs/2002.09116
@@ -61,28 +53,20 @@ class Deep(FittedNetwork["DeepNetwork"], Features):
         torch.Size([50, 2])
     """
 
-    components: int = 8
-    width: int = 64
-    share: float = 0.5
-    epochs: int = 50
-    minutes: float | None = None
-    batch: int = 256
-    rate: float = 1e-3
-    checkpoint: str | None = None
+    components: Annotated[int, Integer(min=1)] = 8
+    width: Annotated[int, Integer(min=1)] = 64
+    share: Annotated[float, Number(min=0, max=1, open_min=True)] = 0.5
+    epochs: Epochs = 50
+    minutes: Minutes = None
+    batch: Batch = 256
+    rate: Rate = 1e-3
+    checkpoint: Checkpoint = None
 
     size_names: ClassVar[tuple[str, ...]] = ("width",)
     file_settings: ClassVar[tuple[str, ...] | None] = ("components", "width")
 
-    def __post_init__(self) -> None:
-        check_integer("features.components", self.components, min=1)
-        check_integer("features.width", self.width, min=1)
-        check_number("features.share", self.share, min=0, max=1, open_min=True)
-        self._budget().check("features")
-
     def make_network(self, sizes: Mapping[str, Any]) -> DeepNetwork:
         """Construct the network for a number of columns."""
-
-        from cgm.networks.architectures import DeepNetwork
 
         return DeepNetwork(self.components, self.width, sizes["width"])
 
@@ -113,7 +97,8 @@ class Deep(FittedNetwork["DeepNetwork"], Features):
 
         settings = {"components": self.components, "width": self.width, "share": self.share}
         label = "features: deep"
-        self.report = Descent(network, loss, {"points": x}, seed, self._budget(), "features", label, settings).train()
+        budget = Budget.of(self, WEIGHT_DECAY)
+        self.report = Descent(network, loss, {"points": x}, seed, budget, "features", label, settings).train()
         self.sizes, self.state = sizes, weights_of(network)
 
         return self
@@ -125,9 +110,6 @@ class Deep(FittedNetwork["DeepNetwork"], Features):
         x = flatten_points(x, "points to transform", width=self.sizes["width"]).float()
 
         return in_batches(network, x, "features").double()
-
-    def _budget(self) -> Budget:
-        return Budget(self.epochs, self.minutes, self.batch, self.rate, WEIGHT_DECAY, self.checkpoint)
 
 
 def corrupt(x: torch.Tensor, n: int, share: float, generator: torch.Generator) -> torch.Tensor:

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 
-from cgm.data.features.autoencoder import NetworkFeatures
-from cgm.data.features.base import check_distinct
-from cgm.networks import weights as pretrained
+from cgm.data.features.network import NetworkFeatures
 from cgm.networks.architectures import (
-    ARITHMETICS,
+    Arithmetic,
     EncoderNetwork,
     autocast,
     check_images,
     crop,
     in_batches,
     mirror_some,
-    recalibrate_batch_norm,
     recolour,
-    weights_of,
 )
-from cgm.networks.training import RECALIBRATION, Budget, Descent, seeded, stream
-from cgm.networks.weights import Weights
-from cgm.utils.checks import check_bool, check_choice, check_integer, check_number, check_points
-from cgm.utils.run import limited
-
-log = logging.getLogger(__name__)
+from cgm.networks.training import Batch, Budget, Checkpoint, Descent, Epochs, Minutes, Rate, recalibrate, seeded
+from cgm.networks.weights import Pretrained, Weights
+from cgm.utils.checks import check_points
+from cgm.utils.settings import Integer, Number
 
 WEIGHT_DECAY = 1e-3
 PROJECTION = (256, 64)  # hidden and output units of the layers between features and loss, as wide as one core affords
-TRIED = 1000  # approximate number of images on which pretrained weights are tried
 MAX_SHIFT = 0.25  # squared distance of the mean code from that of the training, in units of the code's variance
 
 
@@ -63,15 +55,7 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
             weights.
         arithmetic: `"float32"`, or `"bfloat16"` for the convolutions of a training, which is faster on processors
             with instructions for it.
-        epochs: The maximum number of passes over the images.
-        minutes: The time limit. `None`: no limit. The same seed gives the same weights on machines of different speed
-            only without a limit.
-        batch: The number $B$ of images in a step.
-        rate: The largest learning rate.
-        checkpoint: A file from which an interrupted training is resumed. `None`: no file.
-
-    Raises:
-        ValueError: If a setting is out of range.
+        epochs, minutes, batch, rate, checkpoint: See `cgm.networks.training.Budget`.
 
     References:
         A Simple Framework for Contrastive Learning of Visual Representations (Chen et al., 2020)
@@ -83,41 +67,31 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
         (torch.Size([20, 2]), torch.Size([20, 16]))
     """
 
-    components: int = 8
-    width: int = 16
+    components: Annotated[int, Integer(min=1)] = 8
+    width: Annotated[int, Integer(min=1)] = 16
     mirror: bool = False
-    smallest: float = 0.3
-    temperature: float = 0.2
-    pretrained: bool | str = "auto"
-    arithmetic: str = "float32"
-    epochs: int = 20
-    minutes: float | None = None
-    batch: int = 256
-    rate: float = 5e-3
-    checkpoint: str | None = None
+    smallest: Annotated[float, Number(min=0, max=1, open_min=True)] = 0.3
+    temperature: Annotated[float, Number(min=0, open_min=True)] = 0.2
+    pretrained: Pretrained = "auto"
+    arithmetic: Arithmetic = "float32"
+    epochs: Epochs = 20
+    minutes: Minutes = None
+    batch: Batch = 256
+    rate: Rate = 5e-3
+    checkpoint: Checkpoint = None
 
     kind: ClassVar[str] = "encoder"
     size_names: ClassVar[tuple[str, ...]] = ("colours",)
-    file_settings: ClassVar[tuple[str, ...] | None] = ("components", "width")
 
     def __post_init__(self) -> None:
-        check_integer("features.components", self.components, min=1)
-        check_integer("features.width", self.width, min=1)
+        super().__post_init__()
         if self.components > 8 * self.width:
             raise ValueError(
                 f"features.components={self.components}: at most {8 * self.width} with features.width={self.width}"
             )
-        check_bool("features.mirror", self.mirror)
-        check_number("features.smallest", self.smallest, min=0, max=1, open_min=True)
-        check_number("features.temperature", self.temperature, min=0, open_min=True)
-        check_choice("features.arithmetic", self.arithmetic, ARITHMETICS)
-        pretrained.check_pretrained("features.pretrained", self.pretrained)
-        self._budget().check("features")
 
     def make_network(self, sizes: Mapping[str, Any]) -> EncoderNetwork:
         """Construct the network for a number of colour channels."""
-
-        from cgm.networks.architectures import EncoderNetwork
 
         return EncoderNetwork(self.components, self.width, sizes["colours"])
 
@@ -129,16 +103,9 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
 
         return network
 
-    @limited(1)  # sums, and so the weights, depend on the number of threads
-    def fit(self, x: torch.Tensor, seed: int) -> Encoder:
-        """Train the network on x of shape (N, C, H, W), or load pretrained weights."""
+    def train(self, x: torch.Tensor, seed: int, sizes: dict[str, Any]) -> tuple[EncoderNetwork, int]:
+        """Train the network, and let its code be principal components; see `NetworkFeatures.train`."""
 
-        x = check_images(x, "images to fit features to", min=2)
-        if self.load_pretrained(x):
-            return self
-        check_distinct(x, "images to fit features to")
-
-        sizes = {"colours": x.shape[1]}
         hidden, outputs = PROJECTION
         with seeded(seed):
             network = self.make_network(sizes)
@@ -160,18 +127,11 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
 
         names = ("width", "mirror", "smallest", "temperature", "arithmetic")
         settings = {name: getattr(self, name) for name in names}
-        label = "features: encoder"
-        self.report = Descent(trained, loss, {"images": x}, seed, self._budget(), "features", label, settings).train()
-        recalibrate_batch_norm(network, network.body, x, stream(seed, RECALIBRATION))
-        rank = network.set_code(in_batches(network.features, x, "features").double())
-        if rank < self.components:
-            raise ValueError(
-                f"features.components={self.components}: the features vary in {rank} directions only; use {rank}, or "
-                "more images, or train for longer"
-            )
-        self.sizes, self.state = sizes, weights_of(network)
+        label, budget = "features: encoder", Budget.of(self, WEIGHT_DECAY)
+        self.report = Descent(trained, loss, {"images": x}, seed, budget, "features", label, settings).train()
+        recalibrate(network, network.body, x, seed)
 
-        return self
+        return network, network.set_code(in_batches(network.features, x, "features").double())
 
     def view(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Draw a random view of each image.
@@ -203,26 +163,13 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
 
         return check_images(x, "points to transform")
 
-    def _budget(self) -> Budget:
-        return Budget(self.epochs, self.minutes, self.batch, self.rate, WEIGHT_DECAY, self.checkpoint)
+    def unlike(self, weights: Weights, x: torch.Tensor) -> str:
+        """Return how far the mean code of images is from that of the training; see `NetworkFeatures.unlike`."""
 
-    def suits(self, weights: Weights, x: torch.Tensor) -> bool:
-        """Return whether the codes of images have about the same mean as those of the training."""
+        shift = float(self.transform(x).mean(0).square().sum()) / weights.info["figures"]["variance_of_the_code"]
+        found = f"squared distance of the mean code {shift:.3g} of its variance, at most {MAX_SHIFT:g} is expected"
 
-        z = self.transform(x[:: max(1, len(x) // TRIED)])
-        shift = float(z.mean(0).square().sum()) / weights.info["figures"]["variance_of_the_code"]
-        if shift <= MAX_SHIFT:
-            return True
-        log.warning(
-            "features: for the encoder trained on %s, these images are of another kind (squared distance of the mean "
-            "code %.3g of its variance, at most %g is expected); another one is trained (features.pretrained=true uses "
-            "it anyway)",
-            weights.dataset,
-            shift,
-            MAX_SHIFT,
-        )
-
-        return False
+        return "" if shift <= MAX_SHIFT else f"is for images of another kind ({found})"
 
 
 def contrastive_loss(a: torch.Tensor, b: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -1,16 +1,16 @@
-"""Principal components."""
+"""Linear features: principal components, and a scale for each column."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from cgm.data.features.base import Features, check_distinct, flatten_points
-from cgm.utils.checks import check_integer
 from cgm.utils.random import random_state
 from cgm.utils.run import limited
+from cgm.utils.settings import Integer
 
 
 @dataclass(eq=False)
@@ -22,9 +22,6 @@ class PCA(Features):
     Arguments:
         components: The number $d$ of directions.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     Example:
         >>> x = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
         >>> PCA(components=1).fit(x, seed=0).transform(x)
@@ -33,12 +30,9 @@ class PCA(Features):
                 [ 1.4142]], dtype=torch.float64)
     """
 
-    components: int = 8
+    components: Annotated[int, Integer(min=1)] = 8
 
     shapes: ClassVar = {"mean": ("D",), "directions": ("d", "D")}
-
-    def __post_init__(self) -> None:
-        check_integer("features.components", self.components, min=1)
 
     @limited(1)  # sums, and so the directions, depend on the number of threads
     def fit(self, x: torch.Tensor, seed: int) -> PCA:
@@ -115,9 +109,6 @@ class ARD(Features):
         points: The maximum number of points whose differences are computed; if there are more, evenly spaced rows are
             used.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     References:
         Bayesian Learning for Neural Networks (Neal, 1996), for a scale of each column; Large Sample Analysis of the
         Median Heuristic (Garreau et al., 2017), https://arxiv.org/abs/1707.07269
@@ -130,12 +121,9 @@ class ARD(Features):
                 [2., 1.]], dtype=torch.float64)
     """
 
-    points: int = 1000
+    points: Annotated[int, Integer(min=2)] = 1000
 
     shapes: ClassVar = {"scales": ("D",)}
-
-    def __post_init__(self) -> None:
-        check_integer("features.points", self.points, min=2)
 
     def fit(self, x: torch.Tensor, seed: int) -> ARD:
         """Compute the scales; the seed is not used."""

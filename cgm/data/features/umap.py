@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 
@@ -19,12 +19,11 @@ from cgm.networks.classifier import Classifier
 from cgm.networks.fitted import Shape
 from cgm.networks.weights import Weights
 from cgm.utils.cache import cached, digest
-from cgm.utils.checks import check_choice, check_integer, check_number, check_points
+from cgm.utils.checks import check_points
 from cgm.utils.random import random_state
 from cgm.utils.run import limited
+from cgm.utils.settings import Integer, Number
 
-FIT_TO = ("parties", "all")
-OF = ("pixels", "autoencoder", "classifier", "encoder")
 PART = 5000  # points that are processed at a time
 
 
@@ -52,30 +51,22 @@ class UMAP(Features):
         fit_to: `"parties"`: the map is fitted to the parties' points, and applied to the pool. `"all"`: it is fitted to
             the reference dataset $T$, parties and pool together.
 
-    Raises:
-        ValueError: If a setting is out of range.
-
     References:
         UMAP: Uniform Manifold Approximation and Projection (McInnes et al., 2018), https://arxiv.org/abs/1802.03426
     """
 
-    components: int = 8
-    n_neighbors: int = 15
-    min_dist: float = 0.1
-    pca: int | None = 100
-    of: str = "pixels"
+    components: Annotated[int, Integer(min=1)] = 8
+    n_neighbors: Annotated[int, Integer(min=2)] = 15
+    min_dist: Annotated[float, Number(min=0, max=1)] = 0.1
+    pca: Annotated[int, Integer(min=1)] | None = 100
+    of: Literal["pixels", "autoencoder", "classifier", "encoder"] = "pixels"
     weights: str | None = None
-    fit_to: str = "all"
+    fit_to: Literal["parties", "all"] = "all"
 
     size_names: ClassVar[tuple[str, ...]] = ("width",)
 
     def __post_init__(self) -> None:
-        check_integer("features.components", self.components, min=1)
-        check_integer("features.n_neighbors", self.n_neighbors, min=2)
-        check_number("features.min_dist", self.min_dist, min=0, max=1)
-        check_integer("features.pca", self.pca, min=1, optional=True)
-        check_choice("features.of", self.of, OF)
-        check_choice("features.fit_to", self.fit_to, FIT_TO)
+        super().__post_init__()
         if self.weights is not None:
             if self.of == "pixels":
                 raise ValueError(f"features.weights={self.weights}: features.of=pixels needs none")
@@ -121,10 +112,10 @@ class UMAP(Features):
                 projection = principal_components(points, self.pca)
                 points = project(points, **projection)
 
-        # Exact neighbours: the search of umap-learn is slow for few points, and random for many
-        distances, neighbours = NearestNeighbors(n_neighbors=self.n_neighbors).fit(points).kneighbors(points)
         with limited(1), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="umap|sklearn")
+            # Exact neighbours: the search of umap-learn is slow for few points, and random for many
+            distances, neighbours = NearestNeighbors(n_neighbors=self.n_neighbors).fit(points).kneighbors(points)
             places = Embedding(
                 n_components=self.components,
                 n_neighbors=self.n_neighbors,

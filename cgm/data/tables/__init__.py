@@ -3,7 +3,6 @@
 from .columns import Column
 from .encoding import TableEncoding
 from .files import Source, read_parties, read_table
-from .inference import infer_schema
-from .schema import Schema
+from .schema import Schema, infer_schema
 
 __all__ = ["Column", "Schema", "Source", "TableEncoding", "infer_schema", "read_parties", "read_table"]

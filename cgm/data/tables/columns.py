@@ -1,4 +1,5 @@
-r"""The columns of the parties' tables, and their codes.
+# ruff: noqa: D102 - methods without a docstring are those of `Column`
+r"""The kinds of columns of the parties' tables, each classes that parse, describe, encode, decode and format cells.
 
 A table is converted to *codes*, a matrix of numbers without gaps, and back:
 
@@ -15,126 +16,515 @@ constant           none
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from cgm.utils.checks import check_bool, check_choice
+from cgm.utils import settings
+from cgm.utils.settings import Listed, Settings, Text
 
-KINDS = ("numeric", "integer", "date", "boolean", "categorical", "constant")
-NUMBERS = ("numeric", "integer", "date")
+BOOLEANS = {"true": True, "false": False}
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+INTEGER = r"[+-]?(0|[1-9]\d*)"
+MAX_INTEGER = 2**53  # float64 holds all smaller integers
+MAX_DECIMALS = 9  # of numeric columns; numbers with more are rounded to twelve significant digits
+MAX_LEVELS = 1000  # of a categorical column; more are refused
+MIN_IDENTIFIERS = 50  # rows from which a column without equal cells counts as an identifier
 OTHER = "(other)"  # the level that stands for all rare ones
 
+ISO_DATE = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?"
+DATE_LIKE = r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}.*"
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the parties' tables.
+
+class Cells(NamedTuple):
+    """Parsed cells of a column, from which it is described.
 
     Attributes:
-        name: Its name.
-        kind: One of `KINDS`.
-        missing: Whether cells may be empty.
-        minimum: The smallest number; of dates, in days since 1970-01-01.
-        maximum: The largest number.
-        median: The median, the code of missing numbers.
-        decimals: The number of decimals. `None`: twelve significant digits.
-        time: Whether dates have a time of day.
-        date_format: How the parties write dates, such as `%d.%m.%Y`; empty for 2024-12-31.
-        levels: The levels of a category, in the order of the number that they explain best, otherwise the most frequent
-            one first; `(other)` stands for all rare levels. Of booleans, false and true as they are written. Of a
-            constant column, its value.
+        name: The name of the column.
+        kind: Their kind.
+        parts: The cells of each party, in the rows that are used.
+        missing: Whether any cell is empty, in all rows.
+        example: A cell, as the first party writes it.
+        date_format: The format of dates that all parties share. `None`: that of 2024-12-31.
+        rare: The share of rows below which levels are pooled to one.
+        asked: Whether the user has said that the column is categorical.
     """
 
     name: str
-    kind: str
+    kind: type[Column]
+    parts: Sequence[pd.Series]
     missing: bool = False
-    minimum: float | None = None
-    maximum: float | None = None
-    median: float | None = None
-    decimals: int | None = None
-    time: bool = False
-    levels: tuple[str, ...] = ()
-    date_format: str = ""
+    example: str = ""
+    date_format: str | None = None
+    rare: float = 0.0
+    asked: bool = False
 
-    def __post_init__(self) -> None:
-        check_choice(f"schema: kind of column {self.name}", self.kind, KINDS)
-        check_bool(f"schema: missing of column {self.name}", self.missing)
-        object.__setattr__(self, "levels", tuple(str(level) for level in self.levels))
-        if self.kind in ("categorical", "boolean", "constant") and not self.levels:
-            raise ValueError(f"schema: column {self.name} is {self.kind} and needs levels")
-        if len(set(self.levels)) != len(self.levels):
-            raise ValueError(f"schema: column {self.name} has the same level twice")
-        if self.kind in NUMBERS and (self.minimum is None or self.maximum is None or self.median is None):
-            raise ValueError(f"schema: column {self.name} is {self.kind} and needs minimum, maximum and median")
+    @property
+    def values(self) -> pd.Series:
+        """The cells that are not empty."""
+
+        return pd.concat(list(self.parts), ignore_index=True).dropna()
+
+
+@dataclass(frozen=True)
+class Column(Settings, ABC):
+    """Base class of the columns of the parties' tables; a subclass is a kind.
+
+    Arguments:
+        name: The name of the column.
+        missing: Whether cells may be empty.
+    """
+
+    kind: ClassVar[str]
+    dates: ClassVar[bool] = False
+    """Whether numbers of the column are days since 1970-01-01."""
+    whole: ClassVar[bool] = False
+    """Whether numbers of the column are integers."""
+    has_text: ClassVar[bool] = False
+    """Whether its cells may be any text."""
+
+    name: str
+    missing: bool = False
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, cells: pd.Series, date_format: str | None = None) -> pd.Series | None:
+        """Return cells as values of this kind, or `None` if one of them is of another kind.
+
+        Arguments:
+            cells: The cells, prepared by `prepare`: text or typed.
+            date_format: The format of dates that are not written as 2024-12-31.
+        """
+
+    @classmethod
+    @abstractmethod
+    def describe(cls, cells: Cells) -> Column | str:
+        """Return the column that has some cells, or the reason why it cannot be valued.
+
+        Raises:
+            ValueError: If it has too many levels.
+        """
+
+    @classmethod
+    def example(cls, text: pd.Series) -> str:
+        """Return one of some cells of this kind for messages; may be empty.
+
+        Arguments:
+            text: The cells as text, without missing ones.
+        """
+
+        return str(text.iloc[0])
+
+    @property
+    @abstractmethod
+    def sizes(self) -> tuple[int, ...]:
+        """For each column of codes its number of values, 0 for numbers."""
 
     @property
     def width(self) -> int:
-        """The number of its columns in a matrix of codes."""
+        """The number of columns of codes."""
 
-        return 0 if self.kind == "constant" else 1 + (self.missing and self.kind in NUMBERS)
+        return len(self.sizes)
 
     @property
-    def size(self) -> int:
-        """The number of codes of a category, a missing one included; 0 for numbers."""
+    def of_values(self) -> Column:
+        """The column that has the values of this one: itself, unless it is constant."""
 
-        return 0 if self.kind in NUMBERS else len(self.levels) + self.missing
+        return self
 
-    def to_codes(self, cells: pd.Series) -> np.ndarray:
-        """Convert parsed cells to codes, of shape (N, width). A level that is not in the schema has the code -1."""
+    @abstractmethod
+    def encode(self, cells: pd.Series) -> np.ndarray:
+        """Return the codes of parsed cells, of shape (N, width). A level that is not in the schema has the code -1."""
 
-        if self.kind == "constant":
-            return np.empty((len(cells), 0))
-        empty = cells.isna().to_numpy()
-        if self.kind in NUMBERS:
-            if self.kind == "date":
-                cells = (cells - pd.Timestamp(0)) / pd.Timedelta(days=1)
-            values = np.where(empty, self.median, cells.astype("float64").fillna(0).to_numpy())
-            return np.column_stack([values, empty])[:, : self.width]
-        if self.kind == "boolean":
-            return np.where(empty, 2, cells.astype("boolean").fillna(False).to_numpy(bool))[:, None].astype(float)
-        codes = pd.Index(self.levels).get_indexer(
-            cells.astype("object").where(~empty, None).map(str, na_action="ignore")
-        )
-        if OTHER in self.levels:
-            codes = np.where(codes < 0, self.levels.index(OTHER), codes)
-        return np.where(empty, len(self.levels) if self.missing else -1, codes)[:, None].astype(float)
-
+    @abstractmethod
     def nearest(self, codes: np.ndarray) -> np.ndarray:
         """Return the nearest codes that cells of the column can have, of shape (N, width)."""
 
-        if self.kind == "constant":
-            return codes
-        if self.kind not in NUMBERS:
-            return np.clip(np.rint(codes), 0, self.size - 1)
-        values = np.clip(codes[:, 0], self.minimum, self.maximum)
-        if self.kind == "integer" or (self.kind == "date" and not self.time):
-            values = np.rint(values)
-        elif self.kind == "date":
-            values = np.rint(values * 86_400) / 86_400  # seconds
-        elif self.decimals is not None:
-            values = np.round(values, self.decimals)
-        else:
-            values = np.array([float(f"{value:.12g}") for value in values])
+    @abstractmethod
+    def decode(self, codes: np.ndarray) -> pd.Series:
+        """Return the cells of valid codes, of shape (N, width)."""
+
+    @abstractmethod
+    def format(self, cells: pd.Series, decimal: str = ".") -> list[str]:
+        """Return cells as text, in the form in which the parties write them; missing ones are empty."""
+
+    def numbers(self, cells: pd.Series) -> np.ndarray | None:
+        """Return cells as numbers, NaN if missing; `None` if the column has levels."""
+
+        return None
+
+    def fill(self, codes: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
+        """Return codes in which missing numbers are the median, or are drawn from the other numbers."""
+
+        return codes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return kind and settings, but for the name and for defaults, as plain values."""
+
+        values: dict[str, Any] = {"kind": self.kind}
+        for field in fields(self)[1:]:
+            value = getattr(self, field.name)
+            if value != field.default:
+                values[field.name] = list(value) if isinstance(value, tuple) else value
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberColumn(Column):
+    """Base class of columns of numbers.
+
+    Arguments:
+        minimum: The smallest number.
+        maximum: The largest number.
+        median: The median, the code of missing numbers.
+    """
+
+    minimum: float
+    maximum: float
+    median: float
+
+    @classmethod
+    def describe(cls, cells: Cells) -> Column | str:
+        numbers = cls.to_numbers(cells.values)
+        median = float(np.quantile(numbers, 0.5, method="lower"))
+        bounds = {"minimum": float(numbers.min()), "maximum": float(numbers.max()), "median": median}
+        return cls(cells.name, cells.missing, **bounds, **cls._details(cells, numbers))
+
+    @classmethod
+    def _details(cls, cells: Cells, numbers: np.ndarray) -> dict[str, Any]:
+        """Return the settings that only this kind of numbers has."""
+
+        return {}
+
+    @classmethod
+    def example(cls, text: pd.Series) -> str:
+        return ""
+
+    @staticmethod
+    def to_numbers(cells: pd.Series) -> np.ndarray:
+        """Return cells as float64, NaN if missing."""
+
+        return cells.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+
+    @abstractmethod
+    def from_numbers(self, numbers: pd.Series) -> pd.Series:
+        """Return valid numbers as cells."""
+
+    @abstractmethod
+    def round(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the nearest numbers that cells can have, whatever their bounds."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (0, 2) if self.missing else (0,)
+
+    def encode(self, cells: pd.Series) -> np.ndarray:
+        empty = cells.isna().to_numpy()
+        return np.column_stack([np.where(empty, self.median, self.to_numbers(cells)), empty])[:, : self.width]
+
+    def nearest(self, codes: np.ndarray) -> np.ndarray:
+        numbers = self.round(np.clip(codes[:, 0], self.minimum, self.maximum))
         if not self.missing:
-            return values[:, None]
+            return numbers[:, None]
         empty = codes[:, 1] > 0.5
-        return np.column_stack([np.where(empty, self.median, values), empty])
+        return np.column_stack([np.where(empty, self.median, numbers), empty])
 
-    def to_cells(self, codes: np.ndarray) -> pd.Series:
-        """Convert valid codes, of shape (N, width), to cells."""
+    def decode(self, codes: np.ndarray) -> pd.Series:
+        cells = self.from_numbers(pd.Series(codes[:, 0], name=self.name))
+        return cells.mask(codes[:, 1] > 0.5) if self.missing else cells
 
-        if self.kind == "constant":
-            return pd.Series([self.levels[0]] * len(codes), name=self.name, dtype="object")
-        if self.kind not in NUMBERS:
-            levels = np.array([*self.levels, None], dtype=object)
-            if self.kind == "boolean":
-                levels = np.array([False, True, None], dtype=object)
-                return pd.Series(levels[codes[:, 0].astype(int)], name=self.name, dtype="boolean")
-            return pd.Series(levels[codes[:, 0].astype(int)], name=self.name)
-        values = pd.Series(codes[:, 0], name=self.name)
-        if self.kind == "date":
-            values = pd.to_datetime(np.rint(values * 86_400), unit="s")
-        elif self.kind == "integer":
-            values = values.astype("Int64")
-        return values.mask(codes[:, 1] > 0.5) if self.missing else values
+    def numbers(self, cells: pd.Series) -> np.ndarray:
+        return self.to_numbers(cells)
+
+    def fill(self, codes: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
+        if not self.missing:
+            return codes
+        codes = codes.copy()
+        empty = codes[:, 1] > 0.5
+        if random is None:
+            codes[empty, 0] = self.median
+        elif not empty.all():
+            codes[empty, 0] = random.choice(codes[~empty, 0], int(empty.sum()))
+        return codes
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumericColumn(NumberColumn):
+    """A column of numbers.
+
+    Arguments:
+        minimum, maximum, median: See `NumberColumn`.
+        decimals: The number of decimals. `None`: twelve significant digits.
+    """
+
+    kind = "numeric"
+
+    decimals: Annotated[int, settings.Integer(min=0)] | None = None
+
+    @classmethod
+    def parse(cls, cells: pd.Series, date_format: str | None = None) -> pd.Series | None:
+        if not is_text(cells):
+            numbers = pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype)
+            return cells.astype("Float64").astype("float64") if numbers else None
+        integers = IntegerColumn.parse(cells)
+        if integers is not None:
+            return integers.astype("Float64").astype("float64")
+        filled = cells.dropna()
+        if not filled.str.fullmatch(NUMBER).all() or filled.str.match(r"0\d").any():
+            return None
+        # integers that float64 cannot hold are no numbers
+        return None if filled.str.fullmatch(INTEGER).all() else pd.to_numeric(cells).astype("float64")
+
+    @classmethod
+    def _details(cls, cells: Cells, numbers: np.ndarray) -> dict[str, Any]:
+        exact = (k for k in range(MAX_DECIMALS + 1) if np.array_equal(np.round(numbers, k), numbers))
+        return {"decimals": next(exact, None)}
+
+    def round(self, numbers: np.ndarray) -> np.ndarray:
+        if self.decimals is not None:
+            return np.round(numbers, self.decimals)
+        return np.array([float(f"{number:.12g}") for number in numbers])
+
+    def from_numbers(self, numbers: pd.Series) -> pd.Series:
+        return numbers
+
+    def format(self, cells: pd.Series, decimal: str = ".") -> list[str]:
+        # 0.0 in place of -0.0
+        return ["" if x != x else repr(x + 0.0).replace(".", decimal) for x in self.to_numbers(cells).tolist()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegerColumn(NumberColumn):
+    """A column of integers."""
+
+    kind = "integer"
+    whole = True
+
+    @classmethod
+    def parse(cls, cells: pd.Series, date_format: str | None = None) -> pd.Series | None:
+        if not is_text(cells):
+            numbers = NumericColumn.parse(cells)
+            if numbers is None:
+                return None
+            # pandas turns integers into floats where cells are missing
+            gaps = cells.isna().any() and (numbers.dropna() % 1 == 0).all()
+            return numbers.astype("Int64") if pd.api.types.is_integer_dtype(cells.dtype) or gaps else None
+        if not cells.dropna().str.fullmatch(INTEGER).all():
+            return None
+        numbers = pd.to_numeric(cells)
+        return numbers.astype("Float64").astype("Int64") if numbers.abs().max() < MAX_INTEGER else None
+
+    @classmethod
+    def describe(cls, cells: Cells) -> Column | str:
+        if len(cells.values) >= MIN_IDENTIFIERS and all(map(_number_the_rows, cells.parts)):
+            return "integers that number the rows; identifiers cannot be valued"
+        return super().describe(cells)
+
+    def round(self, numbers: np.ndarray) -> np.ndarray:
+        return np.rint(numbers)
+
+    def from_numbers(self, numbers: pd.Series) -> pd.Series:
+        return numbers.astype("Int64")
+
+    def format(self, cells: pd.Series, decimal: str = ".") -> list[str]:
+        return ["" if x != x else str(int(x)) for x in self.to_numbers(cells).tolist()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DateColumn(NumberColumn):
+    """A column of dates; its numbers are days since 1970-01-01.
+
+    Arguments:
+        minimum, maximum, median: See `NumberColumn`.
+        time: Whether dates have a time of day.
+        date_format: How the parties write dates, such as `%d.%m.%Y`. `None`: as 2024-12-31.
+    """
+
+    kind = "date"
+    dates = True
+
+    time: bool = False
+    date_format: str | None = None
+
+    @classmethod
+    def parse(cls, cells: pd.Series, date_format: str | None = None) -> pd.Series | None:
+        if pd.api.types.is_datetime64_any_dtype(cells.dtype):
+            return cells.dt.tz_localize(None).dt.floor("s")
+        if not is_text(cells) or not (date_format or cells.dropna().str.fullmatch(ISO_DATE).all()):
+            return None
+        dates = pd.to_datetime(cells, format=date_format or "ISO8601", errors="coerce")
+        return None if (dates.isna() & cells.notna()).any() else dates
+
+    @classmethod
+    def _details(cls, cells: Cells, numbers: np.ndarray) -> dict[str, Any]:
+        return {"time": bool((numbers % 1 != 0).any()), "date_format": cells.date_format}
+
+    @classmethod
+    def example(cls, text: pd.Series) -> str:
+        return str(text.iloc[0])
+
+    @staticmethod
+    def to_numbers(cells: pd.Series) -> np.ndarray:
+        return ((cells - pd.Timestamp(0)) / pd.Timedelta(days=1)).to_numpy(dtype=float, na_value=np.nan)
+
+    def round(self, numbers: np.ndarray) -> np.ndarray:
+        return np.rint(numbers * 86_400) / 86_400 if self.time else np.rint(numbers)
+
+    def from_numbers(self, numbers: pd.Series) -> pd.Series:
+        return pd.to_datetime(np.rint(numbers * 86_400), unit="s")
+
+    def format(self, cells: pd.Series, decimal: str = ".") -> list[str]:
+        dates = cells.dropna()
+        form = self.date_format or ("%Y-%m-%d" if (dates == dates.dt.normalize()).all() else "%Y-%m-%dT%H:%M:%S")
+        return cells.dt.strftime(form).astype("object").where(cells.notna(), "").tolist()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelColumn(Column):
+    """Base class of columns of levels.
+
+    Arguments:
+        levels: The levels, as they are written.
+    """
+
+    has_text = True
+
+    levels: Annotated[tuple[str, ...], Listed(Text(), min=1)]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "levels", tuple(self.levels))
+        if len(set(self.levels)) != len(self.levels):
+            raise ValueError(f"levels={', '.join(self.levels)}: the same level twice")
+
+    @property
+    def _values(self) -> Sequence[Any]:
+        """The values of cells, in the order of the levels."""
+
+        return self.levels
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (len(self.levels) + self.missing,)
+
+    def encode(self, cells: pd.Series) -> np.ndarray:
+        codes = pd.Index(self._values, dtype="object").get_indexer(cells.astype("object"))
+        if OTHER in self.levels:
+            codes = np.where(codes < 0, self.levels.index(OTHER), codes)
+        return np.where(cells.isna(), len(self.levels) if self.missing else -1, codes)[:, None].astype(float)
+
+    def nearest(self, codes: np.ndarray) -> np.ndarray:
+        return np.clip(np.rint(codes), 0, self.sizes[0] - 1)
+
+    def decode(self, codes: np.ndarray) -> pd.Series:
+        return pd.Series(np.array([*self._values, None], dtype=object)[codes[:, 0].astype(int)], name=self.name)
+
+    def format(self, cells: pd.Series, decimal: str = ".") -> list[str]:
+        texts = cells.astype("object").map(dict(zip(self._values, self.levels, strict=True)))
+        return texts.where(cells.notna(), "").tolist()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BooleanColumn(LevelColumn):
+    """A column of truth values.
+
+    Arguments:
+        levels: False and true, as they are written.
+    """
+
+    kind = "boolean"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.levels) != 2:
+            raise ValueError(f"levels={', '.join(self.levels)}: expected false and true, as they are written")
+
+    @classmethod
+    def parse(cls, cells: pd.Series, date_format: str | None = None) -> pd.Series | None:
+        if not is_text(cells):
+            return cells.astype("boolean") if pd.api.types.is_bool_dtype(cells.dtype) else None
+        lower = cells.str.lower()
+        return lower.map(BOOLEANS).astype("boolean") if lower.dropna().isin(BOOLEANS.keys()).all() else None
+
+    @classmethod
+    def describe(cls, cells: Cells) -> Column | str:
+        levels = ("False", "True")
+        if cells.example.islower():
+            levels = ("false", "true")
+        elif cells.example.isupper():
+            levels = ("FALSE", "TRUE")
+        return cls(cells.name, cells.missing, levels=levels)
+
+    @property
+    def _values(self) -> Sequence[Any]:
+        return (False, True)
+
+    def decode(self, codes: np.ndarray) -> pd.Series:
+        return super().decode(codes).astype("boolean")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoricalColumn(LevelColumn):
+    """A column of categories.
+
+    Arguments:
+        levels: The levels, in the order of the number that they explain best, otherwise the most frequent one first;
+            `(other)` stands for all rare levels.
+    """
+
+    kind = "categorical"
+
+    @classmethod
+    def parse(cls, cells: pd.Series, date_format: str | None = None) -> pd.Series | None:
+        if is_text(cells):
+            return cells
+        parsed = (kind.parse(cells) for kind in (BooleanColumn, IntegerColumn, NumericColumn, DateColumn))
+        return next(x for x in parsed if x is not None).map(_written, na_action="ignore").astype("object")
+
+    @classmethod
+    def example(cls, text: pd.Series) -> str:
+        texts = text[~text.str.fullmatch(NUMBER)]
+        texts = texts if len(texts) else text
+        return f"data row {int(texts.index[0]) + 1}: {texts.iloc[0][:40]!r}"
+
+    @classmethod
+    def describe(cls, cells: Cells) -> Column | str:
+        values = cells.values
+        counts = values.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
+        if not cells.asked and len(counts) > max(len(values) / 2, 20) and len(values) >= MIN_IDENTIFIERS:
+            hint = "; write dates as 2024-12-31" if values.str.fullmatch(DATE_LIKE).mean() > 0.5 else ""
+            return (
+                f"{len(counts)} different texts in {len(values)} rows; identifiers or free text cannot be valued{hint}"
+            )
+        if len(counts) > MAX_LEVELS:
+            raise ValueError(
+                f"column {cells.name}: {len(counts)} levels, at most {MAX_LEVELS} are possible; group them, or say "
+                f"drop=[{cells.name}]"
+            )
+        levels = counts[counts >= cells.rare * len(values)].index.tolist()
+        if len(levels) < len(counts) and OTHER not in levels:
+            levels.append(OTHER)
+        return cls(cells.name, cells.missing, levels=tuple(levels))
+
+
+def is_text(cells: pd.Series) -> bool:
+    """Return whether prepared cells are text."""
+
+    return cells.dtype == object
+
+
+def _number_the_rows(cells: pd.Series) -> bool:
+    """Return whether integers are all different and lie close together, as those that number the rows do."""
+
+    filled = cells.dropna()
+    return len(filled) > 0 and filled.nunique() == len(filled) and filled.max() - filled.min() < 2 * len(filled)
+
+
+def _written(value: object) -> str:
+    """Return a value as text, whole numbers without decimals."""
+
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from sklearn.compose import ColumnTransformer
 
 from cgm.data.features.base import Features, flatten_points
-from cgm.data.tables.columns import NUMBERS
 from cgm.data.tables.schema import Schema
-from cgm.utils.checks import check_choice
+from cgm.utils.settings import Choice
 
 NUMBER_ENCODINGS = ("standardise", "quantiles")
 QUANTILES = 1000
@@ -51,22 +50,23 @@ class TableEncoding(Features):
         ValueError: If a setting is out of range.
     """
 
+    section = ""  # its settings are those of `TableMediator`
+
     schema: Schema
-    numbers: str = "standardise"
+    numbers: Annotated[str, Choice(NUMBER_ENCODINGS)] = "standardise"
 
     def __post_init__(self) -> None:
-
-        check_choice("encoding", self.numbers, NUMBER_ENCODINGS)
+        super().__post_init__()
         self.transformer: ColumnTransformer | None = None
 
     def fit(self, x: torch.Tensor, seed: int) -> TableEncoding:
         """Fit the encoding to codes x, of shape (N, p)."""
 
-        from sklearn.compose import ColumnTransformer
         from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
 
-        codes = self.schema.blanked(flatten_points(x, "codes to fit the encoding to", min=2)).numpy()
-        numbers, categories = self._places()
+        codes = self.schema.filled(flatten_points(x, "codes to fit the encoding to", min=2)).numpy()
+        sizes = self.schema.sizes
+        numbers = [place for place, size in enumerate(sizes) if size == 0]
         weights: dict[str, float] = {}
         parts: list[tuple[str, Any, list[int]]] = []
         if numbers:
@@ -76,7 +76,9 @@ class TableEncoding(Features):
                 scaler = QuantileTransformer(n_quantiles=count, subsample=None)
                 weights["numbers"] = np.sqrt(12)
             parts.append(("numbers", scaler, numbers))
-        for place, size in categories:
+        for place, size in enumerate(sizes):
+            if size == 0:
+                continue
             shares = np.bincount(codes[:, place].astype(int), minlength=size) / len(codes)
             spread = 1 - (shares**2).sum()
             weights[f"category {place}"] = 1 / np.sqrt(spread) if spread > 0 else 1.0
@@ -89,8 +91,8 @@ class TableEncoding(Features):
     def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Encode codes of shape (N, p) as points of shape (N, d), float64."""
 
-        x = flatten_points(x, "codes to encode", width=self.schema.slices[-1].stop)
-        codes = self.schema.blanked(x).numpy()
+        x = flatten_points(x, "codes to encode", width=len(self.schema.sizes))
+        codes = self.schema.filled(x).numpy()
 
         return torch.from_numpy(np.ascontiguousarray(self._fitted().transform(codes)))
 
@@ -98,7 +100,7 @@ class TableEncoding(Features):
         """Return the nearest valid codes of points z of shape (N, d), of shape (N, p), float64."""
 
         transformer, values = self._fitted(), z.double().cpu().numpy()
-        codes = np.empty((len(values), self.schema.slices[-1].stop))
+        codes = np.empty((len(values), len(self.schema.sizes)))
         for name, encoder, places in transformer.transformers_:
             part = values[:, transformer.output_indices_[name]]
             if name == "numbers":
@@ -119,17 +121,3 @@ class TableEncoding(Features):
         if self.transformer is None:
             raise ValueError("TableEncoding is not fitted; call fit first")
         return self.transformer
-
-    def _places(self) -> tuple[list[int], list[tuple[int, int]]]:
-        """Return the columns of codes that are numbers, and those that are categories with their numbers of codes."""
-
-        numbers, categories = [], []
-        for column, place in zip(self.schema.columns, self.schema.slices, strict=True):
-            if column.kind in NUMBERS:
-                numbers.append(place.start)
-                if column.missing:
-                    categories.append((place.start + 1, 2))
-            elif column.width:
-                categories.append((place.start, column.size))
-
-        return numbers, categories

@@ -1,4 +1,4 @@
-"""Reading of tables: CSV and Parquet files, one for each party or one for all."""
+"""Files of tables, CSV and Parquet: read, one for each party or one for all, and written."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import hashlib
 import io
 import json
 import logging
+import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
+
+from cgm.data.tables.columns import Column
 
 log = logging.getLogger(__name__)
 
@@ -305,3 +309,82 @@ def tables_by_name(parties: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.Da
 
     tables = {str(name): table.rename(columns=str).reset_index(drop=True) for name, table in parties.items()}
     return tables, [Source(name) for name in tables]
+
+
+# A spreadsheet takes a cell for a formula that begins with one of these, also in full width. Leading apostrophes count
+# as well, so that the one that is added can always be told from one that was there.
+FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+QUOTE = '"'
+
+
+class TableFile(NamedTuple):
+    """A table as a file.
+
+    Attributes:
+        content: The bytes of the file.
+        rows: The number of rows, without the header.
+        escaped: The number of cells, with the header's, that got a leading apostrophe.
+    """
+
+    content: bytes
+    rows: int
+    escaped: int
+
+
+def table_file(table: pd.DataFrame, columns: Sequence[Column], source: Source | None = None) -> TableFile:
+    """Write a table in the form of a party's own file: its format, separator and decimal sign.
+
+    CSV files are in UTF-8, with an empty cell for a missing value. Text that a spreadsheet would take for a formula
+    gets a leading apostrophe, see `escape`; numbers do not. Parquet files hold the values as they are.
+
+    Arguments:
+        table: The table.
+        columns: Its columns, in any order.
+        source: Where the party's own table came from. `None`: a CSV file with commas.
+
+    References:
+        CSV injection, https://owasp.org/www-community/attacks/CSV_Injection
+    """
+
+    source = source or Source("")
+    if source.suffix in PARQUET:
+        file = io.BytesIO()
+        table.to_parquet(file, index=False)
+        return TableFile(file.getvalue(), len(table), 0)
+    of = {column.name: column for column in columns}
+    texts = [[str(name), *of[name].format(table[name], source.decimal)] for name in table.columns]
+    numbers = [not of[name].of_values.has_text for name in table.columns]
+    cells = [
+        [escape(text[0]), *(text[1:] if number else map(escape, text[1:]))]
+        for text, number in zip(texts, numbers, strict=True)
+    ]
+    escaped = sum(cell != text for pair in zip(cells, texts, strict=True) for cell, text in zip(*pair, strict=True))
+    lines = [_line(row, source.separator) for row in zip(*cells, strict=True)]
+    content = "\n".join([*lines, ""]).encode()
+    return TableFile(gzip.compress(content, mtime=0) if source.suffix == ".csv.gz" else content, len(table), escaped)
+
+
+def _line(cells: Sequence[str], separator: str) -> str:
+    """Return a line of a CSV file; before Python 3.13, csv does not quote a lone carriage return."""
+
+    quoted = [
+        f'"{cell.replace(QUOTE, 2 * QUOTE)}"' if set(cell) & {separator, QUOTE, "\r", "\n"} else cell for cell in cells
+    ]
+    return separator.join(quoted) if quoted != [""] else 2 * QUOTE
+
+
+def escape(cell: str) -> str:
+    """Add an apostrophe to text that a spreadsheet would take for a formula; `unescape` removes it.
+
+    Example:
+        >>> escape("=1+1"), escape("1+1"), escape("'=1+1")
+        ("'=1+1", '1+1', "''=1+1")
+    """
+
+    return f"'{cell}" if FORMULA.match(cell) else cell
+
+
+def unescape(cell: str) -> str:
+    """Remove the apostrophe that `escape` added."""
+
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell

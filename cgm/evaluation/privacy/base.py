@@ -10,15 +10,18 @@ from typing import TypeAlias
 import torch
 
 from cgm.evaluation.entries import MetricRow, Missing, RewardAudit
+from cgm.utils.settings import Settings
 
 Reward: TypeAlias = "tuple[int, float, torch.Tensor]"  # the party (from 0), β, the points of G_i, (|G_i|, d)
 
 
-class Audit(ABC):
+class Audit(Settings, ABC):
     """Base class of privacy audits.
 
     An audit is a frozen dataclass of its settings with one method, `audit`.
     """
+
+    section = "audit"
 
     @abstractmethod
     def audit(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import betainc, expit, logit
-from scipy.stats import binom, norm, rankdata
+from scipy.stats import binom, binomtest, norm, rankdata
 
 NEGLIGIBLE = 1e-12  # probability of counts that are left out of a mixture
 
@@ -57,8 +57,12 @@ def auc(members: NDArray, others: NDArray, confidence: float) -> Estimate:
     value = float(below.mean())
     variance = float(below.var(ddof=1) / m + above.var(ddof=1) / n)
     z = float(norm.isf((1 - confidence) / 2))
+    pairs = min(m, n)
+    if variance == 0 and value == 0.5:  # all scores are equal; `binomtest` takes no half counts
+        half = z / (2 * math.sqrt(pairs + z**2))
+        return Estimate(value, value - half, value + half)
     if variance == 0 or not 0 < value < 1:
-        return Estimate(value, *_wilson(value, min(m, n), z))
+        return Estimate(value, *binomtest(round(value * pairs), pairs).proportion_ci(confidence, "wilson"))
 
     half = z * math.sqrt(variance) / (value * (1 - value))  # the derivative of the logit is 1 / (p (1 - p))
     return Estimate(value, float(expit(logit(value) - half)), float(expit(logit(value) + half)))
@@ -96,26 +100,18 @@ def true_positive_rate(members: NDArray, others: NDArray, rate: float, confidenc
 
     m, n = len(members), len(others)
     largest = np.concatenate([[np.inf], -np.sort(-others.astype(np.float64)), [-np.inf]])  # (n + 2), infinity first
-    found = m - np.searchsorted(np.sort(members), largest, side="right")  # (n + 2): members above each of them
-    value = found[math.floor(rate * n + 1e-9) + 1] / m  # 1e-9: 0.29 * 100 is below 29
+    above = m - np.searchsorted(np.sort(members), largest, side="right")  # (n + 2): members above each of them
+    value = above[math.floor(rate * n + 1e-9) + 1] / m  # 1e-9: 0.29 * 100 is below 29
 
     k = np.arange(n + 1)
     weights = binom.pmf(k, n, rate)
     k = k[weights > NEGLIGIBLE]
     weights = weights[k] / weights[k].sum()
     tail = (1 - confidence) / 2
-    low = _mixture_quantile(tail, weights, found[k], m - found[k] + 1)
-    high = _mixture_quantile(1 - tail, weights, found[k + 1] + 1, m - found[k + 1])
+    low = _mixture_quantile(tail, weights, above[k], m - above[k] + 1)
+    high = _mixture_quantile(1 - tail, weights, above[k + 1] + 1, m - above[k + 1])
 
     return Estimate(float(value), min(low, float(value)), max(high, float(value)))
-
-
-def _wilson(p: float, n: int, z: float) -> tuple[float, float]:
-    """Return Wilson's interval of a share p of n."""
-
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return min(max(centre - half, 0.0), p), max(min(centre + half, 1.0), p)
 
 
 def _mixture_quantile(q: float, weights: NDArray, a: NDArray, b: NDArray) -> float:

@@ -1,10 +1,10 @@
-r"""Points of rewards that are copies of real rows."""
+r"""Membership inference as an audit, and counts of copied rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +15,12 @@ from cgm.evaluation.entries import AttackResult, RewardAudit
 from cgm.evaluation.metrics import flat_array
 from cgm.evaluation.privacy.attacks import ATTACKS, Target, nearest_rows, neighbour_distances, subsample
 from cgm.evaluation.privacy.base import Audit, Reward
-from cgm.utils.checks import check_choice, check_integer, check_number, check_points
+from cgm.evaluation.privacy.intervals import auc, true_positive_rate
+from cgm.utils.checks import check_integer, check_points
 from cgm.utils.run import limited, progress
+from cgm.utils.settings import Choice, Integer, Listed, Number
 
+MIN_ROWS = 2  # of members and of non-members: one row has no variance
 ROUNDING = 1e-6  # difference of equal coordinates, in standard deviations: float32 rounds to about 1e-7
 
 
@@ -51,9 +54,6 @@ class Copies:
         first, _ = self._tree.query(x, p=np.inf, distance_upper_bound=2 * ROUNDING)  # infinite: no row is that near
         matches = self._tree.query_ball_point(x[np.isfinite(first)], ROUNDING, p=np.inf)  # a list of rows for each
         return [sum(bool(np.isin(self._sets[rows], group).any()) for rows in matches) for group in groups]
-
-
-MIN_ROWS = 2  # of members and of non-members: one row has no variance
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,13 @@ class Membership(Audit):
         ('nearest', 1.0, 100)
     """
 
-    false_positive_rate: float = 0.01
-    confidence: float = 0.95
-    max_rows: int = 1000
-    attacks: Sequence[str] = tuple(ATTACKS)
+    false_positive_rate: Annotated[float, Number(min=0, max=1, open_min=True, open_max=True)] = 0.01
+    confidence: Annotated[float, Number(min=0, max=1, open_min=True, open_max=True)] = 0.95
+    max_rows: Annotated[int, Integer(min=MIN_ROWS)] = 1000
+    attacks: Annotated[Sequence[str], Listed(Choice(tuple(ATTACKS)), min=1)] = tuple(ATTACKS)
 
     def __post_init__(self) -> None:
-        check_number("audit.false_positive_rate", self.false_positive_rate, min=0, max=1, open_min=True, open_max=True)
-        check_number("audit.confidence", self.confidence, min=0, max=1, open_min=True, open_max=True)
-        check_integer("audit.max_rows", self.max_rows, min=MIN_ROWS)
-        if not isinstance(self.attacks, list | tuple) or not self.attacks:
-            raise ValueError(f"audit.attacks={self.attacks}: expected a list of one or more of {', '.join(ATTACKS)}")
-        for name in self.attacks:
-            check_choice("audit.attacks", name, ATTACKS)
+        super().__post_init__()
         if len(set(self.attacks)) < len(self.attacks):
             raise ValueError(f"audit.attacks={list(self.attacks)}: expected each attack once")
         object.__setattr__(self, "attacks", tuple(self.attacks))  # a list, if it comes from a file
@@ -168,8 +162,6 @@ class Membership(Audit):
 
     def _attack(self, party: int, beta: float, g: NDArray, view: _View, copies: Copies) -> RewardAudit:
         """Attack one reward."""
-
-        from cgm.evaluation.privacy.intervals import auc, true_positive_rate
 
         rows, m = view.rows, view.members
         reason = "no point was accepted" if view.reason is None and not len(g) else view.reason

@@ -1,4 +1,4 @@
-"""Settings of the MMD-GAN."""
+"""The MMD-GAN."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from cgm.generators.mmd_gan.losses import GANLoss, MMDLoss, RepulsiveLoss
 from cgm.generators.mmd_gan.networks import GeneratorNetwork
-from cgm.generators.mmd_gan.settings import GANSettings
+from cgm.generators.mmd_gan.training import GANSettings, GANTraining, uniform_codes
 from cgm.generators.network import NetworkGenerator
 
 
@@ -55,14 +55,8 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
     kind: ClassVar[str] = "mmd_gan"
     architecture: ClassVar[tuple[str, ...]] = ("latent", "channels")
 
-    def __post_init__(self) -> None:
-        GANSettings.__post_init__(self)
-        NetworkGenerator.__post_init__(self)
-
     def make_network(self, sizes: Mapping[str, Any]) -> GeneratorNetwork:
         """Construct the generator's network without batch norm."""
-
-        from cgm.generators.mmd_gan.networks import GeneratorNetwork
 
         channels, height, width = sizes["image"]
 
@@ -76,8 +70,6 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
     def train(self, x: torch.Tensor, seed: int) -> tuple[GeneratorNetwork, dict[str, float]]:
         """Train the two networks, and return the one that generates images."""
 
-        from cgm.generators.mmd_gan.training import GANTraining
-
         training = GANTraining(self, self.make_loss(), x, seed, self.checkpoint)
         training.run(self.minutes, self.checkpoint_file)
 
@@ -85,7 +77,5 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
 
     def draw(self, network: GeneratorNetwork, n: int, random: torch.Generator) -> torch.Tensor:
         """Draw n images from uniform codes."""
-
-        from cgm.generators.mmd_gan.training import uniform_codes
 
         return network(uniform_codes(n, network.latent, random))

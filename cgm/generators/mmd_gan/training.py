@@ -1,14 +1,14 @@
-"""Training of the MMD-GAN."""
+"""Settings and training of the MMD-GAN."""
 
 from __future__ import annotations
 
 import copy
 import io
 import logging
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -17,18 +17,85 @@ from torchvision.utils import save_image
 
 from cgm.generators.mmd_gan.losses import GANLoss
 from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork
-from cgm.generators.mmd_gan.settings import GANSettings
 from cgm.generators.network import RandomNetworkKID, stalled
-from cgm.networks.architectures import autocast, mirror_some
-from cgm.networks.training import Progress, Training
+from cgm.networks.architectures import Arithmetic, autocast, mirror_some
+from cgm.networks.training import Progress, Rate, Training
 from cgm.utils.cache import digest
 from cgm.utils.files import write_whole
 from cgm.utils.run import training_device
+from cgm.utils.settings import Integer, Listed, Number, Settings
 
 log = logging.getLogger(__name__)
 
 CRITIC_FEATURES = 16
 STREAMS = INITIAL, BATCHES, CODES, EVALUATION = range(4)
+
+
+@dataclass(eq=False)
+class GANSettings(Settings):
+    r"""Networks and training of an MMD-GAN.
+
+    Arguments:
+        channels: The number of channels of the outermost hidden layers; each layer further in has twice as many.
+        latent: The number of dimensions of a code.
+        steps: The number of steps of the generator. `None`: 800 for images of up to 16 × 16 pixels, 10,000 for larger
+            ones.
+        loss: `"paper"`: the loss of Bińkowski et al. (2018), see `MMDLoss`. `"repulsive"`: that of Wang, Sun &
+            Halgamuge (2019), see `RepulsiveLoss`, which trains several times as fast; it needs spectral normalisation.
+        critic_steps: The number of steps of the critic for each step of the generator.
+        batch_size: The number of images in a step.
+        mirror: Whether to mirror half of the real images left to right; wrong for digits.
+        arithmetic: `"float32"`, or `"bfloat16"` for matrix products and convolutions. The latter is faster on
+            processors with instructions for it, and slower on others.
+        learning_rate: The initial learning rate of Adam, for the generator.
+        critic_learning_rate: That for the critic. `None`: the same.
+        momentum: The decay rates $(\beta_1, \beta_2)$ of Adam.
+        schedule: `"kid"`: the learning rates are halved when the KID has not fallen for some evaluations. `"linear"`:
+            they fall linearly to zero in the second half of the training.
+        ema: The horizon, in steps, of the moving average of the generator's weights.
+        normalisation: The normalisation of the critic's layers: `"none"` or `"spectral"`.
+        gain: The factor of the output of each layer of the critic, before its activation.
+        gradient_penalty: The weight $\lambda$ of the gradient penalty.
+        feature_penalty: The weight $\mu$ of the penalty on the critic's features.
+        evaluate_every: The number of steps from one measurement of the KID to the next.
+        patience: The number of measurements within which the KID must fall.
+    """
+
+    channels: Annotated[int, Integer(min=1)] = 32
+    latent: Annotated[int, Integer(min=1)] = 100
+    steps: Annotated[int, Integer(min=1)] | None = None
+    loss: Literal["paper", "repulsive"] = "paper"
+    critic_steps: Annotated[int, Integer(min=1)] = 2
+    batch_size: Annotated[int, Integer(min=2)] = 64
+    mirror: bool = False
+    arithmetic: Arithmetic = "float32"
+    learning_rate: Rate = 5e-4
+    critic_learning_rate: Rate | None = None
+    momentum: Annotated[Sequence[float], Listed(Number(min=0, max=1, open_max=True))] = (0.5, 0.9)
+    schedule: Literal["kid", "linear"] = "kid"
+    ema: Annotated[float, Number(min=1)] = 100
+    normalisation: Literal["none", "spectral"] = "none"
+    gain: Annotated[float, Number(min=0, open_min=True)] = 1.0
+    gradient_penalty: Annotated[float, Number(min=0)] = 1.0
+    feature_penalty: Annotated[float, Number(min=0)] = 1.0
+    evaluate_every: Annotated[int, Integer(min=1)] = 250
+    patience: Annotated[int, Integer(min=1)] = 16
+
+    section = "generator"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.momentum, Sequence) and not isinstance(self.momentum, str):
+            self.momentum = tuple(self.momentum)
+        super().__post_init__()
+        if len(self.momentum) != 2:
+            raise ValueError(f"generator.momentum={list(self.momentum)}: expected two numbers, like [0.5,0.9]")
+
+    def steps_for(self, image: tuple[int, int, int]) -> int:
+        """Return the number of steps for images of shape (C, H, W)."""
+
+        if self.steps is not None:
+            return self.steps
+        return 800 if max(image[1:]) <= 16 else 10_000
 
 
 class GANTraining(Training):
@@ -68,9 +135,7 @@ class GANTraining(Training):
         self.kid = RandomNetworkKID(x, random[EVALUATION])
         self.codes = uniform_codes(RandomNetworkKID.max_images, settings.latent, random[EVALUATION])
         self.factor = 1.0  # of the learning rates
-        self.history: list[
-            torch.Tensor
-        ] = []  # KID by block, at each evaluation since the learning rates were last halved
+        self.history: list[torch.Tensor] = []  # KID by block, at each evaluation since learning rates were last halved
         self.evaluated: dict[str, float] = {}  # the last evaluation: step and KID
 
         for network in (self.generator, self.average, self.critic):

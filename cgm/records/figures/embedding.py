@@ -1,13 +1,14 @@
-"""The figure of a party's own points and its rewards in the plane (the paper's Fig. 1)."""
+"""Projection of points to the plane, and the figure of a party's own points and rewards there (the paper's Fig. 1)."""
 
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -16,24 +17,22 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
+from sklearn.neighbors import NearestNeighbors
 
-from cgm.records.figures.plane import Points, Rows, to_plane
 from cgm.records.figures.style import BACKGROUND, beta_label, legend
 
 OWN, REWARD = "#4C78A8", "#E69F00"  # blue and orange: distinguishable by colour-blind readers
 THUMBNAIL, GAP = 0.09, 0.015  # longer side of an image and smallest gap between two, as shares of the points' range
 UNLABELLED = -1
+MAX_POINTS = 3000  # of a UMAP embedding, which then takes seconds
+MIN_POINTS = 16  # of a UMAP embedding with 15 neighbours
+
+Points = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class ClassName:
-    """The name of a class and its place in the unit square.
-
-    Attributes:
-        text: The name, in lines.
-        center: Its center, of shape (2).
-        half: Half of its width and height, of shape (2).
-    """
+class ClassName(NamedTuple):
+    """The name of a class in lines, its centre in the unit square, and half of its width and height."""
 
     text: str
     center: Points
@@ -96,7 +95,7 @@ def reward_embedding(
         points, classes_of = _labelled(*rewards[beta], f"rewards[{beta}]", width, len(classes))
         sets.append(points)
         labels.append(classes_of)
-    pictures = _pictures(images or {}, {beta: len(x) for beta, x in zip(betas, sets[1:], strict=True)})
+    pictures = _pictures(images or {})
     sets.append(_array(np.empty((0, width)) if background is None else background, "background", width))
 
     rng = np.random.default_rng(seed)
@@ -157,6 +156,77 @@ def reward_embedding(
     return figure
 
 
+def to_plane(sets: Sequence[Points], rng: np.random.Generator, seed: int) -> tuple[list[Rows], list[Points], str]:
+    """Project sets of points to the plane; a random subset of them if there are too many.
+
+    Arguments:
+        sets: The sets, each of shape (N_k, d): a party's own points first, the background last.
+        rng: The random numbers that choose the subset.
+        seed: The seed of UMAP.
+
+    Returns:
+        For each set the rows that are drawn; for each set their places, of shape (n_k, 2); the name of the dimensions.
+    """
+
+    kept = [np.arange(len(x)) for x in sets]
+    if sets[0].shape[1] == 2:
+        return kept, list(sets), "dimension"
+
+    # the background gets at most a third of the points; points that are in several sets are embedded once
+    kept[-1] = np.sort(rng.permutation(kept[-1])[: MAX_POINTS // 3])
+    stacked = np.concatenate([x[rows] for x, rows in zip(sets, kept, strict=True)])
+    distinct, index = np.unique(stacked, axis=0, return_inverse=True)
+    indices = np.split(index.ravel(), np.cumsum([len(rows) for rows in kept])[:-1])
+
+    # one random order for all sets: each loses about the same share of its points, but small sets keep some
+    rank = rng.permutation(len(distinct))
+    first = [index[np.argsort(rank[index])[: 30 if k else 200]] for k, index in enumerate(indices[:-1])]
+    rank[np.concatenate([*first, indices[-1]])] = -1
+    chosen = np.zeros(len(distinct), dtype=bool)
+    chosen[np.argsort(rank, kind="stable")[:MAX_POINTS]] = True
+
+    places = np.zeros((len(distinct), 2))
+    places[chosen], kind = embed(distinct[chosen], seed)
+    kept = [rows[chosen[index]] for rows, index in zip(kept, indices, strict=True)]
+
+    return kept, [places[index[chosen[index]]] for index in indices], kind
+
+
+def embed(x: Points, seed: int) -> tuple[Points, str]:
+    """Embed distinct points in the plane, by UMAP or, if they are too few, by principal components.
+
+    Returns:
+        Their places, of shape (N, 2), and the name of the dimensions.
+
+    References:
+        UMAP: Uniform Manifold Approximation and Projection (McInnes et al., 2018), https://arxiv.org/abs/1802.03426
+    """
+
+    if len(x) < MIN_POINTS:
+        u, s, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+        scores = (u * s)[:, :2]
+        return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1]))), "principal component"
+
+    from umap import UMAP  # takes seconds to import
+
+    # UMAP's own search calls Python for each pair of points when they are fewer than 4,096: 10 s for 3,000
+    distances, neighbors = NearestNeighbors(n_neighbors=15).fit(x).kneighbors(x)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="umap|sklearn")
+        umap = UMAP(
+            n_neighbors=15,
+            min_dist=0.4,
+            random_state=seed,
+            n_jobs=1,
+            precomputed_knn=(neighbors, distances),
+        )
+        threads = torch.get_num_threads()
+        places = umap.fit_transform(x).astype(float)
+        torch.set_num_threads(threads)  # numba, which umap-learn uses, sets them to the number of cores
+        return places, "UMAP"
+
+
 def _add_legend(figure: Figure, sizes: Sequence[int], drawn: Sequence[int]) -> None:
     """Add a legend with the numbers of own points and of background points, all and drawn."""
 
@@ -210,31 +280,19 @@ def _labelled(
 
 
 def _pictures(
-    images: Mapping[float, tuple[ArrayLike, ArrayLike]], sizes: Mapping[float, int]
+    images: Mapping[float, tuple[ArrayLike, ArrayLike]],
 ) -> dict[float, tuple[Rows, NDArray[np.floating]]]:
-    """Check the rows and images of each beta, and return them as arrays with pixels in [0, 1]."""
+    """Return the rows and images of each beta as arrays, with pixels in [0, 1]."""
 
     pictures = {}
     for beta, (rows, pixels) in images.items():
-        name = f"images[{beta}]"
-        if beta not in sizes:
-            raise ValueError(f"images: has beta={beta}, expected a beta of rewards: {list(sizes)}")
-        y, x = np.asarray(rows), np.asarray(pixels)
-        if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape[2:]:
-            raise ValueError(f"{name}: expected images of shape (k, C, H, W) with C 1 or 3, got {x.shape}")
-        if y.shape != x.shape[:1]:
-            raise ValueError(f"{name}: {len(x)} images but rows of shape {y.shape}, expected ({len(x)},)")
-        if len(y) and not (np.issubdtype(y.dtype, np.integer) and y.min() >= 0 and y.max() < sizes[beta]):
+        y, x = np.asarray(rows, dtype=np.int64), np.asarray(pixels)
+        if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape[2:] or y.shape != x.shape[:1]:
             raise ValueError(
-                f"{name}: rows of type {y.dtype} run from {y.min()} to {y.max()}, expected integers from 0 to "
-                f"{sizes[beta] - 1}"
+                f"images[{beta}]: expected k rows and images of shape (k, C, H, W) with C 1 or 3, "
+                f"got shapes {y.shape} and {x.shape}"
             )
-        if x.dtype == np.uint8:
-            x = x / np.float32(255)
-        if x.size and not (x.min() >= 0 and x.max() <= 1):
-            raise ValueError(f"{name}: pixels run from {x.min():g} to {x.max():g}, expected [0, 1] or uint8")
-        pictures[beta] = y.astype(np.int64), x
-
+        pictures[beta] = y, x / np.float32(255) if x.dtype == np.uint8 else x
     return pictures
 
 

@@ -1,20 +1,21 @@
-"""All figures of a run."""
+"""All figures of a run, among them that of correlations."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 
 from cgm.mediator import Settlement
-from cgm.records.figures.correlations import correlations
 from cgm.records.figures.embedding import reward_embedding
-from cgm.records.figures.reward_sizes import reward_sizes
-from cgm.records.figures.reward_values import reward_values
-from cgm.records.figures.style import save
-from cgm.records.figures.value_curves import value_curves
+from cgm.records.figures.rewards import reward_sizes, reward_values, value_curves
+from cgm.records.figures.style import GRID, INK, LABELS, beta_handles, beta_styles, legend, offsets, save
 from cgm.records.result import Result
+
+BAR = "#56B4E9"
 
 
 def draw_run(
@@ -45,9 +46,9 @@ def draw_run(
             continue
         rows = chain.indices
         rewards[chain.beta] = pool.points[rows], None if labels is None else labels[rows]
-        kept = torch.nonzero(rows < len(pool.images))[:, 0]  # the rewards whose images are kept
-        if len(kept):
-            images[chain.beta] = kept, pool.images[rows[kept]]
+        pictured = torch.nonzero(rows < len(pool.images))[:, 0]  # the rewards whose images there are
+        if len(pictured):
+            images[chain.beta] = pictured, pool.images[rows[pictured]]
     figures = {
         "reward_sizes": reward_sizes(result),
         "reward_values": reward_values(result),
@@ -66,3 +67,54 @@ def draw_run(
     }
     for name, figure in figures.items():
         save(figure, folder, name)
+
+
+def correlations(result: Result) -> Figure:
+    r"""Draw the correlations of $\alpha$ with negated metrics, $|G_i|$ and accuracy (the paper's Fig. 2).
+
+    A bar is the mean over $\beta$, its error bar the standard error, a dot the correlation for one $\beta$. A
+    correlation that could not be computed is replaced by the reason.
+
+    Raises:
+        ValueError: If a metric does not have a correlation (or `None`) for each $\beta$.
+    """
+
+    names = [LABELS.get(metric, metric.replace("_", " ")) for metric in result.correlations]
+    betas = list(dict.fromkeys(float(chain.beta) for chain in result.sampling))
+    styles = beta_styles(sorted(betas))
+
+    figure = Figure(figsize=(7.2, 0.5 * max(len(names), 1) + 1.6), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(0, color=INK, linewidth=1)
+    reach = 1.0
+    for row, (metric, entry) in enumerate(result.correlations.items()):
+        mean, sem, by_beta = entry.mean, entry.sem, entry.by_beta
+        if len(by_beta) != len(betas):
+            raise ValueError(f"correlations.{metric}.by_beta={by_beta}: expected a value for each beta of {betas}")
+        if mean is None:
+            reason = textwrap.shorten("; ".join(entry.reasons), 140, placeholder=" …")
+            text = "\n".join(textwrap.wrap(f"n/a: {reason}", 70))
+            white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+            axes.text(0, row, text, va="center", ha="center", fontsize=8, color=INK, bbox=white)
+            continue
+        axes.barh(row, mean, height=0.6, xerr=sem, color=BAR, ecolor=INK, capsize=3, zorder=1)
+        dots = zip(sorted(zip(betas, by_beta, strict=True)), row + offsets(len(betas), 0.2), strict=True)
+        for (beta, value), y in dots:
+            if value is not None:
+                color, marker = styles[beta]
+                axes.plot(value, y, color=color, marker=marker, markersize=4, linestyle="", zorder=3)
+        unknown = by_beta.count(None)
+        text = f"{mean:+.3f}".replace("-", "−") + (" ± n/a" if sem is None else f" ± {sem:.3f}")
+        text += f"\n({unknown} of {len(betas)} β n/a)" if unknown else ""
+        axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+        reach = max(reach, abs(mean) + (sem or 0.0))
+
+    axes.set_xlim(-1.05 * reach, 1.05 * reach)
+    axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel(r"Pearson correlation with $\alpha_i$ (mean ± standard error over $\beta$)")
+    axes.grid(axis="x", color=GRID)
+    axes.set_axisbelow(True)
+    legend(figure, beta_handles(sorted(betas), markersize=4, linestyle=""), "upper")
+
+    return figure

@@ -30,6 +30,14 @@ LABELS = {
     "neg_class_imbalance": "−class imbalance",
     "size": r"$|G_i|$",
     "accuracy": "downstream accuracy",
+    "v_star": "largest reward value $v^*$",
+    "rho": r"$\rho$ of the reward scheme",
+    "spread": r"spread of the rewards, max $r_i$ − min $r_i$",
+    "t": "number of points $|T|$",
+    "lengthscale": r"length-scale $\ell$ of the kernel",
+    "accuracy_gain": "gain in downstream accuracy",
+    "seconds": "seconds of a run",
+    "warnings": "number of warnings",
 }
 
 

@@ -63,16 +63,14 @@ def compare(column: Column, tables: Sequence[pd.DataFrame]) -> Comparison:
         tables: The tables.
     """
 
-    values = [table[column.name] for table in tables]
-    if column.kind in ("categorical", "boolean"):
+    values, column = [table[column.name] for table in tables], column.of_values
+    numbers = [x for x in map(column.numbers, values) if x is not None]
+    if not numbers:
         return _compare_levels(column, [x.astype(object) for x in values])
-
-    date = column.kind == "date"
-    numbers = [_days(x) if date else x.astype("Float64").to_numpy(dtype=float, na_value=np.nan) for x in values]
     known = [x[np.isfinite(x)] for x in numbers]
     pooled = np.concatenate(known) if known else np.zeros(0)
     low, high = np.quantile(pooled, [0.005, 0.995]) if len(pooled) else (0.0, 1.0)
-    whole = column.kind == "integer" and high - low < BINS
+    whole = column.whole and high - low < BINS
     edges = np.arange(round(low), round(high) + 2) - 0.5 if whole else np.linspace(low, high, BINS + 1)
     if edges[0] == edges[-1]:
         edges = np.array([low - 0.5, low + 0.5])
@@ -80,17 +78,9 @@ def compare(column: Column, tables: Sequence[pd.DataFrame]) -> Comparison:
         [*np.histogram(x.clip(edges[0], edges[-1]), edges)[0], len(v) - len(x)]
         for x, v in zip(known, numbers, strict=True)
     ]
-    summaries = tuple(_summary(x, len(v) - len(x), date) for x, v in zip(known, numbers, strict=True))
+    summaries = tuple(_summary(x, len(v) - len(x), column.dates) for x, v in zip(known, numbers, strict=True))
 
-    return Comparison(column.name, (), edges, _shares(counts), summaries, date)
-
-
-def _days(x: pd.Series) -> NDArray[np.float64]:
-    """Return dates as days since 1970, NaN if missing."""
-
-    utc = pd.to_datetime(x, utc=True)
-    days = (utc - pd.Timestamp("1970-01-01", tz="UTC")) / pd.Timedelta(days=1)
-    return days.to_numpy(dtype=float, na_value=np.nan)
+    return Comparison(column.name, (), edges, _shares(counts), summaries, column.dates)
 
 
 def _compare_levels(column: Column, values: Sequence[pd.Series]) -> Comparison:

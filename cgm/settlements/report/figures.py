@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from cgm.records.figures.embedding import OWN
-from cgm.records.figures.plane import to_plane
+from cgm.records.figures.embedding import OWN, to_plane
 from cgm.records.figures.style import BACKGROUND, GRID, INK
 from cgm.records.figures.style import TARGET as REWARD
 from cgm.settlements.report.svg import figure_style, label

@@ -41,8 +41,8 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_bad_data(case):
-    changes, message = CASES[case]
-    with pytest.raises(ValueError, match="^" + re.escape(message)):
-        replace(GOOD, **changes)
+def test_bad_data():
+    for case in CASES:
+        changes, message = CASES[case]
+        with pytest.raises(ValueError, match="^" + re.escape(message)):
+            replace(GOOD, **changes)

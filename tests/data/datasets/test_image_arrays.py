@@ -100,9 +100,3 @@ def test_damaged_file(tmp_path, damage):
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"dataset.path=none.npz: no file at .*none.npz"):
         ImageArrays("none.npz").load(str(tmp_path), seed=0)
-
-
-@pytest.mark.parametrize("share", [0, 1, -0.1, "some"])
-def test_bad_share(share):
-    with pytest.raises(ValueError, match=rf"dataset\.test_share={share}: expected"):
-        ImageArrays("own.npz", test_share=share)

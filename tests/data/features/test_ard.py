@@ -63,12 +63,6 @@ def test_proposition_4_holds_for_the_scaled_points():
             assert valuation.value(z[torch.randperm(len(z), generator=random)[:s]]) >= 0
 
 
-@pytest.mark.parametrize("points", [1, 0, 2.5, True])
-def test_bad_settings(points):
-    with pytest.raises(ValueError, match=f"features.points={points}: expected an integer >= 2"):
-        ARD(points)
-
-
 def test_bad_points_and_files(tmp_path):
     with pytest.raises(ValueError, match="all 9 are equal"):
         ARD().fit(torch.ones(9, 4), seed=0)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgm.data import EqualDisjoint, Shares, Split
-from cgm.data.splits import check_sizes, counts, max_points, own_classes
+from cgm.data.splits import counts, max_points, own_classes
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
@@ -126,18 +126,3 @@ def test_too_few_points():
         split.assign(y, 2, seed=0)
     with pytest.raises(ValueError, match=r"null: class 0 has 1 points.* 2 parties need 3; even 2 points"):
         Shares([[1.0, 0.0], [0.5, 0.5]]).assign(labels(1, 9), 2, seed=0)
-
-
-@pytest.mark.parametrize(
-    ("sizes", "message"),
-    [
-        ((0, None), r"^split\.n_parties=0: expected an integer >= 1$"),
-        ((2, None, 3), r"^split\.n_parties=2: expected an integer >= 3$"),
-        ((1, 1), r"^split\.points_per_party=1: expected an integer >= 2 or null$"),
-    ],
-)
-def test_bad_sizes(sizes, message):
-    check_sizes(1, None)
-    check_sizes(3, 2, 3)
-    with pytest.raises(ValueError, match=message):
-        check_sizes(*sizes)

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from cgm.data import Dirichlet
 
@@ -14,17 +13,3 @@ def test_shares_follow_seed_and_concentration():
     assert np.abs(shares.mean(axis=0) - 0.25).max() < 0.03
     np.testing.assert_allclose(shares.var(axis=0), 3 / (16 * 9), rtol=0.2)
     assert Dirichlet(concentration=1e-6).shares(4, seed=0).max(axis=1).min() > 0.999
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"n_parties": -1}, r"split\.n_parties=-1: expected an integer >= 1"),
-        ({"concentration": 0.0}, r"split\.concentration=0.0: expected a number in \(0, inf\)"),
-        ({"concentration": float("inf")}, r"split\.concentration=inf"),
-        ({"concentration": float("nan")}, r"split\.concentration=nan"),
-    ],
-)
-def test_bad_settings(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Dirichlet(**settings)

@@ -86,7 +86,7 @@ def test_an_unknown_level_equals_no_level():
 
 def test_refusals():
     schema, codes = mixed()
-    with pytest.raises(ValueError, match="encoding=ranks: expected one of standardise, quantiles"):
+    with pytest.raises(ValueError, match="numbers=ranks: expected one of standardise, quantiles"):
         TableEncoding(schema, "ranks")
     with pytest.raises(ValueError, match="not fitted"):
         TableEncoding(schema).transform(codes)

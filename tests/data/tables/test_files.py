@@ -48,9 +48,8 @@ def test_compressed_files(tmp_path):
         read_table(path)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+def test_damaged_files(tmp_path):
+    for text, message in [
         ("", "the file is empty; expected a line with the names of the columns"),
         ("\n\n", "the file is empty"),
         ("x,y\n", "has no rows"),
@@ -60,12 +59,10 @@ def test_compressed_files(tmp_path):
         ("x,y,x\n1,2,3\n", "the column x occurs 2 times; rename one"),
         ('x,y\n1,"2\n', "line "),
         ("x,y\n1,\x00\n", "holds zero bytes"),
-    ],
-)
-def test_damaged_files(tmp_path, text, message):
-    path = write(tmp_path, "a.csv", text)
-    with pytest.raises(ValueError, match=f"^{path}: {message}"):
-        read_table(path)
+    ]:
+        path = write(tmp_path, "a.csv", text)
+        with pytest.raises(ValueError, match=f"^{path}: {message}"):
+            read_table(path)
 
 
 def test_other_encodings(tmp_path):

@@ -82,11 +82,11 @@ def test_the_classifier_is_trained_on_a_part(monkeypatch):
 
 
 @every_attack
-@pytest.mark.parametrize(("k", "n"), [(1, 1), (1, 50), (3, 2), (200, 1)])
-def test_few_points_have_scores(name, k, n):
-    scores = ATTACKS[name](make_target(2, k, n), 0)
-    assert scores.shape == (60,)
-    assert np.isfinite(scores).all()
+def test_few_points_have_scores(name):
+    for k, n in ((1, 1), (1, 50), (3, 2), (200, 1)):
+        scores = ATTACKS[name](make_target(2, k, n), 0)
+        assert scores.shape == (60,)
+        assert np.isfinite(scores).all()
 
 
 @every_attack

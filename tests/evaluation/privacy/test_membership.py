@@ -6,13 +6,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from cgm.data.holdout import match_parties
-from cgm.evaluation.entries import RewardAudit
+from cgm.evaluation.entries import AttackResult, MetricRow, Missing, RewardAudit
 from cgm.evaluation.privacy.attacks import ATTACKS, Target, neighbour_distances
+from cgm.evaluation.privacy.base import NoAudit, audit_rows
 from cgm.evaluation.privacy.intervals import auc, true_positive_rate
-from cgm.evaluation.privacy.membership import Membership
+from cgm.evaluation.privacy.membership import ROUNDING, Copies, Membership
 from cgm.generators.kde import KDE
 
 
@@ -151,9 +154,8 @@ def test_held_out_rows_need_the_same_shares_of_classes():
         assert leaks or density.auc_low <= 0.5 <= density.auc_high
 
 
-@pytest.mark.parametrize(
-    ("parties", "held_out", "reward", "reason"),
-    [
+def test_what_cannot_be_audited_has_a_reason():
+    for parties, held_out, reward, reason in [
         ([5, 5], [5], 0, "no point was accepted"),
         ([5], [5], 5, "there are no other parties"),
         ([0, 5], [5], 5, "the party has no rows of its own"),
@@ -162,26 +164,23 @@ def test_held_out_rows_need_the_same_shares_of_classes():
         ([5, 5], [], 5, "0 held-out rows, at least 2 are needed"),
         ([5, 5], [0], 5, "0 held-out rows, at least 2 are needed"),
         ([5, 5], [5, 1], 5, "1 held-out rows, at least 2 are needed"),
-    ],
-)
-def test_what_cannot_be_audited_has_a_reason(parties, held_out, reward, reason):
-    sets = [[draw(n, 2, k) for k, n in enumerate(sizes)] for sizes in (parties, held_out)]
-    (entry,) = Membership().audit(*sets, [(0, 1.0, draw(reward))], seed=0)
-    assert entry.reason == reason
-    assert entry.attacks == []
+    ]:
+        sets = [[draw(n, 2, k) for k, n in enumerate(sizes)] for sizes in (parties, held_out)]
+        (entry,) = Membership().audit(*sets, [(0, 1.0, draw(reward))], seed=0)
+        assert entry.reason == reason
+        assert entry.attacks == []
 
 
-@pytest.mark.parametrize(("parties", "held_out", "reward"), [([1, 2], [2], 1), ([2, 2], [0, 2], 1), ([1, 30], [2], 3)])
-def test_the_smallest_sets_have_numbers(parties, held_out, reward):
-    sets = [[draw(n, 2, k) for k, n in enumerate(sizes)] for sizes in (parties, held_out)]
-    (entry,) = Membership().audit(*sets, [(0, 1.0, draw(reward))], seed=0)
-    assert entry.reason is None
-    assert [attack.name for attack in entry.attacks] == list(ATTACKS)
+def test_the_smallest_sets_have_numbers():
+    for parties, held_out, reward in [([1, 2], [2], 1), ([2, 2], [0, 2], 1), ([1, 30], [2], 3)]:
+        sets = [[draw(n, 2, k) for k, n in enumerate(sizes)] for sizes in (parties, held_out)]
+        (entry,) = Membership().audit(*sets, [(0, 1.0, draw(reward))], seed=0)
+        assert entry.reason is None
+        assert [attack.name for attack in entry.attacks] == list(ATTACKS)
 
 
-@pytest.mark.parametrize(
-    ("parties", "held_out", "rewards", "message"),
-    [
+def test_invalid_input_is_refused():
+    for parties, held_out, rewards, message in [
         ([], [], [], "audit: there are no parties"),
         (draw(5), [], [], r"audit: parties is one tensor of shape \(5, 2\), expected a list"),
         ([draw(5)] * 2, draw(5), [], r"audit: held_out is one tensor of shape \(5, 2\), expected a list"),
@@ -190,28 +189,16 @@ def test_the_smallest_sets_have_numbers(parties, held_out, reward):
         ([draw(5), draw(5, 3)], [], [], r"audit: party 2: points of shape \(3,\) where \(2,\) is expected"),
         ([draw(5)] * 2, [draw(5) / 0], [], "audit: held-out rows 1: row 0 holds NaN or infinity"),
         ([draw(5)], [], [(0, 2.0, draw(5, 3))], r"audit: reward of party 1, beta=2: points of shape \(3,\)"),
-    ],
-)
-def test_invalid_input_is_refused(parties, held_out, rewards, message):
-    with pytest.raises(ValueError, match=message):
-        Membership().audit(parties, held_out, rewards, seed=0)
+    ]:
+        with pytest.raises(ValueError, match=message):
+            Membership().audit(parties, held_out, rewards, seed=0)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"false_positive_rate": 0}, r"audit\.false_positive_rate=0: expected a number in \(0, 1\)"),
-        ({"confidence": 1.0}, r"audit\.confidence=1\.0: expected a number in \(0, 1\)"),
-        ({"max_rows": 1}, r"audit\.max_rows=1: expected an integer >= 2"),
-        ({"attacks": []}, r"audit\.attacks=\[\]: expected a list of one or more of nearest, density_ratio"),
-        ({"attacks": "nearest"}, r"audit\.attacks=nearest: expected a list"),
-        ({"attacks": ["nearest", "psychic"]}, r"audit\.attacks=psychic: expected one of nearest"),
-        ({"attacks": ["nearest", "nearest"]}, r"audit\.attacks=.*: expected each attack once"),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Membership(**settings)
+def test_each_attack_is_named_once():
+    with pytest.raises(ValueError, match=r"audit\.attacks=.*: expected each attack once"):
+        Membership(attacks=["nearest", "nearest"])
+    with pytest.raises(ValueError, match=r"audit\.attacks=.*: expected .*one of nearest, density_ratio"):
+        Membership(attacks=["psychic"])
 
 
 def test_attacks_can_be_chosen():
@@ -219,3 +206,51 @@ def test_attacks_can_be_chosen():
     assert audit == Membership(attacks=("classifier", "nearest"))
     (entry,) = audit.audit([draw(30), draw(30, 2, 1)], [draw(30, 2, 2)], [(0, 1.0, draw(30, 2, 3))], seed=0)
     assert [attack.name for attack in entry.attacks] == ["classifier", "nearest"]
+
+
+grids = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=12).map(
+    lambda rows: np.array(rows, dtype=float).reshape(-1, 2)
+)
+
+
+@given(st.lists(grids, min_size=1, max_size=4), grids)
+def test_counts_from_plain_loops(sets, points):
+    copies = Copies(sets)
+    groups = [[s] for s in range(len(sets))] + [list(range(len(sets))), []]
+    expected = [sum(any((x == row).all() for s in group for row in sets[s]) for x in points) for group in groups]
+    assert copies.count(points, *groups) == expected
+
+
+def test_equal_up_to_rounding():
+    rng = np.random.default_rng(0)
+    for d in (1, 4, 30):
+        rows = rng.normal(size=(500, d)) * np.geomspace(1e-3, 1e3, d)
+        single = rows.astype(np.float32).astype(np.float64)
+        shifted = rows[:100] + 10 * ROUNDING * rows.std(0)
+        assert Copies([rows]).count(single, [0]) == [500]
+        if d > 1:
+            assert Copies([rows]).count(shifted, [0]) == [0]
+        assert Copies([rows[:0], rows]).count(rows[:7], [0], [1]) == [0, 7]
+
+
+def test_constant_dimensions_and_many_equal_rows():
+    rows = np.zeros((20_000, 3))
+    assert Copies([rows, rows + 1]).count(np.repeat(rows[:1], 5000, axis=0), [0], [1]) == [5000, 0]
+
+
+def test_a_row_for_each_number():
+    attacks = [AttackResult("a", 0.7, 0.6, 0.8, 0.1, 0.0, 0.2), AttackResult("b", 0.5, 0.4, 0.6, 0.01, 0.0, 0.1)]
+    entries = [
+        RewardAudit(2, 8.0, 10, 20, attacks, "a", 3, 1, 0.4, 1 / 3),
+        RewardAudit(0, 1.0, 10, 0, [], None, None, None, None, None, "why"),
+    ]
+    numbers = {"auc_a": 0.7, "tpr_a": 0.1, "auc_b": 0.5, "tpr_b": 0.01}
+    numbers |= {"copies": 3, "copies_held_out": 1, "nearest_share": 0.4}
+    expected = [MetricRow(2, 8.0, name, value) for name, value in numbers.items()]
+    assert audit_rows(entries) == (expected, [Missing(0, 1.0, "audit", "why")])
+    assert audit_rows([]) == ([], [])
+
+
+def test_without_an_audit_there_are_no_entries():
+    x = torch.zeros(3, 2)
+    assert NoAudit().audit([x, x], [x], [(0, 1.0, x)], seed=0) == []

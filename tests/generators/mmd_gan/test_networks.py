@@ -5,15 +5,15 @@ from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork
 from tests.generators.mmd_gan.bars import bars, random
 
 
-@pytest.mark.parametrize("image", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (2, 9, 20)])
-@pytest.mark.parametrize("spectral", [False, True])
-def test_networks_of_every_size(image, spectral):
-    z = torch.rand(6, 5, generator=random())
-    x = GeneratorNetwork(image, channels=2, latent=5).initialise(random())(z)
+def test_networks_of_every_size():
+    for image in [(1, 8, 8), (1, 28, 28), (3, 32, 32), (2, 9, 20)]:
+        for spectral in [False, True]:
+            z = torch.rand(6, 5, generator=random())
+            x = GeneratorNetwork(image, channels=2, latent=5).initialise(random())(z)
 
-    assert x.shape == (6, *image)
-    assert 0 <= x.min() < x.max() <= 1
-    assert CriticNetwork(image, 2, 16, spectral).initialise(random())(x).shape == (6, 16)
+            assert x.shape == (6, *image)
+            assert 0 <= x.min() < x.max() <= 1
+            assert CriticNetwork(image, 2, 16, spectral).initialise(random())(x).shape == (6, 16)
 
 
 def test_folding_includes_batch_norm():

@@ -1,24 +1,16 @@
+import copy
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from cgm.generators.mmd_gan import training as module
 from cgm.generators.mmd_gan.training import GANTraining
 from cgm.generators.network import CHECKPOINT
-from cgm.networks.training import Progress
-from cgm.utils.cache import digest
+from cgm.networks.training import Progress, read_checkpoint
 from tests.generators.mmd_gan.bars import bars, tiny, training_of
-
-
-def content(path):
-    with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
 
 
 def test_learns():
@@ -96,19 +88,11 @@ def test_learning_rate_is_halved_when_training_has_stalled():
 
 def test_stops_at_the_time_limit(tmp_path):
     gan = tiny(steps=100_000, minutes=0.01, checkpoint=str(tmp_path)).fit(bars(), seed=0)
-    progress = json.loads(content(tmp_path / CHECKPOINT)[1]["progress"])
+    progress = read_checkpoint(tmp_path / CHECKPOINT)
 
     assert 0.6 <= progress["seconds"] < 10
     assert 0 < progress["step"] < 100_000
     assert gan.sample(1, seed=0).shape == (1, 1, 8, 8)
-
-
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 REPULSIVE = {
@@ -127,7 +111,6 @@ REPULSIVE = {
     [{}, {"normalisation": "spectral"}, REPULSIVE, {**REPULSIVE, "arithmetic": "bfloat16"}],
     ids=["paper", "spectral", "repulsive", "bfloat16"],
 )
-@pytest.mark.usefixtures("one_thread")
 def test_resumed_training_is_the_same_as_an_uninterrupted_one(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "stalled", lambda before, now: True)
     x, folders = bars(), [str(tmp_path / "whole"), str(tmp_path / "parts")]
@@ -138,13 +121,13 @@ def test_resumed_training_is_the_same_as_an_uninterrupted_one(settings, tmp_path
 
     assert all(torch.equal(parts.state[name], weights) for name, weights in whole.state.items())
     assert parts.report["kid"] == whole.report["kid"]
-    (a, metadata), (b, other) = (content(Path(folder) / CHECKPOINT) for folder in folders)
-    assert a.keys() == b.keys()
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    progress, others = json.loads(metadata["progress"]), json.loads(other["progress"])
-    assert {**progress, "seconds": 0} == {**others, "seconds": 0}
-    assert progress["step"] == 7
-    assert progress["numbers"]["factor"] == 1 / 4  # halved at the evaluations after the first one
+    states = [read_checkpoint(Path(folder) / CHECKPOINT) | {"seconds": 0} for folder in folders]
+    torch.testing.assert_close(*(state.pop("optimizers") for state in states), rtol=0, atol=0)
+    torch.testing.assert_close(*(state.pop("networks") for state in states), rtol=0, atol=0)
+    torch.testing.assert_close(*(state.pop("streams") for state in states), rtol=0, atol=0)
+    assert states[0] == states[1]
+    assert states[0]["step"] == 7
+    assert states[0]["numbers"]["factor"] == 1 / 4  # halved at the evaluations after the first one
     assert {"samples-000002.png", "samples-000007.png"} <= {file.name for file in Path(folders[0]).iterdir()}
 
 
@@ -171,41 +154,16 @@ def test_a_finished_training_is_not_repeated(tmp_path, monkeypatch):
 
 def test_measuring_changes_nothing():
     training = training_of(tiny(), bars())
-    before = {name: x.clone() for name, x in training._tensors().items()}
+    before = copy.deepcopy(training._state(Progress(2)))
     training.measure(Progress(2))
 
-    assert all(torch.equal(before[name], x) for name, x in training._tensors().items())
+    torch.testing.assert_close(training._state(Progress(2)), before, rtol=0, atol=0)
 
 
 @pytest.fixture
 def checkpoint(tmp_path):
     tiny(checkpoint=str(tmp_path)).fit(bars(), seed=0)
     return tmp_path / CHECKPOINT
-
-
-@pytest.mark.parametrize(
-    ("sign", "changes", "message"),
-    [
-        (False, {"critic.layers.0.bias": torch.ones(3)}, "wrong checksum"),
-        (True, {"critic.layers.0.bias": torch.ones(4)}, "or not finite: critic.layers.0.bias"),
-        (True, {"critic.layers.0.bias": torch.ones(3, dtype=torch.float64)}, "critic.layers.0.bias"),
-        (True, {"optimizer.critic.0.exp_avg": None, "other": torch.ones(1)}, "optimizer.critic.0.exp_avg, other"),
-        (True, {"random.codes": torch.ones(5000, dtype=torch.uint8)}, "random.codes"),
-        (True, {"average.layers.0.weight": torch.full((24, 5), torch.nan)}, "average.layers.0.weight"),
-    ],
-)
-def test_altered_checkpoints_are_refused(checkpoint, sign, changes, message):
-    tensors, metadata = content(checkpoint)
-    gan = tiny(steps=2, checkpoint=str(checkpoint.parent))
-    save_file(tensors, checkpoint, metadata)
-    gan.fit(bars(), seed=0)  # rewriting alone is harmless
-    tensors = {name: x for name, x in {**tensors, **changes}.items() if x is not None}
-    if sign:
-        metadata["sha256"] = digest(tensors, metadata["identity"] + metadata["progress"])
-    save_file(tensors, checkpoint, metadata)
-
-    with pytest.raises(ValueError, match=f"^{re.escape(str(checkpoint))}: .*{re.escape(message)}"):
-        gan.fit(bars(), seed=0)
 
 
 @pytest.mark.parametrize(

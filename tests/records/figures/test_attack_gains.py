@@ -62,11 +62,11 @@ def test_numbers_are_sorted_as_numbers_and_the_column_is_no_part_of_the_row():
     assert whole(figure)
 
 
-@pytest.mark.parametrize("number", ATTACK)
-def test_every_number_has_a_figure(number):
-    figure = attack_gains(RUNS[:3], "contribution", number)
-    assert figure.get_suptitle() == LABELS[number]
-    assert whole(figure)
+def test_every_number_has_a_figure():
+    for number in ATTACK:
+        figure = attack_gains(RUNS[:3], "contribution", number)
+        assert figure.get_suptitle() == LABELS[number]
+        assert whole(figure)
 
 
 def test_nothing_but_unknown_numbers():
@@ -75,15 +75,12 @@ def test_nothing_but_unknown_numbers():
     assert whole(figure)
 
 
-@pytest.mark.parametrize(
-    ("runs", "columns", "number", "message"),
-    [
+def test_what_cannot_be_drawn_is_refused():
+    for runs, columns, number, message in [
         (RUNS, "contribution", "accuracy", "number=accuracy: expected one of attack_gain_alpha, "),
         ([RUNS[3]], "contribution", "attack_gain_value", "runs: none of them has an attack"),
         ([], "contribution", "attack_gain_value", "runs: none of them has an attack"),
         (RUNS, "attack.share", "attack_gain_value", "columns=attack.share: run run has no such setting"),
-    ],
-)
-def test_what_cannot_be_drawn_is_refused(runs, columns, number, message):
-    with pytest.raises(ValueError, match=message):
-        attack_gains(runs, columns, number)
+    ]:
+        with pytest.raises(ValueError, match=message):
+            attack_gains(runs, columns, number)

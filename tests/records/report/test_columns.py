@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cgm.data.tables.kinds import KINDS
 from cgm.settlements.report.columns import BINS, compare, draw_columns
-from tests.records.settled_tables import Column
+from tests.records.settled_tables import NUMBERS
 
 
 def of(kind: str, *values):
-    return compare(Column("x", kind), [pd.DataFrame({"x": value}) for value in values])
+    settings = {"boolean": {"levels": ("no", "yes")}, "categorical": {"levels": ("a",)}}.get(kind, NUMBERS)
+    return compare(KINDS[kind]("x", **settings), [pd.DataFrame({"x": value}) for value in values])
 
 
 def test_categories_are_counted():
@@ -60,6 +62,19 @@ def test_dates_are_counted_in_days():
     assert found.date
     assert found.edges[0] == pytest.approx(18262, abs=0.05)
     assert found.summaries == ("median 2020-01-02, missing 33%", "median 2020-01-02")
+
+
+def test_constants_of_all_kinds_are_compared():
+    for text, cells, label in [
+        ("yes", ["yes"] * 3, "yes"),
+        ("True", pd.array([True] * 3, dtype="boolean"), "True"),
+        ("2020-01-02", pd.to_datetime(["2020-01-02"] * 3), "median 2020-01-02"),
+        ("-5", pd.array([-5] * 3, dtype="Int64"), "mean −5"),
+    ]:
+        found = compare(KINDS["constant"]("x", levels=(text,)), [pd.DataFrame({"x": cells})] * 3)
+        assert found.summaries[0].startswith(label)
+        assert found.difference == 0
+        draw_columns([found])
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,17 @@ import pandas as pd
 import pytest
 import torch
 
-from cgm.data.tables import Source
+from cgm.data.tables import Schema, Source
+from cgm.data.tables.columns import CategoricalColumn, NumericColumn
 from cgm.generators import KDE
 from cgm.mediator import Mediator
-from cgm.records.figures import plane
+from cgm.records.figures import embedding
 from cgm.rewards import WeightedSampling
 from cgm.rewards.incentives import Incentive
 from cgm.settlements.report.figures import draw_plane
 from cgm.settlements.report.report import report
 from cgm.settlements.report.words import INCENTIVES
-from tests.records.settled_tables import EVIL, SCHEMA, Column, Schema, Settled, changed, settle
+from tests.records.settled_tables import EVIL, NUMBERS, SCHEMA, Settled, changed, settle
 
 VOID = {"meta", "link", "br", "img", "input", "use", "hr"}
 
@@ -204,7 +205,8 @@ def test_a_report_of_many_parties_and_columns_is_small():
     def widen(table: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({name: table["income" if k % 2 else "city"] for k, name in enumerate(names)})
 
-    schema = Schema(tuple(Column(name, "numeric" if k % 2 else "categorical") for k, name in enumerate(names)))
+    numeric, text = NumericColumn("x", **NUMBERS), CategoricalColumn("x", levels=("a",))
+    schema = Schema(tuple(replace(numeric if k % 2 else text, name=name) for k, name in enumerate(names)))
     settlement = changed(
         settlement, schema=schema, tables=tuple(map(widen, settlement.tables)), pool_table=widen(settlement.pool_table)
     )
@@ -229,7 +231,7 @@ def test_a_reward_without_rows_is_reported():
 def test_the_plane_of_any_number_of_features(width, monkeypatch):
     """Few points, so that principal components are drawn: UMAP takes seconds."""
 
-    monkeypatch.setattr(plane, "MIN_POINTS", 10_000)
+    monkeypatch.setattr(embedding, "MIN_POINTS", 10_000)
     generator = torch.Generator().manual_seed(0)
     points = [torch.randn(30, width, generator=generator).double() + i for i in range(2)]
     settlement = Mediator(KDE(), sampling=WeightedSampling((8.0,)), synthetic_size=100).settle(points, seed=0)

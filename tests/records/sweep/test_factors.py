@@ -1,10 +1,8 @@
 """Tests of what varies in a sweep."""
 
-import pytest
-
 from cgm.records.collect import Run
 from cgm.records.settings import find_varying
-from cgm.records.sweep.factors import find_factors, without_effect
+from cgm.records.sweep.figure import find_factors
 from tests.records.sweep.grids import grid
 
 
@@ -32,20 +30,17 @@ def test_digits_that_are_not_needed_are_left_out():
     assert factor.values == ("1.0000000001", "1.0000000002")
 
 
-@pytest.mark.parametrize(
-    ("values", "texts"),
-    [
+def test_what_is_not_always_a_number_is_a_choice():
+    for values, texts in [
         ((True, False), ("false", "true")),
         (("fit", 0.5, 2), ("0.5", "2", "fit")),
         ((None, 0.5), ("0.5", "null")),
         (([8], [1, 2]), ("[1, 2]", "[8]")),
         (("inf", 1.0), ("1", "inf")),
-    ],
-)
-def test_what_is_not_always_a_number_is_a_choice(values, texts):
-    (factor,) = factors(*({"a": value} for value in values))
-    assert factor.values == texts
-    assert factor.numbers is None
+    ]:
+        (factor,) = factors(*({"a": value} for value in values))
+        assert factor.values == texts
+        assert factor.numbers is None
 
 
 def test_an_option_of_some_classes_is_part_of_the_choice():
@@ -74,16 +69,6 @@ def test_a_setting_that_follows_from_another_one_is_named_with_it():
 def test_random_numbers_of_a_search_are_factors_of_their_own():
     settings = [{"a": 0.1 * k, "b": 7.0 * (k * 3 % 8), "kind": "xy"[k % 2]} for k in range(8)]
     assert [factor.name for factor in factors(*settings)] == ["a", "b", "kind"]
-
-
-def test_a_factor_without_effect_is_found():
-    runs = grid(lambda own: own["a"] + own["seed"], a=[1, 2], b=["x", "y"], seed=[0, 1])
-    both = find_factors(runs, ["a", "b", "seed"])
-    values, seeds = [run.numbers["v_star"] for run in runs], [str(run.settings["seed"]) for run in runs]
-    assert [factor.name for factor in without_effect(values, both, seeds)] == ["b"]
-    values[0] += 1
-    assert without_effect(values, both, seeds) == []
-    assert without_effect(values, both[1:], [str(k) for k in range(8)]) == []  # nothing to compare
 
 
 def test_of_two_settings_that_always_change_together_one_is_kept():

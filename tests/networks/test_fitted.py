@@ -64,9 +64,8 @@ def test_rewriting_a_file_as_it_is_changes_nothing(path):
     assert torch.equal(KDE().load(path).sample(9, seed=0), KDE().fit(X, seed=0).sample(9, seed=0))
 
 
-@pytest.mark.parametrize(
-    ("tensors", "message"),
-    [
+def test_bad_tensors(path):
+    for tensors, message in [
         ({"points": torch.zeros(3)}, r"points has shape \(3,\) where \(N, d\) is expected"),
         ({"points": torch.zeros(3, 2, 1)}, r"points has shape \(3, 2, 1\) where \(N, d\) is expected"),
         ({"points": torch.tensor([[0.0], [float("nan")]])}, "points contains values other than finite"),
@@ -79,11 +78,9 @@ def test_rewriting_a_file_as_it_is_changes_nothing(path):
         ({"points": X, "more": X.clone()}, r"has tensors \['more', 'points', 'widths'\] where"),
         ({"points": X, "widths": torch.ones(49)}, r"widths has shape \(49,\) where \(N\) is expected"),
         ({"points": X, "widths": torch.zeros(50)}, "widths must be positive"),
-    ],
-)
-def test_bad_tensors(path, tensors, message):
-    rewrite(path, {"widths": torch.ones(len(next(iter(tensors.values())))), **tensors})
-    refused(KDE(), path, message)
+    ]:
+        rewrite(path, {"widths": torch.ones(len(next(iter(tensors.values())))), **tensors})
+        refused(KDE(), path, message)
 
 
 def test_shapes_that_do_not_fit_together(tmp_path):
@@ -183,9 +180,8 @@ def test_sizes_are_kept_as_text(fitted, tmp_path):
     assert fitted.fingerprint() != before
 
 
-@pytest.mark.parametrize(
-    ("sizes", "message"),
-    [
+def test_bad_sizes(tmp_path):
+    for sizes, message in [
         ('{"dtype": "float99"}', "size dtype=float99: expected the name of a floating-point dtype"),
         ('{"dtype": "int64"}', "size dtype=int64: expected the name of a floating-point dtype"),
         ('{"dtype": "save"}', "size dtype=save: expected the name of a floating-point dtype"),
@@ -195,21 +191,19 @@ def test_sizes_are_kept_as_text(fitted, tmp_path):
         ("[]", r"has the sizes \[\] where \['dtype'\] are expected"),
         ("{", "Expecting property name"),
         (None, r"has the sizes \{\} where \['dtype'\] are expected"),
-    ],
-)
-def test_bad_sizes(sizes, message, tmp_path):
-    path = tmp_path / "mixture"
-    generator = TrueMixture().fit(X, seed=0)
-    generator.save(path)
-    rewrite(path, sizes=sizes)
+    ]:
+        path = tmp_path / "mixture"
+        generator = TrueMixture().fit(X, seed=0)
+        generator.save(path)
+        rewrite(path, sizes=sizes)
 
-    refused(TrueMixture(), path, message)
+        refused(TrueMixture(), path, message)
 
 
-@pytest.mark.parametrize("width", ["0", "-3", "1.5", "true", '"two"', "null", "[2]"])
-def test_sizes_are_positive_integers(width, tmp_path):
-    path = tmp_path / "features"
-    Identity().fit(X, seed=0).save(path)
-    rewrite(path, sizes=f'{{"width": {width}}}')
+def test_sizes_are_positive_integers(tmp_path):
+    for width in ["0", "-3", "1.5", "true", '"two"', "null", "[2]"]:
+        path = tmp_path / "features"
+        Identity().fit(X, seed=0).save(path)
+        rewrite(path, sizes=f'{{"width": {width}}}')
 
-    refused(Identity(), path, "size width=.*: expected an integer >= 1")
+        refused(Identity(), path, "size width=.*: expected an integer >= 1")

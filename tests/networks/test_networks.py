@@ -2,9 +2,12 @@ import re
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 from torch import nn
 
-from cgm.networks.architectures import check_images, in_batches, recalibrate_batch_norm, weights_of, with_weights
+from cgm.networks.architectures import check_images, in_batches, weights_of, with_weights
+from cgm.networks.training import recalibrate
+from cgm.utils.run import limited
 
 IMAGES = torch.rand(6, 2, 4, 5, generator=torch.Generator().manual_seed(0))
 
@@ -21,9 +24,8 @@ def test_images_are_returned_in_float32_and_contiguous():
     assert torch.equal(x, IMAGES)
 
 
-@pytest.mark.parametrize(
-    ("x", "options", "message"),
-    [
+def test_bad_images():
+    for x, options, message in [
         (IMAGES.flatten(1), {}, "some: expected images of shape (N, C, H, W), got (6, 40)"),
         (IMAGES[:, :, :0], {}, "some: expected images of shape (N, C, H, W), got (6, 2, 0, 5)"),
         (IMAGES, {"shape": (2, 5, 4)}, "some: images of shape (2, 4, 5) where (2, 5, 4) are expected"),
@@ -31,11 +33,9 @@ def test_images_are_returned_in_float32_and_contiguous():
         (IMAGES, {"min": 7}, "some: has 6 points, at least 7 are needed"),
         (IMAGES - 1, {}, "some: pixels range from -"),
         (IMAGES.where(IMAGES > 0.5, torch.nan), {}, "some: row 0 holds NaN or infinity"),
-    ],
-)
-def test_bad_images(x, options, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        check_images(x, "some", **options)
+    ]:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            check_images(x, "some", **options)
 
 
 def test_batches_are_those_of_all_entries(monkeypatch):
@@ -48,6 +48,14 @@ def test_batches_are_those_of_all_entries(monkeypatch):
 
     assert torch.equal(in_batches(double, IMAGES, "test"), 2 * IMAGES)
     assert sizes == [4, 2]
+
+
+def test_each_batch_has_one_thread_in_all_libraries():
+    def threads(part):
+        return torch.full((len(part),), max(library["num_threads"] for library in threadpool_info()))
+
+    with limited(2):
+        assert (in_batches(threads, IMAGES, "test") == 1).all()
 
 
 def test_a_network_is_constructed_again_from_its_weights():
@@ -65,7 +73,7 @@ def test_a_network_is_constructed_again_from_its_weights():
 
 def test_batch_norm_is_recalibrated_with_all_images():
     layers = network()
-    recalibrate_batch_norm(layers, layers, IMAGES, torch.Generator().manual_seed(0))
+    recalibrate(layers, layers, IMAGES, seed=0)
     outputs = layers[0](IMAGES).detach()
 
     assert not layers.training

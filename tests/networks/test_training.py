@@ -157,6 +157,34 @@ def test_a_loss_that_is_not_finite_is_an_error(monkeypatch, value):
         Walk().run()
 
 
+@pytest.mark.parametrize(
+    ("identity", "message"),
+    [
+        ({"training": "walk", "seed": 1}, "seed=0, here 1"),
+        ({"training": "walk", "seed": 0, "more": (1, 2)}, r"more=None, here \[1, 2\]"),
+        ({"training": "walk"}, "seed=0, here None"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused(tmp_path, monkeypatch, identity, message):
+    path = tmp_path / "checkpoint"
+    Walk(steps=2).run(checkpoint=path)
+    monkeypatch.setattr(Walk, "identity", lambda self: identity)
+
+    message = rf"^{path}: a checkpoint of another training \({message}\); use another some.checkpoint"
+    with pytest.raises(ValueError, match=message):
+        Walk().run(checkpoint=path)
+
+
+def test_networks_of_another_shape_are_refused(tmp_path):
+    path = tmp_path / "checkpoint"
+    Walk(steps=2).run(checkpoint=path)
+    other = Walk()
+    other.networks = {"network": nn.Linear(3, 1)}
+
+    with pytest.raises(ValueError, match=f"^{path}: not a checkpoint of this training .*size mismatch.*delete it"):
+        other.run(checkpoint=path)
+
+
 def test_numbers_of_another_version_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint"
     monkeypatch.setattr(Walk, "numbers", lambda self: {})

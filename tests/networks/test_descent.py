@@ -125,18 +125,3 @@ def test_a_loss_that_is_not_finite_names_the_learning_rate():
 
     with pytest.raises(ValueError, match=r"test: training diverged at step 0 \(loss=nan\); lower some.rate=0.001"):
         Descent(network, lambda *_: network.weight.sum() * torch.nan, {"x": X}, 0, Budget(1), "some", "test").train()
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"epochs": 0}, "some.epochs=0: expected an integer >= 1"),
-        ({"batch": 1}, "some.batch=1: expected an integer >= 2"),
-        ({"rate": 0}, r"some.rate=0: expected a number in \(0, inf\)"),
-        ({"decay": -1}, r"some.decay=-1: expected a number in \[0, inf\)"),
-        ({"minutes": float("nan")}, r"some.minutes=nan: expected a number in \(0, inf\) or null"),
-    ],
-)
-def test_bad_budgets(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Budget(**{"epochs": 1, **settings}).check("some")

@@ -1,4 +1,3 @@
-import pytest
 import torch
 from sklearn.datasets import load_digits
 
@@ -7,13 +6,13 @@ from cgm.networks.architectures import AutoencoderNetwork
 DIGITS = torch.from_numpy(load_digits().images[:, None] / 16).float()  # (1797, 1, 8, 8)
 
 
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 8, 8), (2, 3, 4), (1, 17, 30)])
-def test_decoded_images_have_the_shape_of_the_encoded_ones(shape):
-    network = AutoencoderNetwork(5, 2, shape)
-    x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
+def test_decoded_images_have_the_shape_of_the_encoded_ones():
+    for shape in [(1, 28, 28), (3, 32, 32), (1, 8, 8), (2, 3, 4), (1, 17, 30)]:
+        network = AutoencoderNetwork(5, 2, shape)
+        x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
 
-    assert network.encode(x).shape == (3, 5)
-    assert network.decode(network.encode(x)).shape == x.shape
+        assert network.encode(x).shape == (3, 5)
+        assert network.decode(network.encode(x)).shape == x.shape
 
 
 def test_whitening_changes_no_reconstruction():

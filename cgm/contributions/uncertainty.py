@@ -1,0 +1,281 @@
+r"""Standard errors of values and contributions over rows: what other rows of the same kind would give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cgm.contributions.base import Contribution, Contributions
+from cgm.valuation.bounds import MAX_PARTIES
+from cgm.valuation.valuation import Valuation
+
+KERNEL_ROWS = 4000  # rows of all blocks together, of which the second moments of the kernel are computed
+MIN_ROWS = 4  # rows of a block that U-centring requires
+MAX_BLOCKS = 200  # blocks for which these second moments are computed
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    r"""Standard errors over the rows of the parties and of the pool.
+
+    `Contributions.stderr` is another error, that of sampled permutations.
+
+    Attributes:
+        v: The standard errors of $v(D_i)$, of shape $(n)$, float64.
+        phi: The standard errors of $\phi_i$, of shape $(n)$; `None` if they are unknown, as are all of the following.
+        differences: The standard errors of $\phi_i - \phi_j$, of shape $(n, n)$.
+        to_largest: $\phi_i - \max_{j \neq i} \phi_j$, the distance of a contribution to the largest of the others, of
+            shape $(n)$: negative, but for the party with the largest contribution.
+        to_largest_stderr: Their standard errors. Where several of the others have nearly the largest contribution,
+            it is the largest of the standard errors of the differences from them.
+        reason: Why the errors of contributions are unknown; empty if they are known.
+    """
+
+    v: torch.Tensor
+    phi: torch.Tensor | None = None
+    differences: torch.Tensor | None = None
+    to_largest: torch.Tensor | None = None
+    to_largest_stderr: torch.Tensor | None = None
+    reason: str = ""
+
+    def not_distinguished(self, phi: torch.Tensor, errors: float = 2.0) -> list[tuple[int, int]]:
+        r"""List the pairs of parties (from 0) whose contributions cannot be told apart.
+
+        Arguments:
+            phi: The contributions $\phi_i$, of shape $(n)$.
+            errors: The number of standard errors up to which a difference counts as none.
+
+        Returns:
+            The pairs $i < j$ with $|\phi_i - \phi_j|$ up to this number of standard errors; none, if they are unknown.
+        """
+
+        if self.differences is None:
+            return []
+        near = (phi[:, None] - phi).abs() <= errors * self.differences
+        return [(i, j) for i in range(len(phi)) for j in range(i + 1, len(phi)) if near[i, j]]
+
+
+def standard_errors(valuation: Valuation, contribution: Contribution, contributions: Contributions) -> Uncertainty:
+    r"""Compute the standard errors of values and contributions over rows by the jackknife, in $O(t n^2)$.
+
+    All rows are considered drawn independently, those of a party from its distribution, and those of the pool from the
+    generator's, which is considered fixed. What is estimated is the standard error of $v(D_i)$ and $\phi_i$ as
+    estimates of their means over such draws.
+
+    **Deletion.** Values are linear in $a$ and $B$, and semivalues $\phi$ are linear in values. Without a row $x$ of
+    block $k$, $N_k$ and $t$ are smaller by 1, $B_{kb}$ by $R[x, b]$, and $a$ by sums of $R[x, \cdot]$. So $\phi_j$
+    without $x$ is $\text{const} - 2 \sum_b W_{kb} R[x, b]$, with the same coefficients $W_{kb}$ for all rows of a
+    block, and its variance over the rows $x$ is that of a linear form of $R[x, \cdot]$: exactly that of $\phi_j$
+    computed again without each of the rows.
+
+    **Second order.** $v$ and $\phi$ are quadratic in the empirical distributions of the blocks. With the variance
+    $\sigma_1^2$ of their linear part and $\sigma_2^2$ of their quadratic part, the jackknife has the mean $\sigma_1^2 +
+    2 \sigma_2^2$ (Efron and Stein, 1981): it is too large where $\sigma_1$ is small, as for the differences of parties
+    with the same distribution. The quadratic part is $\sum W_{kl} \tilde k(x, y)$ over pairs of rows, with the kernel
+    centred in both arguments, so that its variance follows from $\mathbb{E} \tilde k(x, y)^2$ of each pair of blocks,
+    which is estimated from a part of the rows. It is subtracted once. The result is at least $\sigma_2^2$.
+
+    The errors of contributions are unknown for more than 20 parties, and for contributions that are not semivalues, see
+    `Contribution.coalition_weights`. With 200 parties or more, the second order is not subtracted: the errors of $v$
+    are upper bounds then.
+
+    Arguments:
+        valuation: The valuation, with its block sums.
+        contribution: The contribution concept.
+        contributions: The contributions.
+
+    References:
+        The Jackknife Estimate of Variance (Efron and Stein, 1981).
+
+    Example:
+        >>> from cgm.contributions import Shapley
+        >>> from cgm.valuation.kernels import SquaredExponential
+        >>> random = torch.Generator().manual_seed(0)
+        >>> parties = [torch.randn(50, 2, generator=random) + shift for shift in (0.0, 0.0, 2.0)]
+        >>> game = Valuation(SquaredExponential(1.0), parties, torch.randn(200, 2, generator=random))
+        >>> contributions = Shapley().compute(game)
+        >>> standard_errors(game, Shapley(), contributions).not_distinguished(contributions.phi)
+        [(0, 1)]
+    """
+
+    n = valuation.n
+    v = _jackknife(valuation, None, [valuation] * n)
+    weights = contribution.coalition_weights(n)
+    if n > MAX_PARTIES:
+        return Uncertainty(v, reason=f"{n} parties have too many coalitions; at most {MAX_PARTIES} are possible")
+    if weights is None:
+        return Uncertainty(v, reason=f"{type(contribution).__name__} is not a semivalue, which is linear in v")
+
+    games = valuation.contribution_games()
+    left, right = np.triu_indices(n, 1)
+    contrasts = np.concatenate([np.eye(n), np.eye(n)[left] - np.eye(n)[right]])
+    errors = _jackknife(valuation, weights.numpy(), games * (n if len(games) == 1 else 1), contrasts)
+    differences = torch.zeros(n, n, dtype=torch.float64)
+    differences[left, right] = differences[right, left] = errors[n:]
+    return Uncertainty(v, errors[:n], differences, *_to_largest(contributions.phi, differences))
+
+
+def _to_largest(phi: torch.Tensor, differences: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute the distances to the largest of the other contributions, and their standard errors; 0 for one party."""
+
+    n = len(phi)
+    if n == 1:
+        return torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    others = phi.repeat(n, 1).fill_diagonal_(-torch.inf)
+    largest, j = others.max(1)
+    near = (largest[:, None] - others) <= 2 * differences[j]  # (n, n): whether a party may have the largest, too
+    return phi - largest, torch.where(near, differences, 0.0).amax(1)
+
+
+def _jackknife(
+    valuation: Valuation, weights: np.ndarray | None, games: Sequence[Valuation], contrasts: np.ndarray | None = None
+) -> torch.Tensor:
+    r"""Compute standard errors over rows.
+
+    Arguments:
+        valuation: The valuation.
+        weights: The weights $p_c$ of the semivalue $\phi$, of shape $(n)$; `None` for the values $v(D_i)$.
+        games: The games of the parties' contributions, with their references.
+        contrasts: Linear combinations of $\phi$, of shape $(m, n)$; $\phi$ itself, if `None`.
+
+    Returns:
+        The standard errors of the combinations, of shape $(m)$.
+    """
+
+    n = valuation.n
+    full = np.array(valuation.sizes, dtype=np.float64)
+    reference = np.zeros((n, n + 1))  # whether a block is in the reference of φ_i's game
+    for i, game in enumerate(games):
+        reference[i, list(game.reference_blocks)] = 1
+
+    def coefficients(k: int, sizes: np.ndarray) -> np.ndarray:
+        """Compute the coefficients W_kb of the contrasts, of shape (m, n + 1)."""
+
+        linear, quadratic = np.zeros((2, n, n + 1))
+        linear[:, :n], quadratic[:, :n] = _forms(k, sizes[:n], weights)
+        t = (reference @ sizes)[:, None]
+        both = reference[:, k, None] * linear + linear[:, k, None] * reference
+        w = both / t - quadratic
+        return w if contrasts is None else contrasts @ w
+
+    kappa = _second_moments(valuation)
+    jackknife, excess, second = np.zeros((3, n if contrasts is None else len(contrasts)))
+    for k, rows in enumerate(valuation.sums.split(valuation.sizes)):
+        size = full[k]
+        w = coefficients(k, full)
+        pairs = np.where(np.arange(n + 1) == k, size - 1, full) * kappa[k]  # other rows y of x in each block
+        second += 2 * size * (w**2 @ pairs)
+        if size == 1:
+            continue  # a pool of one point
+        w = coefficients(k, full - (np.arange(n + 1) == k))
+        r = rows.cpu().numpy()
+        triangle = np.asarray(np.linalg.qr(r - r.mean(0), mode="r"))  # with the Gram matrix of the centred rows
+        jackknife += 4 * (size - 1) / size * ((w @ triangle.transpose()) ** 2).sum(1)
+        pairs = np.where(np.arange(n + 1) == k, size - 2, full) * kappa[k]
+        excess += 4 * (size - 1) ** 2 / size * (w**2 @ pairs)
+    return torch.from_numpy(np.sqrt(np.maximum(jackknife - excess + second, second)))
+
+
+def _forms(k: int, sizes: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    r"""Compute the semivalues of two families of games, or the values of their single parties.
+
+    With $s_C$ the number of points of a coalition, these are the games with the values $1 / s_C$ for $i \in C$, and the
+    games with the values $1 / s_C^2$ for $k, i \in C$, and 0 for other coalitions.
+
+    Arguments:
+        k: The party $k$, or $n$ for the pool, with which the second games are 0.
+        sizes: The numbers of points of the parties, of shape $(n)$.
+        weights: As in `_jackknife`.
+
+    Returns:
+        The values of party $j$ in the games of $i$, of shape $(n, n)$ (j, i), for both families.
+    """
+
+    n = len(sizes)
+    quadratic = np.zeros((n, n))
+    if weights is None:
+        if k < n:
+            quadratic[k, k] = 1 / sizes[k] ** 2
+        return np.diag(1 / sizes), quadratic
+
+    size, count = np.zeros(1), np.zeros(1, dtype=np.int64)
+    for i in range(n):
+        size, count = np.concatenate([size, size + sizes[i]]), np.concatenate([count, count + 1])
+    size[0] = np.inf  # the empty coalition has the value 0
+    # φ_j is the sum of p_(|C| - 1) v(C) over C with j, less that of p_|C| v(C) over C without j
+    #        = the sum of (p_(|C| - 1) + p_|C|) v(C) over C with j, less that of p_|C| v(C) over all C
+    p = np.append(weights, 0.0)
+    with_j, over_all = (p + np.roll(p, 1))[count], p[count]
+    linear = pair_sums(with_j / size) - np.diag(pair_sums(over_all / size))
+    if k < n:
+        has_k = (np.arange(2**n) >> k) & 1
+        quadratic = pair_sums(has_k * with_j / size**2)
+        # the sums over coalitions of k, i and j; those with j = k or i = k have one party less, and are right as well
+        quadratic = quadratic - np.diag(pair_sums(has_k * over_all / size**2))
+    return linear, quadratic
+
+
+def pair_sums(values: np.ndarray) -> np.ndarray:
+    """Compute the sums over all coalitions that both parties are members of, in O(2^n).
+
+    Arguments:
+        values: A value for each coalition, of shape (2^n); party i is bit i of a coalition's number.
+
+    Returns:
+        The sums, of shape (n, n); on the diagonal, those over the coalitions of one party.
+    """
+
+    n = len(values).bit_length() - 1
+    sums = np.zeros((n, n))
+    for i in reversed(range(n)):  # coalitions of the parties 0 to i, summed over all others
+        without, joined = values.reshape(2, -1)
+        sums[i, i] = joined.sum()
+        rest = joined
+        for j in reversed(range(i)):
+            lower, upper = rest.reshape(2, -1)
+            sums[i, j] = sums[j, i] = upper.sum()
+            rest = lower + upper
+        values = without + joined
+    return sums
+
+
+def _second_moments(valuation: Valuation) -> np.ndarray:
+    r"""Estimate the means of $\tilde k(x, y)^2$ over rows of all pairs of blocks, of shape $(n + 1, n + 1)$.
+
+    $\tilde k$ is the kernel, centred over the distributions of the blocks. The estimates are unbiased: the interaction
+    mean square of a two-way layout for different blocks, and the U-centred matrix of a distance covariance for the same
+    block. They are 0, so that nothing is subtracted from the jackknife, for blocks of fewer than 4 rows, and for more
+    than 200 blocks.
+
+    References:
+        Partial Distance Correlation with Methods for Dissimilarities (Székely and Rizzo, 2014).
+    """
+
+    blocks = len(valuation.sizes)
+    kappa = np.zeros((blocks, blocks))
+    if blocks > MAX_BLOCKS:
+        return kappa
+    limit = KERNEL_ROWS // blocks
+    rng = np.random.default_rng(0)
+    parts = [valuation.points[valuation.block(b)] for b in range(blocks)]
+    parts = [x[np.sort(rng.permutation(len(x))[:limit])].cpu() for x in parts]
+    for i, x in enumerate(parts):
+        for j in range(i + 1):
+            y = parts[j]
+            if len(x) < MIN_ROWS or len(y) < MIN_ROWS:
+                continue
+            k = valuation.kernel(x, y).double().numpy()
+            if i == j:
+                m = len(x)
+                np.fill_diagonal(k, 0)
+                rows = k.sum(0) / (m - 2)
+                k += k.sum() / ((m - 1) * (m - 2)) - rows - rows[:, None]
+                np.fill_diagonal(k, 0)
+                kappa[i, i] = max((k**2).sum() / (m * (m - 3)), 0.0)
+            else:
+                k += k.mean() - k.mean(0) - k.mean(1)[:, None]
+                kappa[i, j] = kappa[j, i] = (k**2).sum() / ((len(x) - 1) * (len(y) - 1))
+    return kappa
