@@ -216,7 +216,12 @@ def test_record_holds_all_that_the_design_names(record):
         "exact",
         True,
     )
-    assert r["settings"]["sampling"] == {"class": "WeightedSampling", "betas": [0.0, 1.0, 4.0, "inf"], "patience": 0.1}
+    assert r["settings"]["sampling"] == {
+        "class": "WeightedSampling",
+        "betas": [0.0, 1.0, 4.0, "inf"],
+        "patience": 0.1,
+        "tolerance": 0.0,
+    }
     assert r["settings"]["kernel"]["lengthscale"] == "fit"
     stations = (
         "data features generator pool lengthscale valuation contributions scheme sampling labels metrics downstream"
