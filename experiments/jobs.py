@@ -1,16 +1,17 @@
 """Runs of cgm that a study consists of, one after another."""
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hydra.utils import instantiate
 
 from cgm.cli.errors import reason, write_error
-from cgm.cli.jobs import resume
+from cgm.cli.jobs import Job as Run
 from cgm.cli.sweep import Progress
+from cgm.experiment import Experiment
 from experiments.settings import compose_run
 
 log = logging.getLogger("cgm.experiments")
@@ -31,13 +32,19 @@ class Job:
     overrides: tuple[str, ...]
 
 
-def run_jobs(jobs: Iterable[Job], folder: Path, missing: dict[str, str | None] | None = None) -> list[str]:
+def run_jobs(
+    jobs: Iterable[Job],
+    folder: Path,
+    missing: dict[str, str | None] | None = None,
+    prepare: Callable[[Experiment], Experiment] = lambda experiment: experiment,
+) -> list[str]:
     """Run jobs one after another, except those whose data is missing and those that are complete.
 
     Arguments:
         jobs: The jobs.
         folder: The folder of the study.
         missing: What datasets lack, as far as known; what is found out is added. `None`: nothing is known.
+        prepare: Returns the experiment that runs in place of one with the same settings.
 
     Returns:
         The folders of the jobs that failed.
@@ -52,7 +59,8 @@ def run_jobs(jobs: Iterable[Job], folder: Path, missing: dict[str, str | None] |
             progress.mark(number, "running")
             print(f"\n{job.folder}: {' '.join(job.overrides)}", flush=True)
             try:
-                state, _ = resume(compose_run(job.overrides), folder / job.folder, job.overrides)
+                run = Run.construct(compose_run(job.overrides), job.overrides)
+                state, _ = replace(run, experiment=prepare(run.experiment)).run(folder / job.folder)
             except Exception as error:
                 write_error(folder / job.folder, job.overrides, error)
                 log.error("failed: %s", reason(error))

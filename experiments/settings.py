@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Collection, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cgm.cli.conf import CONF
 from cgm.cli.help import program_help
-from cgm.cli.main import launch
+from cgm.cli.launch import launch
 
 HERE = Path(__file__).parent
 
@@ -34,7 +34,7 @@ def program(settings: str) -> Callable[[Callable[[DictConfig], None]], Callable[
             if {"--help", "-h"} & set(sys.argv[1:]):
                 print(program_help(path.parent, path.stem, sys.modules[task.__module__].__doc__ or ""))
                 return
-            launch(task, path.parent, path.stem, f"experiments.{path.parent.name}")
+            launch(lambda config: partial(task, config), path.parent, path.stem, f"experiments.{path.parent.name}")
 
         return run
 

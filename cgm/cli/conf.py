@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -26,7 +25,7 @@ class Setting:
     Arguments:
         name: The name, with dots between sections.
         value: The value as it is written; empty for a section.
-        comment: The comment on the line of the setting and on those that continue it, or on the lines before.
+        comment: The comment on the line of the setting, or else on the lines before.
         heading: The comment on the lines before, if the setting has one on its own line as well.
     """
 
@@ -42,14 +41,14 @@ class File:
 
     Arguments:
         comment: The lines of the comment at its top.
-        target: The class that it describes; `None` if there is none.
+        target: The class that it describes; empty if there is none.
         settings: The settings, named as on the command line.
         choices: The choices of groups in its list of defaults; `None` for a group without a choice.
         bases: The choices of its own group that it is based on.
     """
 
     comment: tuple[str, ...]
-    target: str | None
+    target: str
     settings: tuple[Setting, ...]
     choices: dict[str, str | None]
     bases: tuple[str, ...]
@@ -79,10 +78,10 @@ class Configuration:
     def groups(self) -> list[str]:
         """List the groups: those of the primary configuration in their order, then others."""
 
-        own = [path.parent.relative_to(CONF).as_posix() for path in sorted(CONF.rglob("*/*.yaml"))]
+        of_cgm = [path.parent.relative_to(CONF).as_posix() for path in sorted(CONF.rglob("*/*.yaml"))]
         # only the top of the user's folders, which may hold much else
         others = [path.parent.name for folder in self.folders[1:] for path in sorted(folder.glob("[!._]*/*.yaml"))]
-        return list(dict.fromkeys([*self.primary.choices, *own, *others]))
+        return list(dict.fromkeys([*self.primary.choices, *of_cgm, *others]))
 
     def choices(self, group: str) -> list[str]:
         """List the choices of a group."""
@@ -102,7 +101,7 @@ class Configuration:
         file = read(path, group)
         settings: dict[str, Setting] = {}
         for base in file.bases:
-            if base != choice and self._find(f"{group}/{base}.yaml") is not None:
+            if base != choice and base in self.choices(group):
                 below = self.read(group, base)
                 settings |= {setting.name: setting for setting in below.settings}
                 file = replace(file, target=file.target or below.target)
@@ -128,27 +127,27 @@ def read(path: Path, group: str = "") -> File:
 
     try:
         text = path.read_text(encoding="utf-8")
-        node, content = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+        node, content = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise ValueError(describe_yaml(error, path)) from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not encoded in UTF-8") from error
-    if content is not None and not isinstance(content, dict):
+    if not isinstance(content, dict):
         raise ValueError(f"{path}: expected names and values")
-    content = content or {}
 
     lines = text.splitlines()
     top = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
     comment = [line.removeprefix("#").removeprefix(" ").rstrip() for line in lines[:top]]
     package = next((line.split()[1] for line in comment if line.startswith("@package ")), group.replace("/", "."))
-    prefix = "" if package in ("", "_global_") else f"{package}."
-    choices, bases = _defaults(content.get("defaults") or [])
+    defaults = content.get("defaults") or []
+    defaults = defaults if isinstance(defaults, list) else [defaults]
+    groups = [item for entry in defaults if isinstance(entry, dict) for item in entry.items()]
     return File(
         comment=tuple(line for line in comment if not line.startswith("@package ")),
-        target=str(content["_target_"]) if "_target_" in content else None,
-        settings=tuple(_settings(node, prefix, text, top)) if node is not None else (),
-        choices=choices,
-        bases=bases,
+        target=str(content.get("_target_", "")),
+        settings=tuple(_settings(node, package.replace("_global_", ""), [""] * top + lines[top:])) if node else (),
+        choices={re.sub(r"^((override|optional)\s+)*/?|@.*", "", str(key)): choice for key, choice in groups},
+        bases=tuple(str(entry) for entry in defaults if not isinstance(entry, dict) and entry != "_self_"),
     )
 
 
@@ -166,64 +165,40 @@ def describe_yaml(error: yaml.YAMLError, path: Path | None = None) -> str:
     return f"{path or mark.name}, line {mark.line + 1}: not valid YAML: {getattr(error, 'problem', '')}"
 
 
-def _defaults(entries: Any) -> tuple[dict[str, str | None], tuple[str, ...]]:
-    choices, bases = {}, []
-    for entry in entries if isinstance(entries, list) else [entries]:
-        if isinstance(entry, dict):
-            for key, choice in entry.items():
-                group = re.sub(r"^((override|optional)\s+)*/?", "", str(key)).split("@")[0]
-                choices[group] = choice
-        elif entry != "_self_":
-            bases.append(str(entry))
-    return choices, tuple(bases)
-
-
-def _settings(node: yaml.Node, prefix: str, text: str, top: int) -> Iterator[Setting]:
+def _settings(node: yaml.Node, section: str, lines: Sequence[str]) -> Iterator[Setting]:
     """Yield the settings of a section, in the order of the file."""
 
-    lines = text.splitlines()
     for key, value in node.value:
         if key.value == "defaults" or key.value.startswith("_"):
             continue
-        column, line = key.start_mark.column, key.start_mark.line
-        last = key.end_mark if _is_block(value) else value.end_mark  # where the comment of the line may begin
-        on_line = re.match(r"(?::(?:\s+[|>][-+\d]*)?)?\s+#+\s*(.*)", lines[last.line][last.column :])
-        comment = [on_line[1]] if on_line else []
-        for later in lines[last.line + 1 :]:
-            continued = re.match(r"(\s+)#+\s*(.*)", later)
-            if not (on_line and continued and len(continued[1]) > last.column):  # beside the value, not below the name
-                break
-            comment.append(continued[2])
+        # block: empty, or written on the lines after the name, which then has the comment on its own line
+        is_block = value.start_mark.index == value.end_mark.index or getattr(value, "style", None) in ("|", ">")
+        is_block |= getattr(value, "flow_style", True) is False
+        end = key.end_mark if is_block else value.end_mark
+        beside = re.match(r"(?::(?:\s+[|>][-+\d]*)?)?\s+#+\s*(.*)", lines[end.line][end.column :])
         before: list[str] = []
-        while line > top and re.match(rf"\s{{{column}}}#", lines[line - 1]):
+        line = key.start_mark.line
+        while line and re.match(rf"\s{{{key.start_mark.column}}}#", lines[line - 1]):
             line -= 1
             before.insert(0, lines[line].strip("# \t"))
-        name = f"{prefix}{key.value}"
-        setting = Setting(name, "", " ".join(comment or before), " ".join(before if comment else []))
-        if isinstance(value, yaml.MappingNode) and value.value and _is_block(value):
-            if setting.comment:
-                yield setting
-            yield from _settings(value, f"{name}.", text, top)
+        name = f"{section}.{key.value}".lstrip(".")
+        comment, heading = (beside[1], " ".join(before)) if beside else (" ".join(before), "")
+        if is_block and isinstance(value, yaml.MappingNode) and value.value:
+            if comment:
+                yield Setting(name, "", comment, heading)
+            yield from _settings(value, name, lines)
         else:
-            yield replace(setting, value=_as_written(value, text))
+            yield Setting(name, _one_line(value), comment, heading)
 
 
-def _is_block(node: yaml.Node) -> bool:
-    """Decide whether a value is empty or written on the lines after its name."""
+def _one_line(node: yaml.Node) -> str:
+    """Return a value in one line, as it is written where that is in one line."""
 
-    if isinstance(node, yaml.CollectionNode):
-        return not node.flow_style
-    return node.style in ("|", ">") or node.start_mark.index == node.end_mark.index
-
-
-def _as_written(node: yaml.Node, text: str) -> str:
-    """Return a value as it is written, in one line."""
-
-    if not _is_block(node):
-        return " ".join(text[node.start_mark.index : node.end_mark.index].split())
+    written = " ".join(node.start_mark.buffer[node.start_mark.pointer : node.end_mark.pointer].split())
+    if written and getattr(node, "flow_style", True) and getattr(node, "style", None) not in ("|", ">"):
+        return written
     value = yaml.SafeLoader("").construct_document(node)
     if isinstance(value, str):  # text over several lines
         return json.dumps(value, ensure_ascii=False)
-    return yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False).split("\n")[
-        0
-    ]
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
+    return text.splitlines()[0]

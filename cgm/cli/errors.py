@@ -14,23 +14,39 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from cgm.cli.completion import COMMANDS
 from cgm.cli.conf import describe_yaml
+from cgm.cli.help import COMMANDS
 from cgm.utils.files import write_whole
 from cgm.utils.text import choice_error, setting_error
 
-REFUSALS = (
-    ValueError,
-    OSError,
-    HydraException,
-    OmegaConfBaseException,
-    yaml.YAMLError,
-)  # errors that one line explains
+# errors that one line explains
+REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
 def explain(error: BaseException) -> str:
     """Describe an error in one line: which setting is wrong and why, without the place in the code."""
 
+    if isinstance(error, HydraException) and (line := _of_hydra(error)):
+        return line
+    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, yaml.YAMLError):
+        return describe_yaml(error)
+
+    key = re.search(r"^\s*full_key: (\S+)$", str(error), re.M)
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    if foreign := re.fullmatch(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'.*", str(error)):
+        section = "" if key is None else f"{key[1]}."
+        return f"{section}{foreign[2]}: {foreign[1]} has no such setting; --help lists all settings"
+    text = " ".join(re.sub(r"^\s*(full_key: |object_type=).*$", "", str(error), flags=re.M).split())
+    return text if key is None or key[1] in text else f"{text} (in {key[1]})"
+
+
+def _of_hydra(error: HydraException) -> str | None:
+    """Describe an error in the command line, or in the choice of a group; `None` for any other."""
+
+    text, cause = str(error), error.__cause__
     if isinstance(error, OverrideParseException):
         details = [line for line in error.message.splitlines() if not line.startswith(("Error parsing", "See http"))]
         if any(line.startswith("missing EQUAL") for line in details):
@@ -40,56 +56,30 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         return choice_error(f"{group}={choice}", choice, error.options)
-    unknown = re.match(r"Could not override '(.+?)'", str(error))
-    if isinstance(error, HydraException) and unknown:
-        parent, name = (getattr(error.__cause__, name, None) for name in ("parent_node", "full_key"))
-        name = name if name and name.startswith(f"{unknown[1]}.") else unknown[1]  # kernel.a of kernel={a: 1}
-        within = "hydra" if name.startswith("hydra.") else ""
-        return setting_error(name, [] if parent is None else names(parent._get_root(), within))
-    merging = re.match(r"Error merging override (.+)", str(error))
-    if isinstance(error, HydraException) and merging and error.__cause__ is not None:
-        return f"{merging[1]}: {str(error.__cause__).splitlines()[0]}"
-    given = re.match(r"Could not append to config\. An item is already at '(.+?)'", str(error))
-    if isinstance(error, HydraException) and given:
+    if unknown := re.match(r"Could not override '(.+?)'", text):
+        parent, name = getattr(cause, "parent_node", None), getattr(cause, "full_key", None) or ""
+        name = name if name.startswith(f"{unknown[1]}.") else unknown[1]  # kernel.a of kernel={a: 1}
+        is_of_hydra = name.startswith("hydra.")
+        names = () if parent is None else _names(parent._get_root(), "")
+        return setting_error(name, [other for other in names if other.startswith("hydra.") == is_of_hydra])
+    if (merging := re.match(r"Error merging override (.+)", text)) and cause is not None:
+        return f"{merging[1]}: {str(cause).splitlines()[0]}"
+    if given := re.match(r"Could not append to config\. An item is already at '(.+?)'", text):
         return f"{given[1]}: given already; without the +, it is changed"
-    ambiguous = re.match(r"Ambiguous value for argument '(.+?)'\n", str(error))
-    if isinstance(error, HydraException) and ambiguous:
-        name, _, values = ambiguous[1].partition("=")
+    if ambiguous := re.match(r"Ambiguous value for argument '((.+?)=(.*))'\n", text):
+        name, values = ambiguous[2], ambiguous[3]
         return f"{ambiguous[1]}: several values; {name}=[{values}] is a list, and with --multirun they are a sweep"
-
-    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str):
-        return f"{error.filename}: {error.strerror}"
-    if isinstance(error, yaml.YAMLError):
-        return describe_yaml(error)
-
-    key = re.search(r"^\s*full_key: (\S+)$", str(error), re.M)
-    if isinstance(error, InstantiationException) and error.__cause__ is not None:
-        error = error.__cause__
-    foreign = re.fullmatch(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'.*", str(error))
-    if foreign:
-        section = "" if key is None else f"{key[1]}."
-        return f"{section}{foreign[2]}: {foreign[1]} has no such setting; --help lists all settings"
-    text = " ".join(re.sub(r"^\s*(full_key: |object_type=).*$", "", str(error), flags=re.M).split())
-    return text if key is None or key[1] in text else f"{text} (in {key[1]})"
+    return None
 
 
-def names(config: DictConfig, within: str = "") -> list[str]:
-    """List the names of settings and sections of a configuration, without classes.
+def _names(node: object, prefix: str) -> Iterator[str]:
+    """Yield the names of settings and sections of a configuration, without classes."""
 
-    Arguments:
-        config: The configuration.
-        within: The section whose names are listed; empty for all except those of Hydra.
-    """
-
-    def below(node: object, prefix: str) -> Iterator[str]:
-        if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation()):
-            for key in map(str, node):
-                if prefix or key != "hydra":
-                    yield f"{prefix}{key}"
-                    yield from below(node._get_node(key), f"{prefix}{key}.")
-
-    found = below(config[within], f"{within}.") if within else below(config, "")
-    return [name for name in found if not name.endswith("_target_")]
+    if isinstance(node, DictConfig) and not (node._is_none() or node._is_missing() or node._is_interpolation()):
+        for key in map(str, node):
+            if key != "_target_":
+                yield f"{prefix}{key}"
+                yield from _names(node._get_node(key), f"{prefix}{key}.")
 
 
 def reason(error: Exception) -> str:

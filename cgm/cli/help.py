@@ -9,26 +9,40 @@ from pathlib import Path
 
 from cgm import __version__
 from cgm.cli.conf import CONF, Configuration, File, Setting
-from cgm.utils.text import choice_error
+from cgm.utils.text import choice_error, suggestion
 
 WIDTH = 100
-# options of Hydra with a value in the next argument
-WITH_VALUE = (
-    "--config-dir",
-    "-cd",
-    "--config-name",
-    "-cn",
-    "--config-path",
-    "-cp",
-    "--info",
-    "-i",
-    "--package",
-    "-p",
-    "--cfg",
-    "-c",
-    "--experimental-rerun",
-)
+COMMANDS = ("settle", "collect", "verify")  # each with arguments of its own, see `cgm.cli.main`
+# options of Hydra with their short forms: those with a value, in the next argument or behind "=", and those without
+WITH_VALUE = {"--config-dir": "-cd", "--config-name": "-cn", "--config-path": "-cp", "--package": "-p", "--cfg": "-c"}
+FLAGS = {"--multirun": "-m", "--run": "-r", "--resolve": "", "--info": "-i", "--help": "-h"}
+FLAGS |= {"--hydra-help": "", "--shell-completion": "-sc"}
+LONG = {short: option for option, short in {**WITH_VALUE, **FLAGS}.items() if short}
 LAST = "Options of Hydra, such as --multirun, --config-dir and --cfg job: {program} --hydra-help"
+
+
+def split_options(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Split arguments into options of Hydra, by their long names, and all others.
+
+    Raises:
+        ValueError: If there is no such option.
+    """
+
+    options, others = {}, []
+    remaining = iter(arguments)
+    for argument in remaining:
+        name, equals, value = argument.partition("=")
+        name = LONG.get(name, name)
+        if name in WITH_VALUE:
+            options[name] = value if equals else next(remaining, "")
+        elif name in FLAGS:
+            options[name] = value
+        elif argument.startswith("-"):
+            known = [*WITH_VALUE, *FLAGS]
+            raise ValueError(f"{argument}: unknown option{suggestion(name, known)}; --hydra-help lists all options")
+        else:
+            others.append(argument)
+    return options, others
 
 
 def help_text(arguments: Sequence[str], command: str = "") -> str:
@@ -40,26 +54,19 @@ def help_text(arguments: Sequence[str], command: str = "") -> str:
         command: `"settle"`, or empty for an experiment.
 
     Raises:
-        ValueError: If there is no such group or choice, or a file of the user is not valid.
+        ValueError: If there is no such option, group or choice, or a file of the user is not valid.
     """
 
-    asked, options = [], {}
-    remaining = iter(arguments)
-    for argument in remaining:
-        option, equals, value = argument.partition("=")
-        if option in WITH_VALUE:
-            options[option] = value if equals else next(remaining, "")
-        elif not argument.startswith("-"):
-            asked.append(argument)
-    given = options.get("--config-dir", options.get("-cd"))
-    name = options.get("--config-name", options.get("-cn", command or "config"))
-    configuration = Configuration([CONF, *([Path(given)] if given is not None else [])], name.removesuffix(".yaml"))
-
+    options, asked = split_options(arguments)
+    folders = [CONF, *(Path(options[name]) for name in ("--config-dir",) if name in options)]
+    name = options.get("--config-name", command or "config").removesuffix(".yaml")
+    configuration = Configuration(folders, name)
     groups = [group for group in configuration.primary.choices if not group.startswith("hydra/")]
     if not command:
         groups += [group for group in configuration.groups() if group not in groups]
     if not asked:
         return _overview(configuration, groups, f"cgm {command}".strip())
+
     pages = []
     outside = {setting.name: setting for setting in configuration.primary.settings}
     for argument in asked:
@@ -85,34 +92,23 @@ def program_help(folder: Path, name: str, description: str) -> str:
         description: What the program does.
     """
 
-    lines = [description.strip(), "", "Settings"]
-    for setting in Configuration([folder], name).primary.settings:
-        if setting.name.partition(".")[0] != "hydra":
-            lines += _setting(setting)
-    return "\n".join(lines)
+    settings = Configuration([folder], name).primary.settings
+    return "\n".join([description.strip(), "", "Settings", *_lines(settings, "")])
 
 
 def _overview(configuration: Configuration, groups: Sequence[str], program: str) -> str:
     """Show the program, its groups with their choices, and its settings."""
 
-    primary, settings = configuration.primary, [["Settings"]]
-    for setting in primary.settings:
-        if setting.name.partition(".")[0] == "hydra":
-            continue
-        if setting.heading:
-            settings.append([setting.heading])
-        settings[-1] += _setting(setting)
+    primary = configuration.primary
     choices = [f"Groups of choices, with * at the default; settings of a choice: {program} --help GROUP=CHOICE"]
     for group in groups:
-        default = primary.choices.get(group)
         choices += ["", group]
         for choice in configuration.choices(group):
-            left = f"  {'*' if choice == default else ' '} {choice}"
-            choices += _columns(left, _summary(configuration.read(group, choice)), 26)
-
+            mark = "*" if choice == primary.choices.get(group) else " "
+            choices += _columns(f"  {mark} {choice}", _summary(configuration.read(group, choice)), 26)
+    settings = _lines(primary.settings, "")
+    parts = [settings[1:], choices] if program == "cgm settle" else [choices, settings[1:]]
     first = [f"cgm {__version__}", *_comment(primary.comment)]
-    parts = [section for section in settings if len(section) > 1]
-    parts = [*parts, choices] if program == "cgm settle" else [choices, *parts]
     return "\n\n".join("\n".join(part) for part in [first, *parts, _columns("", LAST.format(program=program), 0)])
 
 
@@ -122,38 +118,33 @@ def _page(configuration: Configuration, group: str, choice: str) -> str:
     file, name = configuration.read(group, choice), f"{group}={choice}"
     comment = [re.sub(rf"^cgm {re.escape(name)}\s{{2,}}", "", line) for line in file.comment]  # the heading says it
     lines = [name, *(f"  {line}" for line in _comment(comment, WIDTH - 2))]
-    if file.target:
-        lines.append(f"  class: {file.target}")
-    chosen = {other: value for other, value in file.choices.items() if value is not None}
-    lines += ["", *(f"  {other}={value}" for other, value in chosen.items())] if chosen else []
-    if file.settings:
-        lines.append("")
-        comments = _declared(configuration, file)
-        for setting in file.settings:
-            if setting.heading:
-                lines += ["", *_columns("  ", setting.heading, 2)]
-            lines += _setting(setting, comments.get(setting.name, ""))
-
-    return "\n".join(lines)
+    lines += [f"  class: {file.target}"] if file.target else []
+    chosen = [f"  {other}={value}" for other, value in file.choices.items() if value is not None]
+    lines += ["", *chosen] if chosen else []
+    # comments of settings where they are declared, for files that give them other values
+    declared = list(configuration.primary.settings)
+    for other, value in {**configuration.primary.choices, **file.choices}.items():
+        if value is not None and any(setting.name.startswith(other.replace("/", ".")) for setting in file.settings):
+            declared += configuration.read(other, value).settings if value in configuration.choices(other) else ()
+    comments = {setting.name: setting.comment for setting in declared}
+    settings = [Setting(s.name, s.value, s.comment or comments.get(s.name, ""), s.heading) for s in file.settings]
+    return "\n".join([*lines, *([""] if settings else []), *_lines(settings, "  ")])
 
 
-def _declared(configuration: Configuration, file: File) -> dict[str, str]:
-    """Collect the comments of settings where they are declared, for files that give them other values."""
+def _lines(settings: Iterable[Setting], indent: str) -> list[str]:
+    """Show settings, those of Hydra only in a page of their own, with the headings before them."""
 
-    chosen = {**configuration.primary.choices, **file.choices}
-    settings = list(configuration.primary.settings)
-    for group in {setting.name.partition(".")[0] for setting in file.settings} & chosen.keys():
-        choice = chosen[group]
-        if choice in configuration.choices(group):
-            settings += configuration.read(group, str(choice)).settings
-    if (sweeper := file.choices.get("hydra/sweeper")) in configuration.choices("hydra/sweeper"):
-        settings += configuration.read("hydra/sweeper", str(sweeper)).settings
-    return {setting.name: setting.comment for setting in settings}
+    lines = []
+    for setting in settings:
+        if indent or setting.name.partition(".")[0] != "hydra":
+            lines += ["", *_columns(indent, setting.heading, len(indent))] if setting.heading else []
+            lines += _setting(setting)
+    return lines
 
 
-def _setting(setting: Setting, declared: str = "") -> list[str]:
+def _setting(setting: Setting) -> list[str]:
     left = f"  {setting.name} = {setting.value}" if setting.value else f"  {setting.name}"
-    return _columns(left, setting.comment or declared, 36)
+    return _columns(left, setting.comment, 36)
 
 
 def _comment(comment: Iterable[str], width: int = WIDTH) -> list[str]:
@@ -161,20 +152,15 @@ def _comment(comment: Iterable[str], width: int = WIDTH) -> list[str]:
 
     lines: list[str] = []
     text: list[str] = []
-
-    def wrap() -> None:
-        lines.extend(textwrap.wrap(" ".join(text), width))
-        text.clear()
-
-    for line in comment:
+    for line in [*comment, "cgm"]:  # the last one ends the text
         command = re.match(r"(\s*cgm(?: \S+)*)(?:\s{2,}(.*))?$", line)
         if command:
-            wrap()
+            lines += textwrap.wrap(" ".join(text), width)
+            text = []
             lines += [line] if len(line) <= width else _columns(command[1], command[2] or "", 48, width)
         else:
             text.append(line.strip())
-    wrap()
-    return lines
+    return lines[:-1]
 
 
 def _summary(file: File) -> str:
@@ -182,7 +168,7 @@ def _summary(file: File) -> str:
 
     text = " ".join(re.sub(r"^cgm(?: \S+)*(?:\s{2,}|$)", "", line) for line in file.comment).strip()
     sentence = re.split(r"(?<=[.:]) (?=[A-Z])", text, maxsplit=1)[0]
-    return sentence.rstrip(".:") or file.target or ""
+    return sentence.rstrip(".:") or file.target
 
 
 def _columns(left: str, right: str, start: int, width: int = WIDTH) -> list[str]:

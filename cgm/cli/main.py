@@ -4,98 +4,78 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-from omegaconf import DictConfig
+from itertools import pairwise
 
 from cgm import __version__
-from cgm.cli.completion import complete, completes
 from cgm.cli.conf import CONF
-from cgm.cli.help import help_text
+from cgm.cli.help import COMMANDS, WITH_VALUE, help_text
 
-FULL_ERROR = "HYDRA_FULL_ERROR"  # an environment variable; 1: errors are raised with their traceback
+VALUED = {*WITH_VALUE, *WITH_VALUE.values()}
+LINE = "COMP_LINE"  # an environment variable: the line that a shell completes
 
 
 def main() -> None:
     """Run the command line: a command such as `verify`, or an experiment.
 
-    Hydra is imported where it is needed: its import is slower than all that `--help` and `--version` do.
+    Hydra and torch are imported where they are needed: their import is slower than all that `--help` does.
 
     Raises:
         SystemExit: If a command ends, with its status, or if settings are invalid.
     """
 
     arguments = sys.argv[1:]
-    if arguments[:1] == ["verify"]:  # has options of its own
-        from cgm.cli import verify
+    command = arguments[0] if arguments and arguments[0] in COMMANDS else ""
+    if command in ("collect", "verify"):  # have options of their own
+        from cgm.cli import commands
 
-        raise SystemExit(verify.main(arguments[1:]))
-    if arguments[:1] == ["collect"]:
-        from cgm.cli import collect
-
-        collect.main(arguments[1:])
-        return
-    if "--version" in arguments:  # Hydra would print its own version
+        if status := getattr(commands, command)(arguments[1:]):
+            raise SystemExit(status)
+    elif "--version" in arguments:  # Hydra would print its own version
         print(f"cgm {__version__}")
-        return
-    command = "settle" if arguments[:1] == ["settle"] else ""
-    if "--help" in arguments or "-h" in arguments:
+    elif {"--help", "-h"} & set(arguments):
         try:
             print(help_text(arguments[1:] if command else arguments, command), flush=True)
         except BrokenPipeError:  # the reader, such as `head`, has read enough; Python writes what is left when it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (ValueError, OSError) as error:
             raise SystemExit(f"cgm: error: {error}") from error
-        return
-    if command:
+    elif {"--shell-completion", "-sc"} & set(arguments) and LINE in os.environ:
+        if name := complete():
+            from cgm.cli.launch import show
+
+            show(CONF, name)
+    elif command == "settle":
         from cgm.cli import settle
+        from cgm.cli.launch import launch
 
         sys.argv[1:] = settle.to_overrides(arguments[1:])
-        launch(settle.run, CONF, "settle")
-        return
+        launch(settle.prepare, CONF, "settle")
+    else:
+        from cgm.cli.jobs import prepare
+        from cgm.cli.launch import launch
+        from cgm.cli.sweep import run_sweep
 
-    name = complete() if completes(arguments) else "config"
-    if name is not None:
-        from cgm.cli import jobs
-
-        launch(jobs.run, CONF, name)
+        launch(prepare, CONF, "config", sweep=run_sweep)
 
 
-def launch(task: Callable[[DictConfig], Any], folder: Path, name: str, program: str = "cgm") -> None:
-    """Run a function with the configuration that Hydra composes from the command line.
+def complete() -> str | None:
+    """Print the commands that the first word of a line may become, and leave the settings of the line to Hydra.
 
-    Invalid settings end the program with status 1 and one line on stderr, unless `HYDRA_FULL_ERROR=1` is set.
-
-    Arguments:
-        task: The function.
-        folder: The folder of the configuration.
-        name: The name of the primary configuration in it, without `.yaml`.
-        program: The name of the program, for error messages.
+    Returns:
+        The primary configuration whose settings complete the line; `None` if only names of files do, which the shell
+        knows.
     """
 
-    import hydra
+    program, *words = os.environ[LINE].split()
+    if os.environ[LINE].endswith(" "):
+        words.append("")  # a new word
+    if len(words) < 2:
+        print(*(command for command in COMMANDS if command.startswith("".join(words))))
+        return "config"
+    if words[0] != "settle":
+        return None if words[0] in COMMANDS else "config"
 
-    from cgm.cli.callbacks import checked_callbacks
-    from cgm.cli.errors import REFUSALS, explain
-
-    sys.path.insert(0, os.getcwd())  # classes of the user: `python -m cgm` finds them here, a console script does not
-    given = os.environ.get(FULL_ERROR)
-    os.environ[FULL_ERROR] = "1"  # otherwise Hydra prints its errors itself, over several lines
-    try:
-        with checked_callbacks():
-            hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(task)()
-    except SystemExit as end:
-        if given == "1" and end.__cause__ is not None:
-            raise end.__cause__ from None
-        raise
-    except REFUSALS as error:
-        if given == "1":
-            raise
-        raise SystemExit(f"{program}: error: {explain(error)}") from error
-    finally:
-        if given is None:
-            del os.environ[FULL_ERROR]
-        else:
-            os.environ[FULL_ERROR] = given
+    # without the command and the files, neither of which Hydra knows
+    settings = [word for before, word in pairwise(words[:-1]) if "=" in word or word[0] in "-+~" or before in VALUED]
+    os.environ[LINE] = " ".join([program, *settings, words[-1]])
+    return "settle"

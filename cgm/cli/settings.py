@@ -1,23 +1,22 @@
-"""The settings of a job: which of them belong to the experiment, their digest."""
+"""The settings of a job: those of the experiment, those of the program, and what they need on this machine."""
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import importlib.util
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
-from cgm.cli.targets import check_plugin
-from cgm.utils.checks import check_bool, check_integer
+from cgm.records.headline import check_objective
+from cgm.utils.settings import Integer, Settings
 
 # sections and settings on which the numbers of a run do not depend
 OF_THE_PROGRAM = ("hydra", "force", "objective", "threads", "logger")
+PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")  # packages from which Hydra loads launchers and sweepers
 
 # choices that need an optional dependency: its module, and the extra of cgm that installs it
 EXTRAS = {
@@ -32,115 +31,47 @@ EXTRAS = {
 }
 
 
-def check_extras(choices: Mapping[str, str | None]) -> None:
-    """Check that the optional dependencies of the chosen options are installed.
+@dataclass(frozen=True)
+class Program(Settings):
+    """Settings of the program.
 
     Arguments:
-        choices: The chosen option of each group.
-
-    Raises:
-        ValueError: If one is not; the message names the extra that installs it.
+        threads: The maximum number of threads; `None` for all cores, or the share that a launcher gives to a job.
+        force: Whether complete runs are run again.
+        objective: The number of a run that sweepers optimise, see `cgm.records.headline.objective_value`.
     """
 
-    for group, choice in choices.items():
-        if f"{group}={choice}" not in EXTRAS:
-            continue
-        module, extra = EXTRAS[f"{group}={choice}"]
-        try:
-            found = importlib.util.find_spec(module) is not None
-        except ModuleNotFoundError:  # not even its parent package
-            found = False
-        if not found:
-            package = module.rpartition(".")[2]
-            raise ValueError(
-                f'{group}={choice}: {package} is not installed; run pip install ".[{extra}]" in a checkout of cgm'
-            )
+    threads: Annotated[int, Integer(min=1)] | None = None
+    force: bool = False
+    objective: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.objective is not None:
+            check_objective(self.objective)
 
 
-def check_program(config: DictConfig) -> None:
-    """Check the settings of the program: `force`, `objective` and `threads`.
+def task_overrides(hydra: Any) -> list[str]:
+    """Return the overrides of a job as they are given, from Hydra's section of its configuration."""
 
-    Raises:
-        ValueError: If one is invalid.
-    """
-
-    check_bool("force", config.get("force", False))
-    check_integer("threads", config.get("threads"), min=1, optional=True)
-    if config.get("objective") is not None:
-        from cgm.records.headline import check_objective  # imports torch
-
-        check_objective(str(config.objective))
+    return cast(list[str], OmegaConf.to_container(hydra.overrides.task, resolve=False))
 
 
-def check_launcher(config: DictConfig) -> None:
-    """Check that Hydra can load the launcher and the sweeper of a sweep, and that the launcher can run jobs here.
-
-    Raises:
-        ValueError: If not.
-    """
-
-    launcher = config.hydra.launcher
-    check_plugin("hydra.launcher._target_", launcher._target_)
-    check_plugin("hydra.sweeper._target_", config.hydra.sweeper._target_)
-    if launcher.get("n_jobs") == 0:
-        raise ValueError("hydra.launcher.n_jobs=0: expected a number of jobs, or -1 for as many as there are cores")
-    if launcher._target_.endswith(".SlurmLauncher") and shutil.which("srun") is None:
-        raise ValueError(
-            "hydra/launcher=submitit_slurm: there is no Slurm on this machine (srun was not found); "
-            "hydra/launcher=submitit_local and joblib run jobs here"
-        )
-
-
-def thread_limit(config: DictConfig) -> int | None:
-    """Return the maximum number of threads of a job: `threads`, or the share that the launcher gives to each job.
-
-    Returns:
-        The number, or `None` for all cores.
-
-    Raises:
-        ValueError: If a setting of the program is invalid.
-    """
-
-    check_program(config)
-    threads, launcher = config.get("threads"), HydraConfig.get().launcher
-    if threads is not None:
-        return threads
-    if OmegaConf.is_missing(HydraConfig.get().job, "num"):  # a single run has no launcher
-        return None
-    if "n_jobs" in launcher:
-        import joblib  # a dependency of this launcher; knows how many cores this process may use
-
-        cores = joblib.cpu_count()
-        return max(1, cores // (launcher.n_jobs if launcher.n_jobs > 0 else max(1, cores + 1 + launcher.n_jobs)))
-    return launcher.get("cpus_per_task")
-
-
-def own_settings(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Copy the settings of the experiment, without those of the program.
+def resolve(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """Resolve a configuration without Hydra's section, once: the result is kept with the configuration and its copies.
 
     Arguments:
-        config: The whole configuration.
+        config: The configuration of a job.
         overrides: The overrides of the job.
     """
 
-    own = copy.deepcopy(config)
-    OmegaConf.set_struct(own, False)
-    OmegaConf.set_readonly(own, False)
-    for key in OF_THE_PROGRAM:
-        own.pop(key, None)
-    drop_other_options(own, overrides)
-
-    return own
-
-
-def resolved_settings(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the settings of the experiment with their interpolations resolved."""
-
-    own = own_settings(config, overrides)
-    try:
-        return cast(dict[str, Any], OmegaConf.to_container(own, resolve=True))
-    except OmegaConfBaseException:  # a reference to nothing: reported when the experiment is instantiated
-        return cast(dict[str, Any], OmegaConf.to_container(own, resolve=False))
+    cache = OmegaConf.get_cache(config)["cgm.settings"]
+    key = tuple(overrides)  # Hydra copies the cache of a sweep to the configurations of its jobs
+    if key not in cache:
+        settings = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+        drop_other_options(settings, overrides)
+        cache[key] = OmegaConf.to_container(settings, resolve=True)
+    return dict(cache[key])
 
 
 def drop_other_options(config: DictConfig, overrides: Sequence[str]) -> None:
@@ -159,7 +90,58 @@ def drop_other_options(config: DictConfig, overrides: Sequence[str]) -> None:
                         del section[option]
 
 
-def digest(text: str) -> str:
-    """Return the first ten hexadecimal digits of a text's SHA-256."""
+def check_extras(choices: Mapping[str, str | None]) -> None:
+    """Check that the optional dependencies of the chosen options are installed.
 
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
+    Arguments:
+        choices: The chosen option of each group.
+
+    Raises:
+        ValueError: If one is not; the message names the extra that installs it.
+    """
+
+    for choice in EXTRAS.keys() & {f"{group}={name}" for group, name in choices.items()}:
+        module, extra = EXTRAS[choice]
+        try:
+            is_installed = importlib.util.find_spec(module) is not None
+        except ModuleNotFoundError:  # not even its parent package
+            is_installed = False
+        if not is_installed:
+            package = module.rpartition(".")[2]
+            raise ValueError(f'{choice}: {package} is not installed; run pip install ".[{extra}]" in a checkout of cgm')
+
+
+def check_launcher(config: DictConfig) -> None:
+    """Check that Hydra can load the launcher and the sweeper of a sweep, and that the launcher can run jobs here.
+
+    Raises:
+        ValueError: If not.
+    """
+
+    for kind in ("launcher", "sweeper"):
+        if not str(target := config.hydra[kind]._target_).startswith(PLUGINS):
+            raise ValueError(
+                f"hydra.{kind}._target_={target}: expected a plugin of Hydra; choose one by hydra/{kind}=NAME"
+            )
+    launcher = config.hydra.launcher
+    if launcher.get("n_jobs") == 0:
+        raise ValueError("hydra.launcher.n_jobs=0: expected a number of jobs, or -1 for as many as there are cores")
+    if launcher._target_.endswith(".SlurmLauncher") and shutil.which("srun") is None:
+        raise ValueError(
+            "hydra/launcher=submitit_slurm: there is no Slurm on this machine (srun was not found); "
+            "hydra/launcher=submitit_local and joblib run jobs here"
+        )
+
+
+def share_of_threads() -> int | None:
+    """Return the number of threads that the launcher gives to each job; `None` for all cores."""
+
+    launcher = HydraConfig.get().launcher
+    if OmegaConf.is_missing(HydraConfig.get().job, "num"):  # a single run has no launcher
+        return None
+    if "n_jobs" in launcher:
+        import joblib  # a dependency of this launcher; knows how many cores this process may use
+
+        cores = joblib.cpu_count()
+        return max(1, cores // (launcher.n_jobs if launcher.n_jobs > 0 else max(1, cores + 1 + launcher.n_jobs)))
+    return launcher.get("cpus_per_task")

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from cgm.cli.check import check_built_in
-from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.help import WITH_VALUE
+from cgm.cli.settings import resolve, task_overrides
 from cgm.cli.targets import check_targets
+from cgm.data.images import read_image_parties
+from cgm.data.tables.files import read_parties
+from cgm.data.tables.schema import Schema
+from cgm.settlements.certificate import check_disclose
+from cgm.settlements.folder import check_folder
+from cgm.utils.run import limited
+from cgm.utils.settings import Integer, Listed, Settings, Text
 
 OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their values where none is given
     "label_column": None,
@@ -26,7 +34,38 @@ OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their va
     "downstream": None,
 }
 IMAGES = "cgm.ImageMediator"
-OF_THE_COMMAND = ("files", "out", "party_column", "names", "encoding", "schema", "disclose", "alternatives", "threads")
+
+
+@dataclass(frozen=True)
+class Command(Settings):
+    """Settings of the command, beside those of the mediator; see `conf/settle.yaml`."""
+
+    files: Annotated[list, Listed(Text(path=True))] = dataclasses.field(default_factory=list)
+    out: Annotated[str, Text(path=True)] | None = None
+    party_column: str | None = None
+    names: list[str] | None = None
+    encoding: str = "utf-8"
+    schema: Annotated[str, Text(path=True)] | None = None
+    disclose: list[str] = dataclasses.field(default_factory=list)
+    alternatives: bool = False
+    threads: Annotated[int, Integer(min=1)] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_disclose(self.disclose)
+
+    def read_schema(self) -> Schema | None:
+        """Read the file of the schema, if there is one."""
+
+        if self.schema is None:
+            return None
+        try:
+            return Schema.from_dict(yaml.safe_load(Path(self.schema).read_text(encoding="utf-8")))
+        except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
+            raise ValueError(f"schema={self.schema}: not a schema ({error})") from error
+
+
+OF_THE_COMMAND = tuple(field.name for field in dataclasses.fields(Command))
 
 
 def to_overrides(arguments: Sequence[str]) -> list[str]:
@@ -46,90 +85,62 @@ def to_overrides(arguments: Sequence[str]) -> list[str]:
             others.append(argument)
         else:
             files.append(argument)
-        value_follows = argument in WITH_VALUE
+        value_follows = argument in (*WITH_VALUE, *WITH_VALUE.values())
     if files:
         quoted = ",".join("'" + file.replace("\\", "\\\\").replace("'", "\\'") + "'" for file in files)
         others.append(f"files=[{quoted}]")
-    if _folders(files) and not any(argument.startswith("generator=") for argument in others):
+    if _are_folders(files) and not any(argument.startswith("generator=") for argument in others):
         others.append("generator=kde")
 
     return others
 
 
-def _folders(files: Sequence[str]) -> bool:
-    """Decide whether the parties have folders of images: a file among them is an error of its own."""
+def _are_folders(files: Sequence[str]) -> bool:
+    """Return whether the parties have folders of images: a file among them is an error of its own."""
 
     return any(Path(file).is_dir() for file in files)
 
 
-def run(config: DictConfig) -> None:
-    """Settle the tables of a configuration, and write the results."""
+def prepare(config: DictConfig) -> Callable[[], None]:
+    """Construct the mediator of a configuration and read the data; return what settles it and writes the results."""
 
-    try:
-        _run(config)
-    except REFUSALS as error:
-        raise SystemExit(f"cgm: error: {explain(error)}") from error
-
-
-def _run(config: DictConfig) -> None:
-    own = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(own, dict)
-    command = {name: own.pop(name) for name in OF_THE_COMMAND}
-    if command["out"] is None:
+    settings = resolve(config, task_overrides(config.hydra))
+    command = Command(**{name: settings.pop(name) for name in OF_THE_COMMAND})
+    if command.out is None:
         raise ValueError("out: the folder of the results is missing, say for example out=settlement")
-    if not command["files"]:
+    if not command.files:
         raise ValueError("no files: cgm settle a.csv b.csv out=FOLDER, or one file and party_column=NAME")
-
-    from cgm.settlements.folder import check_folder
-
     try:
-        check_folder(Path(command["out"]))
+        check_folder(Path(command.out))
     except ValueError as error:
         raise ValueError(str(error).replace("folder=", "out=", 1)) from None
-    images = _folders(command["files"])
+    images = _are_folders(command.files)
     if images:
-        own = _of_images({str(name): value for name, value in own.items()}, command)
-    settings = OmegaConf.create(own)
-    check_built_in(own)
+        settings = _of_images(settings, command)
     check_targets(settings)
     mediator = instantiate(settings, _convert_="all")
-
-    from cgm.data.tables.files import read_parties
-    from cgm.data.tables.schema import Schema
-    from cgm.settlements.certificate import check_disclose
-    from cgm.utils.checks import check_bool, check_integer
-    from cgm.utils.run import limited
-
-    check_integer("threads", command["threads"], min=1, optional=True)
-    check_bool("alternatives", command["alternatives"])
-    check_disclose(command["disclose"])
-    schema = None
-    if command["schema"] is not None:
-        try:
-            text = Path(command["schema"]).read_text(encoding="utf-8")
-            schema = Schema.from_dict(yaml.safe_load(text))
-        except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
-            raise ValueError(f"schema={command['schema']}: not a schema ({error})") from error
+    schema = command.read_schema()
     if images:
-        from cgm.data.images import read_image_parties
-
-        settle = partial(mediator.settle_images, *read_image_parties(command["files"], command["names"]))
+        settle = partial(mediator.settle_images, *read_image_parties(command.files, command.names))
     else:
-        read = {name: command[name] for name in ("files", "party_column", "names", "encoding")}
-        settle = partial(mediator.settle_tables, *read_parties(**read), schema)
-    with limited(command["threads"]):
-        settlement = settle()
-        settlement.write(command["out"], command["disclose"], command["alternatives"])
-    print(f"\n{settlement.table()}\n{command['out']}")
+        parties = read_parties(command.files, command.party_column, command.names, command.encoding)
+        settle = partial(mediator.settle_tables, *parties, schema)
+
+    def work() -> None:
+        with limited(command.threads):
+            settlement = settle()
+            settlement.write(command.out, command.disclose, command.alternatives)
+        print(f"\n{settlement.table()}\n{command.out}")
+
+    return work
 
 
-def _of_images(own: dict[str, Any], command: Mapping[str, Any]) -> dict[str, Any]:
+def _of_images(settings: dict[str, Any], command: Command) -> dict[str, Any]:
     """Return the settings of a mediator of images, and check that none of tables was given."""
 
-    for name in ("party_column", "schema"):
-        if command[name] is not None:
-            raise ValueError(f"{name}={command[name]}: for tables; the parties have folders of images")
-    for name, default in OF_TABLES.items():
-        if name not in ("labeller", "downstream") and own[name] != default:
-            raise ValueError(f"{name}={own[name]}: for tables; the parties have folders of images")
-    return {**{name: value for name, value in own.items() if name not in OF_TABLES}, "_target_": IMAGES}
+    given = {"party_column": command.party_column, "schema": command.schema}
+    given |= {name: settings[name] for name in OF_TABLES if name not in ("labeller", "downstream")}
+    for name, value in given.items():
+        if value != OF_TABLES.get(name):
+            raise ValueError(f"{name}={value}: for tables; the parties have folders of images")
+    return {**{name: value for name, value in settings.items() if name not in OF_TABLES}, "_target_": IMAGES}

@@ -1,12 +1,13 @@
-"""Sweeps: names of folders, progress, and the callback that writes the table.
+"""Sweeps: names of folders, the check before the first job, progress, and the tables at the end.
 
-`conf/config.yaml` refers to this module: importing it registers the resolvers of the names, which the processes of a
-launcher need before they read their configuration.
+`cgm.cli.main` and the task that launchers send to other processes are here, so importing this module registers the
+resolvers of the names that `conf/config.yaml` refers to.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import math
@@ -16,25 +17,30 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.experimental.callback import Callback
-from hydra.utils import instantiate
+from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from cgm.cli.check import check_job, check_sweep
-from cgm.cli.collect import write_page
-from cgm.cli.errors import REFUSALS, explain
-from cgm.cli.settings import OF_THE_PROGRAM, check_extras, check_launcher, digest, resolved_settings
+from cgm.cli.errors import REFUSALS, reason, write_error
+from cgm.cli.jobs import Job, run_alone
+from cgm.cli.settings import OF_THE_PROGRAM, check_extras, check_launcher, resolve, task_overrides
 from cgm.records.collect import TABLES, collect
 from cgm.records.settings import canonical
 from cgm.utils.files import Locked, locked, remove_parts, write_whole
 
+log = logging.getLogger("cgm")
+
+MAX_VALUES = 12  # of each setting of a sweep, which are tried before its first job
+MAX_OTHERS = 10  # jobs that are tried in addition if values are invalid together
 STATES = ("running", "done", "skipped", "failed")
 
 # conf/hydra/launcher has options of the same names as the launchers register. Hydra 1.3 merges the two; a later version
@@ -45,7 +51,12 @@ warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against
 def settings_digest(_root_: DictConfig) -> str:
     """Return the digest of a job's settings, which does not depend on how their values are written."""
 
-    return digest(canonical(resolved_settings(_root_, _root_.hydra.overrides.task)))
+    overrides = task_overrides(_root_.hydra)
+    try:
+        settings: Any = resolve(_root_, overrides)
+    except OmegaConfBaseException:  # a reference to nothing, which the job reports
+        settings = {"overrides": sorted(overrides)}
+    return _digest({name: value for name, value in settings.items() if name not in OF_THE_PROGRAM})
 
 
 def job_name(_root_: DictConfig) -> str:
@@ -79,7 +90,7 @@ def _name_of(overrides: Sequence[Override]) -> str:
     readable = "-".join(
         f"{re.split('[./]', key)[-1]}_{'_'.join(values)}".rstrip("_") for key, values in sorted(several.items())
     )
-    return f"{_clean(readable, max_length=60) or 'sweep'}-{digest(canonical(choices))}"
+    return f"{_clean(readable, max_length=60) or 'sweep'}-{_digest(choices)}"
 
 
 def count_jobs(config: DictConfig) -> int | None:
@@ -164,89 +175,160 @@ class Progress:
                 time.sleep(seconds)
 
 
-class Sweep(Callback):
-    """A callback of Hydra: checks settings before a run or a sweep; writes the table of a sweep.
+def run_sweep(config: DictConfig, context: HydraContext) -> int:
+    """Run the jobs of a sweep, and write its tables, its figures and its page.
 
-    The program exits with status 1 if settings are invalid or a job failed. The folder of a sweep is locked while it
-    runs.
+    The folder of the sweep is locked meanwhile. If settings are invalid, nothing is written.
+
+    Returns:
+        The exit status: 1 if a job failed, 130 if the sweep was interrupted.
+
+    Raises:
+        ValueError, HydraException, OmegaConfBaseException: If settings are invalid; the message names one.
     """
 
-    def __init__(self) -> None:
-        self._lock = contextlib.ExitStack()
-
-    def __reduce__(self) -> tuple[type[Sweep], tuple[()]]:
-        """Leave the lock in this process when launchers send the callback to others."""
-
-        return Sweep, ()
-
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check the settings of a single run, before its folder is created."""
-
-        hydra = config.hydra
-        with _refusing():
-            check_job(config, hydra.overrides.task, hydra.runtime.choices)
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check the settings of the sweep and start its progress, before the first job."""
-
-        folder = Path(config.hydra.sweep.dir)
-        with _refusing():
-            check_extras(config.hydra.runtime.choices)
-            check_launcher(config)
-            check_sweep(config, sweep_overrides(config), GlobalHydra.instance().config_loader())
-            if config.hydra.sweeper._target_.endswith("cgm_optuna.OptunaSweeper"):
-                from hydra_plugins.cgm_optuna import search_space
-
-                instantiate(config.hydra.sweeper)
-                search_space(config)
+    check_extras(config.hydra.runtime.choices)
+    check_launcher(config)
+    check_jobs(config, context)
+    sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=run)
+    folder = Path(config.hydra.sweep.dir).absolute()
+    progress = Progress(folder)
+    with contextlib.ExitStack() as stack:
         try:
-            self._lock.enter_context(locked(folder / ".sweep.lock"))
-            remove_parts(folder, folder / "figures")
-            progress = Progress(folder)
-            progress.start(count_jobs(config))
+            stack.enter_context(locked(folder / ".sweep.lock"))
         except Locked as error:
-            sys.exit(f"cgm: error: {error}; wait for that sweep, or name another folder: hydra.sweep.dir=FOLDER")
-        except OSError as error:  # Hydra would turn it into a warning
-            sys.exit(f"cgm: error: {error}")
+            raise Locked(f"{error}; wait for that sweep, or name another folder: hydra.sweep.dir=FOLDER") from None
+        remove_parts(folder, folder / "figures")
+        total = count_jobs(config)
+        progress.start(total)
+        stack.callback(progress.end)
         if "submitit" in config.hydra.launcher._target_:  # jobs print to files of their own
             threading.Thread(target=progress.watch, daemon=True).start()
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write the tables of the sweep, its figures and page unless `figures` is false, and print its summary."""
-
-        folder = Path(config.hydra.sweep.dir)
-        progress = Progress(folder)
-        counts = progress.counts()
-        progress.end()
-        logging.getLogger("fontTools").setLevel(logging.WARNING)  # lists the glyphs of each PDF
         try:
-            table = collect(folder)
-            written = [*TABLES, *(write_page(table, folder) if config.get("figures", True) else ())]
-        except Exception as error:  # Hydra would turn it into a warning
-            sys.exit(f"cgm: error: the tables and the page of the sweep could not be written: {error}")
-        finally:
-            self._lock.close()
-        jobs = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
-        print(f"\n{table.console_summary()}\n\n{jobs}\n{folder.resolve()}: {', '.join(written)}")
-        if counts["failed"] or counts["running"]:
-            sys.exit(1)
+            sweeper.sweep(arguments=task_overrides(config.hydra))
+        except KeyboardInterrupt:
+            counts = progress.counts()
+            of = "" if total is None else f" of {total}"
+            finished = sum(counts.values()) - counts["running"]
+            print(f"\ninterrupted: {finished}{of} done; the same command goes on", file=sys.stderr)
+            return 130
+
+        counts = progress.counts()
+        logging.getLogger("fontTools").setLevel(logging.WARNING)  # lists the glyphs of each PDF
+        print(f"\n{write_tables(folder, config.get('figures', True), counts)}")
+        return int(bool(counts["failed"] or counts["running"]))
 
 
-@contextlib.contextmanager
-def _refusing() -> Iterator[None]:
-    """End the program with one line if settings are invalid: Hydra would turn other exceptions into warnings."""
+def write_tables(folder: Path, figures: bool, counts: Mapping[str, int]) -> str:
+    """Write the tables of a sweep, with its figures and its page if they are wanted; return the summary."""
+
+    from cgm.records.sweep.page import write_page  # imports matplotlib
 
     try:
-        yield
-    except REFUSALS as error:
-        raise SystemExit(f"cgm: error: {explain(error)}") from error
+        table = collect(folder)
+        written = [*TABLES, *(write_page(table, folder) if figures else ())]
+    except Exception as error:
+        raise ValueError(f"the tables and the page of the sweep could not be written: {error}") from error
+    jobs = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
+    return f"{table.console_summary()}\n\n{jobs}\n{folder}: {', '.join(written)}"
+
+
+def run(config: DictConfig) -> float | None:
+    """Run a job of a sweep. A failure is written to `error.json` and logged, and the sweep continues.
+
+    Returns:
+        The number that `objective` names, for sweepers; NaN if the job failed.
+    """
+
+    hydra = HydraConfig.get()
+    folder, overrides = Path(hydra.runtime.output_dir), task_overrides(hydra)
+    progress = Progress(Path(hydra.runtime.cwd, hydra.sweep.dir))  # a job may run in another working directory
+    state: str = "failed"
+    objective: float | None = math.nan
+    try:
+        progress.mark(hydra.job.num, "running")
+        state, objective = run_alone(Job.construct(config, overrides), folder)
+    except Exception as error:
+        write_error(folder, overrides, error)
+        log.error("failed: %s", reason(error))
+    progress.mark(hydra.job.num, state)
+    print(progress.line(), flush=True)
+    return objective
+
+
+def check_jobs(config: DictConfig, context: HydraContext) -> None:
+    """Construct the experiments of some jobs of a sweep: of up to `MAX_VALUES` values of a setting, each is in one.
+
+    A value is refused if all jobs with it are invalid. If it is valid with some other values only, such as a source of
+    copies that must not be the attacker, the sweep runs, and its invalid jobs fail.
+
+    Raises:
+        ValueError, HydraException, OmegaConfBaseException: If a value is refused; the message names it.
+    """
+
+    by_key = {override.get_key_element(): _values_of(override) for override in sweep_overrides(config)}
+    values = [choices for choices in by_key.values() if choices]
+    valid: set[str] = set()
+    errors: dict[str, Exception] = {}
+    folders: dict[str, dict[str, Any]] = {}
+    for number, job in enumerate(_some_jobs(values)):
+        if number and valid.issuperset(job):
+            continue
+        try:
+            composed = context.config_loader.load_sweep_config(config, list(job))
+            settings = Job.construct(composed, job).configuration
+        except REFUSALS as error:
+            errors |= {value: error for value in ("", *job) if value not in errors}
+            continue
+        valid.update(("", *job))
+        composed.hydra.job.num, composed.hydra.job.id = number, str(number)
+        name = composed.hydra.sweep.subdir
+        if folders.setdefault(name, settings) != settings:
+            raise ValueError(f"hydra.sweep.subdir={name}: jobs of different settings would have the same folder")
+    for value in ("", *(value for choices in sorted(values, key=len) for value in choices)):
+        if value in errors.keys() - valid:
+            raise errors[value]
+
+
+def _some_jobs(values: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Return the overrides of some jobs: first so many that each value is in one, then others of the same values."""
+
+    values = [_spread(choices) for choices in values]
+    longest = max(map(len, values), default=1)
+    jobs = (
+        tuple(choices[(k + shift * i) % len(choices)] for i, choices in enumerate(values))
+        for shift in range(longest)
+        for k in range(longest)
+    )
+    return list(dict.fromkeys(jobs))[: longest + MAX_OTHERS]
+
+
+def _spread(values: Sequence[str]) -> Sequence[str]:
+    """Return at most `MAX_VALUES` of some values, evenly among them, with the first and the last."""
+
+    n = len(values)
+    return values if n <= MAX_VALUES else [values[k * (n - 1) // (MAX_VALUES - 1)] for k in range(MAX_VALUES)]
+
+
+def _values_of(override: Override) -> list[str]:
+    """Return the overrides that a sweep makes of one; of an interval, those of its ends."""
+
+    key, value = override.get_key_element(), override.value()
+    if not override.is_sweep_override():
+        values = [override.get_value_element_as_str()]
+    elif override.is_discrete_sweep():
+        values = list(override.sweep_string_iterator())
+    else:
+        ends = (value.start, value.end) if isinstance(value, IntervalSweep) else ()
+        values = [str(end) for end in ends if end is not None]
+    return [f"{key}={each}" for each in dict.fromkeys(values)]
 
 
 def sweep_overrides(config: DictConfig) -> list[Override]:
     """Return the overrides of a sweep, parsed: those in the sweeper's `params`, then those of the command line."""
 
     params = config.hydra.sweeper.get("params") or {}
-    lines = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
+    lines = [*(f"{key}={value}" for key, value in params.items()), *task_overrides(config.hydra)]
     return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(lines)
 
 
@@ -256,6 +338,12 @@ def _values(override: Override) -> list[str]:
     if override.is_discrete_sweep():
         return sorted(set(override.sweep_string_iterator()))
     return [override.get_value_string()]
+
+
+def _digest(settings: Mapping[str, Any]) -> str:
+    """Return the first ten hexadecimal digits of the SHA-256 of settings."""
+
+    return hashlib.sha256(canonical(settings).encode()).hexdigest()[:10]
 
 
 def _clean(name: str, max_length: int) -> str:

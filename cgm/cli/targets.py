@@ -12,14 +12,12 @@ from types import ModuleType
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
 
 from cgm.utils.settings import Settings
 
-PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
 INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that are installed
 
-# classes that settings may name besides those of extension points, each of which has an abstract class in its base.py
+# classes that settings may name although they have no base class of settings
 WITHOUT_BASE = {
     "cgm.data.features.autoencoder.Automatic",
     "cgm.experiment.Experiment",
@@ -31,26 +29,25 @@ WITHOUT_BASE = {
 }
 
 
-def check_targets(config: DictConfig, name: str = "") -> None:
-    """Check all classes that a configuration names, before any of them is called.
+def check_targets(settings: Any, name: str = "") -> None:
+    """Check all classes that settings name, before any of them is called.
 
     Arguments:
-        config: The configuration.
-        name: The name of its section, for error messages; empty for the whole.
+        settings: The resolved settings.
+        name: The name of their section, for error messages; empty for the whole.
 
     Raises:
         ValueError: If a `_target_` names what may not be called, see `check_target`.
     """
 
-    for key, target in targets(OmegaConf.to_container(config, resolve=True), name):
+    for key, target in targets(settings, name):
         check_target(key, target)
 
 
 def check_target(key: str, target: Any) -> None:
-    """Check that a `_target_` names a class of an extension point of cgm, or a class of the user's own modules.
+    """Check that a `_target_` names a class of settings of cgm, or a class of the user's own modules.
 
-    Functions and classes of Python and of installed packages may do anything, whatever else the configuration says.
-    Modules of Python's standard library are refused by their name; others are imported.
+    Hydra refuses functions that run code; others of Python and of installed packages may do harm as well.
 
     Arguments:
         key: The name of the setting.
@@ -60,8 +57,10 @@ def check_target(key: str, target: Any) -> None:
         ValueError: If it names anything else.
     """
 
-    found = _class(key, target)
-    if not (_is_own(found.__module__) or _is_extension(found)):
+    cls = _class(key, target)
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    is_of_user = file and cls.__module__.split(".")[0] != "cgm" and not INSTALLED & set(Path(file).parts)
+    if not (is_of_user or _is_extension(cls)):
         raise ValueError(
             f"{key}={target}: expected a class of one of cgm's groups, a subclass of one of their base classes, or a "
             "class of your own modules"
@@ -71,49 +70,12 @@ def check_target(key: str, target: Any) -> None:
 def check_callback(key: str, target: Any) -> None:
     """Check that a `_target_` names a callback of Hydra.
 
-    Arguments:
-        key: The name of the setting.
-        target: Its value.
-
     Raises:
         ValueError: If it names anything else.
     """
 
     if not issubclass(_class(key, target), Callback):
         raise ValueError(f"{key}={target}: expected a subclass of hydra.experimental.callback.Callback")
-
-
-def check_plugin(key: str, target: Any) -> None:
-    """Check that a `_target_` may be a launcher or sweeper of Hydra, which loads plugins from some packages only.
-
-    Arguments:
-        key: The name of the setting.
-        target: Its value.
-
-    Raises:
-        ValueError: If it cannot.
-    """
-
-    if not str(target).startswith(PLUGINS):
-        group = key.removesuffix("._target_").replace(".", "/")
-        raise ValueError(f"{key}={target}: expected a plugin of Hydra; choose one by {group}=NAME")
-
-
-def check_name(key: str, target: Any) -> None:
-    """Check as much of a `_target_` as its name tells, without importing anything.
-
-    Arguments:
-        key: The name of the setting.
-        target: Its value.
-
-    Raises:
-        ValueError: If it is not the path of a class, or is of Python's standard library.
-    """
-
-    given = f"{key}={target}"
-    if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
-        raise ValueError(f"{given}: expected the path of a class, such as my_package.MyGenerator")
-    _refuse_python(given, target)
 
 
 def targets(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -132,11 +94,34 @@ def targets(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _class(key: str, target: Any) -> type:
-    """Return the class that a `_target_` names, unless it is one of Python's standard library."""
+    """Return the class that a `_target_` names, found as Hydra finds it: an attribute first, then a module.
 
-    check_name(key, target)
+    Modules of Python's standard library are refused by their name; others are imported.
+    """
+
     given = f"{key}={target}"
-    found = _locate(given, target)
+    if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
+        raise ValueError(f"{given}: expected the path of a class, such as my_package.MyGenerator")
+    _refuse_python(given, target)
+    found: Any = None
+    parts = target.split(".")
+    for k, part in enumerate(parts):
+        path = ".".join(parts[: k + 1])
+        try:
+            if found is not None and hasattr(found, part):
+                found = getattr(found, part)
+            elif found is None or isinstance(found, ModuleType):
+                found = import_module(path)
+            else:
+                raise AttributeError(name=part)
+        except (AttributeError, ModuleNotFoundError) as error:
+            if error.name not in (part, path):  # the module is there, and needs one that is not
+                raise ValueError(f"{given}: {error}") from error
+            missing = f"no class {part} was found in {'.'.join(parts[:k])}" if k else f"no module {path} was found"
+            raise ValueError(f"{given}: {missing}") from error
+        except Exception as error:
+            raise ValueError(f"{given}: importing {path} failed with {type(error).__name__}: {error}") from error
+
     if not isinstance(found, type):
         kind = "a function" if inspect.isroutine(found) else f"of type {type(found).__name__}"
         raise ValueError(f"{given}: {kind}; expected a class")
@@ -150,49 +135,13 @@ def _refuse_python(given: str, path: str) -> None:
         raise ValueError(f"{given}: {package} is of Python's standard library; expected a class of cgm or your own")
 
 
-def _locate(given: str, path: str) -> Any:
-    """Return what a path names, found as Hydra finds it: an attribute first, then a module."""
+def _is_extension(cls: type) -> bool:
+    """Return whether a class is one that settings may name: of settings, of a group, or a loader of a dataset."""
 
-    parts = path.split(".")
-    found: Any = None
-    for k, part in enumerate(parts):
-        above, module = ".".join(parts[:k]), ".".join(parts[: k + 1])
-        try:
-            found = _attribute_or_module(found, part, module)
-        except (AttributeError, ModuleNotFoundError) as error:
-            if getattr(error, "name", None) not in (part, module):  # a module is there, and needs one that is not
-                raise ValueError(f"{given}: {error}") from error
-            missing = f"no class {part} was found in {above}" if k else f"no module {module} was found"
-            raise ValueError(f"{given}: {missing}") from error
-        except Exception as error:
-            raise ValueError(f"{given}: importing {module} failed with {type(error).__name__}: {error}") from error
-
-    return found
-
-
-def _attribute_or_module(found: Any, name: str, module: str) -> Any:
-    try:
-        return getattr(found, name)
-    except AttributeError:
-        if not (found is None or isinstance(found, ModuleType)):
-            raise
-    return import_module(module)
-
-
-def _is_own(module: str) -> bool:
-    """Decide whether a module is the user's own: neither of cgm nor installed."""
-
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return file is not None and module.split(".")[0] != "cgm" and not INSTALLED & set(Path(file).parts)
-
-
-def _is_extension(found: type) -> bool:
-    """Decide whether a class is one that settings may name: of an extension point, or a loader of a dataset."""
-
-    for base in found.__mro__:
-        if f"{base.__module__}.{base.__qualname__}" in WITHOUT_BASE:
+    for base in cls.__mro__:
+        if base is Settings or f"{base.__module__}.{base.__qualname__}" in WITHOUT_BASE:
             return True
-        if base is Settings or (re.match(r"cgm\.(?!networks|utils|cli)", base.__module__) and inspect.isabstract(base)):
+        if re.match(r"cgm\.(?!networks|utils|cli)", base.__module__) and inspect.isabstract(base):
             return True
-    load = getattr(found, "load", None)  # a dataset has no base class: see `cgm.data.datasets.base.DatasetLoader`
+    load = getattr(cls, "load", None)  # a dataset has no base class: see `cgm.data.datasets.base.DatasetLoader`
     return inspect.isfunction(load) and [*inspect.signature(load).parameters][1:] == ["data_dir", "seed"]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import platform
 import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: nothing is locked
-    fcntl = None  # type: ignore[assignment]  # a module
+from filelock import FileLock, Timeout
 
 _PART = re.compile(r"\..+\.[0-9a-f]{32}")  # names of files that are being written
 
@@ -83,25 +82,21 @@ def locked(path: str | Path, wait: Callable[[], object] | None = None) -> Iterat
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-
-    with path.open("a+") as file:
+    lock = FileLock(path)
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            held.enter_context(lock.acquire(timeout=0))
+        except Timeout:
             if wait is None:
-                file.seek(0)
-                owner = file.read(100).strip() or "another process"
+                owner = path.read_text(encoding="utf-8").strip() or "another process"
                 raise Locked(f"{path.parent}: in use by {owner}") from None
             wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:  # the file system has no locks
-            pass
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename}\n")
-        file.flush()
+            held.enter_context(lock.acquire())
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):  # of a file system without locks
+                raise
+        with contextlib.suppress(PermissionError):  # Windows: nobody else can read a locked file
+            path.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
         yield
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 
-from cgm.cli.settings import own_settings
+from cgm.cli.jobs import Job
 from cgm.contributions.semivalues import Shapley
 from cgm.data.datasets.credit_ratings import CreditRatings
 from cgm.data.splits import EqualDisjoint
@@ -189,7 +188,7 @@ def whole_run(overrides: Sequence[str], threads: int) -> dict[str, Any]:
     """Run an experiment in a temporary folder, and return its stations, its CPU time and its peak memory."""
 
     torch.set_num_threads(threads)
-    experiment = instantiate(own_settings(compose_run(overrides), overrides), _convert_="all")
+    experiment = Job.construct(compose_run(overrides), overrides).experiment
     with tempfile.TemporaryDirectory() as folder:
         found = stations(experiment.run(folder).result)
 

@@ -17,9 +17,8 @@ from statistics import fmean
 from typing import Any, ClassVar
 
 import torch
-from hydra.utils import instantiate
 
-from cgm.cli.settings import own_settings
+from cgm.cli.jobs import Job
 from cgm.data.features.base import Identity
 from cgm.evaluation.correlations import correlation, summarise
 from cgm.evaluation.metrics import neg_reverse_kl
@@ -77,7 +76,7 @@ def measure(dataset: str, split: str, seed: int, size: int = 20_000) -> dict[str
         "scheme=fair",
     )  # always feasible
     overrides = (*settings, f"synthetic_size={2 * size}")
-    experiment: Experiment = instantiate(own_settings(compose_run(overrides), overrides), _convert_="all")
+    experiment: Experiment = Job.construct(compose_run(overrides), overrides).experiment
     embedded = experiment.mediator(sampling=replace(experiment.sampling, betas=(float("inf"),)))
     both = embedded.settle(experiment.load().parties, seed)
     points = both.pool.points[torch.randperm(2 * size, generator=torch.Generator().manual_seed(seed))]

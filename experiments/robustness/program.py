@@ -13,15 +13,16 @@ the records alone: `attacks=[]` only writes the report.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
-from cgm.utils.sharing import sharing
 from omegaconf import DictConfig
 
 from experiments.jobs import run_jobs
 from experiments.robustness.plan import FEATURE_CHOICES, Study
 from experiments.robustness.records import read_features, read_honest
 from experiments.robustness.report import write_report
+from experiments.robustness.sharing import Experiment, Memory
 from experiments.settings import as_dict, program
 
 FOLDERS = {"full": "outputs/robustness", "small": "outputs/robustness-small"}
@@ -58,13 +59,13 @@ def run_study(study: Study, folder: Path) -> list[str]:
     failed: list[str] = []
     missing: dict[str, str | None] = {}
     for place in study.places():
-        with sharing():
-            failed += run_jobs(study.honest(place), folder, missing)
-            failed += run_jobs(study.attacked(place, read_honest(folder)), folder, missing)
+        shared = partial(Experiment.of, memory=Memory())
+        failed += run_jobs(study.honest(place), folder, missing, shared)
+        failed += run_jobs(study.attacked(place, read_honest(folder)), folder, missing, shared)
     for place in study.feature_places():
-        with sharing():
-            failed += run_jobs(study.with_features(place), folder, missing)
-            failed += run_jobs(study.with_features(place, read_features(folder)), folder, missing)
+        shared = partial(Experiment.of, memory=Memory())
+        failed += run_jobs(study.with_features(place), folder, missing, shared)
+        failed += run_jobs(study.with_features(place, read_features(folder)), folder, missing, shared)
     return failed
 
 

@@ -4,9 +4,8 @@ import csv
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from cgm.cli.sweep import Sweep
+from cgm.cli.sweep import write_tables
 from tests.records.results import SETTINGS, make_result, make_rewards
 
 METRICS = "party,beta,metric,value\n0,1,size,10\n1,1,size,20\n"
@@ -87,10 +86,9 @@ def test_other_arguments_are_refused_with_the_usage(cgm, capsys, arguments):
     assert capsys.readouterr().err.startswith("usage: cgm collect [-h] FOLDER [metric=NAME ...]")
 
 
-@pytest.mark.parametrize("figures", [True, False])
-def test_a_sweep_ends_with_the_page_if_figures_are_wanted(folder, capsys, figures):
-    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}, "figures": figures})
-    Sweep().on_multirun_end(config)
-    written = "runs.csv, metrics.csv, summary.md" + ", sweep.html, figures/" * figures
-    assert capsys.readouterr().out.endswith(f"{folder.resolve()}: {written}\n")
-    assert (folder / "sweep.html").is_file() == figures
+def test_a_sweep_ends_with_the_page_if_figures_are_wanted(folder):
+    for figures in (False, True):
+        text = write_tables(folder, figures, {"done": 2, "running": 0, "skipped": 0, "failed": 1})
+        written = "runs.csv, metrics.csv, summary.md" + ", sweep.html, figures/" * figures
+        assert text.endswith(f"\n\n2 done, 1 failed\n{folder}: {written}")
+        assert (folder / "sweep.html").is_file() == figures

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import itertools
 import re
 import shlex
 
@@ -63,31 +64,31 @@ def test_every_folder_is_a_group():
     assert {path.suffix for path in CONF.rglob("*") if path.is_file()} == {".yaml"}
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_an_option_builds_what_it_names_and_shows_every_default(option):
-    group, name = option.split("/")
-    section = composed(f"{group}={name}")[group]
-    shown = OmegaConf.to_container(section, resolve=True)
-    target = get_class(shown.pop("_target_"))
-    parameters = inspect.signature(target).parameters
+def test_an_option_builds_what_it_names_and_shows_every_default():
+    for option in OPTIONS:
+        group, name = option.split("/")
+        section = composed(f"{group}={name}")[group]
+        shown = OmegaConf.to_container(section, resolve=True)
+        target = get_class(shown.pop("_target_"))
+        parameters = inspect.signature(target).parameters
 
-    assert set(shown) == set(parameters)
-    different = DIFFERENT.get(f"{group}/*", {}) | DIFFERENT.get(option, {})
-    for setting, value in shown.items():
-        default = parameters[setting].default
-        if setting in different:
-            assert as_tuple(value) != default
-            assert different[setting] in (..., value)
-        elif default is inspect.Parameter.empty:
-            assert value == "???"
-            assert STATED[option].startswith(f"{group}.{setting}=")
-        else:
-            assert as_tuple(value) == as_tuple(default), setting
-            assert isinstance(value, bool) == isinstance(default, bool), setting
+        assert set(shown) == set(parameters), option
+        different = DIFFERENT.get(f"{group}/*", {}) | DIFFERENT.get(option, {})
+        for setting, value in shown.items():
+            default = parameters[setting].default
+            if setting in different:
+                assert as_tuple(value) != default, (option, setting)
+                assert different[setting] in (..., value), (option, setting)
+            elif default is inspect.Parameter.empty:
+                assert value == "???", (option, setting)
+                assert STATED[option].startswith(f"{group}.{setting}=")
+            else:
+                assert as_tuple(value) == as_tuple(default), (option, setting)
+                assert isinstance(value, bool) == isinstance(default, bool), (option, setting)
 
-    if option in STATED:
-        section = composed(f"{group}={name}", STATED[option])[group]
-    assert type(instantiate(section, _convert_="all")) is target
+        if option in STATED:
+            section = composed(f"{group}={name}", STATED[option])[group]
+        assert type(instantiate(section, _convert_="all")) is target
 
 
 def test_the_configuration_shows_every_setting_of_an_experiment():
@@ -128,19 +129,16 @@ def test_the_defaults_of_python_and_of_the_configuration_are_the_same():
     assert plain(instantiate(composed(), _convert_="all")) == plain(cgm.Experiment(cache="outputs/cache"))
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_begins_with_the_commands_that_run_it(name):
-    lines = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "# @package _global_"
-    commands = []
-    for line in lines[1:]:
-        if not line.startswith("#"):
-            break
-        commands += [re.split(r"\s{2,}", line.removeprefix("# "))[0]] if line.startswith("# cgm ") else []
-    assert commands[0].split() == ["cgm", f"experiment={name}"]
-    for command in commands:
-        built = instantiate(composed(*shlex.split(command)[1:]), _convert_="all")
-        assert isinstance(built, cgm.Experiment)
+def test_an_experiment_begins_with_the_commands_that_run_it():
+    for name in EXPERIMENTS:
+        lines = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+        assert lines[0] == "# @package _global_"
+        comment = [line.removeprefix("# ") for line in itertools.takewhile(lambda line: line[0] == "#", lines[1:])]
+        commands = [re.split(r"\s{2,}", line)[0] for line in comment if line.startswith("cgm ")]
+        assert commands[0].split() == ["cgm", f"experiment={name}"]
+        for command in commands:
+            built = instantiate(composed(*shlex.split(command)[1:]), _convert_="all")
+            assert isinstance(built, cgm.Experiment)
 
 
 def test_experiments_are_those_of_the_paper():
@@ -228,29 +226,24 @@ def test_the_true_mixture_follows_the_credit_ratings():
     assert e.generator.mixture_seed == 2
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_an_unknown_option_of_a_class_is_refused_by_name(option):
-    group, name = option.split("/")
-    config = composed(f"{group}={name}").copy()
-    OmegaConf.update(config, f"{group}.no_such", 1, force_add=True)
-    if option in STATED:
-        OmegaConf.update(config, *STATED[option].split("="))
-    unknown = "keyword argument 'no_such'"
-    message = f"takes no arguments|{unknown}" if len(config[group]) == 2 else unknown  # of a class without settings
-    with pytest.raises(InstantiationException, match=message) as caught:
-        instantiate(config, _convert_="all")
-    assert f"full_key: {group}" in str(caught.value)
-
-
-@pytest.mark.parametrize("group", GROUPS)
-def test_an_unknown_option_of_a_group_is_refused_by_name(group):
-    with pytest.raises(ConfigCompositionException, match=rf"Could not override '{group}\.no_such'"):
-        composed(f"{group}.no_such=1")
+def test_an_unknown_option_of_a_class_is_refused_by_name():
+    for option in OPTIONS:
+        group, name = option.split("/")
+        section = OmegaConf.to_container(composed(f"{group}={name}")[group], resolve=True) | {"no_such": 1}
+        if option in STATED:
+            setting, _, value = STATED[option].partition("=")
+            section[setting.partition(".")[2]] = value
+        unknown = "keyword argument 'no_such'"
+        message = f"takes no arguments|{unknown}" if len(section) == 2 else unknown  # of a class without settings
+        with pytest.raises(InstantiationException, match=message) as caught:
+            instantiate({group: section}, _convert_="all")
+        assert f"full_key: {group}" in str(caught.value)
 
 
 def test_an_unknown_setting_or_choice_is_refused_by_name():
-    with pytest.raises(ConfigCompositionException, match="Could not override 'no_such'"):
-        composed("no_such=1")
+    for name in ("no_such", *(f"{group}.no_such" for group in GROUPS)):
+        with pytest.raises(ConfigCompositionException, match=rf"Could not override '{re.escape(name)}'"):
+            composed(f"{name}=1")
     with pytest.raises(InstantiationException, match="unexpected keyword argument 'no_such'"):
         instantiate(composed("+no_such=1"), _convert_="all")
     with pytest.raises(MissingConfigException, match=r"(?s)Could not find 'kernel/no_such'.*squared_exponential"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cgm.cli import jobs
-from cgm.cli.logs import LogFile
+from cgm.cli.jobs import LogFile
 from cgm.records.record import read_run
 from cgm.utils.files import locked
 from tests.crash import SMALL, SWEEP, crash, start, tables, whole

@@ -90,9 +90,8 @@ def test_a_search_continues_after_failed_jobs(cgm, capsys):
 
 
 @needs("optuna", "sweep")
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
+def test_an_invalid_search_is_refused_in_one_line(cgm):
+    for overrides, message in (
         (["seed=0"], r"hydra/sweeper=optuna: empty search space; try scheme\.epsilon='interval\(1e-4,1e-2\)'"),
         (["hydra.sweeper.direction=up"], r"hydra\.sweeper\.direction=up: expected one of maximize, minimize"),
         (["hydra.sweeper.n_trials=0"], r"hydra\.sweeper\.n_trials=0: expected an integer >= 1"),
@@ -103,18 +102,17 @@ def test_a_search_continues_after_failed_jobs(cgm, capsys):
         (["scheme.rho=interval(1,0)"], r"scheme\.rho=interval\(1,0\): expected the lower end first"),
         (["hydra.sweeper.n_jobs=few"], r"hydra\.sweeper\.n_jobs=few: expected an integer >= 1"),
         (["hydra.sweeper.startup_trials=0"], r"hydra\.sweeper\.startup_trials=0: expected an integer >= 1"),
-    ],
-)
-def test_an_invalid_search_is_refused_in_one_line(cgm, overrides, message):
-    with pytest.raises(SystemExit, match=f"^cgm: error: .*{message}") as caught:
-        cgm("-m", "hydra/sweeper=optuna", "hydra.sweep.dir=sweep", *overrides)
-    assert "\n" not in caught.value.code
+    ):
+        with pytest.raises(SystemExit, match=f"^cgm: error: .*{message}") as caught:
+            cgm("-m", "hydra/sweeper=optuna", "hydra.sweep.dir=sweep", *overrides)
+        assert "\n" not in caught.value.code
 
 
 @needs("optuna", "sweep")
-@pytest.mark.parametrize(
-    ("override", "expected"),
-    [
+def test_an_override_is_converted_to_a_distribution():
+    from hydra_plugins.cgm_optuna import distribution
+
+    for override, expected in (
         ("x=int(interval(1,5))", {"low": 1, "high": 5, "log": False, "step": 1}),
         ("x=tag(log,int(interval(1,100)))", {"low": 1, "high": 100, "log": True, "step": 1}),
         ("x=interval(0.5,5)", {"low": 0.5, "high": 5.0, "log": False, "step": None}),
@@ -122,26 +120,19 @@ def test_an_invalid_search_is_refused_in_one_line(cgm, overrides, message):
         ("x=choice(a,b)", {"choices": ("a", "b")}),
         ("x=1,2", {"choices": ("1", "2")}),
         ("x=range(3)", {"choices": ("0", "1", "2")}),
-    ],
-)
-def test_an_override_is_converted_to_a_distribution(override, expected):
-    from hydra_plugins.cgm_optuna import distribution
-
-    (parsed,) = OverridesParser.create().parse_overrides([override])
-    assert distribution(parsed)._asdict() == expected
+    ):
+        (parsed,) = OverridesParser.create().parse_overrides([override])
+        assert distribution(parsed)._asdict() == expected
 
 
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
+def test_launchers_and_sweepers_are_plugins_of_hydra(cgm):
+    for overrides, message in (
         (["hydra.launcher._target_=os.mkdir"], r"hydra\.launcher\._target_=os\.mkdir: .* hydra/launcher=NAME$"),
         (["hydra.sweeper._target_=mine.Own"], r"hydra\.sweeper\._target_=mine\.Own: .* hydra/sweeper=NAME$"),
         (["hydra.sweep.dirr=x"], r"hydra\.sweep\.dirr: unknown setting; did you mean hydra\.sweep\.dir\?"),
-    ],
-)
-def test_launchers_and_sweepers_are_plugins_of_hydra(cgm, overrides, message):
-    with pytest.raises(SystemExit, match=f"^cgm: error: {message}"):
-        cgm("-m", "seed=0,1", *overrides)
+    ):
+        with pytest.raises(SystemExit, match=f"^cgm: error: {message}"):
+            cgm("-m", "seed=0,1", *overrides)
 
 
 @pytest.mark.filterwarnings(r"ignore:\s*'hydra/launcher/:UserWarning")
@@ -171,14 +162,13 @@ def test_a_job_of_ray_needs_no_more_cores_than_there_are():
         _check_cores(64, 2.0)
 
 
-@pytest.mark.parametrize("choice", EXTRAS)
-def test_a_missing_package_is_reported_with_its_extra(choice, monkeypatch):
+def test_a_missing_package_is_reported_with_its_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
-    group, name = choice.split("=")
-    with pytest.raises(
-        ValueError, match=rf'{choice}: \w+ is not installed; run pip install "\.\[{EXTRAS[choice][1]}\]"'
-    ):
-        check_extras({"dataset": "digits", group: name})
+    for choice, (_, extra) in EXTRAS.items():
+        group, name = choice.split("=")
+        message = rf'{choice}: \w+ is not installed; run pip install "\.\[{extra}\]"'
+        with pytest.raises(ValueError, match=message):
+            check_extras({"dataset": "digits", group: name})
     check_extras({"dataset": "digits", "logger": "none", "hydra/launcher": "basic", "experiment": None})
 
 

@@ -188,9 +188,8 @@ def test_names_that_are_paths_stay_inside(folder):
     assert all(path.parent == folder / "o" / "parties" for path in inside)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_what_is_wrong_is_told_before_any_work(folder):
+    for arguments, message in (
         (["north.csv", "east.csv"], "cgm: error: out: the folder of the results is missing, say for example out="),
         (["out=o"], "cgm: error: no files: cgm settle a.csv b.csv out=FOLDER"),
         (["north.csv", "nothing.csv", "out=o"], "nothing.csv: there is no such file"),
@@ -204,11 +203,9 @@ def test_names_that_are_paths_stay_inside(folder):
         (["north.csv", "east.csv", "out=o", "alternatives=3"], "alternatives=3: expected true or false"),
         (["north.csv", "east.csv", "out=o", "schema=none.yaml"], "none.yaml"),
         (["north.csv", "east.csv", "out=.", "seed=1"], "expected a new or empty folder"),
-    ],
-)
-def test_what_is_wrong_is_told_before_any_work(folder, arguments, message):
-    assert message in refused(*arguments)
-    assert sorted(path.name for path in folder.iterdir()) == ["east.csv", "north.csv", "west.csv"]
+    ):
+        assert message in refused(*arguments)
+        assert sorted(path.name for path in folder.iterdir()) == ["east.csv", "north.csv", "west.csv"]
 
 
 def test_damaged_tables_are_told(folder):

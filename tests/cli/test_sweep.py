@@ -1,15 +1,20 @@
-"""Tests of the names of folders and of the progress of sweeps. Whole sweeps: test_main.py."""
+"""Tests of the names of folders, the check and the progress of sweeps. Whole sweeps: test_main.py."""
 
+import copy
 import json
 import time
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import InstantiationException
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError
 
 from cgm.cli.conf import CONF
-from cgm.cli.settings import drop_other_options, resolved_settings
-from cgm.cli.sweep import Progress, count_jobs, job_name, settings_digest, sweep_name
+from cgm.cli.settings import drop_other_options, resolve, task_overrides
+from cgm.cli.sweep import Progress, check_jobs, count_jobs, job_name, settings_digest, sweep_name
 
 
 @pytest.fixture(autouse=True)
@@ -37,17 +42,14 @@ def test_a_job_is_named_after_its_settings():
     assert len(name.rsplit("-", 1)[1]) == 10
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
+def test_the_same_settings_are_the_same_folder():
+    for one, other in (
         (["seed=1", "scheme.epsilon=1e-3"], ["scheme.epsilon=0.001", "seed=1"]),
         (["sampling.betas=[1,2.0]"], ["sampling.betas=[1.0, 2]"]),
         ([], ["seed=0", "split=equal_disjoint", "device='cpu'"]),
         (["seed=1"], ["seed=1", "force=true", "objective=null", "hydra.job.name=x"]),
-    ],
-)
-def test_the_same_settings_are_the_same_folder(one, other):
-    assert job_name(composed(*one)) == job_name(composed(*other))
+    ):
+        assert job_name(composed(*one)) == job_name(composed(*other))
 
 
 def test_other_settings_are_another_folder():
@@ -69,25 +71,28 @@ def test_other_settings_are_another_folder():
     assert len({job_name(composed(*job)) for job in jobs}) == len(jobs)
 
 
-def test_references_to_other_settings_are_resolved():
+def test_settings_are_resolved_once():
     both = [composed("seed=5", "+kernel.option=${seed}"), composed("seed=5", "+kernel.option=5")]
     assert settings_digest(both[0]) == settings_digest(both[1])
-    assert resolved_settings(both[0], [])["kernel"]["option"] == 5
-    assert resolved_settings(composed("+kernel.option=${no.such}"), [])["kernel"]["option"] == "${no.such}"
-    assert not {"hydra", "force", "objective"} & set(resolved_settings(both[0], []))
-    assert both[0].force is False  # the configuration itself stays
+    settings = resolve(both[0], task_overrides(both[0].hydra))
+    assert settings["kernel"]["option"] == 5
+    assert "hydra" not in settings
+    copied = copy.deepcopy(both[0])  # as Hydra does for a job, without its own section
+    assert resolve(copied, task_overrides(both[0].hydra))["kernel"] == settings["kernel"]
+    assert OmegaConf.get_cache(copied)["cgm.settings"].keys() == {("seed=5", "+kernel.option=${seed}")}
+    broken = composed("+kernel.option=${no.such}")
+    assert settings_digest(broken) == settings_digest(composed("+kernel.option=${no.such}"))
+    with pytest.raises(InterpolationKeyError, match=r"no\.such"):
+        resolve(broken, [])
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
+def test_the_same_sweep_is_the_same_folder():
+    for one, other in (
         (["seed=0,1,2", "split=unequal,equal_disjoint"], ["split=equal_disjoint,unequal", "seed=range(3)"]),
         (["seed=0,1", "scheme.epsilon=1e-3"], ["scheme.epsilon=0.001", "seed=choice(1,0)"]),
         (["seed=0,1"], ["force=true", "seed=0,1", "objective=null"]),
-    ],
-)
-def test_the_same_sweep_is_the_same_folder(one, other):
-    assert sweep_name(of_sweep(*one)) == sweep_name(of_sweep(*other))
+    ):
+        assert sweep_name(of_sweep(*one)) == sweep_name(of_sweep(*other))
 
 
 def test_another_sweep_is_another_folder():
@@ -165,7 +170,33 @@ def test_progress(tmp_path, monkeypatch):
 
 def test_options_are_dropped_from_a_copy():
     config = composed("generator._target_=my.Own")
-    assert resolved_settings(config, ["generator._target_=my.Own"])["generator"] == {"_target_": "my.Own"}
+    assert resolve(config, ["generator._target_=my.Own"])["generator"] == {"_target_": "my.Own"}
     assert "bandwidth" in config.generator
     drop_other_options(config, ["generator._target_=my.Own"])
     assert "bandwidth" not in config.generator
+
+
+def test_each_value_of_a_sweep_is_checked_in_few_jobs(monkeypatch):
+    loader = GlobalHydra.instance().config_loader()
+    load, jobs = loader.load_sweep_config, []
+    monkeypatch.setattr(loader, "load_sweep_config", lambda config, job: jobs.append(job) or load(config, job))
+
+    def check(*overrides: str) -> int:
+        config = loader.load_configuration("config", list(overrides), run_mode=RunMode.MULTIRUN)
+        jobs.clear()
+        check_jobs(config, HydraContext(loader, None))
+        return len(jobs)
+
+    assert check() == 1
+    assert check("seed=1") == 1
+    assert check("seed=range(3)", "scheme.epsilon=0.1,0.2", "kernel=laplacian,sum") == 3
+    assert {value for job in jobs for value in job} == {
+        *(f"seed={k}" for k in range(3)),
+        *(f"scheme.epsilon={x}" for x in (0.1, 0.2)),
+        *(f"kernel={x}" for x in ("laplacian", "sum")),
+    }
+    assert check("seed=range(1000)") == 12
+    assert {jobs[0][0], jobs[-1][0]} == {"seed=0", "seed=999"}
+    assert check("attack=clone", "attack.party=1,2", "attack.source=1,2") == 4  # (1, 1) and (2, 2) are invalid
+    with pytest.raises(InstantiationException, match=r"attack\.source=3"):
+        check("attack=clone", "attack.party=3", "attack.source=2,3")

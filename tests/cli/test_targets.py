@@ -73,9 +73,9 @@ def modules(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_the_classes_of_every_choice_may_be_called(target):
-    check_target("x._target_", target)
+def test_the_classes_of_every_choice_may_be_called():
+    for target in TARGETS:
+        check_target("x._target_", target)
 
 
 def test_classes_without_a_base_class_exist():
@@ -87,11 +87,9 @@ def test_classes_without_a_base_class_exist():
 
 
 @pytest.mark.usefixtures("modules")
-@pytest.mark.parametrize(
-    "target", ["targets_of_the_user.Own", "targets_of_the_user.KDE", "targets_plugin.Mine", "targets_plugin.Loader"]
-)
-def test_classes_of_the_user_and_subclasses_in_packages_may_be_called(target):
-    check_target("x._target_", target)
+def test_classes_of_the_user_and_subclasses_in_packages_may_be_called():
+    for name in ("targets_of_the_user.Own", "targets_of_the_user.KDE", "targets_plugin.Mine", "targets_plugin.Loader"):
+        check_target("x._target_", name)
 
 
 CALLBACKS = """
@@ -152,37 +150,34 @@ FORBIDDEN = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
+def test_callbacks_of_hydra_are_checked_before_any_is_called(cgm, tmp_path, monkeypatch):
+    (tmp_path / "callbacks_of_the_user.py").write_text(CALLBACKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    for target, message in (
         ("os.mkdir", "os is of Python's standard library"),
         ("callbacks_of_the_user.function", "a function; expected a class"),
         ("callbacks_of_the_user.Other", "expected a subclass of hydra.experimental.callback.Callback"),
         ("hydra.utils.instantiate", "a function; expected a class"),
         ("callbacks_of_the_user.Own", None),
-    ],
-)
-@pytest.mark.parametrize("flags", [(), ("-m",)])
-def test_callbacks_of_hydra_are_checked_before_any_is_called(cgm, tmp_path, monkeypatch, target, message, flags):
-    (tmp_path / "callbacks_of_the_user.py").write_text(CALLBACKS)
-    monkeypatch.syspath_prepend(tmp_path)
-    override = f"+hydra.callbacks.first._target_={target}"
-    with pytest.raises(SystemExit) as caught:
-        cgm(*flags, override, "+hydra.callbacks.first.path=called", "seed=-1")
+    ):
+        for flags in ((), ("-m",)):
+            Path("called").unlink(missing_ok=True)
+            override = f"+hydra.callbacks.first._target_={target}"
+            with pytest.raises(SystemExit) as caught:
+                cgm(*flags, override, "+hydra.callbacks.first.path=called", "seed=-1")
+            assert Path("called").exists() == (message is None)
+            expected = "seed=-1: " if message is None else f"hydra.callbacks.first._target_={target}: {message}"
+            assert caught.value.code.startswith(f"cgm: error: {expected}")
     sys.modules.pop("callbacks_of_the_user", None)
-
-    assert Path("called").exists() == (message is None)
-    expected = "seed=-1: " if message is None else f"hydra.callbacks.first._target_={target}: {message}"
-    assert caught.value.code.startswith(f"cgm: error: {expected}")
 
 
 @pytest.mark.usefixtures("modules")
-@pytest.mark.parametrize(("target", "message"), FORBIDDEN)
-def test_nothing_else_may_be_called(target, message):
-    with pytest.raises(ValueError) as caught:
-        check_target("generator._target_", target)
-    assert str(caught.value).startswith(f"generator._target_={target}: ")
-    assert message in str(caught.value)
+def test_nothing_else_may_be_called():
+    for target, message in FORBIDDEN:
+        with pytest.raises(ValueError) as caught:
+            check_target("generator._target_", target)
+        assert str(caught.value).startswith(f"generator._target_={target}: ")
+        assert message in str(caught.value)
 
 
 def test_a_module_of_python_is_refused_before_it_is_imported():
@@ -203,19 +198,7 @@ def test_an_error_in_a_module_of_the_user_is_told(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("modules")
-@pytest.mark.parametrize(
-    "place",
-    [
-        {"_target_": "{}", "_args_": ["{}"]},
-        {"_target_": "{}", "_partial_": True},
-        {"_target_": "targets_of_the_user.Own", "x": {"_target_": "{}"}},
-        {"_target_": "targets_of_the_user.Own", "x": [1, [{"_target_": "{}"}]]},
-        {"_target_": "targets_of_the_user.Own", "_recursive_": False, "x": {"_target_": "{}"}},
-        {"_target_": "${other}", "other": "{}"},
-    ],
-    ids=["arguments", "partial", "section", "list", "not recursive", "reference"],
-)
-def test_all_of_a_configuration_is_checked(place):
+def test_all_of_a_configuration_is_checked():
     def fill(node, target):
         if isinstance(node, dict):
             return {key: fill(value, target) for key, value in node.items()}
@@ -223,18 +206,30 @@ def test_all_of_a_configuration_is_checked(place):
             return [fill(value, target) for value in node]
         return node.replace("{}", target) if isinstance(node, str) else node
 
-    for target in ("os.system", "targets_of_the_user.function", "builtins.print"):
-        with pytest.raises(ValueError, match=target):
-            check_targets(OmegaConf.create(fill(place, target)))
-    check_targets(OmegaConf.create(fill(place, "targets_of_the_user.Own")))
+    for place in (
+        {"_target_": "{}", "_args_": ["{}"]},
+        {"_target_": "{}", "_partial_": True},
+        {"_target_": "targets_of_the_user.Own", "x": {"_target_": "{}"}},
+        {"_target_": "targets_of_the_user.Own", "x": [1, [{"_target_": "{}"}]]},
+        {"_target_": "targets_of_the_user.Own", "_recursive_": False, "x": {"_target_": "{}"}},
+    ):
+        for target in ("os.system", "targets_of_the_user.function", "builtins.print"):
+            with pytest.raises(ValueError, match=target):
+                check_targets(fill(place, target))
+        check_targets(fill(place, "targets_of_the_user.Own"))
+
+
+def test_a_reference_to_a_class_is_resolved_first(cgm):
+    with pytest.raises(SystemExit, match=r"generator\._target_=os\.system: os is of Python's"):
+        cgm("generator._target_=${data_dir}", "data_dir=os.system", "hydra.run.dir=run")
 
 
 def test_the_name_of_a_setting_begins_with_its_section():
-    config = OmegaConf.create({"path": "os.system", "part": {"kernels": [{}, {"_target_": "${path}"}]}})
+    settings = {"kernels": [{}, {"_target_": "os.system"}]}
     with pytest.raises(ValueError, match=r"^part\.kernels\[1\]\._target_=os\.system: "):
-        check_targets(config)
+        check_targets({"part": settings})
     with pytest.raises(ValueError, match=r"^own\.kernels\[1\]\._target_=os\.system: "):
-        check_targets(config.part, "own")
+        check_targets(settings, "own")
 
 
 def test_everything_is_checked_before_anything_is_built(cgm, monkeypatch):
@@ -249,9 +244,10 @@ def test_everything_is_checked_before_anything_is_built(cgm, monkeypatch):
         cgm("hydra.run.dir=run")
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
+def test_the_command_line_executes_nothing(cgm, capsys):
+    Path("mine.py").write_text("def remove(*args, **kwargs):\n    open('executed', 'w').close()\n")
+    Path("kept").mkdir()
+    for setting, value in (
         ("generator._target_", "os.system"),
         ("generator._target_", "shutil.rmtree"),
         ("generator._target_", "mine.remove"),
@@ -260,22 +256,19 @@ def test_everything_is_checked_before_anything_is_built(cgm, monkeypatch):
         ("_target_", "builtins.print"),
         ("+hydra.callbacks.own._target_", "os.system"),
         ("+hydra.callbacks.own._target_", "subprocess.run"),
-    ],
-)
-def test_the_command_line_executes_nothing(cgm, capsys, setting, value):
-    Path("mine.py").write_text("def remove(*args, **kwargs):\n    open('executed', 'w').close()\n")
-    Path("kept").mkdir()
-    section = setting.rpartition(".")[0]
-    prefix = f"+{section.lstrip('+')}." if section else "+"
-    arguments = [f"{setting}={value}", f"{prefix}_args_=[kept]", "hydra.run.dir=run"]
-    with pytest.raises(SystemExit) as caught:
-        cgm(*arguments)
+        ("+hydra.callbacks.own._target_", "mine.remove"),
+    ):
+        section = setting.rpartition(".")[0]
+        prefix = f"+{section.lstrip('+')}." if section else "+"
+        for flags in ((), ("-m",)):
+            with pytest.raises(SystemExit) as caught:
+                cgm(*flags, f"{setting}={value}", f"{prefix}_args_=[kept]", "hydra.run.dir=run")
+            assert value in caught.value.code
+            assert "\n" not in caught.value.code
+            assert Path("kept").is_dir()
+            assert not Path("executed").exists()
+            assert capsys.readouterr().out == ""
     sys.modules.pop("mine", None)
-    assert value in caught.value.code
-    assert "\n" not in caught.value.code
-    assert Path("kept").is_dir()
-    assert not Path("executed").exists()
-    assert capsys.readouterr().out == ""
 
 
 def test_settlements_execute_nothing(cgm):

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -18,20 +17,11 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "cgm", "verify", *map(str, arguments)], capture_output=True, text=True)
-
-
-def test_a_folder_is_verified_in_a_second(folder):
-    seconds = []
-    for _ in range(2):  # the first one may have to compile modules
-        start = time.perf_counter()
-        done = run(folder)
-        seconds.append(time.perf_counter() - start)
+def test_a_folder_is_verified(folder):
+    done = subprocess.run([sys.executable, "-m", "cgm", "verify", str(folder)], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("ok      certificate.json")
     assert done.stdout.endswith("nothing failed\n")
-    assert min(seconds) < 2  # 0.6 s on a machine that does nothing else
 
 
 def test_what_failed_ends_with_status_1(folder, tmp_path, cgm, capsys):

@@ -20,9 +20,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import cgm
-from cgm.cli import collect, verify
+from cgm.cli.commands import collect_parser, verify_parser
 from cgm.cli.conf import CONF
-from cgm.cli.settings import own_settings
+from cgm.cli.jobs import Job
 from cgm.cli.settle import OF_THE_COMMAND, to_overrides
 from cgm.evaluation import entries
 from cgm.evaluation.entries import AttackResult
@@ -103,10 +103,10 @@ def commands(page: str) -> list[list[str]]:
 COMMANDS = [(page, command) for page in PAGES for command in commands(page)]
 
 
-def of_program(name: str) -> list[pytest.param]:
-    """List the commands of a program, for `parametrize`."""
+def of_program(name: str) -> list[list[str]]:
+    """List the arguments of the commands of a program, each once."""
 
-    return [pytest.param(p, c[1:], id=f"{p}: {shlex.join(c)}") for p, c in COMMANDS if c[0] == name]
+    return [list(words) for words in dict.fromkeys(tuple(c[1:]) for _, c in COMMANDS if c[0] == name)]
 
 
 @pytest.fixture
@@ -184,12 +184,19 @@ def composed(config_dir: list[str], overrides: list[str], name: str = "config") 
 
 
 @pytest.mark.filterwarnings(r"ignore:\s*'hydra/launcher:UserWarning")  # Hydra's, about its own plugins
-@pytest.mark.parametrize(("page", "arguments"), of_program("cgm"))
-def test_a_command_is_understood(page, arguments, page_folder):
+def test_commands_are_understood(page_folder):
+    for page in PAGES:
+        save_files(page, page_folder)
+        sys.modules.pop("my_package", None)  # pages have modules of the same name
+        for command in commands(page):
+            if command[0] == "cgm":
+                understand(command[1:])
+
+
+def understand(arguments: list[str]) -> None:
     """Compose what a command asks for, and build it. Of a sweep, the first of its values is taken."""
 
-    save_files(page, page_folder)
-    arguments, config_dir = list(arguments), []
+    config_dir: list[str] = []
     if "--help" in arguments:
         return
     if arguments[:1] == ["settle"]:
@@ -198,7 +205,7 @@ def test_a_command_is_understood(page, arguments, page_folder):
         assert isinstance(instantiate(OmegaConf.create(own), _convert_="all"), cgm.TableMediator)
         return
     if arguments[:1] in (["collect"], ["verify"]):
-        {"collect": collect, "verify": verify}[arguments[0]].command().parse_args(arguments[1:])
+        {"collect": collect_parser, "verify": verify_parser}[arguments[0]]().parse_args(arguments[1:])
         return
     if "--config-dir" in arguments:
         k = arguments.index("--config-dir")
@@ -212,7 +219,7 @@ def test_a_command_is_understood(page, arguments, page_folder):
         for override in parsed
     ]
     config = composed(config_dir, first)
-    built = instantiate(own_settings(config, first), _convert_="all")
+    built = Job.construct(config, first).experiment
     assert isinstance(built, cgm.Experiment)
 
 
@@ -223,37 +230,37 @@ def _first(override) -> str:
     return str(value.start) if type(value).__name__ == "IntervalSweep" else next(override.sweep_string_iterator())
 
 
-@pytest.mark.parametrize(("page", "arguments"), of_program("python"))
-def test_a_module_that_a_command_runs_exists(page, arguments):
-    assert arguments[0] == "-m"
-    module = arguments[1]
-    if module == "venv":
-        return
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    if spec.submodule_search_locations:
-        assert importlib.util.find_spec(f"{module}.__main__") is not None
-    if module.startswith("experiments"):
-        folder = ROOT / Path(*module.split("."))
-        settings = [OmegaConf.load(path) for path in (folder if folder.is_dir() else folder.parent).glob("*.yaml")]
-        known = set()
-        for config in settings:
-            groups = [next(iter(d)) for d in config.get("defaults", []) if isinstance(d, DictConfig)]
-            known |= set(config) | set(groups)
-        assert {override.lstrip("+").split("=")[0].split(".")[0] for override in arguments[2:]} <= known
+def test_a_module_that_a_command_runs_exists():
+    for arguments in of_program("python"):
+        assert arguments[0] == "-m"
+        module = arguments[1]
+        if module == "venv":
+            continue
+        spec = importlib.util.find_spec(module)
+        assert spec is not None
+        if spec.submodule_search_locations:
+            assert importlib.util.find_spec(f"{module}.__main__") is not None
+        if module.startswith("experiments"):
+            folder = ROOT / Path(*module.split("."))
+            settings = [OmegaConf.load(path) for path in (folder if folder.is_dir() else folder.parent).glob("*.yaml")]
+            known = set()
+            for config in settings:
+                groups = [next(iter(d)) for d in config.get("defaults", []) if isinstance(d, DictConfig)]
+                known |= set(config) | set(groups)
+            assert {override.lstrip("+").split("=")[0].split(".")[0] for override in arguments[2:]} <= known
 
 
-@pytest.mark.parametrize(("page", "arguments"), of_program("make"))
-def test_a_target_of_make_exists(page, arguments):
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in arguments:
-        assert "=" in target or re.search(rf"^{target}:", makefile, re.M)
+def test_a_target_of_make_exists():
+    for arguments in of_program("make"):
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        for target in arguments:
+            assert "=" in target or re.search(rf"^{target}:", makefile, re.M)
 
 
-@pytest.mark.parametrize(("page", "arguments"), of_program("pip"))
-def test_an_extra_that_a_command_installs_exists(page, arguments):
-    extras = [extra for word in arguments for group in re.findall(r"\[(.*)\]", word) for extra in group.split(",")]
-    assert set(extras) <= PROJECT["optional-dependencies"].keys()
+def test_an_extra_that_a_command_installs_exists():
+    for arguments in of_program("pip"):
+        extras = [extra for word in arguments for group in re.findall(r"\[(.*)\]", word) for extra in group.split(",")]
+        assert set(extras) <= PROJECT["optional-dependencies"].keys()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -277,17 +284,17 @@ def _is_module(name: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_links_of_a_page_lead_somewhere(page):
-    text = PAGES[page].read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if not target.startswith("http"):
-            path, _, anchor = target.partition("#")
-            file = (PAGES[page].parent / path) if path else PAGES[page]
-            assert file.exists(), target
-            if anchor:
-                heads = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.M)
-                assert anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, target
+def test_the_links_of_a_page_lead_somewhere():
+    for page in PAGES:
+        text = PAGES[page].read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if not target.startswith("http"):
+                path, _, anchor = target.partition("#")
+                file = (PAGES[page].parent / path) if path else PAGES[page]
+                assert file.exists(), target
+                if anchor:
+                    heads = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.M)
+                    assert anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, target
 
 
 def test_every_page_is_in_the_table_of_contents():

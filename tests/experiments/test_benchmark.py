@@ -7,10 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from cgm.cli.settings import own_settings
+from cgm.cli.jobs import Job
 from cgm.contributions.pointwise import pointwise_values
 from cgm.contributions.semivalues import shapley_exact, shapley_values
 from cgm.valuation.kernels import SquaredExponential
@@ -297,7 +296,7 @@ def test_points_as_players_are_those_of_pointwise_values():
 @pytest.mark.slow
 def test_the_whole_program(tmp_path):
     run, folder = tmp_path / "run", tmp_path / "benchmark"
-    instantiate(own_settings(compose_run(RUN), RUN), _convert_="all").run(run)
+    Job.construct(compose_run(RUN), RUN).experiment.run(run)
     record = json.loads((run / "result.json").read_text())
     record |= {"seconds": {"valuation": 1.0, "sampling": 3.0}, "sampling": [record["sampling"][0] | {"size": 7}]}
     (run / "result.json").write_text(json.dumps(record))

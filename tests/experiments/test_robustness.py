@@ -1,17 +1,18 @@
 import csv
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
-from cgm.utils.sharing import sharing
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments.jobs import run_jobs
 from experiments.robustness import features, findings, plan, program, records, report, tables
 from experiments.robustness.plan import BASE, Study
+from experiments.robustness.sharing import Experiment, Memory
 from experiments.settings import compose_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,10 +98,10 @@ def test_features_of_images(tmp_path):
         what=["features"], attacks=["noise"], datasets=["digits"], seeds=1, **SMALL | {"more": ["cache=false"]}
     )
     (place,) = study.feature_places()
-    with sharing():
-        assert run_jobs(study.with_features(place), tmp_path) == []
-        found = records.read_features(tmp_path)
-        assert run_jobs(study.with_features(place, found), tmp_path) == []
+    shared = partial(Experiment.of, memory=Memory())
+    assert run_jobs(study.with_features(place), tmp_path, None, shared) == []
+    found = records.read_features(tmp_path)
+    assert run_jobs(study.with_features(place, found), tmp_path, None, shared) == []
     own = records.read_records(tmp_path)
     assert [(run.choice, run.kind) for run in own.features] == [
         (choice, kind) for choice in ("default", "ard", "deep") for kind in ("honest", "noise")

@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import os
 import re
@@ -6,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from cgm.utils.files import Locked, locked, remove_parts, write_whole
 
@@ -128,12 +130,16 @@ def test_a_lock_ends_with_its_process(tmp_path):
 
 
 def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch):
-    def fail(*args):
-        raise OSError(37, "No locks available")
+    def fail(number):
+        def acquire(*args, **kwargs):
+            raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("cgm.utils.files.fcntl.flock", fail)
-    with locked(tmp_path / ".lock"), locked(tmp_path / ".lock"):
-        pass
-    monkeypatch.setattr("cgm.utils.files.fcntl", None)
-    with locked(tmp_path / ".lock"), locked(tmp_path / ".lock"):
-        pass
+        return acquire
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileLock, "acquire", fail(errno.ENOLCK))
+        with locked(tmp_path / ".lock"), locked(tmp_path / ".lock"):
+            pass
+        patch.setattr(FileLock, "acquire", fail(errno.ENOSPC))
+        with pytest.raises(OSError, match="No space left"), locked(tmp_path / ".lock"):
+            pass

@@ -5,14 +5,13 @@ that package whenever it starts; so optional or slow dependencies are imported i
 sweeper of its own, but that for Hydra 1.3 requires Optuna 2 (of 2022) and stops at the first job that fails.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.plugins import Plugins
@@ -20,12 +19,14 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution
+
+from cgm.utils.settings import Integer, Settings
 
 log = logging.getLogger("cgm")
 
 
-class OptunaSweeper(Sweeper):
+@dataclass  # annotations are no strings: Hydra executes this module before it is in sys.modules
+class OptunaSweeper(Settings, Sweeper):
     """A search for the settings with the best objective, by the tree-structured Parzen estimator.
 
     A search is reproducible, so one that was interrupted can be resumed: it suggests the same jobs again, and those
@@ -47,29 +48,23 @@ class OptunaSweeper(Sweeper):
         ValueError: If a setting is out of range.
     """
 
-    def __init__(
-        self,
-        direction: str,
-        n_trials: int,
-        n_jobs: int,
-        startup_trials: int,
-        seed: int,
-        params: Mapping[str, str] | None,
-    ) -> None:
-        from cgm.utils.checks import check_choice, check_integer
-
-        check_choice("hydra.sweeper.direction", direction, ("maximize", "minimize"))
-        check_integer("hydra.sweeper.n_trials", n_trials, min=1)
-        check_integer("hydra.sweeper.n_jobs", n_jobs, min=1)
-        check_integer("hydra.sweeper.startup_trials", startup_trials, min=1)
-        self.direction = cast(Literal["maximize", "minimize"], direction)
-        self.n_trials, self.n_jobs = n_trials, n_jobs
-        self.startup_trials, self.seed = startup_trials, seed
+    section = "hydra.sweeper"
+    direction: Literal["maximize", "minimize"]
+    n_trials: Annotated[int, Integer(min=1)]
+    n_jobs: Annotated[int, Integer(min=1)]
+    startup_trials: Annotated[int, Integer(min=1)]
+    seed: int
+    params: Mapping[str, str] | None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep the configuration and create the launcher, before `sweep`."""
+        """Keep the configuration, the search space and the launcher, before `sweep`.
+
+        Raises:
+            ValueError: If no setting is searched, or an interval has no ends.
+        """
 
         self.config = config
+        self.space, self.fixed = search_space(config)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -83,10 +78,9 @@ class OptunaSweeper(Sweeper):
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         config, launcher = self.config, self.launcher
-        if config is None or launcher is None:
-            raise RuntimeError("sweep: setup has not been called")
+        assert config is not None, "setup has not been called"
+        assert launcher is not None, "setup has not been called"
         sweep_folder = Path(config.hydra.sweep.dir)
-        space, fixed = search_space(config)
         sampler = optuna.samplers.TPESampler(
             seed=self.seed, n_startup_trials=self.startup_trials, constant_liar=self.n_jobs > 1
         )
@@ -94,8 +88,8 @@ class OptunaSweeper(Sweeper):
 
         trials: list[dict[str, Any]] = []
         while len(trials) < self.n_trials:
-            batch = [study.ask(space) for _ in range(min(self.n_jobs, self.n_trials - len(trials)))]
-            jobs = [[*fixed, *(f"{name}={value}" for name, value in trial.params.items())] for trial in batch]
+            batch = [study.ask(self.space) for _ in range(min(self.n_jobs, self.n_trials - len(trials)))]
+            jobs = [[*self.fixed, *(f"{name}={value}" for name, value in trial.params.items())] for trial in batch]
             runs = launcher.launch(jobs, initial_job_idx=len(trials))
             for trial, run in zip(batch, runs, strict=True):
                 value = objective(run)
@@ -122,7 +116,7 @@ class OptunaSweeper(Sweeper):
             )
 
 
-def search_space(config: DictConfig) -> tuple[dict[str, BaseDistribution], list[str]]:
+def search_space(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
     """Return the distribution of each setting that is searched, and the overrides of the others.
 
     Raises:
@@ -138,7 +132,7 @@ def search_space(config: DictConfig) -> tuple[dict[str, BaseDistribution], list[
     return space, [f"{name}={o.get_value_element_as_str()}" for name, o in overrides.items() if name not in space]
 
 
-def distribution(override: Override) -> BaseDistribution:
+def distribution(override: Override) -> Any:
     """Convert an override to a distribution of Optuna.
 
     `int(interval(1, 9))` is uniform over integers, an interval with the tag `log` is uniform in the logarithm. Choices

@@ -4,12 +4,11 @@ Hydra has a Ray launcher of its own, hydra-ray-launcher, but that requires a clo
 joblib do not work with.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
@@ -18,10 +17,13 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from cgm.utils.settings import Integer, Number, Settings
+
 log = logging.getLogger("cgm")
 
 
-class RayLauncher(Launcher):
+@dataclass  # annotations are no strings: Hydra executes this module before it is in sys.modules
+class RayLauncher(Settings, Launcher):
     """Runs each job of a sweep as a task of Ray, on this machine or on a cluster.
 
     Arguments:
@@ -35,15 +37,11 @@ class RayLauncher(Launcher):
         ValueError: If a setting is out of range.
     """
 
-    def __init__(
-        self, address: str | None, cpus_per_task: int, gpus_per_task: float, init: Mapping[str, Any] | None
-    ) -> None:
-        from cgm.utils.checks import check_integer, check_number  # imports torch
-
-        check_integer("hydra.launcher.cpus_per_task", cpus_per_task, min=1)
-        check_number("hydra.launcher.gpus_per_task", gpus_per_task, min=0)
-        self.address, self.init = address, dict(init or {})
-        self.resources = {"num_cpus": cpus_per_task, "num_gpus": gpus_per_task}
+    section = "hydra.launcher"
+    address: str | None
+    cpus_per_task: Annotated[int, Integer(min=1)]
+    gpus_per_task: Annotated[float, Number(min=0)]
+    init: Mapping[str, Any] | None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep the configuration, before `launch`."""
@@ -62,11 +60,11 @@ class RayLauncher(Launcher):
 
         started = not ray.is_initialized()
         if started:
-            ray.init(address=self.address, **self.init)
+            ray.init(address=self.address, **(self.init or {}))
         try:
             if self.address is None:
-                _check_cores(self.resources["num_cpus"], ray.cluster_resources().get("CPU", 0))
-            task = ray.remote(**self.resources)(_run)
+                _check_cores(self.cpus_per_task, ray.cluster_resources().get("CPU", 0))
+            task = ray.remote(num_cpus=self.cpus_per_task, num_gpus=self.gpus_per_task)(_run)
             shared = ray.put((self.hydra_context, self.config, self.task_function, Singleton.get_state()))
             tasks = []
             for number, overrides in enumerate(job_overrides, initial_job_idx):
