@@ -216,11 +216,10 @@ from cgm.rewards import (
 )
 from cgm.settlements.folder import certificate, check_folder, write_settlement
 from cgm.settlements.images import ImageMediator
-from cgm.settlements.report.report import report
+from cgm.settlements.report import report
 from cgm.settlements.settlement import PartySettlement
-from cgm.settlements.signature import sign
 from cgm.settlements.tables import TableMediator, settle
-from cgm.settlements.verification import Verification, verify
+from cgm.settlements.verification import Verification, sign, verify
 from cgm.valuation import (
     Game,
     Increments,

@@ -11,7 +11,6 @@ r"""The record of a run: the files that it leaves in its folder.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import re
@@ -27,7 +26,7 @@ import torch
 from cgm.evaluation.entries import MetricRow
 from cgm.records.headline import headline_table
 from cgm.records.result import Result
-from cgm.utils.files import write_whole
+from cgm.utils.files import sha256, write_whole
 from cgm.utils.text import csv_text
 
 RESULT, METRICS, REWARDS, SUMS = "result.json", "metrics.csv", "rewards.npz", "SHA256SUMS"
@@ -253,7 +252,7 @@ def sums(files: Mapping[str, bytes]) -> bytes:
         files: The contents of the files, by name.
     """
 
-    return "".join(f"{_sha256(content)}  {name}\n" for name, content in files.items()).encode()
+    return "".join(f"{sha256(content)}  {name}\n" for name, content in files.items()).encode()
 
 
 def check_files(folder: Path, names: Sequence[str] = SUMMED) -> None:
@@ -277,14 +276,10 @@ def check_files(folder: Path, names: Sequence[str] = SUMMED) -> None:
             raise ValueError(f"{SUMS} is damaged")
         for name in names:
             path = folder / name
-            if name in digests and path.is_file() and _sha256(path.read_bytes()) != digests[name]:
+            if name in digests and path.is_file() and sha256(path.read_bytes()) != digests[name]:
                 raise ValueError(f"{name} is damaged or was changed: its SHA-256 is not that in {SUMS}")
     except OSError as error:
         raise ValueError(f"a file cannot be read: {error}") from error
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def metric_cells(row: MetricRow) -> list[str]:

@@ -20,47 +20,51 @@ A certificate holds the party's own numbers. It leaves out, unless the mediator 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
-from cgm.data.tables.files import Source
-from cgm.settlements.report.contents import unit
-from cgm.settlements.report.words import INCENTIVES, rounded, threat_model
-from cgm.settlements.settlement import PartySettlement
+from cgm.settlements.view import INCENTIVES, threat_model
 from cgm.utils.checks import check_choice
-from cgm.utils.plain import plain, versions
+from cgm.utils.files import sha256
 
 FORMAT = "cgm certificate 1"
-DISCLOSURES = ("names", "sizes", "contributions", "values", "rewards")
-OWN_SLACK = ("R1", "R2", "R4")  # incentives that compare nothing but numbers of the same party
+DISCLOSED = {  # what may be disclosed of all parties, and its keys in a view
+    "names": ["name"],
+    "contributions": ["alpha", "contribution"],
+    "values": ["own_data"],
+    "rewards": ["reward"],
+    "sizes": ["rows_valued"],
+}
 ATTACK = ("auc", "auc_low", "auc_high", "tpr", "tpr_low", "tpr_high")
 CELLS = (
     "Text that begins with = + - @, a tab or a line break has a leading apostrophe in the files, so that spreadsheets "
     "do not run it as a formula. Numbers are as they are."
 )
+SEAL = "sha256"  # the key of a sealed mapping that has the digest of all others
 
 
 def check_disclose(disclose: Collection[str]) -> None:
     """Check what a mediator wants to disclose.
 
     Raises:
-        ValueError: If it is not a list of names from `DISCLOSURES`.
+        ValueError: If it is not a list of keys of `DISCLOSED`.
     """
 
     if isinstance(disclose, str):
         raise ValueError(f"disclose={disclose!r}: expected a list, for example [contributions]")
     for entry in disclose:
-        check_choice("disclose", entry, DISCLOSURES)
+        check_choice("disclose", entry, DISCLOSED)
 
 
 def contents(
-    settlement: PartySettlement, party: int, settings_sha256: str, disclose: Collection[str] = ()
+    view: Mapping[str, Any], party: int, settings_sha256: str, disclose: Collection[str] = ()
 ) -> dict[str, Any]:
     r"""Return what the certificate of a party says, without the digests of its files.
 
     Arguments:
-        settlement: The settlement.
+        view: The view of the settlement, see `describe`.
         party: The party, from 0.
         settings_sha256: The SHA-256 of the mediator's `settings.json`.
         disclose: What the party may know of all parties: any of `names`, `sizes`, `contributions`, `values`, `rewards`.
@@ -70,128 +74,151 @@ def contents(
     """
 
     check_disclose(disclose)
-    if not 0 <= party < len(settlement.names):
-        raise ValueError(f"party={party}: expected an integer from 0 to {len(settlement.names) - 1}")
+    if not 0 <= party < len(view["parties"]):
+        raise ValueError(f"party={party}: expected an integer from 0 to {len(view['parties']) - 1}")
 
-    contributions, rewards = settlement.contributions, settlement.rewards
-    source, phi = settlement.sources[party], contributions.phi[party]
-    held_out = len(settlement.held_out[party]) if len(settlement.held_out) else 0
+    own = view["parties"][party]
     content = {
         "format": FORMAT,
-        "party": settlement.names[party],
-        "parties": len(settlement.names),
+        "party": own["name"],
+        "parties": len(view["parties"]),
         "data": {
-            "file": PureWindowsPath(source.file).name,  # its folder, with / or \\, is the mediator's
-            "sha256": source.sha256,
-            "rows_valued": len(settlement.tables[party]),
-            "rows_held_out": held_out,
-            **_form(source),
+            "file": PureWindowsPath(own["file"]).name,  # its folder, with / or \\, is the mediator's
+            **{key: own[key] for key in ("sha256", "rows_valued", "rows_held_out")},
+            **_form(own),
         },
         "value": {
-            "own_data": rounded(settlement.game.party_values[party]),
-            "alpha": rounded(contributions.alpha[party]),
-            "relative_stderr": rounded(contributions.stderr[party] / phi.abs()) if phi else None,
-            "reward": rounded(rewards.values[party]),
-            "limit": rounded(rewards.upper[party]),
+            "own_data": rounded(own["own_data"]),
+            "alpha": rounded(own["alpha"]),
+            "relative_stderr": rounded(own["contribution_stderr"] / abs(own["contribution"]))
+            if own["contribution"]
+            else None,
+            "reward": rounded(own["reward"]),
+            "limit": rounded(own["limit"]),
         },
         "rewards": [
             {
-                "beta": plain(chain.beta),
-                "rows": len(chain.indices),
-                "value_reached": rounded(chain.value),
-                "reached": bool(chain.reached),
-                "recommended": chain.beta == settlement.recommended[party],
+                "beta": reward["beta"],
+                "rows": reward["rows"],
+                "value_reached": rounded(reward["value"]),
+                "reached": reward["reached"],
+                "recommended": reward["beta"] == own["recommended"],
             }
-            for chain in settlement.drawn.values()
-            if chain.party == party
+            for reward in view["sampling"]
+            if reward["party"] == party
         ],
         "method": {
             "valuation": "closeness to all data, negative squared MMD",
-            "kernel": type(settlement.game.kernel).__name__,
-            "features": type(settlement.features).__name__,
-            "contributions": contributions.method,
+            "kernel": view["kernel"]["name"],
+            "features": view["features"],
+            "contributions": view["contributions"]["method"],
             "sampling": "weighted sampling from the synthetic pool",
-            "unit": unit(settlement),
-            "cells": "" if settlement.schema is None else CELLS,
+            "unit": view["unit"],
+            "cells": CELLS if view["unit"] == "rows" else "",
         },
-        "incentives": _incentives(settlement, party),
-        "audit": _audit(settlement, party),
-        "versions": versions(),
+        "incentives": _incentives(view, own),
+        "audit": _audit(view, party),
+        "versions": view["versions"],
         "settings_sha256": settings_sha256,
     }
     if disclose:
-        content["disclosed"] = _disclosed(settlement, party, disclose)
+        content["disclosed"] = _disclosed(view, party, disclose)
 
     return content
 
 
-def _form(source: Source) -> dict[str, Any]:
+def _form(own: Mapping[str, Any]) -> dict[str, Any]:
     """Return how the digest of a party's data is computed, if it is not that of a file."""
 
-    if source.party_column:
-        names = {"party_column": source.party_column, "party": source.party, "encoding": source.encoding}
-        return {"digest_of": "rows", **names}
-    return {"digest_of": "folder"} if source.suffix in (".png", ".npz") else {}
+    if own["party_column"]:
+        return {"digest_of": "rows", **{key: own[key] for key in ("party_column", "party", "encoding")}}
+    return {"digest_of": "folder"} if own["suffix"] in (".png", ".npz") else {}
 
 
-def _incentives(settlement: PartySettlement, party: int) -> list[dict[str, Any]]:
-    """Describe R1 to R6, with the party's own slack where it has one."""
+def _incentives(view: Mapping[str, Any], own: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Describe R1 to R6, with the party's own slack for those that compare only numbers of the same party."""
 
-    r, rewards = float(settlement.rewards.values[party]), settlement.rewards
-    own = {
-        "R1": r,
-        "R2": float(rewards.upper[party]) - r,
-        "R4": r - float(settlement.game.party_values[party]),
-    }
+    r = own["reward"]
+    slack = {"R1": r, "R2": own["limit"] - r, "R4": r - own["own_data"]}
     return [
         {
             "name": name,
             "title": words.title,
             "statement": words.statement,
-            "holds": settlement.incentives[name].holds,
-            "own_slack": rounded(own[name]) if name in OWN_SLACK else None,
+            "holds": view["incentives"][name]["holds"],
+            "own_slack": rounded(slack.get(name)),
         }
         for name, words in INCENTIVES.items()
     ]
 
 
-def _audit(settlement: PartySettlement, party: int) -> dict[str, Any]:
+def _audit(view: Mapping[str, Any], party: int) -> dict[str, Any]:
     """Return the audits of a party's rewards, without numbers of rows."""
 
-    results = []
-    for audit in settlement.audits:
-        if audit.party != party:
-            continue
-        attacks = [
-            {"name": attack.name} | {key: round(float(getattr(attack, key)), 3) for key in ATTACK}
-            for attack in audit.attacks
-        ]
-        results.append(
-            {"beta": plain(audit.beta), "strongest": audit.strongest, "attacks": attacks, "reason": audit.reason}
-        )
+    results = [
+        {
+            "beta": audit["beta"],
+            "strongest": audit["strongest"],
+            "attacks": [
+                {"name": attack["name"]} | {key: round(attack[key], 3) for key in ATTACK} for attack in audit["attacks"]
+            ],
+            "reason": audit["reason"],
+        }
+        for audit in view["audits"]
+        if audit["party"] == party
+    ]
+    return {"threat_model": threat_model(view["unit"]), "results": results}
 
-    return {"threat_model": threat_model(unit(settlement)), "results": results}
 
-
-def _disclosed(settlement: PartySettlement, party: int, disclose: Collection[str]) -> list[dict[str, Any]]:
+def _disclosed(view: Mapping[str, Any], party: int, disclose: Collection[str]) -> list[dict[str, Any]]:
     """Return what is disclosed of the parties, by number; without names, the others are sorted by what is disclosed."""
 
-    contributions, game, rewards = settlement.contributions, settlement.game, settlement.rewards
-    entries = []
-    for i, name in enumerate(settlement.names):
-        entry: dict[str, Any] = {"own": i == party}
-        if "names" in disclose:
-            entry["name"] = name
-        if "contributions" in disclose:
-            entry |= {"alpha": rounded(contributions.alpha[i]), "contribution": rounded(contributions.phi[i])}
-        if "values" in disclose:
-            entry["own_data"] = rounded(game.party_values[i])
-        if "rewards" in disclose:
-            entry["reward"] = rounded(rewards.values[i])
-        if "sizes" in disclose:
-            entry["rows_valued"] = len(settlement.tables[i])
-        entries.append(entry)
+    keys = [key for name, names in DISCLOSED.items() if name in disclose for key in names]
+    entries = [
+        {"own": i == party} | {key: rounded(other[key]) for key in keys} for i, other in enumerate(view["parties"])
+    ]
     if "names" not in disclose:  # the order of the parties would name them
         entries.sort(key=lambda entry: [-x for x in entry.values()])
-
     return entries
+
+
+def rounded(x: Any) -> Any:
+    """Round a number to six significant digits; integers, text and `None` stay as they are."""
+
+    return float(f"{x:.6g}") if isinstance(x, float) else x
+
+
+def canonical_json(content: Any) -> bytes:
+    """Return the one JSON text of a value: sorted keys, no spaces, UTF-8.
+
+    Raises:
+        ValueError: If a number is NaN or infinite.
+
+    Example:
+        >>> canonical_json({"b": [1, 2.5], "a": "ρ"}).decode()
+        '{"a":"ρ","b":[1,2.5]}'
+    """
+
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def readable_json(content: Any) -> bytes:
+    """Return the JSON text of a value for people: indented, in the order of its keys, UTF-8.
+
+    Raises:
+        ValueError: If a number is NaN or infinite.
+    """
+
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the digest of a mapping's own content, the SHA-256 of its canonical JSON, under the key `sha256`.
+
+    Arguments:
+        content: The mapping; its keys are strings.
+    """
+
+    unsealed = {key: value for key, value in content.items() if key != SEAL}
+    return unsealed | {SEAL: sha256(canonical_json(unsealed))}

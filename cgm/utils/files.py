@@ -103,6 +103,12 @@ def locked(path: str | Path, wait: Callable[[], object] | None = None) -> Iterat
 IGNORED = {".DS_Store", "Thumbs.db", "desktop.ini"}  # file managers leave these in folders that they show
 
 
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of some bytes, in hexadecimal digits."""
+
+    return hashlib.sha256(data).hexdigest()
+
+
 def folder_digest(files: Mapping[str, bytes]) -> str:
     """Return the SHA-256 of some files: that of what `LC_ALL=C sha256sum *` prints for them.
 
@@ -114,5 +120,4 @@ def folder_digest(files: Mapping[str, bytes]) -> str:
         '70679c6136412b88'
     """
 
-    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files, key=str.encode))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return sha256("".join(f"{sha256(files[name])}  {name}\n" for name in sorted(files, key=str.encode)).encode())

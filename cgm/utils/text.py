@@ -1,4 +1,4 @@
-"""Text: suggestions for names that are mistyped, and tables."""
+"""Text: suggestions for names that are mistyped, tables, and numbers as people read them."""
 
 from __future__ import annotations
 
@@ -87,3 +87,41 @@ def mean_cell(values: Sequence[float | None]) -> str:
     missing = f" ({len(known)} of {len(values)})" if len(known) < len(values) else ""
     digits = 4 if any(isinstance(value, float) for value in known) else 9
     return f"{fmean(known):.{digits}g}{error}{missing}"
+
+
+def number(x: float | str | None, digits: int = 4) -> str:
+    """Return a number with some significant digits, whole numbers with all, and `n/a` for what is unknown.
+
+    Arguments:
+        x: The number; infinity also as `"inf"`, as `plain` writes it.
+        digits: The number of significant digits.
+
+    Example:
+        >>> number(0.0000123456), number(12345), number(-1234.5), number(None), number(-1e-17)
+        ('0.00001235', '12,345', '−1,234', 'n/a', '0')
+    """
+
+    if isinstance(x, int):
+        return f"{x:,}"
+    x = math.nan if x is None else float(x)
+    if math.isnan(x):
+        return "n/a"
+    if math.isinf(x):
+        return "∞" if x > 0 else "−∞"
+    if abs(x) < 1e-12:  # rounding errors
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(x))))
+    text = f"{x:,.{decimals}f}" if 1e-9 < abs(x) < 1e12 else f"{x:.{digits}g}"
+    text = text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+    return text.replace("-", "−", 1 if x < 0 else 0)
+
+
+def beta_name(beta: float | str) -> str:
+    """Return an inverse temperature, also `"inf"`, as the shortest text, without a point if it is a whole number.
+
+    Example:
+        >>> beta_name(8.0), beta_name(0.5), beta_name(float("inf"))
+        ('8', '0.5', 'inf')
+    """
+
+    return repr(float(beta)).removesuffix(".0")

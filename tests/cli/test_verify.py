@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from cgm.settlements.folder import party_files
-from tests.records.settled_tables import settle
+from tests.settlements.settled_tables import settle
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +17,12 @@ def folder(tmp_path_factory):
     return folder
 
 
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "cgm", "verify", *map(str, arguments)], capture_output=True, text=True)
+
+
 def test_a_folder_is_verified(folder):
-    done = subprocess.run([sys.executable, "-m", "cgm", "verify", str(folder)], capture_output=True, text=True)
+    done = run(folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("ok      certificate.json")
     assert done.stdout.endswith("nothing failed\n")

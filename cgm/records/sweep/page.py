@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 
 from cgm.records.collect import CONSOLE_COLUMNS, Run, Table
 from cgm.records.figures.style import save
+from cgm.records.html import render
 from cgm.records.record import ERROR
 from cgm.records.settings import cell
 from cgm.records.sweep.figure import Factor, find_factors, picture_of, short_cell
-from cgm.settlements.report.page import render
 from cgm.utils.files import write_whole
 
 PAGE, FIGURES = "sweep.html", "figures"  # a file and a folder in the folder of the sweep
@@ -62,8 +62,7 @@ def write_page(table: Table, folder: str | Path, first: Sequence[str] = ()) -> l
     numbers = [name for name in table.numbers if name not in constant]
     head, *rows = table.summary(numbers)
     page = render(
-        "sweep",
-        TEMPLATES,
+        TEMPLATES / "sweep.html",
         title=folder.resolve().name,
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -1,18 +1,21 @@
-"""Figures as SVG within a page: readable by screen readers, without scripts, with ids that do not collide."""
+"""HTML pages from templates, and figures in them as SVG."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-STYLE: Any = {
+from cgm import __version__
+from cgm.utils.text import beta_name, number
+
+STYLE: Any = {  # of figures
     "font.family": "sans-serif",
     "font.size": 9,
     "text.parse_math": False,  # names with a dollar are no formulas
@@ -22,16 +25,33 @@ STYLE: Any = {
 }
 
 
-@contextmanager
-def figure_style() -> Iterator[None]:
-    """Draw figures in the style of the report."""
+def render(template: Path, **content: Any) -> bytes:
+    """Return a page as UTF-8.
 
-    with mpl.rc_context(STYLE):
-        yield
+    In HTML, all text is escaped: names and values of the parties come from outside. A name that a template uses and
+    that is not there is an error.
+
+    Arguments:
+        template: The file of the template, beside the `style.css` of its page.
+        content: What the template shows.
+    """
+
+    environment = Environment(
+        loader=FileSystemLoader(template.parent),
+        autoescape=template.suffix == ".html",
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=template.suffix != ".html",
+    )
+    environment.filters |= {"number": number, "beta": lambda beta: beta_name(beta).replace("inf", "∞")}
+    style = Markup((template.parent / "style.css").read_text(encoding="utf-8"))
+
+    return environment.get_template(template.name).render(style=style, version=__version__, **content).encode()
 
 
 def inline_svg(figure: Figure, name: str, title: str, description: str) -> Markup:
-    """Return a figure as an `svg` element.
+    """Return a figure as an `svg` element, readable by screen readers and without scripts.
 
     Arguments:
         figure: The figure; what comes from outside is in its texts only.
@@ -42,12 +62,11 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> Marku
 
     buffer = io.StringIO()
     with mpl.rc_context(STYLE | {"svg.hashsalt": name}):  # ids that do not depend on the time
-        figure.savefig(
-            buffer, format="svg", dpi=150, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
+        none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", dpi=150, metadata=none)
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
-    text = re.sub(r'(<[a-zA-Z]+ [^>]*?\bid=")', rf"\1{name}-", text)
+    text = re.sub(r'(<[a-zA-Z]+ [^>]*?\bid=")', rf"\1{name}-", text)  # ids that do not collide
     text = re.sub(r'(xlink:href="#|url\(#)', rf"\1{name}-", text)
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
     view = re.search(r'viewBox="[^"]*"', text)

@@ -1,7 +1,7 @@
 """Tests of the report: it is complete, one file, accessible, and takes nothing from outside for HTML."""
 
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -9,17 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from cgm.data.tables import Schema, Source
-from cgm.data.tables.columns import CategoricalColumn, NumericColumn
-from cgm.generators import KDE
-from cgm.mediator import Mediator
-from cgm.records.figures import embedding
-from cgm.rewards import WeightedSampling
+from cgm.data.tables.files import Source
+from cgm.data.tables.schema import Schema
 from cgm.rewards.incentives import Incentive
-from cgm.settlements.report.figures import draw_plane
-from cgm.settlements.report.report import report
-from cgm.settlements.report.words import INCENTIVES
-from tests.records.settled_tables import EVIL, NUMBERS, SCHEMA, Settled, changed, settle
+from cgm.settlements.report import report
+from cgm.settlements.view import INCENTIVES
+from tests.settlements.settled_tables import EVIL, SCHEMA, column, redrawn, settle
 
 VOID = {"meta", "link", "br", "img", "input", "use", "hr"}
 
@@ -73,7 +68,7 @@ def test_the_report_has_the_numbers_of_all_parties(page):
     text, settlement = plain_text(page), settle()
     for i, name in enumerate(settlement.names):
         reward = f"{float(settlement.rewards.values[i]):.4g}"
-        rows = {chain.beta: len(chain.indices) for chain in settlement.drawn.values() if chain.party == i}
+        rows = {beta: len(settlement.drawn[i, beta].indices) for beta in settlement.betas}
         assert re.search(rf"{name} \d+ \d+ [\d.]+ [\d.]+ [\d.]+ {reward} {rows[8.0]}\b", text)
         assert f"{rows[8.0]} rows, recommended" in text
         assert f"{rows[1.0]} rows" in text
@@ -143,9 +138,9 @@ def test_the_same_settlement_gives_the_same_report(page):
 def test_nothing_from_outside_is_html():
     bad = f'"><img src=x onerror=alert(1)>{EVIL}\x00\u202e$x_'
     table = {"income": bad}
-    schema = Schema(tuple(replace(column, name=table.get(column.name, column.name)) for column in SCHEMA.columns))
+    schema = Schema(tuple(replace(each, name=table.get(each.name, each.name)) for each in SCHEMA.columns))
     settlement = settle()
-    settlement = changed(
+    settlement = replace(
         settlement,
         names=(bad, EVIL, "$\\frac{1}{0}$"),
         schema=schema,
@@ -153,7 +148,7 @@ def test_nothing_from_outside_is_html():
         pool_table=settlement.pool_table.rename(columns=table),
         settings={bad: EVIL},
         warnings=[EVIL],
-        sensitivity={EVIL: [[1.0, 0.5, 0.2]]},
+        sensitivity={EVIL: [1.0, 0.5, 0.2]},
         sources=(Source(EVIL, EVIL),) * 3,
     )
     parsed = Page(report(settlement))
@@ -170,9 +165,9 @@ def test_no_row_of_the_data_is_in_the_report(page):
 
 
 def test_what_is_missing_is_said():
-    settlement = changed(settle(), audits=[], accuracies=[], sensitivity={}, held_out=())
+    settlement = replace(settle(), audits=[], accuracies=[], sensitivity={}, held_out=())
     unknown = settlement.incentives | {"R6": Incentive(None, None, "too many coalitions")}
-    text = plain_text(report(changed(settlement, incentives=unknown, warnings=["party 2 was left out"])))
+    text = plain_text(report(replace(settlement, incentives=unknown, warnings=["party 2 was left out"])))
     for gap in (
         "no privacy audit was made",
         "no downstream task was evaluated",
@@ -187,11 +182,10 @@ def test_what_is_missing_is_said():
 
 
 def test_violations_and_estimates_are_marked():
-    settlement = settle()
+    settlement = redrawn(settle(), 0, reached=False)
     contributions = replace(settlement.contributions, stderr=0.1 * settlement.contributions.phi, method="permutations")
-    chains = [replace(chain, reached=chain.party != 0) for chain in settlement.drawn.values()]
     broken = settlement.incentives | {"R5": Incentive(False, -0.25, "")}
-    text = plain_text(report(changed(settlement, contributions=contributions, chains=chains, incentives=broken)))
+    text = plain_text(report(replace(settlement, contributions=contributions, incentives=broken)))
     assert "does not hold −0.25" in text
     assert text.count("r not reached") == 3
     assert "The contributions are estimates (method: permutations)" in text
@@ -205,9 +199,8 @@ def test_a_report_of_many_parties_and_columns_is_small():
     def widen(table: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({name: table["income" if k % 2 else "city"] for k, name in enumerate(names)})
 
-    numeric, text = NumericColumn("x", **NUMBERS), CategoricalColumn("x", levels=("a",))
-    schema = Schema(tuple(replace(numeric if k % 2 else text, name=name) for k, name in enumerate(names)))
-    settlement = changed(
+    schema = Schema(tuple(column(name, "numeric" if k % 2 else "categorical") for k, name in enumerate(names)))
+    settlement = replace(
         settlement, schema=schema, tables=tuple(map(widen, settlement.tables)), pool_table=widen(settlement.pool_table)
     )
     page = report(settlement)
@@ -216,27 +209,7 @@ def test_a_report_of_many_parties_and_columns_is_small():
 
 
 def test_a_reward_without_rows_is_reported():
-    settlement = settle()
     none = torch.empty(0, dtype=torch.int64)
-    chains = [
-        replace(chain, indices=none, values=none.double()) if chain.party == 1 else chain
-        for chain in settlement.drawn.values()
-    ]
-    text = plain_text(report(changed(settlement, chains=chains)))
+    text = plain_text(report(redrawn(settle(), 1, indices=none, values=none.double())))
     assert "0 rows, recommended" in text
     assert "no rows" in text
-
-
-@pytest.mark.parametrize("width", [1, 5])
-def test_the_plane_of_any_number_of_features(width, monkeypatch):
-    """Few points, so that principal components are drawn: UMAP takes seconds."""
-
-    monkeypatch.setattr(embedding, "MIN_POINTS", 10_000)
-    generator = torch.Generator().manual_seed(0)
-    points = [torch.randn(30, width, generator=generator).double() + i for i in range(2)]
-    settlement = Mediator(KDE(), sampling=WeightedSampling((8.0,)), synthetic_size=100).settle(points, seed=0)
-    names = {"names": ("a", "b"), "recommended": (8.0, 8.0)}
-    own = {field.name: getattr(settlement, field.name) for field in fields(settlement)}
-    figure, kind = draw_plane(Settled(**vars(settle()) | own | names), seed=0)
-    assert kind == ("dimension" if width == 1 else "principal component")
-    assert len(figure.axes) == 2

@@ -1,11 +1,12 @@
-"""Columns of a reward beside those of a party's own data: how much they differ, and figures."""
+"""The figures of the report: reward values, rewards in the plane, images, and columns beside those of own data."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,14 +15,119 @@ from numpy.typing import NDArray
 
 from cgm.data.tables.columns import Column
 from cgm.records.figures.embedding import OWN
-from cgm.records.figures.style import BACKGROUND
+from cgm.records.figures.plane import to_plane
+from cgm.records.figures.style import BACKGROUND, GRID, INK
 from cgm.records.figures.style import TARGET as REWARD
-from cgm.settlements.report.svg import figure_style, label
-from cgm.settlements.report.words import number
+from cgm.records.html import STYLE, label
+from cgm.settlements.settlement import PartySettlement
+from cgm.utils.text import number
 
+MAX_PANELS = 12  # parties in the plane
+MOSAIC = (2, 14)  # lines and columns of sample images
 BINS = 20
 MAX_LEVELS = 6  # bars of a figure
 OTHER, MISSING = "other", "missing"
+
+
+@mpl.rc_context(STYLE)
+def draw_values(parties: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw for each party the value of its own data, its reward value and the largest possible one.
+
+    Arguments:
+        parties: The parties of a view, see `describe`.
+    """
+
+    own, rewards, upper = ([party[key] for party in parties] for key in ("own_data", "reward", "limit"))
+    y = np.arange(len(parties))
+    figure = Figure(figsize=(7.2, 0.36 * len(parties) + 1.3), layout="constrained")
+    axes = figure.subplots()
+    axes.hlines(y, own, upper, color=BACKGROUND, linewidth=6, zorder=1)
+    axes.hlines(y, own, rewards, color=REWARD, alpha=0.45, linewidth=6, zorder=2)
+    axes.plot(own, y, "o", color=OWN, markersize=7, zorder=3, label="own data")
+    axes.plot(rewards, y, "D", color=REWARD, markersize=6, zorder=4, label="reward: own data and synthetic data")
+    axes.plot(upper, y, "|", color=INK, markersize=11, zorder=3, label="limit: own data and all synthetic data")
+    axes.set_yticks(y, [label(party["name"], 30) for party in parties])
+    axes.set_ylim(len(parties) - 0.4, -0.6)
+    axes.set_xlabel("value")
+    axes.grid(axis="x", color=GRID)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8.5, handletextpad=0.3)
+
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def draw_plane(settlement: PartySettlement, seed: int) -> tuple[Figure, str]:
+    r"""Draw the parties' own points and their recommended rewards in the plane, one panel for each of 12 parties.
+
+    Arguments:
+        settlement: The settlement.
+        seed: The seed of the embedding.
+
+    Returns:
+        The figure, and the name of the plane's dimensions.
+    """
+
+    n = min(len(settlement.names), MAX_PANELS)
+    rewards = [settlement.reward(i, settlement.recommended[i]) for i in range(n)]
+    sets = [x.double().cpu().numpy() for x in (*settlement.parties[:n], *rewards, settlement.pool.points)]
+    if sets[0].shape[1] == 1:
+        sets = [np.pad(x, ((0, 0), (0, 1))) for x in sets]
+    _, places, kind = to_plane(sets, np.random.default_rng(seed), seed)
+    everything = np.concatenate(places)
+    low, high = everything.min(0), everything.max(0)
+    pad = 0.05 * np.where(high > low, high - low, 1.0)
+
+    figure, panels = _panels(n, 2.5, (0.3, 0.2), layout="constrained")
+    for i, axes in enumerate(panels):
+        for x, color in ((places[-1], BACKGROUND), (places[i], OWN), (places[n + i], REWARD)):
+            axes.scatter(x[:, 0], x[:, 1], s=5, color=color, alpha=0.75, linewidths=0, rasterized=True)
+        axes.set_title(label(settlement.names[i], 30), fontsize=8.5, loc="left")
+        axes.set_xlim(low[0] - pad[0], high[0] + pad[0])
+        axes.set_ylim(low[1] - pad[1], high[1] + pad[1])
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(True)
+        axes.spines[:].set_color(BACKGROUND)
+
+    return figure, kind
+
+
+def _panels(n: int, height: float, more: tuple[float, float] = (0, 0), **layout: Any) -> tuple[Figure, list[Axes]]:
+    """Make a figure with n panels of 2.45 inches and a height, at most four in a line, and with more inches in all."""
+
+    columns = min(4, n)
+    lines = -(-n // columns)
+    figure = Figure(figsize=(2.45 * columns + more[0], height * lines + more[1]), **layout)
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axes in panels[n:]:
+        axes.remove()
+    return figure, panels[:n]
+
+
+@mpl.rc_context(STYLE)
+def draw_images(images: NDArray[np.uint8]) -> Figure:
+    """Draw the first images of a reward side by side.
+
+    Arguments:
+        images: The images, of shape (N, C, H, W), uint8.
+    """
+
+    lines, columns = MOSAIC
+    shown = images[: lines * columns]
+    lines = max(1, min(lines, -(-len(shown) // columns)))
+    colours, height, width = images.shape[1:]
+    gap = max(1, width // 16)
+    mosaic = np.full((lines * (height + gap) - gap, columns * (width + gap) - gap, colours), 255, np.uint8)
+    for k, image in enumerate(shown):
+        top, left = (k // columns) * (height + gap), (k % columns) * (width + gap)
+        mosaic[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    figure = Figure(figsize=(7.2, 7.2 * mosaic.shape[0] / mosaic.shape[1]))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(mosaic if colours == 3 else mosaic[:, :, 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_axis_off()
+
+    return figure
 
 
 @dataclass(frozen=True)
@@ -132,6 +238,7 @@ def _date(days: float) -> str:
     return str((pd.Timestamp("1970-01-01") + pd.Timedelta(days=days)).date())
 
 
+@mpl.rc_context(STYLE)
 def draw_columns(comparisons: Sequence[Comparison]) -> Figure:
     """Draw columns of a party's own data, its reward and the synthetic pool, one panel for each column.
 
@@ -139,24 +246,14 @@ def draw_columns(comparisons: Sequence[Comparison]) -> Figure:
         comparisons: The columns of these three tables.
     """
 
-    columns = min(4, len(comparisons))
-    rows = -(-len(comparisons) // columns)
-    with figure_style():
-        figure = Figure(figsize=(2.45 * columns, 1.95 * rows))
-        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-        # room for labels, in inches: a computed layout takes half of the time of the report
-        figure.subplots_adjust(
-            left=0.86 / (2.45 * columns),
-            right=1 - 0.12 / (2.45 * columns),
-            bottom=0.42 / (1.95 * rows),
-            top=1 - 0.28 / (1.95 * rows),
-            wspace=0.98 / 1.47,
-            hspace=0.7 / 1.25,
-        )
-        for axes in panels[len(comparisons) :]:
-            axes.remove()
-        for comparison, axes in zip(comparisons, panels, strict=False):
-            _draw_column(axes, comparison)
+    figure, panels = _panels(len(comparisons), 1.95)
+    width, height = figure.get_size_inches()
+    # room for labels, in inches: a computed layout takes half of the time of the report
+    figure.subplots_adjust(
+        0.86 / width, 0.42 / height, 1 - 0.12 / width, 1 - 0.28 / height, wspace=0.98 / 1.47, hspace=0.7 / 1.25
+    )
+    for comparison, axes in zip(comparisons, panels, strict=True):
+        _draw_column(axes, comparison)
 
     return figure
 

@@ -1,17 +1,22 @@
-"""Tests of the comparison of columns."""
+"""Tests of the figures of the report: columns, and rewards in the plane."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from cgm.data.tables.kinds import KINDS
-from cgm.settlements.report.columns import BINS, compare, draw_columns
-from tests.records.settled_tables import NUMBERS
+from cgm.generators import KDE
+from cgm.mediator import Mediator
+from cgm.records.figures import plane
+from cgm.rewards import WeightedSampling
+from cgm.settlements.figures import BINS, compare, draw_columns, draw_plane
+from tests.settlements.settled_tables import column, settle
 
 
 def of(kind: str, *values):
-    settings = {"boolean": {"levels": ("no", "yes")}, "categorical": {"levels": ("a",)}}.get(kind, NUMBERS)
-    return compare(KINDS[kind]("x", **settings), [pd.DataFrame({"x": value}) for value in values])
+    return compare(column("x", kind), [pd.DataFrame({"x": value}) for value in values])
 
 
 def test_categories_are_counted():
@@ -34,21 +39,21 @@ def test_rare_categories_are_counted_together():
     assert found.shares[1][found.labels.index("other")] == 1
 
 
-@pytest.mark.parametrize("kind", ["numeric", "integer"])
-def test_numbers_are_counted_in_intervals(kind):
+def test_numbers_are_counted_in_intervals():
     rng = np.random.default_rng(0)
     one, two = rng.integers(0, 1000, 500).astype(float), rng.integers(0, 1000, 300).astype(float)
     one[:50] = np.nan
-    found = of(kind, one, two)
     low, high = np.quantile(np.concatenate([one[50:], two]), [0.005, 0.995])
-    for x, row in zip((one, two), found.shares, strict=True):
-        inside = np.clip(x[~np.isnan(x)], low, high)
-        bins = np.minimum((inside - low) / (high - low) * BINS, BINS - 1e-9).astype(int)
-        assert row[:-1] * len(x) == pytest.approx(np.bincount(bins, minlength=BINS), abs=1)
-        assert row.sum() == pytest.approx(1)
-    assert found.shares[0][-1] == 0.1
-    assert found.summaries[0].startswith(f"mean {one[50:].mean():.4g}, sd {one[50:].std():.4g}, missing 10%")
-    assert of(kind, two, two).difference == 0
+    for kind in ("numeric", "integer"):
+        found = of(kind, one, two)
+        for x, row in zip((one, two), found.shares, strict=True):
+            inside = np.clip(x[~np.isnan(x)], low, high)
+            bins = np.minimum((inside - low) / (high - low) * BINS, BINS - 1e-9).astype(int)
+            assert row[:-1] * len(x) == pytest.approx(np.bincount(bins, minlength=BINS), abs=1)
+            assert row.sum() == pytest.approx(1)
+        assert found.shares[0][-1] == 0.1
+        assert found.summaries[0].startswith(f"mean {one[50:].mean():.4g}, sd {one[50:].std():.4g}, missing 10%")
+        assert of(kind, two, two).difference == 0
 
 
 def test_few_whole_numbers_have_a_bin_each():
@@ -64,22 +69,8 @@ def test_dates_are_counted_in_days():
     assert found.summaries == ("median 2020-01-02, missing 33%", "median 2020-01-02")
 
 
-def test_constants_of_all_kinds_are_compared():
-    for text, cells, label in [
-        ("yes", ["yes"] * 3, "yes"),
-        ("True", pd.array([True] * 3, dtype="boolean"), "True"),
-        ("2020-01-02", pd.to_datetime(["2020-01-02"] * 3), "median 2020-01-02"),
-        ("-5", pd.array([-5] * 3, dtype="Int64"), "mean −5"),
-    ]:
-        found = compare(KINDS["constant"]("x", levels=(text,)), [pd.DataFrame({"x": cells})] * 3)
-        assert found.summaries[0].startswith(label)
-        assert found.difference == 0
-        draw_columns([found])
-
-
-@pytest.mark.parametrize(
-    ("kind", "values"),
-    [
+def test_strange_columns_are_compared_and_drawn():
+    for kind, values in [
         ("numeric", [1.0, 1.0]),
         ("numeric", [np.nan, np.nan]),
         ("numeric", []),
@@ -90,12 +81,24 @@ def test_constants_of_all_kinds_are_compared():
         ("categorical", []),
         ("categorical", ["$x_$", "missing", "other", "\n"]),
         ("date", pd.to_datetime([None, None])),
-    ],
-)
-def test_strange_columns_are_compared_and_drawn(kind, values):
-    found = of(kind, values, values, values)
-    assert found.difference == 0
-    assert np.isfinite(found.shares).all()
-    figure = draw_columns([found])
-    figure.canvas.draw()
-    assert len(figure.axes) == 1
+    ]:
+        found = of(kind, values, values, values)
+        assert found.difference == 0, (kind, values)
+        assert np.isfinite(found.shares).all(), (kind, values)
+        figure = draw_columns([found])
+        figure.canvas.draw()
+        assert len(figure.axes) == 1
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_the_plane_of_any_number_of_features(width, monkeypatch):
+    """Few points, so that principal components are drawn: UMAP takes seconds."""
+
+    monkeypatch.setattr(plane, "MIN_POINTS", 10_000)
+    generator = torch.Generator().manual_seed(0)
+    points = [torch.randn(30, width, generator=generator).double() + i for i in range(2)]
+    settlement = Mediator(KDE(), sampling=WeightedSampling((8.0,)), synthetic_size=100).settle(points, seed=0)
+    names = {"names": ("a", "b"), "recommended": (8.0, 8.0)}
+    figure, kind = draw_plane(replace(settle(), **vars(settlement), **names), seed=0)
+    assert kind == ("dimension" if width == 1 else "principal component")
+    assert len(figure.axes) == 2

@@ -1,0 +1,134 @@
+r"""A settlement as plain data, and the incentives in words: what report, certificates and `result.json` choose from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from cgm.settlements.settlement import PartySettlement
+from cgm.utils.plain import plain, versions
+
+
+def describe(settlement: PartySettlement) -> dict[str, Any]:
+    """Return the view of a settlement: all its numbers and settings, unrounded, as JSON holds them.
+
+    Parties are numbered from 0. `plain` says how settings and infinite numbers are written.
+
+    Arguments:
+        settlement: The settlement.
+    """
+
+    contributions, rewards, game = settlement.contributions, settlement.rewards, settlement.game
+    parties = [
+        {
+            "name": name,
+            **asdict(settlement.sources[i]),
+            "rows_valued": len(settlement.tables[i]),
+            "rows_held_out": len(settlement.held_out[i]) if len(settlement.held_out) else 0,
+            "own_data": game.party_values[i],
+            "contribution": contributions.phi[i],
+            "contribution_stderr": contributions.stderr[i],
+            "alpha": contributions.alpha[i],
+            "reward": rewards.values[i],
+            "lower": rewards.lower[i],
+            "limit": rewards.upper[i],
+            "recommended": settlement.recommended[i],
+        }
+        for i, name in enumerate(settlement.names)
+    ]
+    sampling = [
+        {
+            "party": reward.party,
+            "beta": reward.beta,
+            "rows": len(reward.indices),
+            "target": reward.target,
+            "value": reward.value,
+            "reached": reward.reached,
+        }
+        for reward in settlement.drawn.values()
+    ]
+    return plain(
+        {
+            "format": "cgm settlement 1",
+            "parties": parties,
+            "grand_value": game.grand_value,
+            "synthetic_size": len(settlement.pool.points),
+            "kernel": {"name": type(game.kernel).__name__, "lengthscale": game.kernel.lengthscale},
+            "contributions": {"method": contributions.method, "details": contributions.details},
+            "scheme": rewards.details,
+            "incentives": plain(settlement.incentives, classes=False),
+            "sampling": sampling,
+            "sensitivity": settlement.sensitivity,
+            "accuracies": settlement.accuracies,
+            "audits": settlement.audits,
+            "warnings": settlement.warnings,
+            "seconds": settlement.seconds,
+            "versions": versions(),
+            "unit": settlement.unit,
+            "columns": 0 if settlement.schema is None else len(settlement.schema.columns),
+            "dropped": [] if settlement.schema is None else list(settlement.schema.dropped),
+            "features": type(settlement.features).__name__,
+            "settings": settlement.settings,
+        }
+    )
+
+
+class Wording(NamedTuple):
+    """An incentive in words.
+
+    Attributes:
+        title: Its name in the paper.
+        statement: What it says.
+        slack: What its slack is.
+    """
+
+    title: str
+    statement: str
+    slack: str
+
+
+INCENTIVES = {
+    "R1": Wording("Non-negativity", "No reward is worth less than zero.", "the smallest reward value"),
+    "R2": Wording(
+        "Feasibility",
+        "No party is promised more than its own data and all synthetic data together are worth.",
+        "the smallest distance of a reward value from this limit",
+    ),
+    "R3": Wording(
+        "Weak efficiency",
+        "At least one party receives the largest reward value that the scheme allows: nothing is held back from all.",
+        "minus the distance of the largest reward value from this maximum",
+    ),
+    "R4": Wording(
+        "Individual rationality",
+        "No party loses by taking part: its reward, which includes its own data, is worth at least its own data alone.",
+        "the smallest gain of a party over its own data",
+    ),
+    "R5": Wording(
+        "Fairness",
+        "A party whose data adds nothing gains nothing. Two parties whose data adds the same receive the same. "
+        "A party whose data adds more than that of another receives more.",
+        "the smallest distance by which one of these comparisons holds",
+    ),
+    "R6": Wording(
+        "Stability",
+        "No group of parties would do better without the others: the member of the group that contributes most "
+        "receives at least what the group's data is worth.",
+        "the smallest distance of such a reward from the value of the group's data",
+    ),
+}
+
+
+def threat_model(unit: str = "rows") -> str:
+    """Return what the attacker of the privacy audit knows and does.
+
+    Arguments:
+        unit: What the data consists of, `"rows"` or `"images"`.
+    """
+
+    return (
+        f"The attacker is the party that receives the reward. It knows its own data and all {unit} of the reward, but "
+        f"not the settings of the generator. It is shown {unit} of the other parties that were used and {unit} that "
+        "were kept apart, and guesses for each whether it was used. An AUC of 0.5 is guessing, 1 is certainty. The TPR "
+        f"is the share of used {unit} that are recognised while few of the others are accused wrongly."
+    )
