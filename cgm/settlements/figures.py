@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cgm.data.tables.columns import Column
-from cgm.records.figures.embedding import OWN
-from cgm.records.figures.plane import to_plane
+from cgm.records.figures.embedding import OWN, to_plane
 from cgm.records.figures.style import BACKGROUND, GRID, INK
 from cgm.records.figures.style import TARGET as REWARD
 from cgm.records.html import STYLE, label
