@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
+from warnings import warn
 
 import torch
 
@@ -115,6 +116,13 @@ class Settlement:
         r"""The inverse temperatures $\beta$ of the rewards."""
 
         return list(dict.fromkeys(beta for _, beta in self.drawn))
+
+    @property
+    def chains(self) -> list[Reward]:
+        """The rewards as a list; deprecated, see `drawn`."""
+
+        warn("Settlement.chains is now list(Settlement.drawn.values())", DeprecationWarning, stacklevel=2)
+        return list(self.drawn.values())
 
     def reward(self, party: int, beta: float) -> torch.Tensor:
         r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, of shape $(|G_i|, d)$.

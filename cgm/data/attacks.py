@@ -13,6 +13,19 @@ from cgm.utils.checks import check_party
 from cgm.utils.random import stream_seed
 from cgm.utils.settings import Integer, Number, Settings
 
+__all__ = [
+    "Attack",
+    "Attacked",
+    "Clone",
+    "Duplicate",
+    "FreeRide",
+    "NoAttack",
+    "Noise",
+    "PartyAttack",
+    "Poison",
+    "SplitParty",
+]
+
 ATTACK = 104  # key of the random stream
 
 Share: TypeAlias = Annotated[float, Number(min=0, max=1, open_min=True)]  # a setting

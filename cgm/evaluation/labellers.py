@@ -17,6 +17,8 @@ from cgm.networks.classifier import Classifier
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_integer, check_points
 
+__all__ = ["CNN", "KNN", "AutoLabeller", "Labeller", "NoLabeller"]
+
 
 class Labeller(ABC):
     """Base class of labellers.

@@ -19,6 +19,8 @@ from cgm.evaluation.metrics import Arrays, Labelled, labelled_arrays
 from cgm.utils.checks import check_choice, check_integer, check_number
 from cgm.utils.run import progress
 
+__all__ = ["SVM", "LabelledReward", "NoTask", "Task"]
+
 
 class LabelledReward(NamedTuple):
     r"""A reward and its labels.

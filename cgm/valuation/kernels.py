@@ -1,4 +1,4 @@
-r"""The interface of kernels on points."""
+"""Kernels on points."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Annotated, ClassVar
 import torch
 
 from cgm.utils.settings import Choice, Instance, Listed, Number, Settings
+
+__all__ = ["Kernel", "Laplacian", "RationalQuadratic", "SquaredExponential", "Sum"]
 
 RULES = ("fit", "fit_monotone", "median")
 

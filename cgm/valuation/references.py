@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from cgm.utils.settings import Settings
 
+__all__ = ["AllReference", "LeaveOneOutReference", "PoolReference", "RealReference", "Reference"]
+
 
 class Reference(Settings, ABC):
     r"""Base class of references.
