@@ -21,7 +21,8 @@ from cgm.generators.kde import KDE
 from cgm.generators.pool import Pool, draw_pool, embed_pool
 from cgm.rewards.incentives import Incentive, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
-from cgm.rewards.schemes import InfeasibleScheme, Rewards, Scheme, ShapleyFair
+from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, Scheme
+from cgm.rewards.schemes.shapley_fair import ShapleyFair
 from cgm.utils.checks import check_instance, check_integer, check_parties, check_values
 from cgm.utils.plain import snake
 from cgm.utils.random import Stream, stream_seed

@@ -32,7 +32,8 @@ from cgm.evaluation.tasks import NoTask
 from cgm.generators import KDE, MMDGAN, Generator
 from cgm.networks.classifier import Classifier
 from cgm.rewards.sampling import WeightedSampling
-from cgm.rewards.schemes import InfeasibleScheme, ShapleyFair
+from cgm.rewards.schemes.base import InfeasibleScheme
+from cgm.rewards.schemes.shapley_fair import ShapleyFair
 from cgm.utils.random import Stream, stream_seed
 from cgm.valuation import LengthscaleSearch
 from cgm.valuation.kernels import Laplacian, RationalQuadratic, SquaredExponential

@@ -21,7 +21,7 @@ from cgm.contributions.base import Contributions
 from cgm.evaluation.entries import Accuracy, AlphaCorrelation, AttackGains, BetaCorrelation, Missing, RewardAudit
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import Reward
-from cgm.rewards.schemes import Rewards
+from cgm.rewards.schemes.base import Rewards
 from cgm.utils.plain import plain
 from cgm.valuation.bounds import Increments, KernelBounds
 

@@ -10,7 +10,7 @@ import torch
 
 from cgm.contributions.base import Contribution, Contributions, compute_contributions
 from cgm.contributions.semivalues import MAX_AUTO
-from cgm.rewards.schemes import TOLERANCE, Rewards, Scheme, lower_bounds, stable_values
+from cgm.rewards.schemes.base import TOLERANCE, Rewards, Scheme, lower_bounds, stable_values
 from cgm.valuation.bounds import MAX_PARTIES, negative_increments
 from cgm.valuation.game import Game
 from cgm.valuation.kernels import RULES, Kernel, Lengthscale

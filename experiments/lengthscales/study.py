@@ -26,7 +26,9 @@ from cgm.data.tables.schema import Schema, infer_schema
 from cgm.generators.copula import Copula
 from cgm.mediator import Mediator, Pooled
 from cgm.rewards.sampling import WeightedSampling
-from cgm.rewards.schemes import Gain, InfeasibleScheme, Scheme, ShapleyFair
+from cgm.rewards.schemes.base import InfeasibleScheme, Scheme
+from cgm.rewards.schemes.gain import Gain
+from cgm.rewards.schemes.shapley_fair import ShapleyFair
 from cgm.settlements.tables import OfRows, Rows
 from cgm.utils.random import Stream, stream_seed
 from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum

@@ -21,7 +21,8 @@ from cgm.contributions.pointwise import Pointwise, pointwise_values
 from cgm.contributions.semivalues import Banzhaf, Shapley, shapley_exact
 from cgm.mediator import Mediator
 from cgm.rewards.sampling import WeightedSampling
-from cgm.rewards.schemes import InfeasibleScheme, ShapleyFair
+from cgm.rewards.schemes.base import InfeasibleScheme
+from cgm.rewards.schemes.shapley_fair import ShapleyFair
 from cgm.valuation.bounds import kernel_bounds
 from cgm.valuation.game import TableGame
 from cgm.valuation.kernels import Laplacian, SquaredExponential

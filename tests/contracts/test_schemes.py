@@ -18,7 +18,8 @@ from cgm.contributions.semivalues import Shapley
 from cgm.mediator import Mediator
 from cgm.rewards.incentives import check_incentives
 from cgm.rewards.sampling import WeightedSampling
-from cgm.rewards.schemes import InfeasibleScheme, Rewards, Scheme, ShapleyFair
+from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, Scheme
+from cgm.rewards.schemes.shapley_fair import ShapleyFair
 from cgm.valuation.game import Game, TableGame
 from cgm.valuation.kernels import SquaredExponential
 from tests.contracts.games import OwnValues, renamed, seeds, table, tensor, valuation

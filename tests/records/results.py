@@ -24,7 +24,7 @@ from cgm.records.record import Arrays, Record
 from cgm.records.result import Memory, Result, Values
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import Reward
-from cgm.rewards.schemes import Rewards
+from cgm.rewards.schemes.base import Rewards
 from cgm.valuation.bounds import Increments, KernelBounds
 
 INF = float("inf")

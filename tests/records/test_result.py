@@ -17,7 +17,7 @@ from cgm.records import result as module
 from cgm.records.result import SCHEMA, Result
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import Reward
-from cgm.rewards.schemes import Rewards
+from cgm.rewards.schemes.base import Rewards
 from cgm.valuation.bounds import KernelBounds
 from tests.records.results import alpha_correlation, make_gains, make_result, make_rewards
 

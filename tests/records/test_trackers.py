@@ -11,7 +11,7 @@ import pytest
 from cgm.evaluation.entries import Accuracy, MetricRow
 from cgm.records.record import Record
 from cgm.records.trackers import MLflow, NoLogger, TensorBoard, headline_scalars, scalars
-from cgm.rewards.schemes import Rewards
+from cgm.rewards.schemes.base import Rewards
 from tests.records.results import alpha_correlation, beta_correlation, make_record, make_result, make_rewards
 
 EXPECTED = {"size/party_1/beta_1": 12, "size/party_2/beta_0.5": 7}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cgm.contributions.base import Contributions
 from cgm.rewards.incentives import check_incentives
-from cgm.rewards.schemes import FairRewards
+from cgm.rewards.schemes.shapley_fair import FairRewards
 from cgm.valuation.game import Game, TableGame
 from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation

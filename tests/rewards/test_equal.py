@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cgm.contributions.semivalues import Shapley
 from cgm.rewards.incentives import check_incentives
-from cgm.rewards.schemes import EqualRewards
+from cgm.rewards.schemes.others import EqualRewards
 from cgm.valuation.game import TableGame
 from tests.contracts.games import seeds, table
 from tests.rewards.common import contributions_of, tensor

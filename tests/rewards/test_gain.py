@@ -9,7 +9,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from cgm.rewards.incentives import check_incentives
-from cgm.rewards.schemes import Gain, GainRewards, InfeasibleScheme, _Crossing, lower_bounds
+from cgm.rewards.schemes.base import InfeasibleScheme, lower_bounds
+from cgm.rewards.schemes.gain import Gain, GainRewards, _Crossing
 from cgm.valuation.game import TableGame
 from tests.rewards.common import Values, contributions_of, game_of, plain_incentives, plain_phi, subsets, tensor
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from cgm.contributions.base import Contributions
 from cgm.contributions.semivalues import shapley_values
 from cgm.rewards.incentives import check_incentives
-from cgm.rewards.schemes import FairRewards, InfeasibleScheme, Rewards, lower_bounds, solve_scheme
+from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, lower_bounds
+from cgm.rewards.schemes.shapley_fair import FairRewards, solve_scheme
 from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
 from tests.rewards.common import (

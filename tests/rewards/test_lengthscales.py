@@ -5,7 +5,7 @@ import torch
 
 from cgm.contributions.semivalues import LeaveOneOut, Shapley
 from cgm.rewards.incentives import compare_lengthscales
-from cgm.rewards.schemes import ShapleyFair
+from cgm.rewards.schemes.shapley_fair import ShapleyFair
 from cgm.valuation.bounds import negative_increments
 from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale

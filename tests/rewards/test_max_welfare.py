@@ -5,7 +5,8 @@ import torch
 
 from cgm.contributions.semivalues import Shapley
 from cgm.rewards.incentives import check_incentives
-from cgm.rewards.schemes import InfeasibleScheme, MaxWelfare
+from cgm.rewards.schemes.base import InfeasibleScheme
+from cgm.rewards.schemes.others import MaxWelfare
 from cgm.valuation.game import TableGame
 from tests.rewards.common import contributions_of, tensor
 

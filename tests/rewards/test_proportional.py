@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from cgm.contributions.semivalues import Shapley
 from cgm.rewards.incentives import check_incentives
-from cgm.rewards.schemes import InfeasibleScheme, Proportional, ShapleyFair
+from cgm.rewards.schemes.base import InfeasibleScheme
+from cgm.rewards.schemes.others import Proportional
+from cgm.rewards.schemes.shapley_fair import ShapleyFair
 from cgm.valuation.game import TableGame
 from tests.contracts.games import seeds, table
 from tests.rewards.common import contributions_of, tensor

@@ -9,7 +9,7 @@ import torch
 
 from cgm.mediator import Mediator
 from cgm.rewards.sampling import WeightedSampling, increasing_share, sample_rewards
-from cgm.rewards.schemes import MaxWelfare
+from cgm.rewards.schemes.others import MaxWelfare
 from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 from cgm.valuation.mmd import mmd2_biased, mmd2_unbiased
 from cgm.valuation.valuation import Valuation

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cgm.contributions.semivalues import shapley_values
-from cgm.rewards.schemes import InfeasibleScheme, ShapleyFair, lower_bounds, solve_scheme
+from cgm.rewards.schemes.base import InfeasibleScheme, lower_bounds
+from cgm.rewards.schemes.shapley_fair import ShapleyFair, solve_scheme
 from cgm.valuation.game import TableGame
 from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation

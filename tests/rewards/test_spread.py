@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from cgm.contributions.semivalues import Shapley
 from cgm.rewards.incentives import check_incentives
-from cgm.rewards.schemes import InfeasibleScheme, ShapleyFair, Spread, frontier, lower_bounds
+from cgm.rewards.schemes.base import InfeasibleScheme, lower_bounds
+from cgm.rewards.schemes.others import Spread, frontier
+from cgm.rewards.schemes.shapley_fair import ShapleyFair
 from cgm.valuation.game import TableGame
 from tests.contracts.games import seeds, table
 from tests.rewards.common import contributions_of, tensor
