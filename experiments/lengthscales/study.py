@@ -89,8 +89,8 @@ class Prepared:
 
         rows = torch.cat(list(self.codes))
         width = self.encoding.transform(rows[:1]).shape[1]
-        few = components is None or components >= width
-        features = self.encoding if few else OfRows(PCA(components), self.encoding)
+        is_small = components is None or components >= width
+        features = self.encoding if is_small else OfRows(PCA(components or width), self.encoding)
         mediator = Mediator(features=features, generator=Rows(Copula(), self.encoding), synthetic_size=self.size)
         return mediator, mediator.pool(mediator.fit(self.codes, self.seed), self.size, self.seed)
 
