@@ -292,7 +292,7 @@ def accuracy(classifier: str, train: pd.DataFrame, test: pd.DataFrame, label: st
         (OneHotEncoder(handle_unknown="ignore"), categories),
     )
     model = (
-        LogisticRegression(max_iter=2000) if classifier == "logistic" else RandomForestClassifier(100, random_state=0)
+        LogisticRegression(max_iter=2000) if classifier == "logistic" else RandomForestClassifier(50, random_state=0)
     )
     return float(make_pipeline(columns, model).fit(x, y).score(other, test[label].astype(str)))
 
