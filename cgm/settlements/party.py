@@ -15,14 +15,28 @@ from cgm.evaluation.entries import RewardAudit
 from cgm.evaluation.privacy.base import Audit
 from cgm.evaluation.privacy.membership import Membership
 from cgm.mediator import Fitted, Mediator, MediatorSettings, Pooled, Settlement
+from cgm.rewards.sampling import WeightedSampling
+from cgm.rewards.schemes import Gain, Scheme
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import progress, timed
 from cgm.utils.settings import Integer, Number
-from cgm.valuation.kernels import Kernel, SquaredExponential
+from cgm.valuation.kernels import Kernel, SquaredExponential, Sum
 
 MIN_ROWS = 10  # of a party, to value and audit it
+TOLERANCE = 0.01  # share of the way to v(D_i ∪ G) that a reward may leave: beyond it, rows chase noise
+SCALES = (0.25, 0.5, 1.0, 2.0)  # of the default kernel, times the median distance of two rows
 LENGTHSCALES = (0.5, 2.0)  # factors of the length-scale for which contributions are computed again
+
+
+def multiscale() -> Kernel:
+    """Return the default kernel: a sum of squared exponentials from a quarter to twice the median distance.
+
+    It sees small and large differences alike. In the study of `experiments.lengthscales`, exchangeable parties receive
+    rewards of more equal sizes than with any single length-scale.
+    """
+
+    return Sum([SquaredExponential(scale) for scale in SCALES], lengthscale="median")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +59,10 @@ class PartyMediator(MediatorSettings):
         ValueError: If a setting is out of range.
     """
 
-    kernel: Kernel = field(default_factory=lambda: SquaredExponential("median"))
+    kernel: Kernel = field(default_factory=multiscale)
+    scheme: Scheme = field(default_factory=Gain)
+    sampling: WeightedSampling = field(default_factory=lambda: WeightedSampling(tolerance=TOLERANCE))
+    synthetic_size: Annotated[int, Integer(min=1)] | None = None
     held_out: Annotated[float, Number(min=0, max=0.5)] = 0.1
     max_rows: Annotated[int, Integer(min=2 * MIN_ROWS)] | None = 10_000
     audit: Audit = field(default_factory=Membership)

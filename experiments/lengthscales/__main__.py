@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
         done = {key(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()}
     jobs = [
         (table, deal, seed, part)
-        for seed, deal, table, part in product(range(given.seeds), given.deals, TABLES, PARTS)
+        for part, seed, deal, table in product(PARTS, range(given.seeds), given.deals, TABLES)
         if table.name in given.tables and (deal != "random" or part == "all")
     ]
     jobs = [] if given.report else [job for job in jobs if (job[0].name, *job[1:]) not in done]

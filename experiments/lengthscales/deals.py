@@ -109,9 +109,9 @@ def deal(table: pd.DataFrame, how: str, label: str, column: str, seed: int) -> l
     Arguments:
         table: The table.
         how: `random` (exact thirds), `size` (60, 25 and 15 %), `class` (thirds, each prefers some classes four to one),
-            `column` (thirds, each prefers a third of a column four to one), `coverage` (equal sizes, from all, two and one
-            third of the column), or `mixed` (60, 25 and 15 %, each prefers a
-            third of the column four to one and a class two to one).
+            `column` (thirds, each prefers a third of a column four to one), `coverage` (equal sizes, from all, two and
+            one third of the column), or `mixed` (60, 25 and 15 %, each prefers a third of the column four to one and a
+            class two to one).
         label: The column of classes.
         column: The column of which parties prefer a part.
         seed: The seed.

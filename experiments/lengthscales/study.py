@@ -91,8 +91,8 @@ class Prepared:
 
         rows = torch.cat(list(self.codes))
         width = self.encoding.transform(rows[:1]).shape[1]
-        few = components is None or components >= width
-        features = self.encoding if few else OfRows(PCA(components), self.encoding)
+        is_small = components is None or components >= width
+        features = self.encoding if is_small else OfRows(PCA(components or width), self.encoding)
         mediator = Mediator(features=features, generator=Rows(Copula(), self.encoding), synthetic_size=self.size)
         return mediator, mediator.pool(mediator.fit(self.codes, self.seed), self.size, self.seed)
 
@@ -294,7 +294,7 @@ def accuracy(classifier: str, train: pd.DataFrame, test: pd.DataFrame, label: st
         (OneHotEncoder(handle_unknown="ignore"), categories),
     )
     model = (
-        LogisticRegression(max_iter=2000) if classifier == "logistic" else RandomForestClassifier(100, random_state=0)
+        LogisticRegression(max_iter=2000) if classifier == "logistic" else RandomForestClassifier(50, random_state=0)
     )
     return float(make_pipeline(columns, model).fit(x, y).score(other, test[label].astype(str)))
 

@@ -16,7 +16,6 @@ from cgm.generators import KDE, Copula, GaussianMixture
 from cgm.rewards import EqualRewards
 from cgm.settlements.tables import TableMediator
 from cgm.valuation import Valuation
-from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.references import LeaveOneOutReference, PoolReference, RealReference
 
 
@@ -216,7 +215,7 @@ def test_the_sensitivity_is_of_the_same_reference(reference):
     settlement = cgm.settle(TABLES, reference=reference, **settings)
     assert list(settlement.sensitivity) == ["length-scale × 0.5", "length-scale × 2", "another seed"]
     for factor in (0.5, 2):
-        kernel = SquaredExponential(factor * float(settlement.game.kernel.lengthscale))
+        kernel = settlement.game.kernel.with_lengthscale(factor * float(settlement.game.kernel.lengthscale))
         game = Valuation(kernel, settlement.parties, settlement.pool.points, reference=reference)
         expected = compute_contributions(Shapley(), game, 0).alpha
         assert settlement.sensitivity[f"length-scale × {factor:g}"] == pytest.approx(expected.tolist(), abs=1e-12)
