@@ -16,7 +16,8 @@ from cgm.evaluation.privacy.base import Audit
 from cgm.evaluation.privacy.membership import Membership
 from cgm.mediator import Fitted, Mediator, MediatorSettings, Pooled, Settlement
 from cgm.rewards.sampling import WeightedSampling
-from cgm.rewards.schemes import Gain, Scheme
+from cgm.rewards.schemes.base import Scheme
+from cgm.rewards.schemes.gain import Gain
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import progress, timed
