@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cgm.settlements.settlement import PartySettlement
     from cgm.settlements.tables import TableMediator, settle
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "Experiment",

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias
 import torch
 
 from cgm.utils.checks import check_party
-from cgm.utils.random import stream_seed
+from cgm.utils.random import Stream, stream_seed
 from cgm.utils.settings import Integer, Number, Settings
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "SplitParty",
 ]
 
-ATTACK = 104  # key of the random stream
 
 Share: TypeAlias = Annotated[float, Number(min=0, max=1, open_min=True)]  # a setting
 Labelled: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # points (N, D) or images (N, C, H, W), and their classes (N)
@@ -91,7 +90,7 @@ class PartyAttack(Attack):
         """Replace the data of the attacker by what it hands in; see `Attack.apply`."""
 
         self.check_parties(len(parties))
-        random = torch.Generator().manual_seed(stream_seed(seed, ATTACK))
+        random = torch.Generator().manual_seed(stream_seed(seed, Stream.ATTACK))
         (x, y), *more = self.hand_in(list(zip(parties, labels, strict=True)), public, random)
 
         place, n = self.party - 1, len(parties)

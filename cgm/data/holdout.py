@@ -8,9 +8,8 @@ from typing import Annotated, TypeAlias
 import numpy as np
 import torch
 
+from cgm.utils.random import Stream
 from cgm.utils.settings import Number
-
-HOLD_OUT, MATCH = 101, 102  # keys of the random streams
 
 TestShare: TypeAlias = Annotated[float, Number(min=0, max=1, open_min=True, open_max=True)]  # a setting of datasets
 
@@ -43,7 +42,7 @@ def hold_out(y: np.ndarray, test_share: float, seed: int) -> tuple[np.ndarray, n
             f"class {classes[rows.argmin()]} has only one row, but each class needs at least two: a share of it is "
             "held out"
         )
-    state = np.random.SeedSequence(seed, spawn_key=(HOLD_OUT,)).generate_state(1)
+    state = np.random.SeedSequence(seed, spawn_key=(Stream.HOLD_OUT,)).generate_state(1)
 
     try:
         train, test = train_test_split(np.arange(len(y)), test_size=test_share, stratify=y, random_state=int(state[0]))
@@ -80,7 +79,7 @@ def match_parties(y: torch.Tensor, parties: Sequence[torch.Tensor], seed: int) -
     ratio = float((there / needed)[needed > 0].min())  # held-out rows for each row of a party
     ends = (ratio * sizes).cumsum(0).round().long()  # (n, m): so that errors of rounding do not add up
 
-    random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(MATCH,)))
+    random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(Stream.MATCH_PARTIES,)))
     chosen: list[list[torch.Tensor]] = [[] for _ in parties]
     for c in range(classes):
         rows = (y == c).nonzero()[:, 0]

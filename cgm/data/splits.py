@@ -10,9 +10,9 @@ from typing import Annotated, TypeAlias
 import numpy as np
 import torch
 
+from cgm.utils.random import Stream
 from cgm.utils.settings import Integer, Number, Settings
 
-SHUFFLE, SHARES = 102, 103  # keys of the random streams
 DEFAULT_MAX_POINTS = 500
 """The maximum number of points per party if `points_per_party` is `None`."""
 
@@ -167,7 +167,7 @@ class Split(Settings, ABC):
             raise ValueError(f"split: expected labels of shape (N,) with values from 0 to {n_classes - 1}")
 
         sizes = self._sizes(np.bincount(labels, minlength=n_classes), seed, classes)  # (n, m)
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SHUFFLE,)))
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(Stream.SHUFFLE,)))
         assigned: list[list[np.ndarray]] = [[] for _ in sizes]
         for c in range(n_classes):
             rows = np.flatnonzero(labels == c)
@@ -382,7 +382,7 @@ class Dirichlet(Split):
     def shares(self, n_classes: int, seed: int = 0) -> np.ndarray:
         """Draw the share of each party's points by class; see `Split.shares`."""
 
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SHARES,)))
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(Stream.SHARES,)))
         shares = rng.dirichlet([self.concentration] * n_classes, size=self.n_parties)  # (n, m)
 
         return shares / shares.sum(axis=1, keepdims=True)

@@ -1,7 +1,11 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from cgm.utils.random import random_state, stream_seed
+import cgm
+from cgm.utils.random import Stream, random_state, stream_seed
 
 
 def test_stream_seeds_are_fixed():
@@ -12,6 +16,17 @@ def test_stream_seeds_are_fixed():
         3241444873,
         1454127163,
     ]
+
+
+def test_every_stream_of_a_seed_is_one_of_the_enumeration():
+    """A number that a module defines for itself may be another module's as well."""
+
+    modules = [path.read_text(encoding="utf-8") for path in Path(cgm.__file__).parent.rglob("*.py")]
+    for stream in Stream:
+        assert any(f"Stream.{stream.name}" in text for text in modules), stream.name
+    for text in modules:
+        assert not re.search(r"stream_seed\([\w.]+, [A-Z\d]", text.replace("Stream.", "stream"))
+        assert "keys of the random streams" not in text
 
 
 def test_streams_differ():

@@ -10,12 +10,11 @@ import torch
 
 from cgm.data.datasets.base import Dataset
 from cgm.utils.checks import check_integer
+from cgm.utils.random import Stream
 from cgm.utils.settings import Integer, Settings
 
 CLASSES = 5
 VARIANCE = 1 / 200
-
-TRAINING, TEST = 111, 112  # keys of the random streams
 
 
 def mixture(mixture_seed: int = 2) -> tuple[np.ndarray, float]:
@@ -81,13 +80,13 @@ class CreditRatings(Settings):
         if self.reference:
             x = _reference_points()[0]
         else:
-            x = self._draw(self.points_per_class, seed, TRAINING)
+            x = self._draw(self.points_per_class, seed, Stream.TRAINING_POINTS)
 
         return Dataset(
             name="credit_ratings",
             x=torch.from_numpy(x),
             y=torch.arange(CLASSES).repeat_interleave(self.points_per_class),
-            x_test=torch.from_numpy(self._draw(self.test_points_per_class, seed, TEST)),
+            x_test=torch.from_numpy(self._draw(self.test_points_per_class, seed, Stream.TEST_POINTS)),
             y_test=torch.arange(CLASSES).repeat_interleave(self.test_points_per_class),
             classes=tuple(f"cluster {c}" for c in range(CLASSES)),
             ordered=self.reference,
