@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # One process for each core, up to eight, with one thread each: more threads would wait for each other.
 PYTEST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-.PHONY: run test coverage lint format docs figures clean
+.PHONY: run test processor coverage lint format docs figures clean
 .DEFAULT_GOAL := run
 
 # Run again when the dependencies change. The stamp is written last, so that an interrupted setup is repeated.
@@ -23,6 +23,9 @@ run: $(VENV)/.ready  ## the default experiment: credit ratings, equal disjoint
 
 test: $(VENV)/.ready  ## all tests, on all cores
 	$(PYTEST)
+
+processor: $(VENV)/.ready  ## tests whose numbers might depend on the processor, as on one without AVX-512
+	OPENBLAS_CORETYPE=Haswell ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(PYTEST) -m processor tests
 
 coverage: $(VENV)/.ready  ## all tests, and the lines that none of them runs
 	$(PYTEST) --cov=cgm --cov-report=term-missing:skip-covered

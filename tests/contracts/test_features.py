@@ -163,6 +163,7 @@ def test_bad_points(make, x):
     assert torch.equal(features.transform(x), z)  # a refusal changes nothing
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("make", MEMBERS.values(), ids=MEMBERS)
 def test_the_number_of_threads_changes_nothing(make):
     x = torch.rand(1200, 1, 20, 20, generator=torch.Generator().manual_seed(0))  # enough to share among threads

@@ -125,6 +125,7 @@ def test_the_fit_determines_the_fingerprint(make):
     assert generator.fit(x.float() if x.dtype == torch.float64 else x.double(), seed=0).fingerprint() != first
 
 
+@pytest.mark.processor
 @every_generator
 def test_the_number_of_threads_changes_nothing(make):
     generator, random = make(), torch.Generator().manual_seed(0)

@@ -22,6 +22,8 @@ from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
 from tests.contributions.common import members, normal, tabulate
 
+pytestmark = pytest.mark.processor  # the least core is unique, whatever the processor
+
 PAGE = Path(__file__).parents[2] / "docs" / "how_to" / "contributions.md"
 
 CONCEPTS: dict[str, Contribution] = {

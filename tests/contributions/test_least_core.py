@@ -13,6 +13,8 @@ from cgm.valuation.game import TableGame
 from tests.contracts.games import renamed, table
 from tests.contributions.common import random_values, tabulate, valuation_of
 
+pytestmark = pytest.mark.processor  # the least core is unique, whatever the processor
+
 
 def membership(n: int) -> np.ndarray:
     """The members of all coalitions, except the empty and the grand coalition."""

@@ -100,6 +100,7 @@ def test_units_do_not_matter():
     torch.testing.assert_close(other.log_density(x * scale + shift), expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.processor
 def test_the_number_of_threads_does_not_change_the_density():
     flow, x, found = replace(TINY).fit(points(), seed=0), points(1200, seed=1), []
     for threads in (1, 2):
@@ -148,6 +149,7 @@ class Shift(nn.Module):
         return torch.distributions.Independent(torch.distributions.Normal(self.mean, 1.0), 1)
 
 
+@pytest.mark.processor
 def test_the_weights_of_the_best_epoch_are_kept():
     """The mean moves from 0 to 2; the held-out points lie at 1, so that an epoch in between is the best one."""
 
@@ -173,6 +175,7 @@ def test_the_weights_of_the_best_epoch_are_kept():
     assert training.report["log_likelihood"] == expected
 
 
+@pytest.mark.processor
 def test_a_fit_has_the_best_weights_and_their_likelihood(monkeypatch):
     noted, trainings = [], []
     evaluate = module.FlowTraining.evaluate

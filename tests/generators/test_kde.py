@@ -144,6 +144,7 @@ def test_adaptive_widths_are_shares_of_distances_to_distinct_neighbours():
         assert kstest(sample[:, j], lambda a, grid=grid, cdf=cdf: np.interp(a, grid, cdf)).pvalue > 0.01
 
 
+@pytest.mark.processor
 def test_the_number_of_threads_changes_no_width():
     x, widths = torch.randn(1500, 20, generator=torch.Generator().manual_seed(0)), []
     for threads in (1, 2):

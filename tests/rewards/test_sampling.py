@@ -111,6 +111,7 @@ def test_a_chain_does_not_depend_on_other_chains() -> None:
         assert all(len(chain.indices) == 0 for chain in some[: rows.start] + some[rows.stop :])
 
 
+@pytest.mark.processor
 def test_number_of_threads_makes_no_difference() -> None:
     valuation = problem(size=9001)
     targets = halfway(valuation, 0.6)

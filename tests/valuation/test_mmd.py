@@ -186,6 +186,7 @@ def test_smallest_and_largest_in_single_precision(monkeypatch: pytest.MonkeyPatc
         assert result.eta == pytest.approx(k.max(), abs=2e-6)
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_any_number_of_threads(monkeypatch: pytest.MonkeyPatch, name: str, precision: str) -> None:
     monkeypatch.setattr("cgm.valuation.mmd.TILE", 64)
