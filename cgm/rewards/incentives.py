@@ -52,7 +52,8 @@ def check_incentives(rewards: Rewards, contributions: Contributions, game: Game)
         An `Incentive` for each of R1, R2, R3, R4, R5, F1, F2, F3, F4, R6.
 
     References:
-        Sections 4 and 4.1; Collaborative Machine Learning with Incentive-Aware Model Rewards (Sim et al., 2020).
+        Section 4, Definitions 1 to 3; Collaborative Machine Learning with Incentive-Aware Model Rewards (Sim et al.,
+        2020).
     """
 
     r, own, phi = rewards.values, game.party_values, contributions.phi

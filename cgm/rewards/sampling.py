@@ -98,8 +98,8 @@ class WeightedSampling(Settings):
         \Delta_x = v(S \cup \{x\}) - v(S)
 
     $\beta = 0$ draws uniformly; $\beta = \infty$ draws a point with the largest $\Delta_x$, uniformly among them if
-    there are several. If all $\Delta_x$ are equal, so are the probabilities. A chain of steps ends when it reaches its
-    target, when $G$ has no more points, or when `patience` is exhausted. With the tolerance $\tau$, the target is
+    there are several. If all $\Delta_x$ are equal, so are the probabilities. Sampling ends when the target is
+    reached, when $G$ has no more points, or when `patience` is exhausted. With the tolerance $\tau$, the target is
 
     .. math:: \min \{r_i, \; v(D_i) + (1 - \tau) (v(D_i \cup G) - v(D_i))\}
 
@@ -115,18 +115,21 @@ class WeightedSampling(Settings):
     Accepting $x$ changes $u$ by one kernel row, $k(\cdot, x)$. The module `cgm.rewards.steps` documents how
     most of this row is computed later, for many accepted points at once, and $x$ is still drawn from $p$ exactly.
 
-    Chains run in parallel, one on each core. Each has its own random stream, derived from the seed, the party and
-    $\beta$, so that a chain does not depend on the other chains. All computations are on the CPU, also if the valuation
+    Rewards are drawn in parallel, one on each core. Each has its own random stream, derived from the seed, the party
+    and $\beta$, so that it does not depend on the other rewards. All computations are on the CPU, also if the valuation
     is on another device. Memory: $|G|$ numbers for each party and each core. The squared exponential kernel is
     compiled; the rows of all other kernels are computed by `profile`, at every step, which takes several times as long.
 
     Arguments:
         betas: The inverse temperatures $\beta \geq 0$, all different; infinity is greedy.
-        patience: A chain ends after this share of $|G|$ accepted points without a new best value. No limit, if `None`.
+        patience: Sampling ends after this share of $|G|$ accepted points without a new best value. No limit, if `None`.
         tolerance: The tolerance $\tau$, the share of a party's possible gain that a complete reward may miss.
 
     Raises:
         ValueError: If a setting is out of range.
+
+    References:
+        Section 4.2, Algorithm 1.
     """
 
     section = "sampling"

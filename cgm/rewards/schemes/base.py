@@ -190,6 +190,9 @@ def lower_bounds(game: Game, phi: torch.Tensor, stable: bool = True) -> torch.Te
 
     Returns:
         The lower bounds, of shape $(n)$, float64.
+
+    References:
+        Section 4.1, Propositions 3b and 3c.
     """
 
     own = game.party_values
