@@ -418,8 +418,8 @@ def _warn_of_size(sizes: Sequence[int], rows: int) -> str:
     """Return a warning, which is logged, that $G$ may be too small for any rewards."""
 
     message = (
-        f"synthetic_size={sizes[0]}: G has up to {sizes[-1]} points, and the parties {rows}; D_i ∪ G can hardly be worth "
-        "as much as all data then, and there may be no rewards; synthetic_size should be about as large as all data"
+        f"synthetic_size={sizes[0]}: G has up to {sizes[-1]} points, and the parties {rows}; D_i ∪ G can hardly be "
+        "worth as much as all data then, and there may be no rewards; a synthetic_size about as large as all data helps"
     )
     log.warning(message)
     return message

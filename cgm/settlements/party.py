@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Annotated, Any
 
 import numpy as np
@@ -150,6 +151,20 @@ class PartyMediator(MediatorSettings):
         return alphas, warnings
 
 
+def recommend(settlement: Settlement) -> float:
+    r"""Return the $\beta$ whose rewards are nearest to all data: the smallest mean $\text{MMD}_u^2(D_i \cup G_i, T)$.
+
+    It is the same for all parties, since with another $\beta$ the same value takes another number of rows. Rewards
+    that did not reach their target come last.
+    """
+
+    def distance(beta: float) -> tuple[int, float]:
+        rewards = [settlement.drawn[party, beta] for party in range(settlement.game.n)]
+        return sum(not reward.reached for reward in rewards), fmean(reward.mmd2_unbiased for reward in rewards)
+
+    return min(settlement.betas, key=distance)
+
+
 def name_parties(settlement: Settlement, names: Sequence[str], **attributes: Any) -> PartySettlement:
     r"""Add names and further attributes to a settlement, and recommend a $\beta$ to each party.
 
@@ -160,13 +175,7 @@ def name_parties(settlement: Settlement, names: Sequence[str], **attributes: Any
         re.sub(r"\bparty (\d+)\b", lambda match: names[int(match[1]) - 1], warning)
         for warning in (*settlement.warnings, *attributes.pop("warnings"))
     ]
-    recommended = [
-        min(
-            (settlement.drawn[party, beta] for beta in settlement.betas),
-            key=lambda reward: (not reward.reached, reward.mmd2_unbiased),
-        ).beta
-        for party in range(settlement.game.n)
-    ]
+    recommended = [recommend(settlement)] * settlement.game.n
     seconds = {**settlement.seconds, **attributes.pop("seconds")}
     return PartySettlement(
         **{**vars(settlement), "warnings": warnings, "seconds": seconds},

@@ -100,7 +100,7 @@ TABLES = (
 )
 
 SIZES = (0.60, 0.25, 0.15)  # of unequal parties
-DEALS = ("random", "size", "class", "column", "mixed", "coverage")
+DEALS = ("random", "size", "class", "column", "mixed", "coverage", "same")
 
 
 def deal(table: pd.DataFrame, how: str, label: str, column: str, seed: int) -> list[pd.DataFrame]:
@@ -108,10 +108,10 @@ def deal(table: pd.DataFrame, how: str, label: str, column: str, seed: int) -> l
 
     Arguments:
         table: The table.
-        how: `random` (exact thirds), `size` (60, 25 and 15 %), `class` (thirds, each prefers some classes four to one),
-            `column` (thirds, each prefers a third of a column four to one), `coverage` (equal sizes, from all, two and
-            one third of the column), or `mixed` (60, 25 and 15 %, each prefers a third of the column four to one and a
-            class two to one).
+        how: `random` (exact thirds), `same` (the same third for all), `size` (60, 25 and 15 %), `class` (thirds, each
+            prefers some classes four to one), `column` (thirds, each prefers a third of a column four to one),
+            `coverage` (equal sizes, from all, two and one third of the column), or `mixed` (60, 25 and 15 %, each
+            prefers a third of the column four to one and a class two to one).
         label: The column of classes.
         column: The column of which parties prefer a part.
         seed: The seed.
@@ -121,6 +121,8 @@ def deal(table: pd.DataFrame, how: str, label: str, column: str, seed: int) -> l
     n, parties = len(table), len(SIZES)
     if how == "random":
         return [table.iloc[rows].reset_index(drop=True) for rows in np.array_split(random.permutation(n), parties)]
+    if how == "same":
+        return [table.sample(len(table) // parties, random_state=seed).reset_index(drop=True)] * parties
     if how == "coverage":
         return _by_coverage(table, _thirds(table[column], random), random)
     weights = np.ones((n, parties))

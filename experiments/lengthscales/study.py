@@ -76,6 +76,9 @@ CANDIDATES = (
 )
 
 
+NAMES = tuple(candidate.name for candidate in CANDIDATES)
+
+
 @dataclass(frozen=True)
 class Prepared:
     """The parties' tables, encoded, with a mediator that has fitted its generator."""
@@ -173,7 +176,9 @@ def rewards(
     }
 
 
-def settle(table: Table, how: str, seed: int, part: str, size: int | None = None) -> Iterator[dict[str, Any]]:
+def settle(
+    table: Table, how: str, seed: int, part: str, names: Sequence[str] = NAMES, size: int | None = None
+) -> Iterator[dict[str, Any]]:
     """Settle one deal of a table with every candidate, and yield a record of each.
 
     Arguments:
@@ -181,6 +186,7 @@ def settle(table: Table, how: str, seed: int, part: str, size: int | None = None
         how: How its rows are dealt.
         seed: The seed of the deal, and of the settlement.
         part: `all`, or the half of each party's rows.
+        names: The names of the candidates.
         size: The size of the pool. `None`: `pool_size`.
     """
 
@@ -192,7 +198,7 @@ def settle(table: Table, how: str, seed: int, part: str, size: int | None = None
         tables = [each.iloc[PARTS.index(part) - 1 :: 2].reset_index(drop=True) for each in tables]
     prepared = prepare(tables, seed, size or pool_size(sum(map(len, tables))))
     kept: dict[int | None, tuple[Mediator, Pooled]] = {}
-    for candidate in CANDIDATES:
+    for candidate in [each for each in CANDIDATES if each.name in names]:
         if candidate.components not in kept:
             kept[candidate.components] = prepared.pooled(candidate.components)
         mediator, pooled = kept[candidate.components]
@@ -212,7 +218,7 @@ def settle(table: Table, how: str, seed: int, part: str, size: int | None = None
             "alpha": contributions.alpha.tolist(),
             "differences": errors.differences.tolist() if errors.differences is not None else None,
         }
-        if part == "all" and how in ("random", "mixed"):
+        if part == "all" and how in ("random", "same", "mixed"):
             for scheme in SCHEMES if candidate.name == "median" else ("gain",):
                 try:
                     drawn = rewards(mediator, pooled, game, contributions, seed, scheme)
