@@ -116,6 +116,7 @@ class ImageMediator(PartyMediator):
                 )
         seed = self.draw_seed()
         masks = self.choose_rows(arrays, seed, "images")
+        few = self.warn_of_few(masks, unit="images")
         used = [_tensor(arrays[name][mask]) for name, mask in masks.items()]
         apart = [_tensor(arrays[name][~mask]) for name, mask in masks.items()]
         log.info("%d parties, %d images of shape %s", len(used), sum(map(len, used)), one.shape[1:])
@@ -144,7 +145,7 @@ class ImageMediator(PartyMediator):
         return name_parties(
             settlement,
             list(arrays),
-            warnings=warnings,
+            warnings=[*few, *warnings],
             seconds=clock.seconds,
             schema=None,
             tables=tuple(_bytes(x).numpy() for x in used),
