@@ -11,6 +11,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from markupsafe import Markup, escape
+
 from cgm.records.html import inline_svg, label, render
 from cgm.records.settings import flatten
 from cgm.settlements.figures import (
@@ -23,7 +25,7 @@ from cgm.settlements.figures import (
     draw_plane,
     draw_values,
 )
-from cgm.settlements.settlement import PartySettlement
+from cgm.settlements.settlement import PartySettlement, name_groups
 from cgm.settlements.view import INCENTIVES, attack_in_words, describe, threat_model
 from cgm.utils.text import number
 
@@ -85,6 +87,7 @@ def report(settlement: PartySettlement, seed: int = 0, alternatives: bool = Fals
         TEMPLATES / "report.html",
         view=view,
         parties=parties(view),
+        together=together(view),
         rule=rule(view),
         tolerance=tolerance(view),
         values=values(view),
@@ -121,6 +124,13 @@ def parties(view: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for i, (party, drawn) in enumerate(zip(view["parties"], rewards, strict=True))
     ]
+
+
+def together(view: dict[str, Any]) -> Markup:
+    """Name the parties whose contributions cannot be told apart, in one sentence; empty if there are none."""
+
+    names = [f"<bdi>{escape(party['name'])}</bdi>" for party in view["parties"]]
+    return Markup(name_groups(view["uncertainty"]["not_distinguished"], names))
 
 
 def rule(view: dict[str, Any]) -> Rule:

@@ -130,12 +130,6 @@ class PartySettlement(Settlement):
             groups.append(tuple(sorted(group, key=order.index)))
         return groups
 
-    def name_not_distinguished(self) -> str:
-        """Name the parties whose contributions cannot be told apart, in one sentence; empty if there are none."""
-
-        names = [listed([self.names[party] for party in group]) for group in self.not_distinguished]
-        return f"The contributions of {', nor those of '.join(names)} cannot be told apart." if names else ""
-
     def table(self) -> str:
         """Return the headline numbers as a short table, a row for each party."""
 
@@ -163,7 +157,7 @@ class PartySettlement(Settlement):
         lines.append(
             "gain: what the reward adds to the party's own data, as a share of what all synthetic data would add"
         )
-        if tied := self.name_not_distinguished():
+        if tied := name_groups(self.not_distinguished, self.names):
             lines.append(tied)
         alpha, largest = self.contributions.alpha.tolist(), SENSITIVE
         for setting, variant in self.sensitivity.items():
@@ -194,6 +188,21 @@ class PartySettlement(Settlement):
         from cgm.settlements.folder import write_settlement  # which writes objects of this class
 
         return write_settlement(folder, self, disclose, alternatives)
+
+
+def name_groups(groups: Sequence[Sequence[int]], names: Sequence[str]) -> str:
+    """Name the parties whose contributions cannot be told apart, in one sentence; empty if there are none.
+
+    Arguments:
+        groups: The groups, see `PartySettlement.not_distinguished`.
+        names: The names of the parties.
+    """
+
+    if not groups:
+        return ""
+    first, *others = (f"those of {listed([names[party] for party in group])}" for group in groups)
+    sentence = f"{first.replace('those', 'The contributions', 1)} cannot be told apart"
+    return "".join([sentence, *(f", nor can {other}" for other in others), "."])
 
 
 def _size(reward: Reward) -> str:

@@ -69,7 +69,6 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
                 "over": "rows",
                 **plain(uncertainty, classes=False),
                 "not_distinguished": settlement.not_distinguished,
-                "in_words": settlement.name_not_distinguished(),
             },
             "scheme": {"name": rewards.name, **rewards.details},
             "incentives": plain(settlement.incentives, classes=False),
