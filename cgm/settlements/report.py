@@ -179,20 +179,19 @@ def contributions(view: dict[str, Any]) -> str:
 
 
 def sensitivity(view: dict[str, Any]) -> list[dict[str, Any]]:
-    r"""Return what parties have with the other settings, the largest changes, and which pairs change their order.
+    r"""Return what parties have with the other settings, the largest changes, and whether their order is the same.
 
-    Only pairs count that can be told apart: the order of the others is not known in any case.
+    Only parties count that can be told apart, since the order of others is not known in any case; `None` without any.
     """
 
     used = [party["alpha"] for party in view["parties"]]
     shares = [party["share_of_gain"] for party in view["parties"]]
     groups = view["uncertainty"]["not_distinguished"]
 
-    def swapped(alpha: Sequence[float]) -> bool:
-        apart = (
-            pair for pair in combinations(range(len(used)), 2) if not any(set(pair) <= set(group) for group in groups)
-        )
-        return any((used[i] - used[j]) * (alpha[i] - alpha[j]) < 0 for i, j in apart)
+    apart = [pair for pair in combinations(range(len(used)), 2) if not any(set(pair) <= set(group) for group in groups)]
+
+    def same_order(alpha: Sequence[float]) -> bool | None:
+        return all((used[i] - used[j]) * (alpha[i] - alpha[j]) >= 0 for i, j in apart) if apart else None
 
     return [
         {
@@ -202,7 +201,7 @@ def sensitivity(view: dict[str, Any]) -> list[dict[str, Any]]:
             "change_of_share": None
             if variant["shares"] is None
             else max(abs(a - b) for a, b in zip(variant["shares"], shares, strict=True)),
-            "same_order": not swapped(variant["alpha"]),
+            "same_order": same_order(variant["alpha"]),
         }
         for name, variant in view["sensitivity"].items()
     ]
