@@ -3,7 +3,7 @@ r"""Weighted sampling of rewards (Sec. 4.2, Algorithm 1)."""
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -163,20 +163,13 @@ class WeightedSampling(Settings):
         gain = (valuation.with_synthetic - own).clamp(min=0)
         return torch.minimum(values, own + (1 - self.tolerance) * gain)
 
-    def draw(
-        self,
-        valuation: Valuation,
-        values: Sequence[float] | torch.Tensor,
-        seed: int,
-        chosen: Collection[tuple[int, float]] | None = None,
-    ) -> list[Reward]:
+    def draw(self, valuation: Valuation, values: Sequence[float] | torch.Tensor, seed: int) -> list[Reward]:
         r"""Draw a reward for each party and each $\beta$.
 
         Arguments:
             valuation: The valuation of the parties' points and $G$.
             values: The reward values $r_i$, of shape $(n)$; with the tolerance 0, $\infty$ is never reached.
             seed: The seed of the random streams, not negative.
-            chosen: The parties (from 0) and $\beta$ to draw rewards for; all, if `None`.
 
         Returns:
             One `Reward` for each party and $\beta$: party by party, in the order of `betas`.
@@ -195,7 +188,6 @@ class WeightedSampling(Settings):
 
         # chains with a low β are long: they are started first, so that no core is the only busy one at the end
         jobs = [(party, beta) for beta in sorted(self.betas) for party in range(valuation.n)]
-        jobs = [job for job in jobs if chosen is None or job in chosen]
         arrays = PoolArrays(valuation)
         with workers() as threads, progress(len(jobs), "sampling (chains)") as bar:
 
@@ -207,8 +199,7 @@ class WeightedSampling(Settings):
 
             chains = dict(zip(jobs, threads.map(run, jobs), strict=True))
 
-        order = ((party, beta) for party in range(valuation.n) for beta in self.betas)
-        return [chains[job] for job in order if job in chains]
+        return [chains[party, beta] for party in range(valuation.n) for beta in self.betas]
 
 
 def sample_rewards(

@@ -143,9 +143,9 @@ class ImageMediator(PartyMediator):
             sensitivity, warnings = self.compare_settings(mediator, settlement, again, seed)
 
         return name_parties(
-            settlement,
+            replace(settlement, warnings=[*few, *settlement.warnings]),
             list(arrays),
-            warnings=[*few, *warnings],
+            warnings=warnings,
             seconds=clock.seconds,
             schema=None,
             tables=tuple(_bytes(x).numpy() for x in used),

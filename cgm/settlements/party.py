@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Annotated, Any
 
 import numpy as np
@@ -18,19 +19,32 @@ from cgm.evaluation.entries import RewardAudit
 from cgm.evaluation.privacy.base import Audit, NoAudit
 from cgm.evaluation.privacy.membership import Membership
 from cgm.mediator import Fitted, Mediator, MediatorSettings, Pooled, Settlement
-from cgm.rewards.schemes import InfeasibleScheme
+from cgm.rewards.sampling import WeightedSampling
+from cgm.rewards.schemes import Gain, InfeasibleScheme, Scheme
 from cgm.settlements.settlement import PartySettlement, Variant
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import progress, timed
 from cgm.utils.settings import Integer, Number
-from cgm.valuation.kernels import Kernel, SquaredExponential
+from cgm.valuation.kernels import Kernel, SquaredExponential, Sum
 from cgm.valuation.valuation import Valuation
 
 log = logging.getLogger(__name__)
 
 MIN_ROWS = 10  # of a party, to value and audit it
 AUDITED = 30  # held-out rows of the other parties below which an audit is announced as imprecise
+TOLERANCE = 0.01  # share of the way to v(D_i ∪ G) that a reward may leave: beyond it, rows chase noise
+SCALES = (0.25, 0.5, 1.0, 2.0)  # of the default kernel, times the median distance of two rows
 LENGTHSCALES = (0.5, 2.0)  # factors of the length-scale for which contributions are computed again
+
+
+def multiscale() -> Kernel:
+    """Return the default kernel: a sum of squared exponentials from a quarter to twice the median distance.
+
+    It sees small and large differences alike. In the study of `experiments.lengthscales`, exchangeable parties receive
+    rewards of more equal sizes than with any single length-scale.
+    """
+
+    return Sum([SquaredExponential(scale) for scale in SCALES], lengthscale="median")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +67,10 @@ class PartyMediator(MediatorSettings):
         ValueError: If a setting is out of range.
     """
 
-    kernel: Kernel = field(default_factory=lambda: SquaredExponential("median"))
+    kernel: Kernel = field(default_factory=multiscale)
+    scheme: Scheme = field(default_factory=Gain)
+    sampling: WeightedSampling = field(default_factory=lambda: WeightedSampling(tolerance=TOLERANCE))
+    synthetic_size: Annotated[int, Integer(min=1)] | None = None
     held_out: Annotated[float, Number(min=0, max=0.5)] = 0.1
     max_rows: Annotated[int, Integer(min=2 * MIN_ROWS)] | None = 10_000
     audit: Audit = field(default_factory=Membership)
@@ -131,7 +148,7 @@ class PartyMediator(MediatorSettings):
     ) -> tuple[dict[str, Variant], list[str]]:
         r"""Compute contributions and rewards with other length-scales, and with a pool of another seed.
 
-        Rewards are drawn for the $\beta$ only that each party is given.
+        Rewards are drawn for the recommended $\beta$ only.
 
         Arguments:
             mediator: The mediator of the settlement.
@@ -147,7 +164,7 @@ class PartyMediator(MediatorSettings):
             return {}, []
         kernel, seed = settlement.game.kernel, stream_seed(seed, Stream.SENSITIVITY)
         pooled = Pooled(settlement.parties, settlement.pool, settlement.features, settlement.generator)
-        given = set(enumerate(recommend(settlement)))
+        sampling = replace(mediator.sampling, betas=(recommend(settlement),))
         variants: dict[str, Variant] = {}
         warnings: list[str] = []
         with timed("sensitivity"), progress(len(LENGTHSCALES) + 1, "sensitivity") as bar:
@@ -169,7 +186,7 @@ class PartyMediator(MediatorSettings):
                     values = other.scheme.solve(contributions, game, game.with_synthetic).values
                 except InfeasibleScheme as error:
                     return Variant(alpha, reason=str(error))
-                drawn = other.sampling.draw(game, values, seed, given)
+                drawn = sampling.draw(game, values, seed)
                 return Variant(alpha, [reward.share_of_gain for reward in drawn], [reward.size for reward in drawn])
 
             for factor in LENGTHSCALES:
@@ -184,16 +201,18 @@ class PartyMediator(MediatorSettings):
         return variants, warnings
 
 
-def recommend(settlement: Settlement) -> list[float]:
-    r"""Choose the $\beta$ that each party is given: that whose reward is nearest to all data."""
+def recommend(settlement: Settlement) -> float:
+    r"""Return the $\beta$ whose rewards are nearest to all data: the smallest mean $\text{MMD}_u^2(D_i \cup G_i, T)$.
 
-    return [
-        min(
-            (settlement.drawn[party, beta] for beta in settlement.betas),
-            key=lambda reward: (not reward.reached, reward.mmd2_unbiased),
-        ).beta
-        for party in range(settlement.game.n)
-    ]
+    It is the same for all parties, since with another $\beta$ the same value takes another number of rows. Rewards
+    that did not reach their target come last.
+    """
+
+    def distance(beta: float) -> tuple[int, float]:
+        rewards = [settlement.drawn[party, beta] for party in range(settlement.game.n)]
+        return sum(not reward.reached for reward in rewards), fmean(reward.mmd2_unbiased for reward in rewards)
+
+    return min(settlement.betas, key=distance)
 
 
 def name_parties(settlement: Settlement, names: Sequence[str], **attributes: Any) -> PartySettlement:
@@ -207,11 +226,12 @@ def name_parties(settlement: Settlement, names: Sequence[str], **attributes: Any
 
     warnings = [named(warning) for warning in (*settlement.warnings, *attributes.pop("warnings"))]
     variants: Mapping[str, Variant] = attributes.pop("sensitivity")
+    recommended = [recommend(settlement)] * settlement.game.n
     seconds = {**settlement.seconds, **attributes.pop("seconds")}
     return PartySettlement(
         **{**vars(settlement), "warnings": warnings, "seconds": seconds},
         names=tuple(names),
-        recommended=tuple(recommend(settlement)),
+        recommended=tuple(recommended),
         sensitivity={key: replace(variant, reason=named(variant.reason)) for key, variant in variants.items()},
         **attributes,
     )

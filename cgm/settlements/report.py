@@ -104,6 +104,11 @@ def report(settlement: PartySettlement, seed: int = 0, alternatives: bool = Fals
         threat_model=threat_model(view["unit"]),
         audits=delivered,
         other_audits=not_delivered,
+        delivered_accuracies=[
+            entry
+            for entry in view["accuracies"]
+            if alternatives or entry["beta"] == view["parties"][entry["party"]]["recommended"]
+        ],
         copies=sum(audit["copies"] or 0 for audit in delivered),
         settings=flatten(view["settings"]),
     )

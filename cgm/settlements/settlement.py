@@ -26,8 +26,8 @@ class Variant:
 
     Attributes:
         alpha: Their contributions $\alpha$.
-        shares: For each party the share of its possible gain, see `Reward.share_of_gain`, of the reward for the $\beta$
-            that it is given in the settlement; `None` if there are no rewards.
+        shares: For each party the share of its possible gain, see `Reward.share_of_gain`, of the reward for the
+            recommended $\beta$; `None` if there are no rewards.
         rows: The sizes of these rewards.
         reason: Why there are no rewards; empty if there are.
     """
@@ -48,8 +48,8 @@ class PartySettlement(Settlement):
         held_out: The rows of each party that neither the generator nor the valuation has seen; may be empty.
         pool_table: The synthetic pool $G$ of the same kind; row k belongs to `pool.points[k]`.
         schema: The columns of tables; `None` for images.
-        recommended: For each party the $\beta$ whose reward is nearest to all data, that is, with the smallest unbiased
-            $\text{MMD}^2(D_i \cup G_i, T)$.
+        recommended: For each party the $\beta$ of the reward that it receives: the one for which rewards are nearest to
+            all data, the same for all parties.
         audits: What an attacker can learn from each reward; may be empty.
         accuracies: The accuracies of classifiers with and without each reward; empty without labels.
         sensitivity: Contributions and rewards with other settings, by a description of these; may be empty.

@@ -190,9 +190,9 @@ class TableMediator(PartyMediator):
             sensitivity, warnings = self.compare_settings(mediator, settlement, filled, seed)
 
         return name_parties(
-            settlement,
+            replace(settlement, warnings=[*few, *settlement.warnings]),
             list(tables),
-            warnings=[*few, *warnings],
+            warnings=warnings,
             seconds=clock.seconds,
             tables=tuple(used),
             held_out=tuple(held_out),

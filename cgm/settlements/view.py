@@ -136,9 +136,9 @@ INCENTIVES = {
 
 
 EXTENTS = (  # of the AUC of an attack whose interval is above 0.5
-    (0.6, "slightly better than guessing"),
-    (0.75, "better than guessing: the reward gives something away about the data of others"),
-    (2.0, "much better than guessing: the reward gives away which data of others was used"),
+    (0.6, "seems slightly better than guessing"),
+    (0.75, "seems better than guessing: the reward may give something away about the data of others"),
+    (2.0, "is much better than guessing: the reward gives away which data of others was used"),
 )
 
 
@@ -160,7 +160,7 @@ def attack_in_words(attack: Mapping[str, Any], unit: str = "rows") -> str:
     if low <= 50:
         return f"{text}. The attack was not shown to be better than guessing."
     extent = next(words for limit, words in EXTENTS if attack["auc"] < limit)
-    return f"{text}. The attack is {extent}."
+    return f"{text}. The attack {extent}."
 
 
 def threat_model(unit: str = "rows") -> str:
