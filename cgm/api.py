@@ -130,6 +130,7 @@ Rewards (Sec. 4.1 and 4.2):
 
 Records of settlements of tables:
 
+- `Variant`: what the parties of a settlement have with another setting.
 - `write_settlement`: writes the report, the parties' rewards and certificates, and what stays with the mediator.
 - `check_folder`: checks that a settlement can be written to a folder, before it is computed.
 - `report`: the report for the mediator, an HTML page.
@@ -217,7 +218,7 @@ from cgm.rewards import (
 from cgm.settlements.folder import certificate, check_folder, write_settlement
 from cgm.settlements.images import ImageMediator
 from cgm.settlements.report import report
-from cgm.settlements.settlement import PartySettlement
+from cgm.settlements.settlement import PartySettlement, Variant
 from cgm.settlements.tables import TableMediator, settle
 from cgm.settlements.verification import Verification, sign, verify
 from cgm.valuation import (
@@ -338,6 +339,7 @@ __all__ = [
     "Uncertainty",
     "Unequal",
     "Valuation",
+    "Variant",
     "Verification",
     "WeightedSampling",
     "block_sums",

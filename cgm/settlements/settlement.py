@@ -157,6 +157,8 @@ class PartySettlement(Settlement):
         lines.append(
             "gain: what the reward adds to the party's own data, as a share of what all synthetic data would add"
         )
+        if self.uncertainty.reason:
+            lines.append(f"the standard errors of contributions are unknown: {self.uncertainty.reason}")
         if tied := name_groups(self.not_distinguished, self.names):
             lines.append(tied)
         alpha, largest = self.contributions.alpha.tolist(), SENSITIVE

@@ -87,7 +87,7 @@ def test_the_error_of_alpha_and_the_target_of_a_party():
         assert {name: slack[name] for name in expected} == pytest.approx(expected, rel=1e-4, abs=1e-9)
         assert slack["R3"] is slack["R5"] is slack["R6"] is None
     page = party_files(settlement, 0)["certificate.html"].decode()
-    assert "The targets do not hold R3 (weak efficiency)" in page.replace("\n", " ")
+    assert "Not held by the targets: R3 (weak efficiency)" in page.replace("\n", " ")
 
 
 def test_digests_are_those_of_the_files():

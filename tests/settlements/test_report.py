@@ -245,8 +245,10 @@ def test_a_report_of_one_party_and_of_more_than_twenty():
     settlement = settle(tuple(f"Party {i}" for i in range(22)), rows=12)
     assert settlement.alpha_stderr is None
     text = plain_text(report(settlement))
-    assert "Party 3 receives" in text
-    assert "The table has the others." in text
+    rows = [settlement.drawn[i, 8.0].size for i in range(22)]
+    shares = [settlement.drawn[i, 8.0].share_of_gain for i in range(22)]
+    assert f"Parties receive {min(rows)} to {max(rows)} rows, which add {percent(min(shares))} to" in text
+    assert text.index("Parties receive") < text.index("Party 3")  # the summary is on the first screen
     assert "are not known: 22 parties have too many coalitions" in text
     assert "R5 (fairness)" in text
 

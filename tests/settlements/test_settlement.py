@@ -150,6 +150,7 @@ def test_the_printed_table():
     assert tied in with_errors([1.0] * 4, [[0.0] * 4] * 4).table()
     unknown = replace(settlement, uncertainty=Uncertainty(torch.zeros(3), reason="no semivalue"))
     assert "±" not in unknown.table()
+    assert "the standard errors of contributions are unknown: no semivalue" in unknown.table()
 
 
 def test_changes_with_other_settings_are_printed():
