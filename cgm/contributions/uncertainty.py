@@ -41,20 +41,25 @@ class Uncertainty:
     to_largest_stderr: torch.Tensor | None = None
     reason: str = ""
 
-    def not_distinguished(self, phi: torch.Tensor, errors: float = 2.0) -> list[tuple[int, int]]:
+    def not_distinguished(
+        self, phi: torch.Tensor, errors: float = 2.0, sampling: torch.Tensor | None = None
+    ) -> list[tuple[int, int]]:
         r"""List the pairs of parties (from 0) whose contributions cannot be told apart.
 
         Arguments:
             phi: The contributions $\phi_i$, of shape $(n)$.
             errors: The number of standard errors up to which a difference counts as none.
+            sampling: The sampling errors of $\phi_i$, of shape $(n)$, which are added to those over rows.
 
         Returns:
-            The pairs $i < j$ with $|\phi_i - \phi_j|$ up to this number of standard errors; none, if they are unknown.
+            The pairs $i < j$ with $|\phi_i - \phi_j|$ up to this number of standard errors; none, if all are unknown.
         """
 
-        if self.differences is None:
+        variance = torch.zeros_like(phi) if sampling is None else sampling**2
+        if self.differences is None and not variance.any():
             return []
-        near = (phi[:, None] - phi).abs() <= errors * self.differences
+        over_rows = 0 if self.differences is None else self.differences
+        near = (phi[:, None] - phi).abs() <= errors * (variance[:, None] + variance + over_rows**2).sqrt()
         return [(i, j) for i in range(len(phi)) for j in range(i + 1, len(phi)) if near[i, j]]
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from cgm import __version__
-from cgm.utils.text import beta_name, number
+from cgm.utils.text import beta_name, listed, number, percent
 
 STYLE: Any = {  # of figures
     "font.family": "sans-serif",
@@ -44,7 +44,8 @@ def render(template: Path, **content: Any) -> bytes:
         lstrip_blocks=True,
         keep_trailing_newline=template.suffix != ".html",
     )
-    environment.filters |= {"number": number, "beta": lambda beta: beta_name(beta).replace("inf", "∞")}
+    environment.filters |= {"number": number, "percent": percent, "listed": listed}
+    environment.filters |= {"beta": lambda beta: beta_name(beta).replace("inf", "∞")}
     style = Markup((template.parent / "style.css").read_text(encoding="utf-8"))
 
     return environment.get_template(template.name).render(style=style, version=__version__, **content).encode()

@@ -4,10 +4,16 @@ A certificate holds the party's own numbers. It leaves out, unless the mediator 
 
 - the names, sizes, values, contributions and rewards of the others;
 - the party's own $\phi_i$, since $\phi_i / \alpha_i$ is the contribution of another party. It has $\alpha_i$, which
-  says how far it is from the largest contribution, but neither how large that is nor whose, and the relative standard
-  error;
-- $v^*$ and $\rho$: from $r_i = \alpha_i^\rho v^*$, either of them gives the other, and $v^*$ is the reward of another
-  party. A party that guesses $\rho$ has the largest reward value, but not whose it is;
+  says how far it is from the largest contribution, but neither how large that is nor whose, and the relative error of
+  sampled permutations;
+- the standard error of $\alpha_i$ over rows, unless contributions are disclosed: a party that knows how much its own
+  rows vary could compute from it about how many rows the party with the largest contribution has. The distance of
+  $\phi_i$ to the largest of the others is never there: from it and $\alpha_i$ follows $\phi$ of another party;
+- $v^*$ and $\rho$: from $r_i = \alpha_i^\rho v^*$, or $r_i = v_i + \alpha_i^\rho (v^* - v_i)$, either of them gives the
+  other, and $v^*$ is the reward of another party. A party that guesses $\rho$ has the largest reward value, but not
+  whose it is. The target and the share of the possible gain follow from the party's own $v(D_i)$, $r_i$ and
+  $v(D_i \cup G)$ and the tolerance, which is a setting;
+- rewards that the party does not receive, and their audits;
 - the margins of R3, R5 and R6, which are differences to values of others;
 - the number of all points $t$ and the numbers of rows that were attacked in the audit, which are sums of the others'
   sizes. Values have six significant digits, results of the audit three decimals: an exact share of rows would give the
@@ -25,14 +31,14 @@ from collections.abc import Collection, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
-from cgm.settlements.view import INCENTIVES, threat_model
+from cgm.settlements.view import INCENTIVES, attack_in_words, threat_model
 from cgm.utils.checks import check_choice
 from cgm.utils.files import sha256
 
 FORMAT = "cgm certificate 1"
 DISCLOSED = {  # what may be disclosed of all parties, and its keys in a view
     "names": ["name"],
-    "contributions": ["alpha", "contribution"],
+    "contributions": ["alpha", "alpha_stderr", "contribution"],
     "values": ["own_data"],
     "rewards": ["reward"],
     "sizes": ["rows_valued"],
@@ -59,7 +65,11 @@ def check_disclose(disclose: Collection[str]) -> None:
 
 
 def contents(
-    view: Mapping[str, Any], party: int, settings_sha256: str, disclose: Collection[str] = ()
+    view: Mapping[str, Any],
+    party: int,
+    settings_sha256: str,
+    disclose: Collection[str] = (),
+    alternatives: bool = False,
 ) -> dict[str, Any]:
     r"""Return what the certificate of a party says, without the digests of its files.
 
@@ -68,6 +78,7 @@ def contents(
         party: The party, from 0.
         settings_sha256: The SHA-256 of the mediator's `settings.json`.
         disclose: What the party may know of all parties: any of `names`, `sizes`, `contributions`, `values`, `rewards`.
+        alternatives: Whether the party also receives its rewards for the other $\beta$.
 
     Raises:
         ValueError: If the party does not exist, or `disclose` is not as described.
@@ -93,7 +104,9 @@ def contents(
             "relative_stderr": rounded(own["contribution_stderr"] / abs(own["contribution"]))
             if own["contribution"]
             else None,
+            **({"alpha_stderr": rounded(own["alpha_stderr"])} if "contributions" in disclose else {}),
             "reward": rounded(own["reward"]),
+            "target": rounded(own["target"]),
             "limit": rounded(own["limit"]),
         },
         "rewards": [
@@ -101,11 +114,12 @@ def contents(
                 "beta": reward["beta"],
                 "rows": reward["rows"],
                 "value_reached": rounded(reward["value"]),
+                "share_of_gain": rounded(reward["share_of_gain"]),
                 "reached": reward["reached"],
                 "recommended": reward["beta"] == own["recommended"],
             }
             for reward in view["sampling"]
-            if reward["party"] == party
+            if reward["party"] == party and (alternatives or reward["beta"] == own["recommended"])
         ],
         "method": {
             "valuation": "closeness to all data, negative squared MMD",
@@ -117,7 +131,7 @@ def contents(
             "cells": CELLS if view["unit"] == "rows" else "",
         },
         "incentives": _incentives(view, own),
-        "audit": _audit(view, party),
+        "audit": _audit(view, party, alternatives),
         "versions": view["versions"],
         "settings_sha256": settings_sha256,
     }
@@ -136,36 +150,45 @@ def _form(own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _incentives(view: Mapping[str, Any], own: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Describe R1 to R6, with the party's own slack for those that compare only numbers of the same party."""
+    """Describe R1 to R6 of reward values and targets, with the own slack of those that compare only own numbers."""
 
-    r = own["reward"]
-    slack = {"R1": r, "R2": own["limit"] - r, "R4": r - own["own_data"]}
+    def slack(name: str, value: float) -> float | None:
+        own_slack = {"R1": value, "R2": own["limit"] - value, "R4": value - own["own_data"]}
+        return rounded(own_slack.get(name))
+
     return [
         {
             "name": name,
             "title": words.title,
             "statement": words.statement,
             "holds": view["incentives"][name]["holds"],
-            "own_slack": rounded(slack.get(name)),
+            "own_slack": slack(name, own["reward"]),
+            "target_holds": view["target_incentives"][name]["holds"],
+            "own_target_slack": slack(name, own["target"]),
         }
         for name, words in INCENTIVES.items()
     ]
 
 
-def _audit(view: Mapping[str, Any], party: int) -> dict[str, Any]:
-    """Return the audits of a party's rewards, without numbers of rows."""
+def _audit(view: Mapping[str, Any], party: int, alternatives: bool) -> dict[str, Any]:
+    """Return the audits of the rewards that a party receives, without numbers of rows."""
+
+    def in_words(audit: Mapping[str, Any]) -> str | None:
+        strongest = (attack for attack in audit["attacks"] if attack["name"] == audit["strongest"])
+        return next((attack_in_words(attack, view["unit"]) for attack in strongest), None)
 
     results = [
         {
             "beta": audit["beta"],
             "strongest": audit["strongest"],
+            "meaning": in_words(audit),
             "attacks": [
                 {"name": attack["name"]} | {key: round(attack[key], 3) for key in ATTACK} for attack in audit["attacks"]
             ],
             "reason": audit["reason"],
         }
         for audit in view["audits"]
-        if audit["party"] == party
+        if audit["party"] == party and (alternatives or audit["beta"] == view["parties"][party]["recommended"])
     ]
     return {"threat_model": threat_model(view["unit"]), "results": results}
 
@@ -178,7 +201,7 @@ def _disclosed(view: Mapping[str, Any], party: int, disclose: Collection[str]) -
         {"own": i == party} | {key: rounded(other[key]) for key in keys} for i, other in enumerate(view["parties"])
     ]
     if "names" not in disclose:  # the order of the parties would name them
-        entries.sort(key=lambda entry: [-x for x in entry.values()])
+        entries.sort(key=lambda entry: [-(x or 0) for x in entry.values()])
     return entries
 
 

@@ -30,29 +30,63 @@ OTHER, MISSING = "other", "missing"
 
 @mpl.rc_context(STYLE)
 def draw_values(parties: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw for each party the value of its own data, its reward value and the largest possible one.
+    """Draw for each party the value of its own data, that with its reward and the largest possible one.
 
     Arguments:
         parties: The parties of a view, see `describe`.
     """
 
-    own, rewards, upper = ([party[key] for party in parties] for key in ("own_data", "reward", "limit"))
+    own, reached, upper = ([party[key] for party in parties] for key in ("own_data", "value_reached", "limit"))
     y = np.arange(len(parties))
-    figure = Figure(figsize=(7.2, 0.36 * len(parties) + 1.3), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _rows_of_parties(parties, 1.3)
     axes.hlines(y, own, upper, color=BACKGROUND, linewidth=6, zorder=1)
-    axes.hlines(y, own, rewards, color=REWARD, alpha=0.45, linewidth=6, zorder=2)
+    axes.hlines(y, own, reached, color=REWARD, alpha=0.45, linewidth=6, zorder=2)
     axes.plot(own, y, "o", color=OWN, markersize=7, zorder=3, label="own data")
-    axes.plot(rewards, y, "D", color=REWARD, markersize=6, zorder=4, label="reward: own data and synthetic data")
+    axes.plot(reached, y, "D", color=REWARD, markersize=6, zorder=4, label="own data and reward")
     axes.plot(upper, y, "|", color=INK, markersize=11, zorder=3, label="limit: own data and all synthetic data")
-    axes.set_yticks(y, [label(party["name"], 30) for party in parties])
-    axes.set_ylim(len(parties) - 0.4, -0.6)
-    axes.set_xlabel("value")
-    axes.grid(axis="x", color=GRID)
-    axes.set_axisbelow(True)
+    axes.set_xlabel(f"value ({_beginning(axes)})")
     figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8.5, handletextpad=0.3)
 
     return figure
+
+
+@mpl.rc_context(STYLE)
+def draw_contributions(parties: Sequence[Mapping[str, Any]], stderr: Sequence[float] | None) -> Figure:
+    """Draw the contributions of the parties with intervals of two standard errors.
+
+    Arguments:
+        parties: The parties of a view, see `describe`.
+        stderr: The standard errors; no intervals, if `None`.
+    """
+
+    figure, axes = _rows_of_parties(parties, 0.9)
+    phi, y = [party["contribution"] for party in parties], np.arange(len(parties))
+    errors = None if stderr is None else 2 * np.array(stderr)
+    axes.errorbar(phi, y, xerr=errors, fmt="o", color=OWN, ecolor=INK, markersize=6, capsize=3, linewidth=1)
+    axes.set_xlabel(f"contribution φ ({_beginning(axes)})")
+
+    return figure
+
+
+def _rows_of_parties(parties: Sequence[Mapping[str, Any]], height: float) -> tuple[Figure, Axes]:
+    """Make a figure with a row for each party, and a height in inches for everything else."""
+
+    figure = Figure(figsize=(7.2, 0.36 * len(parties) + height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_yticks(np.arange(len(parties)), [label(party["name"], 30) for party in parties])
+    axes.set_ylim(len(parties) - 0.4, -0.6)
+    axes.grid(axis="x", color=GRID)
+    axes.set_axisbelow(True)
+
+    return figure, axes
+
+
+def _beginning(axes: Axes) -> str:
+    """Say where the horizontal axis begins, and fix this."""
+
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high)
+    return f"the axis begins at {number(low, 3)}" + (", not at 0" if low > 0 else "")
 
 
 @mpl.rc_context(STYLE)

@@ -114,15 +114,14 @@ def party_files(
 
     settings = settings_file(settlement) if settings is None else settings
     view = describe(settlement)
-    content = contents(view, party, sha256(settings), disclose)
+    content = contents(view, party, sha256(settings), disclose, alternatives)
     recommended = settlement.recommended[party]
     rewards = {recommended: reward_file(settlement, party, recommended, REWARD)}
     if alternatives:
         rewards |= alternative_files(settlement, party, "alternatives/")
     for entry in content["rewards"]:
-        reward = rewards.get(float(entry["beta"]))
-        entry["file"] = None if reward is None else reward.name
-        entry["escaped_cells"] = None if reward is None else reward.escaped
+        reward = rewards[float(entry["beta"])]
+        entry |= {"file": reward.name, "escaped_cells": reward.escaped}
 
     files = {path: data for reward in rewards.values() for path, data in reward.files.items()}
     shown = {"certificate": content, "alternatives": len(rewards) > 1, "dropped": view["dropped"]}
@@ -215,7 +214,7 @@ def write_settlement(
                 files |= other.files
     rows = zip(settlement.names, digests, strict=True)
     files["mediator/certificates.csv"] = csv_text(("party", "sha256"), rows).encode()
-    files[REPORT] = report(settlement, seed)
+    files[REPORT] = report(settlement, seed, alternatives)
     _write(folder, files)
 
     return folder

@@ -116,6 +116,7 @@ class ImageMediator(PartyMediator):
                 )
         seed = self.draw_seed()
         masks = self.choose_rows(arrays, seed, "images")
+        few = self.warn_of_few(masks, unit="images")
         used = [_tensor(arrays[name][mask]) for name, mask in masks.items()]
         apart = [_tensor(arrays[name][~mask]) for name, mask in masks.items()]
         log.info("%d parties, %d images of shape %s", len(used), sum(map(len, used)), one.shape[1:])
@@ -142,7 +143,7 @@ class ImageMediator(PartyMediator):
             sensitivity, warnings = self.compare_settings(mediator, settlement, again, seed)
 
         return name_parties(
-            settlement,
+            replace(settlement, warnings=[*few, *settlement.warnings]),
             list(arrays),
             warnings=warnings,
             seconds=clock.seconds,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import re
 import secrets
 from collections.abc import Mapping, Sequence, Sized
@@ -12,21 +14,26 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
+from cgm.contributions.base import Contributions
 from cgm.evaluation.entries import RewardAudit
-from cgm.evaluation.privacy.base import Audit
+from cgm.evaluation.privacy.base import Audit, NoAudit
 from cgm.evaluation.privacy.membership import Membership
 from cgm.mediator import Fitted, Mediator, MediatorSettings, Pooled, Settlement
 from cgm.rewards.sampling import WeightedSampling
-from cgm.rewards.schemes.base import Scheme
+from cgm.rewards.schemes.base import InfeasibleScheme, Scheme
 from cgm.rewards.schemes.gain import Gain
-from cgm.settlements.settlement import PartySettlement
+from cgm.settlements.settlement import PartySettlement, Variant
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import progress, timed
 from cgm.utils.settings import Integer, Number
 from cgm.valuation.kernels import Kernel, SquaredExponential, Sum
+from cgm.valuation.valuation import Valuation
+
+log = logging.getLogger(__name__)
 
 MIN_ROWS = 10  # of a party, to value and audit it
-TOLERANCE = 0.01  # share of the way to v(D_i ∪ G) that a reward may leave: beyond it, rows chase noise
+AUDITED = 30  # held-out rows of the other parties below which an audit is announced as imprecise
+TOLERANCE = 0.05  # share of the way to v(D_i ∪ G) that a reward may leave: beyond it, rows chase noise
 SCALES = (0.25, 0.5, 1.0, 2.0)  # of the default kernel, times the median distance of two rows
 LENGTHSCALES = (0.5, 2.0)  # factors of the length-scale for which contributions are computed again
 
@@ -51,7 +58,7 @@ class PartyMediator(MediatorSettings):
             of each party's rows is, the same share for all; the others are held out as well. The cost grows with the
             square of the number of rows. `None`: no limit.
         audit: Measures what rewards give away.
-        sensitivity: Whether contributions are computed again with other length-scales and another seed.
+        sensitivity: Whether contributions and rewards are computed again with other length-scales and another seed.
         seed: The seed of everything random. `None`: one that cannot be guessed. A party that knows the seed of the pool
             can undo the noise of some generators, and then sees real rows.
 
@@ -100,6 +107,35 @@ class PartyMediator(MediatorSettings):
 
         return masks
 
+    def warn_of_few(self, masks: Mapping[str, np.ndarray], untested: str = "", unit: str = "rows") -> list[str]:
+        """Warn, before the work, that few rows are held out.
+
+        Arguments:
+            masks: The rows that are valued, see `choose_rows`.
+            untested: What is not tested for want of rows, if anything.
+            unit: What a row is.
+
+        Returns:
+            The warning, if there is one.
+        """
+
+        apart = [int((~mask).sum()) for mask in masks.values()]
+        fewest = min(sum(apart) - count for count in apart)  # an audit attacks the rows of the other parties
+        problems = []
+        if len(apart) > 1 and not isinstance(self.audit, NoAudit):
+            if fewest < 2:
+                problems.append("rewards cannot be audited for privacy")
+            elif fewest < AUDITED:
+                error = 1.96 / math.sqrt(12 * fewest)  # of the AUC of an attack that guesses
+                problems.append(f"the privacy audit is imprecise (95 % intervals of an AUC are about ± {error:.1g})")
+        problems += [untested] if untested else []
+        if not problems:
+            return []
+        share = f"; a larger share than held_out={self.held_out:g} helps" if self.held_out < 0.5 else ""
+        warning = f"{sum(apart)} {unit} are held out for checks: {' and '.join(problems)}{share}"
+        log.warning(warning)
+        return [warning]
+
     def run_audit(self, settlement: Settlement, held_out: Sequence[torch.Tensor], seed: int) -> list[RewardAudit]:
         """Audit the rewards, with the held-out points of each party in the features."""
 
@@ -110,8 +146,10 @@ class PartyMediator(MediatorSettings):
 
     def compare_settings(
         self, mediator: Mediator, settlement: Settlement, parties: Sequence[torch.Tensor] | None, seed: int
-    ) -> tuple[dict[str, list[float]], list[str]]:
-        r"""Compute contributions with other length-scales, and with a pool of another seed.
+    ) -> tuple[dict[str, Variant], list[str]]:
+        r"""Compute contributions and rewards with other length-scales, and with a pool of another seed.
+
+        Rewards are drawn for the recommended $\beta$ only.
 
         Arguments:
             mediator: The mediator of the settlement.
@@ -120,24 +158,37 @@ class PartyMediator(MediatorSettings):
             seed: The seed of the settlement.
 
         Returns:
-            $\alpha$ by a description of the settings, and warnings about those with which there are none.
+            What the parties have by a description of the settings, and warnings about those without contributions.
         """
 
         if not self.sensitivity:
             return {}, []
         kernel, seed = settlement.game.kernel, stream_seed(seed, Stream.SENSITIVITY)
         pooled = Pooled(settlement.parties, settlement.pool, settlement.features, settlement.generator)
-        alphas: dict[str, list[float]] = {}
+        sampling = replace(mediator.sampling, betas=(recommend(settlement),))
+        variants: dict[str, Variant] = {}
         warnings: list[str] = []
         with timed("sensitivity"), progress(len(LENGTHSCALES) + 1, "sensitivity") as bar:
 
             def compare(name: str, kernel: Kernel, pooled: Pooled) -> None:
                 other = replace(mediator, kernel=kernel)
                 try:
-                    alphas[name] = other.contribute(other.value(pooled), seed).alpha.tolist()
+                    game = other.value(pooled)
+                    contributions = other.contribute(game, seed)
                 except ValueError as error:  # the settlement itself has contributions
                     warnings.append(f"sensitivity, {name}: {error}")
+                else:
+                    variants[name] = draw(other, game, contributions)
                 bar.update()
+
+            def draw(other: Mediator, game: Valuation, contributions: Contributions) -> Variant:
+                alpha = contributions.alpha.tolist()
+                try:
+                    values = other.scheme.solve(contributions, game, game.with_synthetic).values
+                except InfeasibleScheme as error:
+                    return Variant(alpha, reason=str(error))
+                drawn = sampling.draw(game, values, seed)
+                return Variant(alpha, [reward.share_of_gain for reward in drawn], [reward.size for reward in drawn])
 
             for factor in LENGTHSCALES:
                 scaled = kernel.with_lengthscale(factor * float(kernel.lengthscale))
@@ -148,7 +199,7 @@ class PartyMediator(MediatorSettings):
                 fitted = mediator.fit(parties, seed, settlement.features)
             compare("another seed", kernel, mediator.pool(fitted, settlement.game.sizes[-1], seed))
 
-        return alphas, warnings
+        return variants, warnings
 
 
 def recommend(settlement: Settlement) -> float:
@@ -168,18 +219,20 @@ def recommend(settlement: Settlement) -> float:
 def name_parties(settlement: Settlement, names: Sequence[str], **attributes: Any) -> PartySettlement:
     r"""Add names and further attributes to a settlement, and recommend a $\beta$ to each party.
 
-    Warnings of the mediator, which knows parties by their numbers, get their names.
+    Messages of the mediator, which knows parties by their numbers, get their names.
     """
 
-    warnings = [
-        re.sub(r"\bparty (\d+)\b", lambda match: names[int(match[1]) - 1], warning)
-        for warning in (*settlement.warnings, *attributes.pop("warnings"))
-    ]
+    def named(message: str) -> str:
+        return re.sub(r"\bparty (\d+)\b", lambda match: names[int(match[1]) - 1], message)
+
+    warnings = [named(warning) for warning in (*settlement.warnings, *attributes.pop("warnings"))]
+    variants: Mapping[str, Variant] = attributes.pop("sensitivity")
     recommended = [recommend(settlement)] * settlement.game.n
     seconds = {**settlement.seconds, **attributes.pop("seconds")}
     return PartySettlement(
         **{**vars(settlement), "warnings": warnings, "seconds": seconds},
         names=tuple(names),
         recommended=tuple(recommended),
+        sensitivity={key: replace(variant, reason=named(variant.reason)) for key, variant in variants.items()},
         **attributes,
     )

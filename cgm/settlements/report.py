@@ -6,11 +6,12 @@ Each section shows numbers of the view of the settlement, or what a function her
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from markupsafe import Markup, escape
 
 from cgm.records.html import inline_svg, label, render
 from cgm.records.settings import flatten
@@ -19,43 +20,96 @@ from cgm.settlements.figures import (
     Comparison,
     compare,
     draw_columns,
+    draw_contributions,
     draw_images,
     draw_plane,
     draw_values,
 )
-from cgm.settlements.settlement import PartySettlement
-from cgm.settlements.view import INCENTIVES, describe, threat_model
+from cgm.settlements.settlement import PartySettlement, name_groups
+from cgm.settlements.view import INCENTIVES, attack_in_words, describe, threat_model
 from cgm.utils.text import number
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_FIGURES = 96  # panels of columns in a report, over all parties
 MAX_COLUMNS, MIN_COLUMNS = 8, 2  # panels for a party
 MAX_LISTED = 40  # columns in a party's table
-CLOSE = 2.0  # standard errors: two contributions that differ by less cannot be told apart
+TO_LARGEST = ("to_largest", "to_largest_stderr")
 
 
-def report(settlement: PartySettlement, seed: int = 0) -> bytes:
+class Rule(NamedTuple):
+    """How a scheme turns contributions into rewards, in words.
+
+    Attributes:
+        formula: The formula of the reward value.
+        reason: Why a party receives more or less than others.
+    """
+
+    formula: str | None
+    reason: str
+
+
+PROMISED = Rule(
+    "r = α^ρ v*, but at least the value of own data",
+    "A party that contributes more is promised a larger value, and data that is worth less is further from it.",
+)
+RULES = {
+    "gain": Rule(
+        "r = v + α^ρ (v* − v), with the value v of own data",
+        "A party that contributes more is promised a larger share of what all synthetic data would add to its own.",
+    ),
+    "shapley_fair": PROMISED,
+    "spread": PROMISED,
+    "proportional": PROMISED,
+    "equal_rewards": Rule(
+        "r = v* for all, but at least the value of own data",
+        "All parties are promised the same value, whatever they contribute; data that is worth less is further away.",
+    ),
+    "max_welfare": Rule(
+        "r is the limit, the value of own data with all synthetic data",
+        "Each party is promised all that synthetic data can add to its own, whatever it contributes.",
+    ),
+}
+
+
+def report(settlement: PartySettlement, seed: int = 0, alternatives: bool = False) -> bytes:
     """Return the report of a settlement, a page in UTF-8.
 
     Arguments:
         settlement: The settlement.
         seed: The seed of the figure of rewards in the plane.
+        alternatives: Whether parties receive their rewards for all β.
     """
 
     view, show = describe(settlement), images if settlement.schema is None else columns
+    delivered, not_delivered = audits(view, alternatives)
+    others = sensitivity(view)
     return render(
         TEMPLATES / "report.html",
         view=view,
         parties=parties(view),
+        together=together(view),
+        rule=rule(view),
+        tolerance=tolerance(view),
         values=values(view),
-        precision=precision(view),
-        sensitivity=sensitivity(view),
+        contributions=contributions(view),
+        sensitivity=others,
+        changes_of_share=[x["change_of_share"] for x in others if x["change_of_share"] is not None],
+        sampled=any(party["contribution_stderr"] for party in view["parties"]),
         incentives=INCENTIVES,
+        broken=broken(view),
+        failed=[name for name in INCENTIVES if view["incentives"][name]["holds"] is False],
         unknown=unknown(view),
         plane=plane(settlement, seed),
         distributions=[show(settlement, party) for party in range(len(settlement.names))],
         threat_model=threat_model(view["unit"]),
-        audits=audits(view),
+        audits=delivered,
+        other_audits=not_delivered,
+        delivered_accuracies=[
+            entry
+            for entry in view["accuracies"]
+            if alternatives or entry["beta"] == view["parties"][entry["party"]]["recommended"]
+        ],
+        copies=sum(audit["copies"] or 0 for audit in delivered),
         settings=flatten(view["settings"]),
     )
 
@@ -64,53 +118,112 @@ def parties(view: dict[str, Any]) -> list[dict[str, Any]]:
     r"""Return the numbers of each party with its rewards, one for each $\beta$, and the recommended one."""
 
     rewards = [[x for x in view["sampling"] if x["party"] == i] for i in range(len(view["parties"]))]
+    errors = view["uncertainty"]
     return [
-        party | {"rewards": drawn, "best": next(x for x in drawn if x["beta"] == party["recommended"])}
-        for party, drawn in zip(view["parties"], rewards, strict=True)
+        party
+        | {
+            "rewards": drawn,
+            "best": next(x for x in drawn if x["beta"] == party["recommended"]),
+            "own_data_stderr": errors["v"][i],
+            **{key: None if errors[key] is None else errors[key][i] for key in ("phi", *TO_LARGEST)},
+        }
+        for i, (party, drawn) in enumerate(zip(view["parties"], rewards, strict=True))
     ]
+
+
+def together(view: dict[str, Any]) -> Markup:
+    """Name the parties whose contributions cannot be told apart, in one sentence; empty if there are none."""
+
+    names = [f"<bdi>{escape(party['name'])}</bdi>" for party in view["parties"]]
+    return Markup(name_groups(view["uncertainty"]["not_distinguished"], names))
+
+
+def rule(view: dict[str, Any]) -> Rule:
+    """Return how reward values follow from contributions, and why the rows of rewards differ."""
+
+    return RULES.get(
+        view["scheme"]["name"],
+        Rule(None, f"What a party is promised follows from the scheme {view['scheme']['name']}."),
+    )
+
+
+def tolerance(view: dict[str, Any]) -> float | None:
+    """Return the share of the possible gain that complete rewards miss; `None` if all are drawn to r."""
+
+    shares = [
+        (party["target"] - party["own_data"]) / (party["limit"] - party["own_data"])
+        for party in view["parties"]
+        if party["target"] < party["reward"] and party["limit"] > party["own_data"]
+    ]
+    return 1 - min(shares) if shares else None
 
 
 def values(view: dict[str, Any]) -> str:
     """Return the figure of values and rewards."""
 
     numbers = (
-        f"{label(party['name'])}: own data {number(party['own_data'])}, reward {number(party['reward'])}, "
-        f"limit {number(party['limit'])}"
+        f"{label(party['name'])}: own data {number(party['own_data'])}, with the reward "
+        f"{number(party['value_reached'])}, limit {number(party['limit'])}"
         for party in view["parties"]
     )
-    title = "Reward values between own data and the limit"
+    title = "Values between own data and the limit"
     return inline_svg(draw_values(view["parties"]), "values", title, "; ".join(numbers))
 
 
-def precision(view: dict[str, Any]) -> dict[str, Any]:
-    """Return whether the contributions are exact, and which neighbours in their order cannot be told apart."""
+def contributions(view: dict[str, Any]) -> str:
+    """Return the figure of contributions."""
 
-    order = sorted(view["parties"], key=lambda party: -party["contribution"])
-    exact = not any(party["contribution_stderr"] for party in order)
-    close = []
-    for one, other in pairwise(order):
-        error = math.hypot(one["contribution_stderr"], other["contribution_stderr"])
-        if not exact and one["contribution"] - other["contribution"] < CLOSE * error:
-            close.append((one["name"], other["name"]))
-    return {"exact": exact, "close": close}
+    errors = view["uncertainty"]["phi"]
+    numbers = (
+        f"{label(party['name'])}: {number(party['contribution'])}"
+        + ("" if errors is None else f" ± {number(2 * errors[i], 2)}")
+        for i, party in enumerate(view["parties"])
+    )
+    figure = draw_contributions(view["parties"], errors)
+    return inline_svg(figure, "contributions", "Contributions with their uncertainty", "; ".join(numbers))
 
 
 def sensitivity(view: dict[str, Any]) -> list[dict[str, Any]]:
-    r"""Return each party's $\alpha$ with the other settings, the largest change, and whether the order changes."""
+    r"""Return what parties have with the other settings, the largest changes, and whether their order is the same.
 
-    def order(alpha: Sequence[float]) -> list[int]:
-        return sorted(range(len(alpha)), key=lambda i: -alpha[i])
+    Only parties count that can be told apart, since the order of others is not known in any case; `None` without any.
+    """
 
     used = [party["alpha"] for party in view["parties"]]
+    shares = [party["share_of_gain"] for party in view["parties"]]
+    groups = view["uncertainty"]["not_distinguished"]
+
+    apart = [pair for pair in combinations(range(len(used)), 2) if not any(set(pair) <= set(group) for group in groups)]
+
+    def same_order(alpha: Sequence[float]) -> bool | None:
+        return all((used[i] - used[j]) * (alpha[i] - alpha[j]) >= 0 for i, j in apart) if apart else None
+
     return [
         {
             "name": name,
-            "alpha": alpha,
-            "change": max(abs(a - b) for a, b in zip(alpha, used, strict=True)),
-            "same_order": order(alpha) == order(used),
+            **variant,
+            "change": max(abs(a - b) for a, b in zip(variant["alpha"], used, strict=True)),
+            "change_of_share": None
+            if variant["shares"] is None
+            else max(abs(a - b) for a, b in zip(variant["shares"], shares, strict=True)),
+            "same_order": same_order(variant["alpha"]),
         }
-        for name, alpha in view["sensitivity"].items()
+        for name, variant in view["sensitivity"].items()
     ]
+
+
+def broken(view: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the incentives that reward values hold and targets do not, and by how much these miss them."""
+
+    possible = max(party["limit"] - party["own_data"] for party in view["parties"])
+    found = []
+    for name, words in INCENTIVES.items():
+        promised, target = view["incentives"][name], view["target_incentives"][name]
+        if target["holds"] is False and promised["holds"] is not False:
+            missed = None if target["slack"] is None else max(-target["slack"], 0.0)
+            share = missed / possible if missed is not None and possible > 0 else None
+            found.append({"name": name, "title": words.title, "missed": missed, "share": share})
+    return found
 
 
 def unknown(view: dict[str, Any]) -> list[str]:
@@ -158,11 +271,18 @@ def columns(settlement: PartySettlement, party: int) -> dict[str, Any]:
     return {"figure": figure, "drawn": len(drawn), "columns": compared[:MAX_LISTED], "all": len(compared)}
 
 
-def audits(view: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the privacy audits with the strongest attack of each, the one with the most successful attack first."""
+def audits(view: dict[str, Any], alternatives: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the privacy audits of the rewards that parties receive, and those of the others.
+
+    Each has its strongest attack and what that means; the one with the most successful attack is the first.
+    """
 
     shown = []
     for audit in view["audits"]:
+        party = view["parties"][audit["party"]]
         strongest = next((attack for attack in audit["attacks"] if attack["name"] == audit["strongest"]), None)
-        shown.append(audit | {"name": view["parties"][audit["party"]]["name"], "attack": strongest})
-    return sorted(shown, key=lambda audit: -audit["attack"]["auc"] if audit["attack"] else 1)
+        meaning = "" if strongest is None else attack_in_words(strongest, view["unit"])
+        delivered = alternatives or audit["beta"] == party["recommended"]
+        shown.append(audit | {"name": party["name"], "attack": strongest, "meaning": meaning, "delivered": delivered})
+    shown.sort(key=lambda audit: -audit["attack"]["auc"] if audit["attack"] else 1)
+    return [x for x in shown if x["delivered"]], [x for x in shown if not x["delivered"]]

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from cgm.data.tables.files import Source
 from cgm.data.tables.schema import Schema
 from cgm.evaluation.entries import Accuracy, RewardAudit
 from cgm.mediator import Settlement
-from cgm.utils.text import aligned_lines
+from cgm.rewards.sampling import Reward
+from cgm.utils.text import aligned_lines, listed, number, percent
 
 SENSITIVE = 0.25  # changes of α above it are printed
+
+
+@dataclass(frozen=True)
+class Variant:
+    r"""What the parties have with another setting.
+
+    Attributes:
+        alpha: Their contributions $\alpha$.
+        shares: For each party the share of its possible gain, see `Reward.share_of_gain`, of the reward for the
+            recommended $\beta$; `None` if there are no rewards.
+        rows: The sizes of these rewards.
+        reason: Why there are no rewards; empty if there are.
+    """
+
+    alpha: Sequence[float]
+    shares: Sequence[float] | None = None
+    rows: Sequence[int] | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,7 +52,7 @@ class PartySettlement(Settlement):
             all data, the same for all parties.
         audits: What an attacker can learn from each reward; may be empty.
         accuracies: The accuracies of classifiers with and without each reward; empty without labels.
-        sensitivity: The contributions $\alpha$ with other settings, by a description of these; may be empty.
+        sensitivity: Contributions and rewards with other settings, by a description of these; may be empty.
         settings: All settings, as JSON holds them.
         sources: Where the data of each party came from.
     """
@@ -43,7 +65,7 @@ class PartySettlement(Settlement):
     recommended: Sequence[float]
     audits: Sequence[RewardAudit]
     accuracies: Sequence[Accuracy]
-    sensitivity: Mapping[str, Sequence[float]]
+    sensitivity: Mapping[str, Variant]
     settings: Mapping[str, Any]
     sources: Sequence[Source]
 
@@ -69,27 +91,86 @@ class PartySettlement(Settlement):
             return self.pool_table[rows]
         return self.pool_table[list(self.tables[party].columns)].iloc[rows].reset_index(drop=True)
 
+    @property
+    def delivered(self) -> list[Reward]:
+        """The reward that each party is given, that for its recommended β."""
+
+        return [self.find(party, beta) for party, beta in enumerate(self.recommended)]
+
+    @property
+    def alpha_stderr(self) -> torch.Tensor | None:
+        r"""The standard errors of $\alpha_i$ over rows, of shape $(n)$; `None` if they are unknown.
+
+        $\alpha_i$ is not smooth where two contributions tie for the largest. So these are the standard errors of the
+        distance of $\phi_i$ to the largest of the others, see `Uncertainty`, as shares of the largest contribution.
+        """
+
+        errors = self.uncertainty.to_largest_stderr
+        return None if errors is None or len(errors) == 1 else errors / self.contributions.phi.max()
+
+    @property
+    def not_distinguished(self) -> list[tuple[int, ...]]:
+        """Groups of parties (from 0) whose contributions cannot be told apart, those with larger ones first.
+
+        No two members of a group differ by more than two standard errors, and each such pair is in a group. A party
+        can be in several groups.
+        """
+
+        phi, stderr = self.contributions.phi, self.contributions.stderr
+        near = {frozenset(pair) for pair in self.uncertainty.not_distinguished(phi, sampling=stderr)}
+        order = sorted(range(len(phi)), key=lambda i: -float(phi[i]))
+        groups: list[tuple[int, ...]] = []
+        for pair in combinations(order, 2):
+            if frozenset(pair) not in near or any(set(pair) <= set(group) for group in groups):
+                continue
+            group = list(pair)
+            for k in order:
+                if all(frozenset((k, member)) in near for member in group):
+                    group.append(k)
+            groups.append(tuple(sorted(group, key=order.index)))
+        return groups
+
     def table(self) -> str:
         """Return the headline numbers as a short table, a row for each party."""
 
-        rows = [["party", self.unit, "v(D_i)", "α", "r_i", *(f"{self.unit} β={beta:g}" for beta in self.betas)]]
-        for i, name in enumerate(self.names):
-            numbers = (self.game.party_values[i], self.contributions.alpha[i], self.rewards.values[i])
-            rewards = [self.drawn[i, beta] for beta in self.betas]
-            marks = ["*" * (not r.reached) + "<" * (r.beta == self.recommended[i]) for r in rewards]
-            sizes = [f"{len(r.indices)}{mark:1}" for r, mark in zip(rewards, marks, strict=True)]
-            rows.append([name, str(len(self.tables[i])), *(f"{float(x):.4f}" for x in numbers), *sizes])
-        lines = [*aligned_lines(rows), "< recommended: nearest to all data"]
+        errors, betas = self.alpha_stderr, set(self.recommended)
+        beta = f" β={min(betas):g}" if len(betas) == 1 else ""
+        others = [other for other in self.betas if {other} != betas]
+        rows = [["party", self.unit, "v(D_i)", "α" if errors is None else "α ± error", "gain", f"{self.unit}{beta}"]]
+        for i, (name, reward) in enumerate(zip(self.names, self.delivered, strict=True)):
+            error = "" if errors is None else f" ± {number(float(errors[i]), 2)}"
+            rows.append(
+                [
+                    name,
+                    str(len(self.tables[i])),
+                    f"{float(self.game.party_values[i]):.4f}",
+                    f"{float(self.contributions.alpha[i]):.4f}{error}",
+                    percent(reward.share_of_gain),
+                    _size(reward) + ("" if beta else f" (β={reward.beta:g})"),
+                ]
+            )
+        if others:
+            cells = [", ".join(_size(self.drawn[i, other]) for other in others) for i in range(len(self.names))]
+            heads = ["β=" + ", ".join(f"{other:g}" for other in others), *cells]
+            rows = [[*row, cell] for row, cell in zip(rows, heads, strict=True)]
+        lines = aligned_lines(rows)
+        lines.append(
+            "gain: what the reward adds to the party's own data, as a share of what all synthetic data would add"
+        )
+        if self.uncertainty.reason:
+            lines.append(f"the standard errors of contributions are unknown: {self.uncertainty.reason}")
+        if tied := name_groups(self.not_distinguished, self.names):
+            lines.append(tied)
         alpha, largest = self.contributions.alpha.tolist(), SENSITIVE
-        for setting, others in self.sensitivity.items():
-            for name, before, after in zip(self.names, alpha, others, strict=True):
+        for setting, variant in self.sensitivity.items():
+            for name, before, after in zip(self.names, alpha, variant.alpha, strict=True):
                 if abs(after - before) > largest:
                     largest = abs(after - before)
                     sensitive = f"contributions depend on settings: with {setting}, α of {name} is {after:.2f}"
         if largest > SENSITIVE:
             lines.append(sensitive)
         if not all(reward.reached for reward in self.drawn.values()):
-            lines.append("* stopped before v(D_i ∪ G_i) reached r_i")
+            lines.append("* stopped before v(D_i ∪ G_i) reached its target")
         return "\n".join(lines)
 
     def write(self, folder: str | Path, disclose: Sequence[str] = (), alternatives: bool = False) -> Path:
@@ -109,3 +190,24 @@ class PartySettlement(Settlement):
         from cgm.settlements.folder import write_settlement  # which writes objects of this class
 
         return write_settlement(folder, self, disclose, alternatives)
+
+
+def name_groups(groups: Sequence[Sequence[int]], names: Sequence[str]) -> str:
+    """Name the parties whose contributions cannot be told apart, in one sentence; empty if there are none.
+
+    Arguments:
+        groups: The groups, see `PartySettlement.not_distinguished`.
+        names: The names of the parties.
+    """
+
+    if not groups:
+        return ""
+    first, *others = (f"those of {listed([names[party] for party in group])}" for group in groups)
+    sentence = f"{first.replace('those', 'The contributions', 1)} cannot be told apart"
+    return "".join([sentence, *(f", nor can {other}" for other in others), "."])
+
+
+def _size(reward: Reward) -> str:
+    """Return the number of rows of a reward, marked if it is not complete."""
+
+    return f"{reward.size}{'' if reward.reached else '*'}"

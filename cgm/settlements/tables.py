@@ -164,6 +164,7 @@ class TableMediator(PartyMediator):
             with timed("schema"):
                 labels, tables = self._take_labels(tables)
                 masks = self.choose_rows(tables, seed)
+                few = self.warn_of_few(masks, self._untested(masks))
                 schema, parsed = infer_schema(tables, masks, self.categorical, self.drop, self.rare, schema)
                 order = {name: [column for column in tables[name].columns if column in parsed[name]] for name in tables}
                 used = [parsed[name][order[name]][masks[name]].reset_index(drop=True) for name in parsed]
@@ -189,7 +190,7 @@ class TableMediator(PartyMediator):
             sensitivity, warnings = self.compare_settings(mediator, settlement, filled, seed)
 
         return name_parties(
-            settlement,
+            replace(settlement, warnings=[*few, *settlement.warnings]),
             list(tables),
             warnings=warnings,
             seconds=clock.seconds,
@@ -222,6 +223,14 @@ class TableMediator(PartyMediator):
 
         return labels, {name: table.drop(columns=column) for name, table in tables.items()}
 
+    def _untested(self, masks: Mapping[str, np.ndarray]) -> str:
+        """Say that too few rows are held out for a test of classifiers; return nothing if there are enough."""
+
+        held_out = sum(int((~mask).sum()) for mask in masks.values())
+        if self.label_column is None or held_out >= TESTED:
+            return ""
+        return f"models are not tested with and without rewards (at least {TESTED} are needed)"
+
     def _accuracies(
         self,
         settlement: Settlement,
@@ -231,7 +240,7 @@ class TableMediator(PartyMediator):
     ) -> list[Accuracy]:
         """Train and test classifiers of the labels."""
 
-        if labels is None:
+        if labels is None or self._untested(masks):
             return []
         cells = {name: series.fillna("(missing)") for name, series in labels.items()}
         classes = sorted(set().union(*cells.values()))
@@ -240,9 +249,6 @@ class TableMediator(PartyMediator):
         }
         used = [numbers[name][torch.from_numpy(mask)] for name, mask in masks.items()]
         test = torch.cat([numbers[name][torch.from_numpy(~mask)] for name, mask in masks.items()])
-        if len(test) < TESTED:
-            reason = f"{len(test)} rows are held out, at least {TESTED} are needed for a test; raise held_out"
-            return [Accuracy(party, beta, None, None, reason) for party, beta in settlement.drawn]
         pool = settlement.pool.points
         of_pool = self.labeller.label(torch.cat(settlement.parties), torch.cat(used), pool)
         if of_pool is None:

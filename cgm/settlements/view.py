@@ -2,11 +2,13 @@ r"""A settlement as plain data, and the incentives in words: what report, certif
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.plain import plain, versions
+from cgm.utils.text import number
 
 
 def describe(settlement: PartySettlement) -> dict[str, Any]:
@@ -19,6 +21,7 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
     """
 
     contributions, rewards, game = settlement.contributions, settlement.rewards, settlement.game
+    uncertainty, alpha_stderr = settlement.uncertainty, settlement.alpha_stderr
     parties = [
         {
             "name": name,
@@ -29,36 +32,49 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
             "contribution": contributions.phi[i],
             "contribution_stderr": contributions.stderr[i],
             "alpha": contributions.alpha[i],
+            "alpha_stderr": None if alpha_stderr is None else alpha_stderr[i],
             "reward": rewards.values[i],
+            "target": delivered.target,
+            "value_reached": delivered.value,
+            "share_of_gain": delivered.share_of_gain,
+            "rows_received": delivered.size,
             "lower": rewards.lower[i],
             "limit": rewards.upper[i],
-            "recommended": settlement.recommended[i],
+            "recommended": delivered.beta,
         }
-        for i, name in enumerate(settlement.names)
+        for i, (name, delivered) in enumerate(zip(settlement.names, settlement.delivered, strict=True))
     ]
     sampling = [
         {
             "party": reward.party,
             "beta": reward.beta,
-            "rows": len(reward.indices),
+            "rows": reward.size,
+            "promised": reward.promised,
             "target": reward.target,
             "value": reward.value,
+            "share_of_gain": reward.share_of_gain,
             "reached": reward.reached,
         }
         for reward in settlement.drawn.values()
     ]
     return plain(
         {
-            "format": "cgm settlement 1",
+            "format": "cgm settlement 2",
             "parties": parties,
             "grand_value": game.grand_value,
             "synthetic_size": len(settlement.pool.points),
             "kernel": {"name": type(game.kernel).__name__, "lengthscale": game.kernel.lengthscale},
             "contributions": {"method": contributions.method, "details": contributions.details},
-            "scheme": rewards.details,
+            "uncertainty": {
+                "over": "rows",
+                **plain(uncertainty, classes=False),
+                "not_distinguished": settlement.not_distinguished,
+            },
+            "scheme": {"name": rewards.name, **rewards.details},
             "incentives": plain(settlement.incentives, classes=False),
+            "target_incentives": plain(settlement.target_incentives, classes=False),
             "sampling": sampling,
-            "sensitivity": settlement.sensitivity,
+            "sensitivity": plain(settlement.sensitivity, classes=False),
             "accuracies": settlement.accuracies,
             "audits": settlement.audits,
             "warnings": settlement.warnings,
@@ -117,6 +133,34 @@ INCENTIVES = {
         "the smallest distance of such a reward from the value of the group's data",
     ),
 }
+
+
+EXTENTS = (  # of the AUC of an attack whose interval is above 0.5
+    (0.6, "seems slightly better than guessing"),
+    (0.75, "seems better than guessing: the reward may give something away about the data of others"),
+    (2.0, "is much better than guessing: the reward gives away which data of others was used"),
+)
+
+
+def attack_in_words(attack: Mapping[str, Any], unit: str = "rows") -> str:
+    """Return what the AUC of an attack means.
+
+    Arguments:
+        attack: The attack, as a view has it.
+        unit: What the data consists of.
+    """
+
+    a = "an" if unit == "images" else "a"
+    low, high = (100 * attack[key] for key in ("auc_low", "auc_high"))
+    text = (
+        f"Shown {a} {unit[:-1]} of another party that was used and one that was kept apart, the strongest attack picks "
+        f"the used one in {number(100 * attack['auc'], 2)} of 100 cases (95 % interval {number(low, 2)} to "
+        f"{number(high, 2)}); guessing picks it in 50"
+    )
+    if low <= 50:
+        return f"{text}. The attack was not shown to be better than guessing."
+    extent = next(words for limit, words in EXTENTS if attack["auc"] < limit)
+    return f"{text}. The attack {extent}."
 
 
 def threat_model(unit: str = "rows") -> str:

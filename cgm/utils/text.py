@@ -116,6 +116,28 @@ def number(x: float | str | None, digits: int = 4) -> str:
     return text.replace("-", "−", 1 if x < 0 else 0)
 
 
+def percent(share: float | None) -> str:
+    """Return a share in percent, with three significant digits.
+
+    Example:
+        >>> percent(0.97), percent(0.99123), percent(None)
+        ('97 %', '99.1 %', 'n/a')
+    """
+
+    return f"{number(100 * share, 3)} %" if share is not None else "n/a"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them.
+
+    Example:
+        >>> listed(["north"]), listed(["north", "east", "west"])
+        ('north', 'north, east and west')
+    """
+
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
 def beta_name(beta: float | str) -> str:
     """Return an inverse temperature, also `"inf"`, as the shortest text, without a point if it is a whole number.
 

@@ -16,6 +16,7 @@ from cgm.generators import KDE
 from cgm.mediator import Mediator
 from cgm.rewards import WeightedSampling
 from cgm.settlements import PartySettlement
+from cgm.settlements.settlement import Variant
 
 EVIL = "<script>alert('x')</script>"
 CITIES = ("Oslo", "=cmd()", EVIL)
@@ -65,13 +66,16 @@ def attack(name: str, auc: float) -> AttackResult:
 
 
 @cache
-def settle(names: tuple[str, ...] = ("North Bank", "South Bank", "West Bank"), rows: int = 60) -> PartySettlement:
+def settle(
+    names: tuple[str, ...] = ("North Bank", "South Bank", "West Bank"), rows: int = 60, **settings: Any
+) -> PartySettlement:
     """Settle random points of some parties."""
 
     generator = torch.Generator().manual_seed(5)
     n = len(names)
     points = [torch.randn(rows + 7 * i, 2, generator=generator).double() + 1.5 * i / n for i in range(n)]
-    mediator = Mediator(KDE(), sampling=WeightedSampling((1.0, 4.0, 8.0)), synthetic_size=400)
+    settings = {"sampling": WeightedSampling((1.0, 4.0, 8.0)), "synthetic_size": 400} | settings
+    mediator = Mediator(KDE(), **settings)
     settlement = mediator.settle(points, seed=3)
     alpha = settlement.contributions.alpha.tolist()
     audits = [
@@ -90,7 +94,10 @@ def settle(names: tuple[str, ...] = ("North Bank", "South Bank", "West Bank"), r
         schema=SCHEMA,
         audits=audits,
         accuracies=[Accuracy(i, 8.0, 0.81 + 0.01 * i, 0.78, None) for i in range(n)],
-        sensitivity={"length-scale × 0.5": alpha[::-1], "another seed": [0.9 * a for a in alpha]},
+        sensitivity={
+            "length-scale × 0.5": Variant(alpha[::-1], [0.7531] * n, list(range(1201, 1201 + n))),
+            "another seed": Variant([0.9 * a for a in alpha], reason="no such rewards"),
+        },
         settings={
             "seed": 3,
             "files": [f"{name}.csv" for name in names],

@@ -13,13 +13,15 @@ import torch
 from cgm.generators import KDE
 from cgm.generators.flow import Units
 from cgm.mediator import Mediator
-from cgm.rewards import WeightedSampling
+from cgm.rewards import Gain, WeightedSampling
 from cgm.settlements.certificate import canonical_json, contents, readable_json, rounded, seal
 from cgm.settlements.folder import certificate, party_files, settings_file
 from cgm.settlements.view import describe
 from cgm.utils.files import sha256
 from cgm.utils.random import Stream, random_state, stream_seed
 from tests.settlements.settled_tables import settle
+
+GAIN = {"scheme": Gain(), "sampling": WeightedSampling((1.0, 4.0, 8.0), tolerance=0.05)}
 
 
 def numbers(content: object) -> list[float]:
@@ -48,19 +50,44 @@ def test_a_certificate_says_what_the_party_receives():
         "alpha": settlement.contributions.alpha[1],
         "relative_stderr": 0.0,
         "reward": rewards.values[1],
+        "target": rewards.values[1],
         "limit": rewards.upper[1],
     }
     assert found["value"] == pytest.approx({key: float(x) for key, x in own.items()}, rel=1e-5)
+    assert [entry["beta"] for entry in found["rewards"]] == [8]  # what the party receives, and nothing else
+    found["rewards"] = certificate(settlement, 1, alternatives=True)["rewards"]
     assert [entry["beta"] for entry in found["rewards"]] == [1, 4, 8]
     for entry in found["rewards"]:
         reward = settlement.drawn[1, entry["beta"]]
         assert (entry["rows"], entry["reached"]) == (len(reward.indices), reward.reached)
         assert entry["value_reached"] == pytest.approx(reward.value, rel=1e-5)
+        assert entry["share_of_gain"] == pytest.approx(reward.share_of_gain, rel=1e-5)
         assert entry["recommended"] == (entry["beta"] == 8) == (entry["file"] == "reward.csv")
     assert [entry["name"] for entry in found["incentives"]] == ["R1", "R2", "R3", "R4", "R5", "R6"]
     slack = {entry["name"]: entry["own_slack"] for entry in found["incentives"]}
     assert slack["R4"] == pytest.approx(float(rewards.values[1] - settlement.game.party_values[1]), rel=1e-5)
     assert slack["R3"] is slack["R5"] is slack["R6"] is None
+
+
+def test_the_error_of_alpha_and_the_target_of_a_party():
+    settlement = settle(**GAIN)
+    for party in range(3):
+        without = certificate(settlement, party, disclose=["names", "values", "rewards", "sizes"])
+        assert "alpha_stderr" not in json.dumps(without)
+        found = certificate(settlement, party, disclose=["contributions"])
+        assert found["value"]["alpha_stderr"] == pytest.approx(float(settlement.alpha_stderr[party]), rel=1e-5)
+
+        own, limit = (float(x[party]) for x in (settlement.game.party_values, settlement.rewards.upper))
+        target = min(float(settlement.rewards.values[party]), own + 0.95 * (limit - own))
+        assert found["value"]["target"] == pytest.approx(target, rel=1e-5)
+        for entry in found["incentives"]:
+            assert entry["target_holds"] is settlement.target_incentives[entry["name"]].holds
+        slack = {entry["name"]: entry["own_target_slack"] for entry in found["incentives"]}
+        expected = {"R1": target, "R2": limit - target, "R4": target - own}
+        assert {name: slack[name] for name in expected} == pytest.approx(expected, rel=1e-4, abs=1e-9)
+        assert slack["R3"] is slack["R5"] is slack["R6"] is None
+    page = party_files(settlement, 0)["certificate.html"].decode()
+    assert "Not held by the targets: R3 (weak efficiency)" in page.replace("\n", " ")
 
 
 def test_digests_are_those_of_the_files():
@@ -78,10 +105,11 @@ def test_digests_are_those_of_the_files():
     assert party_files(settlement, 0, alternatives=True) == files  # the same settlement, the same bytes
 
 
-def test_no_number_of_another_party_follows_from_a_certificate():
+@pytest.mark.parametrize("settings", [{}, GAIN], ids=["stable", "gain"])
+def test_no_number_of_another_party_follows_from_a_certificate(settings):
     """Neither a number nor the sum, difference, product or quotient of two of them is one of another party."""
 
-    settlement = settle()
+    settlement = settle(**settings)
     for party in range(3):
         content = certificate(settlement, party)
         own = numbers({key: content[key] for key in ("value", "rewards", "incentives", "data")})
@@ -94,6 +122,8 @@ def test_no_number_of_another_party_follows_from_a_certificate():
             secrets = {
                 "phi": float(contributions.phi[other]),
                 "value": float(game.party_values[other]),
+                "distance": float(settlement.uncertainty.to_largest[party]),
+                "error": float(settlement.alpha_stderr[party]),
             }
             if contributions.alpha[other] < 1:  # the largest reward is r_i / α_i for ρ = 1, see the module
                 secrets["alpha"] = float(contributions.alpha[other])
@@ -127,7 +157,12 @@ def test_results_of_an_audit_are_rounded_and_name_their_threat_model():
         "name": "nearest_distance", "auc": 0.51, "auc_low": 0.47, "auc_high": 0.55,
         "tpr": 0.012, "tpr_low": 0.001, "tpr_high": 0.046,
     }  # fmt: skip
-    assert audit["results"][1] == {"beta": 1.0, "strongest": None, "attacks": [], "reason": "no rows were kept apart"}
+    (result,) = audit["results"]
+    assert result["meaning"].startswith("Shown a row of another party that was used and one that was kept apart")
+    assert "51 of 100 cases (95 % interval 47 to 55)" in result["meaning"]
+    result = certificate(settle(), 0, alternatives=True)["audit"]["results"][1]
+    reason = "no rows were kept apart"
+    assert result == {"beta": 1.0, "strongest": None, "meaning": None, "attacks": [], "reason": reason}
     assert certificate(replace(settle(), audits=[]), 0)["audit"]["results"] == []
 
 
@@ -138,7 +173,7 @@ def test_a_mediator_may_disclose_more():
     assert found[0]["own"]
     assert found[0]["alpha"] == pytest.approx(alpha[0], rel=1e-5)
     assert [entry["alpha"] for entry in found[1:]] == pytest.approx(sorted(alpha[1:], reverse=True), rel=1e-5)
-    assert all(set(entry) == {"own", "alpha", "contribution"} for entry in found)
+    assert all(set(entry) == {"own", "alpha", "alpha_stderr", "contribution"} for entry in found)
     assert "South Bank" not in text(settlement, 0, disclose=["contributions", "values", "rewards", "sizes"])
 
     found = certificate(settlement, 1, disclose=["names", "values", "rewards", "sizes"])["disclosed"]

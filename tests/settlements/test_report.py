@@ -11,9 +11,12 @@ import torch
 
 from cgm.data.tables.files import Source
 from cgm.data.tables.schema import Schema
+from cgm.rewards import EqualRewards, Gain, MaxWelfare, Proportional, Spread, WeightedSampling
 from cgm.rewards.incentives import Incentive
-from cgm.settlements.report import report
-from cgm.settlements.view import INCENTIVES
+from cgm.settlements.report import RULES, broken, report, tolerance
+from cgm.settlements.settlement import Variant
+from cgm.settlements.view import INCENTIVES, describe
+from cgm.utils.text import number, percent
 from tests.settlements.settled_tables import EVIL, SCHEMA, column, redrawn, settle
 
 VOID = {"meta", "link", "br", "img", "input", "use", "hr"}
@@ -67,9 +70,22 @@ def plain_text(page: bytes) -> str:
 def test_the_report_has_the_numbers_of_all_parties(page):
     text, settlement = plain_text(page), settle()
     for i, name in enumerate(settlement.names):
-        reward = f"{float(settlement.rewards.values[i]):.4g}"
+        reward = number(float(settlement.rewards.values[i]), 6)
         rows = {beta: len(settlement.drawn[i, beta].indices) for beta in settlement.betas}
-        assert re.search(rf"{name} \d+ \d+ [\d.]+ [\d.]+ [\d.]+ {reward} {rows[8.0]}\b", text)
+        alpha, error = float(settlement.contributions.alpha[i]), float(settlement.alpha_stderr[i])
+        alpha = f"{number(alpha, 3)} ± {number(error, 2)}"
+        share = percent(settlement.drawn[i, 8.0].share_of_gain)
+        auc = f"{0.51 + 0.01 * i:.2g}"
+        assert f"{name} {60 + 7 * i} {alpha} {share} {rows[8.0]} {auc} " in text
+        assert (
+            f"{name} receives {rows[8.0]} rows, which add {share} of what all synthetic data would add to its" in text
+        )
+        assert re.search(rf"{name} {5 + i} [\d.]+± [\d.]+ {reward}", text)
+        errors = settlement.uncertainty
+        numbers = [settlement.contributions.phi, errors.phi, errors.to_largest, errors.to_largest_stderr]
+        cells = [number(float(x[i]), digits) for x, digits in zip(numbers, (4, 2, 3, 2), strict=True)]
+        assert f"{name} {' '.join(cells)} {alpha}" in text
+        assert f"{1201 + i:,} rows" in text  # with another length-scale
         assert f"{rows[8.0]} rows, recommended" in text
         assert f"{rows[1.0]} rows" in text
         assert f"Columns of {name}" in text
@@ -77,7 +93,12 @@ def test_the_report_has_the_numbers_of_all_parties(page):
     for words in INCENTIVES.values():
         assert words.statement in text
     assert "length-scale × 0.5" in text
-    assert "no number: no rows were kept apart" in text
+    assert "75.3 %" in text
+    assert "No rewards with another seed: no such rewards" in text
+    assert "There are no numbers for 1 rewards that nobody receives: no rows were kept apart" in text
+    assert "the strongest attack picks the used one in 53 of 100 cases (95 % interval 49 to 57)" in text
+    assert "that of West Bank. No delivered reward repeats a row of another party" in text
+    assert "All conditions, R1 to R6, hold" in text
     assert "0.78 0.81 0.03" in text
     assert "computed exactly" in text
 
@@ -103,7 +124,7 @@ def test_the_report_is_accessible(page, parsed):
     ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     figures = parsed.all("svg")
-    assert len(figures) == 2 + 3
+    assert len(figures) == 3 + 3
     for figure in figures:
         assert figure["role"] == "img"
         assert set(figure["aria-labelledby"].split()) <= set(ids)
@@ -148,7 +169,7 @@ def test_nothing_from_outside_is_html():
         pool_table=settlement.pool_table.rename(columns=table),
         settings={bad: EVIL},
         warnings=[EVIL],
-        sensitivity={EVIL: [1.0, 0.5, 0.2]},
+        sensitivity={EVIL: Variant([1.0, 0.5, 0.2], reason=EVIL)},
         sources=(Source(EVIL, EVIL),) * 3,
     )
     parsed = Page(report(settlement))
@@ -174,7 +195,6 @@ def test_what_is_missing_is_said():
         "no other settings were tried",
         "The incentives R6 (stability)",
         "Why it is not known: too many coalitions",
-        "There is one warning",
         "party 2 was left out",
     ):
         assert gap in text
@@ -187,9 +207,12 @@ def test_violations_and_estimates_are_marked():
     broken = settlement.incentives | {"R5": Incentive(False, -0.25, "")}
     text = plain_text(report(replace(settlement, contributions=contributions, incentives=broken)))
     assert "does not hold −0.25" in text
-    assert text.count("r not reached") == 3
-    assert "The contributions are estimates (method: permutations)" in text
-    assert "The contributions of South Bank and North Bank differ by less than the standard errors can tell" in text
+    assert text.count("r not reached") == 1 + 3
+    assert "stopped early" in text
+    assert "The contributions are also estimates (method: permutations)" in text
+    assert "The contributions of West Bank, South Bank and North Bank cannot be told apart" in text
+    sampling = number(0.1 * float(settlement.contributions.phi[0]), 2)
+    assert f"The standard errors of this sampling are North Bank {sampling}, South Bank" in text
 
 
 def test_a_report_of_many_parties_and_columns_is_small():
@@ -210,6 +233,56 @@ def test_a_report_of_many_parties_and_columns_is_small():
 
 def test_a_reward_without_rows_is_reported():
     none = torch.empty(0, dtype=torch.int64)
-    text = plain_text(report(redrawn(settle(), 1, indices=none, values=none.double())))
+    text = plain_text(report(redrawn(settle(), 1, size=0, indices=none, values=none.double())))
     assert "0 rows, recommended" in text
     assert "no rows" in text
+
+
+def test_a_report_of_one_party_and_of_more_than_twenty():
+    text = plain_text(report(settle(("Only Bank",))))
+    assert "1 party pooled 60 rows" in text
+    assert "There is one party" in text
+    settlement = settle(tuple(f"Party {i}" for i in range(22)), rows=12)
+    assert settlement.alpha_stderr is None
+    text = plain_text(report(settlement))
+    rows = [settlement.drawn[i, 8.0].size for i in range(22)]
+    shares = [settlement.drawn[i, 8.0].share_of_gain for i in range(22)]
+    assert f"Parties receive {min(rows)} to {max(rows)} rows, which add {percent(min(shares))} to" in text
+    assert text.index("Parties receive") < text.index("Party 3")  # the summary is on the first screen
+    assert "are not known: 22 parties have too many coalitions" in text
+    assert "R5 (fairness)" in text
+
+
+@pytest.mark.parametrize("scheme", [Gain(), EqualRewards(), MaxWelfare(), Spread(), Proportional()], ids=repr)
+def test_targets_and_reasons(scheme):
+    settlement = settle(scheme=scheme, sampling=WeightedSampling((8.0,), tolerance=0.05))
+    text = plain_text(report(settlement))
+    view = describe(settlement)
+    assert RULES[settlement.rewards.name].reason in text
+    assert ("Rewards are complete at 95 % of the possible gain" in text) == (tolerance(view) is not None)
+    for entry in broken(view):
+        missed = f", missed by {number(entry['missed'], 2)} ({percent(entry['share'])} of the largest possible gain)"
+        assert f"{entry['name']} {entry['title'].lower()}{missed}" in text
+    if tolerance(view) is not None:
+        assert "R3 weak efficiency, missed by" in text
+        for i, party in enumerate(view["parties"]):
+            numbers = (party[key] for key in ("reward", "target", "value_reached", "limit"))
+            assert (
+                f"{' '.join(number(x, 6) for x in numbers)} {percent(settlement.drawn[i, 8.0].share_of_gain)}" in text
+            )
+
+
+def test_audits_of_alternatives_that_parties_receive():
+    settlement = settle()
+    text = plain_text(report(settlement, alternatives=True))
+    assert "There are no numbers for the reward of North Bank: no rows were kept apart" in text
+    assert "nobody receives" not in text
+    none = [replace(audit, attacks=[], strongest=None, reason="no rows") for audit in settlement.audits[:3]]
+    text = plain_text(report(replace(settlement, audits=none)))
+    assert "How private Not known: no rows" in text
+    assert "There are no numbers for the rewards of North Bank, South Bank, West Bank: no rows" in text
+    assert text.count("no rows.") == 2
+    copied = [replace(settlement.audits[0], copies=3)]
+    assert "3 rows of rewards are copies of rows of other parties" in plain_text(
+        report(replace(settlement, audits=copied))
+    )

@@ -27,7 +27,7 @@ def no_figures(monkeypatch):
     """Leave out the report, whose figures take seconds."""
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "report", lambda settlement, seed: b"<html></html>")
+        patch.setattr(module, "report", lambda settlement, seed, alternatives: b"<html></html>")
         yield patch
 
 
