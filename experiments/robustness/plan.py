@@ -36,7 +36,7 @@ BASE_SETTINGS = {"contribution": "shapley", "reference": "all", "scheme": "fair"
 CHANGES: dict[str, tuple[str, ...]] = {
     "contribution": ("banzhaf", "equal", "least_core", "leave_one_out", "pointwise"),
     "reference": ("leave_one_out", "pool", "real"),
-    "scheme": ("max_welfare", "proportional", "spread", "stable"),
+    "scheme": ("gain", "max_welfare", "proportional", "spread", "stable"),
 }
 VARIANTS = (BASE, *(f"{group}={choice}" for group, choices in CHANGES.items() for choice in choices))
 UNCONDITIONAL = ("contribution=equal", "scheme=max_welfare")  # rewards do not depend on what a party contributes
