@@ -24,11 +24,11 @@ from cgm.evaluation.metrics import Labelled
 from cgm.evaluation.privacy.base import Audit, NoAudit, audit_rows
 from cgm.evaluation.tasks import SVM, Task
 from cgm.mediator import Mediator, MediatorSettings, Settlement
-from cgm.records import result as records
 from cgm.records.figures.run import draw_run
-from cgm.records.plain import plain, snake, versions
-from cgm.records.record import Record
+from cgm.records.record import Arrays, Record
+from cgm.records.result import Memory, Result, Values
 from cgm.utils.checks import check_party
+from cgm.utils.plain import plain, snake, versions
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, peak_memory, reset_peak, resolve_device, timed
 from cgm.utils.settings import Integer, Text
@@ -183,16 +183,14 @@ class Experiment(MediatorSettings):
             if audits and settlement.features.joint:
                 log.warning(JOINT_AUDIT)
                 warnings.append(JOINT_AUDIT)
-            result = replace(
-                self._result(settlement, evaluation, data, labeller, gains), audit=audits, warnings=warnings
-            )
+            result = self._result(settlement, evaluation, data, labeller, audits, gains, warnings)
             if self.figures:
                 with timed("figures"):
                     party, seed = self.embedding_party - 1, stream_seed(self.seed, Stream.EMBED)
                     draw_run(folder, result, settlement, classes, labels, party, seed)
-        result = replace(result, seconds=clock.seconds, memory=records.Memory(peak_memory()))
+        result = replace(result, seconds=clock.seconds, memory=Memory(peak_memory()))
         rewards = {key: reward.indices for key, reward in settlement.drawn.items()}
-        record = Record(result, evaluation.metrics, rewards, settlement.pool.points)
+        record = Record(result, evaluation.metrics, Arrays(rewards, settlement.pool.points))
         record.save(folder)
 
         return record
@@ -262,15 +260,15 @@ class Experiment(MediatorSettings):
         evaluation: Evaluation,
         data: ExperimentData,
         labeller: str,
+        audits: list[RewardAudit],
         gains: AttackGains | None,
-    ) -> records.Result:
-        """Collect what `result.json` holds."""
+        warnings: list[str],
+    ) -> Result:
+        """Collect what `result.json` holds, but for the time and the memory of the run."""
 
-        game, contributions, rewards = settlement.game, settlement.contributions, settlement.rewards
-        bounds = kernel_bounds(game)
-        changes = negative_increments(game) if game.n <= MAX_PARTIES else None
-        return records.Result(
-            schema=records.SCHEMA,
+        game, rewards = settlement.game, settlement.rewards
+        increments = negative_increments(game) if game.n <= MAX_PARTIES else None
+        return Result(
             dataset=data.dataset,
             split=snake(type(self.split).__name__),
             generator=snake(type(self.generator).__name__),
@@ -284,57 +282,21 @@ class Experiment(MediatorSettings):
             dimensions=game.points.shape[1],
             t=len(game.points),
             synthetic_size=game.sizes[-1],
-            kernel=records.KernelResult(
-                name=snake(game.kernel.name),
-                lengthscale=float(game.kernel.lengthscale),
-                min=bounds.gamma,
-                max=bounds.eta,
-                nonnegative=bounds.nonnegative,
-                monotone=bounds.monotone,
-            ),
-            values=records.Values(
-                party=game.party_values.tolist(),
-                grand=game.grand_value,
-                lower=rewards.lower.tolist(),
-                upper=rewards.upper.tolist(),
-                increments=changes and records.IncrementsResult(changes.share, changes.smallest),
-            ),
-            contributions=records.ContributionsResult(
-                name=snake(type(self.contribution).__name__),
-                phi=contributions.phi.tolist(),
-                alpha=contributions.alpha.tolist(),
-                stderr=contributions.stderr.tolist(),
-                method=contributions.method,
-                details=plain(contributions.details),
-            ),
-            scheme=records.SchemeResult(
-                name=snake(type(self.scheme).__name__),
-                rewards=rewards.values.tolist(),
-                spread=rewards.spread,
-                details=plain(rewards.details),
-            ),
-            incentives={name: records.IncentiveResult(*each) for name, each in settlement.incentives.items()},
-            sampling=[
-                records.RewardResult(
-                    party=c.party,
-                    beta=c.beta,
-                    size=len(c.indices),
-                    target=c.target,
-                    start=c.start,
-                    value=c.value,
-                    reached=c.reached,
-                    increasing=c.increasing,
-                )
-                for c in settlement.drawn.values()
-            ],
+            kernel=kernel_bounds(game),
+            values=Values(game.party_values, game.grand_value, rewards.lower, rewards.upper, increments),
+            contributions=settlement.contributions,
+            scheme=rewards,
+            incentives=settlement.incentives,
+            sampling=list(settlement.drawn.values()),
             correlations=evaluation.correlations,
             beta_correlations=evaluation.beta_correlations,
             downstream=evaluation.accuracies,
+            audit=audits,
             missing=evaluation.missing,
-            warnings=list(settlement.warnings),
+            warnings=warnings,
             settings=plain(self),
             seconds={},
-            memory=records.Memory(0.0),
+            memory=Memory(0.0),
             versions=versions(),
             attack=gains,
         )

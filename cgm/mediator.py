@@ -22,6 +22,7 @@ from cgm.rewards.incentives import Incentive, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.rewards.schemes import InfeasibleScheme, Rewards, Scheme, ShapleyFair
 from cgm.utils.checks import check_instance, check_integer, check_parties, check_values
+from cgm.utils.plain import snake
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, check_device, resolve_device, timed, training_on
 from cgm.utils.settings import Choice, Integer, Number, Settings, Text
@@ -336,6 +337,7 @@ class Mediator(MediatorSettings):
             rewards = self.scheme.solve(contributions, game, game.with_synthetic)
         check_instance("scheme: the result of solve", rewards, Rewards)
         check_values("scheme: reward values", rewards.values, game.n)
+        rewards = replace(rewards, name=snake(type(self.scheme).__name__))
         incentives = check_incentives(rewards, contributions, game)
         numbers = {name: value for name, value in rewards.details.items() if isinstance(value, float)}
         alpha = [round(float(a), 4) for a in contributions.alpha]

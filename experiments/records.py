@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from cgm.records.record import find_runs, read_error, read_run
 from cgm.records.result import Result
-from cgm.records.runs import find_runs, read_error, read_run
 
 
 def read_results(folder: Path) -> tuple[dict[str, Result], dict[str, str]]:

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from cgm import Record
-from cgm.records.runs import find_runs, read_run
+from cgm.records.record import find_runs, read_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["experiment=debug", "figures=false", "synthetic_size=300", "split.points_per_party=60", "split.n_parties=3"]

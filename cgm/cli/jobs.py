@@ -20,12 +20,12 @@ from cgm.cli.settings import OF_THE_PROGRAM, Program, check_extras, resolve, sha
 from cgm.cli.targets import check_targets
 from cgm.experiment import Experiment
 from cgm.records.headline import objective_value
-from cgm.records.plain import NUMERICS, plain
+from cgm.records.record import CONFIGURATION, RESULT, check_run, read_run
 from cgm.records.result import Result
-from cgm.records.runs import CONFIGURATION, RESULT, check_run, read_run
 from cgm.records.settings import flatten, union
 from cgm.records.trackers import Logger
 from cgm.utils.files import locked, remove_parts, write_whole
+from cgm.utils.plain import NUMERICS, plain
 from cgm.utils.run import limited
 
 log = logging.getLogger("cgm")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from cgm.utils.checks import check_details, check_instance, check_values
+from cgm.utils.plain import NOT_WRITTEN, snake
 from cgm.utils.settings import Settings
 from cgm.valuation.game import Game
 from cgm.valuation.valuation import Valuation
@@ -26,6 +27,7 @@ class Contributions:
         method: The name of the method that computed them.
         details: Further results of the method, by name; values that JSON can represent.
         warnings: Messages for the user, such as a tolerance that was not reached.
+        name: The name of the contribution concept, see `compute_contributions`.
     """
 
     phi: torch.Tensor
@@ -33,7 +35,8 @@ class Contributions:
     stderr: torch.Tensor
     method: str
     details: Mapping[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), metadata=NOT_WRITTEN)  # those of the result have them
+    name: str = ""
 
     @classmethod
     def of(
@@ -127,17 +130,19 @@ def compute_contributions(contribution: Contribution, valuation: Valuation, seed
         check_instance("contribution: the result of compute", result, Contributions)
         check_values("contribution: phi", result.phi, valuation.n)
         results.append(result)
+    name = snake(type(contribution).__name__)
     if len(games) == 1:
-        return results[0]
+        return replace(results[0], name=name)
 
     details: dict[str, Any] = {name: [result.details.get(name) for result in results] for name in results[0].details}
-    return Contributions.of(
+    combined = Contributions.of(
         torch.stack([result.phi[i] for i, result in enumerate(results)]),
         ", ".join(dict.fromkeys(result.method for result in results)),
         torch.stack([result.stderr[i] for i, result in enumerate(results)]),
         details,
         tuple(dict.fromkeys(warning for result in results for warning in result.warnings)),
     )
+    return replace(combined, name=name)
 
 
 @dataclass(frozen=True)

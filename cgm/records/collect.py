@@ -11,11 +11,20 @@ from statistics import fmean
 from typing import Any
 
 from cgm.evaluation.entries import MetricRow
-from cgm.records import metrics_table
 from cgm.records.headline import headline, objective_value
 from cgm.records.overrides import Overrides, find_chosen, find_differing, read_choices, read_overrides
+from cgm.records.record import (
+    COLUMNS,
+    CONFIGURATION,
+    RESULT,
+    check_run,
+    find_runs,
+    is_run,
+    metric_cells,
+    read_error,
+    read_run,
+)
 from cgm.records.result import Result
-from cgm.records.runs import CONFIGURATION, RESULT, check_run, find_runs, is_run, read_error, read_run
 from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union
 from cgm.utils.files import write_whole
 from cgm.utils.text import aligned_lines, csv_text, markdown_table, mean_cell
@@ -134,9 +143,9 @@ class Table:
         for run in self.runs:
             start = [run.name, *run.cells(self.varying)]
             runs.append(start + ["" if (x := run.numbers.get(name)) is None else cell(x) for name in numbers])
-            metrics += [start + metrics_table.to_cells(row) for row in run.metrics]
+            metrics += [start + metric_cells(row) for row in run.metrics]
         write_whole(folder / "runs.csv", csv_text([*columns, *numbers], runs).encode())
-        write_whole(folder / "metrics.csv", csv_text([*columns, *metrics_table.COLUMNS], metrics).encode())
+        write_whole(folder / "metrics.csv", csv_text([*columns, *COLUMNS], metrics).encode())
         write_whole(folder / "summary.md", self.markdown().encode())
 
     def markdown(self) -> str:

@@ -1,4 +1,4 @@
-r"""The headline numbers of a run, and the number that a search optimises."""
+r"""The headline numbers of a run: in its table, in the tables of sweeps, and as the number that a search optimises."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from cgm.evaluation.entries import AttackGains
+from cgm.evaluation.entries import AttackGains, Change, RewardAudit
 from cgm.records.result import Result
+from cgm.utils.text import aligned_lines
 
 ATTACK = (  # numbers of a run with an attack
     "attack_gain_alpha",
@@ -24,6 +25,9 @@ ATTACK = (  # numbers of a run with an attack
 )
 HEADLINE = ("v_star", "rho", "spread", "t", "lengthscale", "accuracy", "accuracy_gain", *ATTACK, "seconds", "warnings")
 SECTIONS = ("scheme", "kernel", "correlations", "beta_correlations", "incentives", "attack", "seconds")  # with numbers
+
+
+STATES = {True: "held", False: "NOT held", None: "unknown"}  # of an incentive
 
 
 def headline(result: Result) -> dict[str, float | None]:
@@ -114,3 +118,83 @@ def _attack(gains: AttackGains) -> dict[str, float | None]:
 
 def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
+
+
+def headline_table(result: Result) -> str:
+    """Return a table: a row for each party, the scheme, the incentives, the attack, a row for each audit."""
+
+    rewards = {(reward.party, reward.beta): reward for reward in result.sampling}
+    betas = list(dict.fromkeys(beta for _, beta in rewards))
+    rows = [["party", "α", "v(D_i)", "v_min", "r_i", "v(D_i∪G)", *(f"|G_i| β={beta:g}" for beta in betas)]]
+    values, scheme = result.values, result.scheme
+    columns = result.contributions.alpha, values.party, values.lower, scheme.values, values.upper
+    for i, numbers in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        sizes = [f"{rewards[i, beta].size}{'' if rewards[i, beta].reached else '*'}" for beta in betas]
+        rows.append([str(i + 1), *(f"{x:.4f}" for x in numbers), *sizes])
+    lines = aligned_lines(rows)
+    if not all(reward.reached for reward in result.sampling):
+        lines.append("* stopped before v(D_i ∪ G_i) reached r_i")
+
+    numbers_of_scheme = [("v*", scheme.number("v_star"), 6), ("ρ", scheme.number("rho"), 4)]
+    parts = [f"{symbol} = {number:.{digits}f}" for symbol, number, digits in numbers_of_scheme if number is not None]
+    lines.append(", ".join([*parts, f"spread of rewards max r - min r = {scheme.spread:.4f}"]))
+    incentives = []
+    for name in (f"R{k}" for k in range(1, 7)):
+        slack = result.incentives[name].slack
+        shown = 0.0 if slack is not None and abs(slack) <= 1e-12 else slack  # rounding errors are shown as 0
+        incentives.append(f"{name} {STATES[result.incentives[name].holds]}{'' if shown is None else f' ({shown:.2g})'}")
+    lines.append("incentives (slack): " + ", ".join(incentives))
+    if result.attack is not None:
+        lines += ["", *_attack_lines(result.attack)]
+    return "\n".join([*lines, *_audit_lines(result.audit)])
+
+
+def _audit_lines(audit: Sequence[RewardAudit]) -> list[str]:
+    """Return a row for each reward that was audited, and the reasons of those that could not be."""
+
+    rows = [["party", "β", "strongest attack", "AUC", "true positive rate", "copies", "nearest (chance)"]]
+    lines = []
+    for entry in audit:
+        if entry.reason is not None:
+            lines.append(f"no audit of party {entry.party + 1}, β={entry.beta:g}: {entry.reason}")
+            continue
+        attack = next(attack for attack in entry.attacks if attack.name == entry.strongest)
+        auc = f"{attack.auc:.3f} [{attack.auc_low:.3f}, {attack.auc_high:.3f}]"
+        tpr = f"{attack.tpr:.3f} [{attack.tpr_low:.3f}, {attack.tpr_high:.3f}]"
+        nearest = f"{entry.nearest_share:.3f} ({entry.chance:.3f})"
+        rows.append([str(entry.party + 1), f"{entry.beta:g}", attack.name, auc, tpr, str(entry.copies), nearest])
+    return ["", *aligned_lines(rows), *lines] if len(rows) > 1 else lines
+
+
+def _attack_lines(gains: AttackGains) -> list[str]:
+    r"""Return the gains of an attack as the lines of a table with a row for each $\beta$."""
+
+    several = len(gains.identities) > 1
+
+    def both(honest: float | None, attacked: float | None) -> str:
+        return " -> ".join("n/a" if x is None else f"{x:.4f}" for x in (honest, attacked))
+
+    def signed(x: float | None) -> str:
+        return "n/a" if x is None else f"{x:+.4f}"
+
+    def change(x: Change) -> str:
+        return both(x.honest, x.total) + (f" (max {x.max:.4f})" if several else "")
+
+    rows = [["β", "|G_i|", "v(D_i∪G_i)", "accuracy", "others' v, mean", "worst"]]
+    for entry in gains.by_beta:
+        rows.append(
+            [
+                f"{entry.beta:g}",
+                f"{entry.size_honest} -> {entry.size}",
+                both(entry.value_honest, entry.value),
+                both(entry.accuracy_honest, entry.accuracy),
+                signed(entry.others_mean),
+                signed(entry.others_worst),
+            ]
+        )
+    as_parties = f", as {', '.join(str(i + 1) for i in gains.identities)}" if several else ""
+    return [
+        f"attack {gains.name} by party {gains.party + 1}{as_parties}; honest -> attacked: "
+        f"α {change(gains.alpha)}, r_i {change(gains.reward)}",
+        *aligned_lines(rows),
+    ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from cgm.records.runs import ERROR
+from cgm.records.record import ERROR
 from cgm.records.settings import canonical, cell, union
 
 OVERRIDES, PROGRAM = Path(".hydra", "overrides.yaml"), Path(".hydra", "hydra.yaml")  # in the folder of a run

@@ -1,53 +1,126 @@
-"""The record of a run: what it leaves in its folder."""
+r"""The record of a run: the files that it leaves in its folder.
+
+| file | content |
+| --- | --- |
+| `result.json` | the result, see `cgm.records.result`; written last |
+| `metrics.csv` | a row for each party, $\beta$ and metric; a value that could not be computed is empty |
+| `rewards.npz` | the pool, and the rows of it that are rewards |
+| `SHA256SUMS` | the digests of these files and of `configuration.json`, so that no changed byte goes unnoticed |
+"""
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from cgm.evaluation.entries import AttackGains, Change, MetricRow
-from cgm.records import checksums, metrics_table
+from cgm.evaluation.entries import MetricRow
+from cgm.records.headline import headline_table
 from cgm.records.result import Result
-from cgm.records.runs import CONFIGURATION, METRICS, RESULT, REWARDS, check_files, read_run
-from cgm.utils.files import write_whole
-from cgm.utils.text import aligned_lines
+from cgm.utils.files import sha256, write_whole
+from cgm.utils.text import csv_text
+
+RESULT, METRICS, REWARDS, SUMS = "result.json", "metrics.csv", "rewards.npz", "SHA256SUMS"
+ERROR, CONFIGURATION = "error.json", "configuration.json"
+SUMMED = (CONFIGURATION, METRICS, REWARDS, RESULT)  # the files whose digests a run records
+SUMMED_SINCE = 5  # the first `numerics` whose runs all have `SHA256SUMS`
+RUN_FILES = (RESULT, ERROR, CONFIGURATION, ".hydra")  # the folder of a run has at least one of them
+COLUMNS = list(MetricRow._fields)  # of metrics.csv
+
+
+@dataclass(frozen=True)
+class Arrays:
+    r"""The arrays of a record, the content of `rewards.npz`.
+
+    Attributes:
+        rewards: For each (party, beta) the rows of `pool` that are $G_i$, in order of acceptance.
+        pool: The synthetic pool $G$, of shape $(|G|, d)$.
+    """
+
+    rewards: Mapping[tuple[int, float], torch.Tensor]
+    pool: torch.Tensor
+
+    def to_bytes(self) -> bytes:
+        """Return the content of `rewards.npz`."""
+
+        arrays: dict[str, Any] = {
+            f"party_{party}_beta_{beta!r}": rows.numpy() for (party, beta), rows in self.rewards.items()
+        }
+        content = io.BytesIO()
+        np.savez_compressed(content, pool=self.pool.cpu().numpy(), **arrays)
+        return content.getvalue()
+
+    @classmethod
+    def read(cls, folder: Path) -> Arrays:
+        """Read `rewards.npz` from the folder of a run.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged.
+        """
+
+        if not (folder / REWARDS).is_file():
+            raise FileNotFoundError(f"{folder}: no {REWARDS}, although there is a {RESULT}")
+        try:
+            with np.load(folder / REWARDS, allow_pickle=False) as file:
+                arrays = {name: torch.from_numpy(file[name]) for name in file.files}
+            pool, rewards = arrays.pop("pool"), {}
+            for name, rows in arrays.items():
+                match = re.fullmatch(r"party_(\d+)_beta_(.+)", name)
+                if match is None:
+                    raise ValueError(f"{name} is neither the pool nor a reward")
+                rewards[int(match[1]), float(match[2])] = rows
+        except Exception as error:  # numpy, zipfile and zlib raise errors of many kinds
+            reason = f"no array {error}" if isinstance(error, KeyError) else error
+            raise ValueError(f"{folder}: {REWARDS} is damaged: {reason}") from error
+        try:
+            check_files(folder, (REWARDS,))
+        except ValueError as error:
+            raise ValueError(f"{folder}: {error}") from error
+        return cls(rewards, pool)
 
 
 @dataclass(frozen=True)
 class Record:
-    r"""The record of a run.
-
-    Parties are numbered from 0, here and in the files. `rewards` and `pool` of a record that was loaded are read from
-    `rewards.npz` when one of them is first used.
+    r"""The record of a run. Parties are numbered from 0, here and in the files.
 
     Attributes:
         result: The content of `result.json`.
         metrics: The content of `metrics.csv`; a value that could not be computed is `None`, and `result.missing`
             has the reason.
-        rewards: For each (party, beta) the rows of `pool` that are $G_i$, in order of acceptance.
-        pool: The synthetic pool $G$, of shape $(|G|, d)$.
+        source: The content of `rewards.npz`, or the folder in which it is read when it is first used.
     """
 
     result: Result
-    metrics: list[MetricRow]
-    rewards: dict[tuple[int, float], torch.Tensor] = field(repr=False)  # large, and perhaps not read yet
-    pool: torch.Tensor = field(repr=False)
+    metrics: list[MetricRow] = field(repr=False)
+    source: Arrays | Path = field(repr=False)
 
-    if not TYPE_CHECKING:  # a type checker would accept any attribute
+    @cached_property
+    def arrays(self) -> Arrays:
+        """The content of `rewards.npz`."""
 
-        def __getattr__(self, name):  # only called for an attribute that is not set
-            folder = vars(self).get("_folder")
-            if folder is None or name not in ("rewards", "pool"):
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-            pool, rewards = _read_rewards(folder / REWARDS)
-            vars(self).update(pool=pool, rewards=rewards)
-            return vars(self)[name]
+        return self.source if isinstance(self.source, Arrays) else Arrays.read(self.source)
+
+    @property
+    def rewards(self) -> Mapping[tuple[int, float], torch.Tensor]:
+        """For each (party, beta) the rows of `pool` that are $G_i$, in order of acceptance."""
+
+        return self.arrays.rewards
+
+    @property
+    def pool(self) -> torch.Tensor:
+        """The synthetic pool $G$, of shape $(|G|, d)$."""
+
+        return self.arrays.pool
 
     def save(self, folder: str | Path) -> None:
         """Write `metrics.csv`, `rewards.npz`, `SHA256SUMS` and finally `result.json` to a folder.
@@ -60,12 +133,7 @@ class Record:
         """
 
         folder = Path(folder)
-        arrays: dict[str, Any] = {
-            f"party_{party}_beta_{beta!r}": rows.numpy() for (party, beta), rows in self.rewards.items()
-        }
-        content = io.BytesIO()
-        np.savez_compressed(content, pool=self.pool.cpu().numpy(), **arrays)
-        files = {METRICS: metrics_table.dumps(self.metrics).encode(), REWARDS: content.getvalue()}
+        files = {METRICS: write_metrics(self.metrics).encode(), REWARDS: self.arrays.to_bytes()}
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RESULT).unlink(missing_ok=True)
         for name, data in files.items():
@@ -73,7 +141,7 @@ class Record:
         files[RESULT] = self.result.dumps().encode()
         if (folder / CONFIGURATION).is_file():
             files[CONFIGURATION] = (folder / CONFIGURATION).read_bytes()
-        write_whole(folder / checksums.SUMS, checksums.dumps(files))
+        write_whole(folder / SUMS, sums(files))
         write_whole(folder / RESULT, files[RESULT])  # last
 
     @classmethod
@@ -88,123 +156,170 @@ class Record:
             ValueError: If a file is damaged; the message names it.
         """
 
-        folder = Path(folder)
         try:
-            result, metrics = read_run(folder)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{folder}: {error}") from error
-        except ValueError as error:
-            raise ValueError(f"{folder}: {error}") from error
-
-        record = cls.__new__(cls)
-        vars(record).update(result=result, metrics=metrics, _folder=folder.absolute())
-        return record
+            return cls(*read_run(folder), Path(folder).absolute())
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"{folder}: {error}") from error
 
     def table(self) -> str:
         """Return the headline numbers: a row for each party, the scheme, the incentives, a row for each audit."""
 
-        result, chains = self.result, {(chain.party, chain.beta): chain for chain in self.result.sampling}
-        betas = list(dict.fromkeys(chain.beta for chain in result.sampling))
-        rows = [["party", "α", "v(D_i)", "v_min", "r_i", "v(D_i∪G)", *(f"|G_i| β={beta:g}" for beta in betas)]]
-        values = result.values
-        columns = result.contributions.alpha, values.party, values.lower, result.scheme.rewards, values.upper
-        for i, numbers in enumerate(zip(*columns, strict=True)):
-            sizes = [f"{chains[i, beta].size}{'' if chains[i, beta].reached else '*'}" for beta in betas]
-            rows.append([str(i + 1), *(f"{x:.4f}" for x in numbers), *sizes])
-        lines = aligned_lines(rows)
-        if not all(chain.reached for chain in result.sampling):
-            lines.append("* stopped before v(D_i ∪ G_i) reached r_i")
-
-        parts = []
-        for name, symbol, digits in (("v_star", "v*", 6), ("rho", "ρ", 4)):
-            number = result.scheme.number(name)
-            if number is not None:
-                parts.append(f"{symbol} = {number:.{digits}f}")
-        lines.append(", ".join([*parts, f"spread of rewards max r - min r = {result.scheme.spread:.4f}"]))
-        lines.append("incentives (slack): " + ", ".join(self._incentive(f"R{k}") for k in range(1, 7)))
-        if result.attack is not None:
-            lines += ["", *attack_lines(result.attack)]
-        return "\n".join([*lines, *self._audit_lines()])
-
-    def _audit_lines(self) -> list[str]:
-        """Return a row for each reward that was audited, and the reasons of those that could not be."""
-
-        rows = [["party", "β", "strongest attack", "AUC", "true positive rate", "copies", "nearest (chance)"]]
-        lines = []
-        for entry in self.result.audit:
-            if entry.reason is not None:
-                lines.append(f"no audit of party {entry.party + 1}, β={entry.beta:g}: {entry.reason}")
-                continue
-            attack = next(attack for attack in entry.attacks if attack.name == entry.strongest)
-            auc = f"{attack.auc:.3f} [{attack.auc_low:.3f}, {attack.auc_high:.3f}]"
-            tpr = f"{attack.tpr:.3f} [{attack.tpr_low:.3f}, {attack.tpr_high:.3f}]"
-            nearest = f"{entry.nearest_share:.3f} ({entry.chance:.3f})"
-            rows.append([str(entry.party + 1), f"{entry.beta:g}", attack.name, auc, tpr, str(entry.copies), nearest])
-        return ["", *aligned_lines(rows), *lines] if len(rows) > 1 else lines
-
-    def _incentive(self, name: str) -> str:
-        incentive = self.result.incentives[name]
-        state = {True: "held", False: "NOT held", None: "unknown"}[incentive.holds]
-        if incentive.slack is None:
-            return f"{name} {state}"
-        slack = incentive.slack if abs(incentive.slack) > 1e-12 else 0  # rounding errors are shown as 0
-        return f"{name} {state} ({slack:.2g})"
+        return headline_table(self.result)
 
 
-def attack_lines(gains: AttackGains) -> list[str]:
-    r"""Return the gains of an attack as the lines of a table with a row for each $\beta$."""
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run, complete or not."""
 
-    def both(honest: float | None, attacked: float | None) -> str:
-        return " -> ".join("n/a" if x is None else f"{x:.4f}" for x in (honest, attacked))
-
-    def signed(x: float | None) -> str:
-        return "n/a" if x is None else f"{x:+.4f}"
-
-    def change(x: Change) -> str:
-        largest = f" (max {x.max:.4f})" if len(gains.identities) > 1 else ""
-        return both(x.honest, x.total) + largest
-
-    as_parties = "" if len(gains.identities) == 1 else f", as {', '.join(str(i + 1) for i in gains.identities)}"
-    rows = [["β", "|G_i|", "v(D_i∪G_i)", "accuracy", "others' v, mean", "worst"]]
-    for entry in gains.by_beta:
-        rows.append(
-            [
-                f"{entry.beta:g}",
-                f"{entry.size_honest} -> {entry.size}",
-                both(entry.value_honest, entry.value),
-                both(entry.accuracy_honest, entry.accuracy),
-                signed(entry.others_mean),
-                signed(entry.others_worst),
-            ]
-        )
-    return [
-        f"attack {gains.name} by party {gains.party + 1}{as_parties}; honest -> attacked: "
-        f"α {change(gains.alpha)}, r_i {change(gains.reward)}",
-        *aligned_lines(rows),
-    ]
+    return any((folder / name).exists() for name in RUN_FILES)
 
 
-def _read_rewards(path: Path) -> tuple[torch.Tensor, dict[tuple[int, float], torch.Tensor]]:
-    """Read the pool and, for each (party, beta), the rows of it that are a reward."""
+def find_runs(folder: str | Path) -> Iterator[Path]:
+    """Find the folders of runs in a folder and below it, in the order of their names.
 
+    Folders within the folder of a run are not searched, and neither are hidden folders and links.
+    """
+
+    for path in sorted(path for path in Path(folder).iterdir() if path.is_dir() and not path.name.startswith(".")):
+        if is_run(path):
+            yield path
+        elif not path.is_symlink():  # a link could lead around in circles
+            yield from find_runs(path)
+
+
+def read_run(folder: str | Path) -> tuple[Result, list[MetricRow]]:
+    """Read a run's `result.json` and `metrics.csv`.
+
+    Raises:
+        FileNotFoundError: If the run is not complete.
+        ValueError: If a file is damaged, or not as it was written; the message names the file, and the key or the row.
+    """
+
+    folder = Path(folder)
+    if not (folder / RESULT).is_file():
+        raise FileNotFoundError(f"no {RESULT}: the run is not finished, or was interrupted")
+    if not (folder / METRICS).is_file():
+        raise FileNotFoundError(f"no {METRICS}, although there is a {RESULT}")
+    try:
+        result = Result.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{RESULT} is damaged or not that of a run: {error}") from error
+    try:
+        metrics = read_metrics((folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{METRICS} is damaged: {error}") from error
+    check_files(folder, (RESULT, METRICS, CONFIGURATION))
+    return result, metrics
+
+
+def read_error(folder: str | Path) -> str | None:
+    """Return the message of a run's `error.json`, or `None` if there is no such file."""
+
+    path = Path(folder) / ERROR
     if not path.is_file():
-        raise FileNotFoundError(f"{path.parent}: no {path.name}, although there is a {RESULT}")
+        return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: torch.from_numpy(file[name]) for name in file.files}
-        pool, rewards = arrays.pop("pool"), {}
-        for name, rows in arrays.items():
-            match = re.fullmatch(r"party_(\d+)_beta_(.+)", name)
-            if match is None:
-                raise ValueError(f"{name} is neither the pool nor a reward")
-            rewards[int(match[1]), float(match[2])] = rows
-    except KeyError as error:
-        raise ValueError(f"{path.parent}: {path.name} is damaged: no array {error}") from error
-    except Exception as error:  # numpy, zipfile and zlib raise errors of many kinds
-        raise ValueError(f"{path.parent}: {path.name} is damaged: {error}") from error
-    try:
-        check_files(path.parent, (REWARDS,))
-    except ValueError as error:
-        raise ValueError(f"{path.parent}: {error}") from error
+        return str(json.loads(path.read_text(encoding="utf-8"))["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"failed; {ERROR} is damaged"
 
-    return pool, rewards
+
+def check_run(folder: Path, result: Result) -> None:
+    """Compare the file of a run that `read_run` does not compare, `rewards.npz`, with its digest.
+
+    Records may be kept without `rewards.npz` and `SHA256SUMS`, as those in `outputs/paper/runs`: there is nothing to
+    compare. A run with `rewards.npz` must have `SHA256SUMS`, unless a version of cgm wrote it that had no such file.
+
+    Arguments:
+        folder: The folder of the run.
+        result: Its result.
+
+    Raises:
+        ValueError: If the file is not as it was written, or cannot be compared.
+    """
+
+    # SHA-256 takes about 1.3 ms for each MB, and rewards.npz has 0.1 to 1 MB: at most half a second for 300 runs
+    check_files(folder, (REWARDS,))
+    numerics = result.versions.get("numerics", "")
+    is_summed = numerics.isdecimal() and int(numerics) >= SUMMED_SINCE
+    if is_summed and (folder / REWARDS).is_file() and not (folder / SUMS).is_file():
+        raise ValueError(f"no {SUMS}, although there is a {REWARDS}")
+
+
+def sums(files: Mapping[str, bytes]) -> bytes:
+    """Return the text of `SHA256SUMS`, as `sha256sum --check SHA256SUMS` reads it.
+
+    Arguments:
+        files: The contents of the files, by name.
+    """
+
+    return "".join(f"{sha256(content)}  {name}\n" for name, content in files.items()).encode()
+
+
+def check_files(folder: Path, names: Sequence[str] = SUMMED) -> None:
+    """Compare the files of a run with their digests in `SHA256SUMS`. Each of the files may be missing.
+
+    Arguments:
+        folder: The folder of the run.
+        names: The files to compare.
+
+    Raises:
+        ValueError: If a file, or `SHA256SUMS` itself, is not as it was written; the message names it.
+    """
+
+    if not (folder / SUMS).is_file():
+        return
+    try:
+        lines = (folder / SUMS).read_bytes().decode(errors="replace").splitlines(keepends=True)
+        matches = [re.fullmatch(r"([0-9a-f]{64})  ([\w.]+)\n", line) for line in lines]
+        digests = {match[2]: match[1] for match in matches if match}
+        if not digests or len(digests) != len(lines) or not digests.keys() <= set(SUMMED):
+            raise ValueError(f"{SUMS} is damaged")
+        for name in names:
+            path = folder / name
+            if name in digests and path.is_file() and sha256(path.read_bytes()) != digests[name]:
+                raise ValueError(f"{name} is damaged or was changed: its SHA-256 is not that in {SUMS}")
+    except OSError as error:
+        raise ValueError(f"a file cannot be read: {error}") from error
+
+
+def metric_cells(row: MetricRow) -> list[str]:
+    """Return the cells of a row of `metrics.csv`.
+
+    Counts are written without a decimal point and read back as integers: a table that is read and written stays the
+    same.
+    """
+
+    beta = repr(float(row.beta)).removesuffix(".0")
+    return [str(row.party), beta, row.metric, "" if row.value is None else repr(row.value)]
+
+
+def write_metrics(rows: Iterable[MetricRow]) -> str:
+    """Return the text of `metrics.csv`."""
+
+    return csv_text(COLUMNS, map(metric_cells, rows))
+
+
+def read_metrics(text: str) -> list[MetricRow]:
+    """Read rows from the text of `metrics.csv`.
+
+    Raises:
+        ValueError: If it is not such a table; the message has the columns or the row.
+    """
+
+    try:
+        columns, *table = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    if columns != COLUMNS:
+        raise ValueError(f"has the columns {', '.join(columns) or '(none)'}, expected {', '.join(COLUMNS)}")
+    rows = []
+    for cells in table:
+        if len(cells) != len(COLUMNS):
+            raise ValueError(f"a row has {len(cells)} cells, expected {len(COLUMNS)}: {', '.join(cells)}")
+        party, beta, metric, value = cells
+        try:
+            number = None if not value else int(value) if value.isdecimal() else float(value)
+            rows.append(MetricRow(int(party), float(beta), metric, number))
+        except ValueError as error:
+            raise ValueError(f"{error}, in the row {', '.join(cells)}") from error
+    return rows

@@ -1,56 +1,31 @@
 r"""The content of `result.json`: every key, its type, its writer and its only reader.
 
-Parties are numbered from 0. `NaN` never occurs: what could not be computed is `None`, and `missing` has the reason.
-JSON has no infinity: it is written as `"inf"`. Numbers are read back as numbers; the sections without a fixed layout,
+Sections are the objects that the stations of a run return, as dataclasses. Parties are numbered from 0. `NaN` never
+occurs: what could not be computed is `None`, and `missing` has the reason. JSON has no infinity: it is written as
+`"inf"`. Numbers are read back as numbers, and tensors as tensors of float64; the sections without a fixed layout,
 `settings` and `details`, are what JSON holds.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass
 from functools import cache
-from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
+import torch
 
+from cgm.contributions.base import Contributions
 from cgm.evaluation.entries import Accuracy, AlphaCorrelation, AttackGains, BetaCorrelation, Missing, RewardAudit
+from cgm.rewards.incentives import Incentive
+from cgm.rewards.sampling import Reward
+from cgm.rewards.schemes import Rewards
+from cgm.utils.plain import plain
+from cgm.valuation.bounds import Increments, KernelBounds
 
 SCHEMA = 2  # increased when keys are renamed or removed
-
-
-@dataclass(frozen=True)
-class KernelResult:
-    r"""The kernel of the valuation.
-
-    Attributes:
-        name: Its name.
-        lengthscale: The length-scale $\ell$.
-        min, max: $\gamma$ and $\eta$, the smallest and largest off-diagonal kernel values on $T$.
-        nonnegative, monotone: Runs [first, last] of set sizes for which Proposition 4 and Theorem 1 hold.
-    """
-
-    name: str
-    lengthscale: float
-    min: float
-    max: float
-    nonnegative: list[list[int]]
-    monotone: list[list[int]]
-
-
-@dataclass(frozen=True)
-class IncrementsResult:
-    r"""The changes $v_c(C \cup \{i\}) - v_c(C)$ over all coalitions, see `cgm.valuation.negative_increments`.
-
-    Attributes:
-        negative: The share of them that is negative; 0 if $v_c$ is non-negative and monotone.
-        smallest: The smallest of them.
-    """
-
-    negative: float
-    smallest: float
 
 
 @dataclass(frozen=True)
@@ -58,110 +33,18 @@ class Values:
     r"""Values $v$.
 
     Attributes:
-        party: $v(D_i)$ of each party.
+        party: $v(D_i)$ of each party, of shape $(n)$.
         grand: $v_c(N)$.
-        lower, upper: The bounds $v_i^{\min}$ and $v_i^{\max}$ of each reward.
+        lower, upper: The bounds $v_i^{\min}$ and $v_i^{\max}$ of each reward, of shape $(n)$.
         increments: How values change when parties join coalitions; `None` for more than 20 parties, and in older
             records.
     """
 
-    party: list[float]
+    party: torch.Tensor
     grand: float
-    lower: list[float]
-    upper: list[float]
-    increments: IncrementsResult | None = None
-
-
-@dataclass(frozen=True)
-class ContributionsResult:
-    r"""The contributions, see `cgm.contributions.Contributions`.
-
-    Attributes:
-        name: The name of the contribution concept.
-        phi: The contributions $\phi_i$.
-        alpha: The normalised contributions $\alpha_i$.
-        stderr: The standard errors of $\phi_i$.
-        method: How they were computed.
-        details: What else the concept reports.
-    """
-
-    name: str
-    phi: list[float]
-    alpha: list[float]
-    stderr: list[float]
-    method: str
-    details: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class SchemeResult:
-    r"""The reward values. In the file, the details are beside the other keys.
-
-    Attributes:
-        name: The name of the scheme.
-        rewards: The reward values $r_i$.
-        spread: $\max_i r_i - \min_i r_i$.
-        details: What else the scheme reports, such as `v_star` and `rho`, by other names than those above.
-
-    Raises:
-        ValueError: If a detail has the name of another key.
-    """
-
-    name: str
-    rewards: list[float]
-    spread: float
-    details: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        taken = {entry.name for entry in fields(self)} & set(self.details)
-        if taken:
-            raise ValueError(f"scheme.details: {', '.join(sorted(taken))} are keys of every scheme; rename the details")
-
-    def number(self, name: str) -> float | None:
-        """Return a number among the details, or `None` if the scheme does not report it."""
-
-        value = self.details.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-@dataclass(frozen=True)
-class IncentiveResult:
-    """An incentive, see `cgm.rewards.Incentive`.
-
-    Attributes:
-        holds: Whether it is held; `None` if that is unknown.
-        slack: By how much, in units of v, it is held (or missed, if negative); `None` if there is no comparison.
-        note: What was compared, or why it is unknown.
-    """
-
-    holds: bool | None
-    slack: float | None
-    note: str
-
-
-@dataclass(frozen=True)
-class RewardResult:
-    r"""A chain of weighted sampling, see `cgm.rewards.Reward`.
-
-    Attributes:
-        party: The party.
-        beta: The inverse temperature $\beta$.
-        size: $|G_i|$.
-        target: The reward value $r_i$.
-        start: $v(D_i)$.
-        value: $v(D_i \cup G_i)$.
-        reached: Whether the value reached the target.
-        increasing: The share of accepted points that raised the value; `None` if none was accepted.
-    """
-
-    party: int
-    beta: float
-    size: int
-    target: float
-    start: float
-    value: float
-    reached: bool
-    increasing: float | None
+    lower: torch.Tensor
+    upper: torch.Tensor
+    increments: Increments | None = None
 
 
 @dataclass(frozen=True)
@@ -175,9 +58,9 @@ class Memory:
     peak_mib: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
-    r"""The result of a run, the content of `result.json`.
+    r"""The result of a run, the content of `result.json`. Results are equal if they are written as the same JSON.
 
     Attributes:
         schema: The version of this layout.
@@ -190,7 +73,12 @@ class Result:
         dimensions: The dimension $d$ of the features.
         t: $|T|$.
         synthetic_size: $|G|$.
-        kernel, values, contributions, scheme, incentives, sampling: The settlement.
+        kernel: The kernel of the valuation.
+        values: The values of the parties' data, and the bounds of the rewards.
+        contributions: The contributions $\phi$ and $\alpha$.
+        scheme: The reward values. In the file, their details are beside the other keys.
+        incentives: Which incentives the rewards hold.
+        sampling: The numbers of each reward $G_i$; `rewards.npz` has its points.
         correlations, beta_correlations: Correlations of each metric with $\alpha$ and with $\beta$.
         downstream: The accuracies of the downstream task.
         audit: What rewards reveal about the rows of other parties; empty without an audit, and in older records.
@@ -203,7 +91,7 @@ class Result:
         attack: What an attack changes; `None` if there was none.
     """
 
-    schema: int
+    schema: int = SCHEMA
     dataset: str
     split: str
     generator: str
@@ -216,12 +104,12 @@ class Result:
     dimensions: int
     t: int
     synthetic_size: int
-    kernel: KernelResult
+    kernel: KernelBounds
     values: Values
-    contributions: ContributionsResult
-    scheme: SchemeResult
-    incentives: dict[str, IncentiveResult]
-    sampling: list[RewardResult]
+    contributions: Contributions
+    scheme: Rewards
+    incentives: Mapping[str, Incentive]
+    sampling: list[Reward]
     correlations: dict[str, AlphaCorrelation]
     beta_correlations: dict[str, BetaCorrelation]
     downstream: list[Accuracy]
@@ -235,13 +123,20 @@ class Result:
     attack: AttackGains | None = None
     reference: str = "all"
 
+    def __repr__(self) -> str:
+        names = "dataset", "split", "generator", "seed", "n_parties", "synthetic_size"
+        return f"Result({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Result) and self.to_json() == other.to_json()
+
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON holds it."""
 
-        content = _write_infinity(msgspec.to_builtins(self))
+        content = plain(self, classes=False)
         scheme = content["scheme"]
-        scheme |= scheme.pop("details")
-        return content
+        numbers = {"name": scheme["name"], "rewards": scheme["values"], "spread": self.scheme.spread}
+        return content | {"scheme": numbers | scheme["details"]}
 
     @classmethod
     def from_json(cls, content: Any) -> Result:
@@ -255,14 +150,14 @@ class Result:
             raise ValueError("not a result of cgm, or one of a version before schemas were numbered")
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema {content['schema']}, but this version of cgm reads schema {SCHEMA}")
-        scheme = content.get("scheme")
-        if isinstance(scheme, dict):
-            own = {entry.name for entry in fields(SchemeResult)} - {"details"}
-            details = {name: value for name, value in scheme.items() if name not in own}
-            scheme = {name: value for name, value in scheme.items() if name in own} | {"details": details}
-            content = content | {"scheme": scheme}
+        scheme, values = content.get("scheme"), content.get("values")
+        if isinstance(scheme, dict) and isinstance(values, dict):
+            details = {name: value for name, value in scheme.items() if name not in ("name", "rewards", "spread")}
+            bounds = {name: values[name] for name in ("lower", "upper") if name in values}
+            rewards = {"values": scheme["rewards"]} if "rewards" in scheme else {}
+            content = content | {"scheme": {"name": scheme.get("name"), **rewards, **bounds, "details": details}}
         try:
-            return msgspec.convert(_read_infinity(cls, content), cls)
+            return msgspec.convert(_read_infinity(cls, content), cls, dec_hook=_read_tensor)
         except msgspec.ValidationError as error:
             raise ValueError(str(error)) from error
 
@@ -286,36 +181,34 @@ class Result:
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _write_infinity(x: Any) -> Any:
-    """Replace infinity by "inf" in nested dictionaries and lists."""
+def _read_tensor(kind: type, x: Any) -> torch.Tensor:
+    """Read a tensor of float64, for msgspec."""
 
-    if isinstance(x, dict):
-        return {key: _write_infinity(value) for key, value in x.items()}
-    if isinstance(x, list):
-        return [_write_infinity(value) for value in x]
-    if isinstance(x, float) and math.isinf(x):
-        return "inf" if x > 0 else "-inf"
-    return x
+    if kind is not torch.Tensor:
+        raise NotImplementedError(kind)
+    try:
+        return torch.tensor(msgspec.convert(x, list[float]), dtype=torch.float64)
+    except msgspec.ValidationError as error:
+        raise ValueError("expected a list of numbers") from error  # msgspec adds the path
 
 
 @cache
-def _field_types(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _field_types(cls: Any) -> dict[str, Any]:
+    return get_type_hints(cls)
 
 
 def _read_infinity(kind: Any, x: Any) -> Any:
     """Replace "inf" by infinity wherever a type declares a float."""
 
-    arguments = get_args(kind)
-    if get_origin(kind) is UnionType and len(arguments) == 2 and arguments[1] is NoneType:
-        return x if x is None else _read_infinity(arguments[0], x)
-    if isinstance(x, dict) and isinstance(kind, type) and is_dataclass(kind):
-        kinds = _field_types(kind)
+    parts = get_args(kind)
+    if x in ("inf", "-inf"):
+        return float(x) if kind is float or float in parts else x
+    if isinstance(x, list):
+        return [_read_infinity(parts[0] if parts else Any, value) for value in x]
+    if isinstance(x, dict) and get_origin(kind) in (dict, Mapping):
+        return {key: _read_infinity(parts[1], value) for key, value in x.items()}
+    cls: Any = next((part for part in (kind, *parts) if is_dataclass(part)), None)  # of a class, or of a class or None
+    if isinstance(x, dict) and cls is not None:
+        kinds = _field_types(cls)
         return {key: _read_infinity(kinds.get(key), value) for key, value in x.items()}
-    if isinstance(x, dict) and len(arguments) == 2:
-        return {key: _read_infinity(arguments[1], value) for key, value in x.items()}
-    if isinstance(x, list) and len(arguments) == 1:
-        return [_read_infinity(arguments[0], value) for value in x]
-    if x in ("inf", "-inf") and kind is float:
-        return float(x)
     return x

@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from cgm.records.headline import headline
-from cgm.records.record import Record
-from cgm.records.runs import METRICS, RESULT
+from cgm.records.record import METRICS, RESULT, Record
 from cgm.records.settings import flatten
-from cgm.utils.checks import check_text
 from cgm.utils.files import write_whole
+from cgm.utils.settings import Settings
 
 
-class Logger(ABC):
+class Logger(Settings, ABC):
     """Base class of experiment trackers.
 
     A tracker is a frozen dataclass of its settings with two methods, `has` and `write`. It reads the folder of a
     finished run, so that no number of the run depends on it.
     """
+
+    section = "logger"
 
     @abstractmethod
     def has(self, folder: Path) -> bool:
@@ -143,10 +144,6 @@ class MLflow(Logger):
 
     tracking_uri: str = "sqlite:///outputs/mlflow.db"
     experiment: str = "cgm"
-
-    def __post_init__(self) -> None:
-        check_text("logger.tracking_uri", self.tracking_uri)
-        check_text("logger.experiment", self.experiment)
 
     def has(self, folder: Path) -> bool:
         """Return whether the run has been written to MLflow."""

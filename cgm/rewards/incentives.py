@@ -3,6 +3,7 @@ r"""Checks of the incentives R1 to R6 by their definitions (Sec. 4)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,8 @@ from cgm.valuation.references import Reference
 from cgm.valuation.valuation import Valuation
 
 
-class Incentive(NamedTuple):
+@dataclass(frozen=True)
+class Incentive:
     """Result of the check of an incentive.
 
     Attributes:
@@ -206,7 +208,7 @@ def compare_lengthscales(
             found = found._replace(lengthscale=resolved.numeric_lengthscale)
             game = Valuation(resolved, parties, synthetic, reference=reference)
             if game.n <= MAX_PARTIES:
-                found = found._replace(negative=negative_increments(game).share)
+                found = found._replace(negative=negative_increments(game).negative)
             contributions = compute_contributions(contribution, game, seed)
             found = found._replace(alpha=float(contributions.alpha.max() - contributions.alpha.min()))
             return found._replace(reward=scheme.solve(contributions, game, game.with_synthetic).spread)

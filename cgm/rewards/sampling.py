@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from cgm.rewards import steps
 from cgm.utils.checks import check_integer
+from cgm.utils.plain import NOT_WRITTEN
 from cgm.utils.run import progress, workers
 from cgm.utils.settings import Number, Settings
 from cgm.valuation.kernels import SquaredExponential
@@ -27,14 +28,20 @@ NEARLY = 1e-8  # a target counts as reached if at most this share of it is missi
 class Reward:
     r"""The reward $G_i$ of a party for one inverse temperature.
 
+    `result.json` has its numbers. The attributes from `indices` on are not in that file: a reward that is read from it
+    has no points, and NaN for the others: `metrics.csv` has the MMD, and the result has $r_i$ and $v(D_i \cup G)$.
+
     Attributes:
         party: The party $i$, from 0.
         beta: The inverse temperature $\beta$.
+        size: $|G_i|$.
         target: The value that it was drawn to, which is $r_i$, or less with a tolerance, see `WeightedSampling`.
+        start: $v(D_i)$.
+        value: $v(D_i \cup G_i)$.
+        reached: Whether $v(D_i \cup G_i)$ is at least the target.
+        increasing: The share of accepted points that increased v; `None` if no point was accepted.
         indices: The rows of $G$ in $G_i$, in order of acceptance, of shape $(|G_i|)$, int64.
         values: $v(D_i \cup G_i)$ after each accepted point, of shape $(|G_i|)$, float64.
-        start: $v(D_i)$.
-        reached: Whether $v(D_i \cup G_i)$ is at least the target.
         mmd2_biased, mmd2_unbiased: The estimates of the squared MMD of $D_i \cup G_i$ and $T$, equation (1); $T$ is all
             data, whatever the reference of the values.
         promised: The reward value $r_i$.
@@ -43,21 +50,18 @@ class Reward:
 
     party: int
     beta: float
+    size: int
     target: float
-    indices: torch.Tensor
-    values: torch.Tensor
     start: float
+    value: float
     reached: bool
-    mmd2_biased: float
-    mmd2_unbiased: float
-    promised: float
-    upper: float
-
-    @property
-    def value(self) -> float:
-        r"""The value $v(D_i \cup G_i)$."""
-
-        return float(self.values[-1]) if len(self.values) else self.start
+    increasing: float | None
+    indices: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64), metadata=NOT_WRITTEN)
+    values: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64), metadata=NOT_WRITTEN)
+    mmd2_biased: float = field(default=math.nan, metadata=NOT_WRITTEN)
+    mmd2_unbiased: float = field(default=math.nan, metadata=NOT_WRITTEN)
+    promised: float = field(default=math.nan, metadata=NOT_WRITTEN)
+    upper: float = field(default=math.nan, metadata=NOT_WRITTEN)
 
     @property
     def share_of_gain(self) -> float:
@@ -69,14 +73,17 @@ class Reward:
         possible = self.upper - self.start
         return (self.value - self.start) / possible if possible > NEARLY * abs(self.upper) else 1.0
 
-    @property
-    def increasing(self) -> float | None:
-        """The share of accepted points that increased v; `None` if no point was accepted."""
 
-        if len(self.values) == 0:
-            return None
-        before = torch.cat([self.values.new_tensor([self.start]), self.values[:-1]])
-        return float((self.values > before).double().mean())
+def increasing_share(start: float, values: torch.Tensor) -> float | None:
+    """Compute the share of accepted points that increased v; `None` if no point was accepted.
+
+    Arguments:
+        start: v before the first point.
+        values: v after each point, of shape (|G_i|).
+    """
+
+    before = torch.cat([values.new_tensor([start]), values[:-1]])
+    return float((values > before).double().mean()) if len(values) else None
 
 
 @dataclass(frozen=True)
@@ -340,14 +347,18 @@ class Draws:
         t = len(valuation.points)  # compared with T, whatever the reference
         s, ss, _, with_all = self.totals.tolist()
         sums = (ss, with_all, valuation.total)
+        values = torch.tensor(self.values, dtype=torch.float64)
         return Reward(
             party=self.party,
             beta=self.beta,
+            size=len(values),
             target=target,
-            indices=torch.from_numpy(self.arrays.order[np.array(self.accepted, dtype=np.int64)]),
-            values=torch.tensor(self.values, dtype=torch.float64),
             start=start,
+            value=self.values[-1] if self.values else start,
             reached=self.value >= enough,
+            increasing=increasing_share(start, values),
+            indices=torch.from_numpy(self.arrays.order[np.array(self.accepted, dtype=np.int64)]),
+            values=values,
             mmd2_biased=biased(*sums, int(s), t),
             mmd2_unbiased=unbiased(*sums, int(s), t, valuation.kernel.diagonal),
             promised=promised,

@@ -14,6 +14,7 @@ import torch
 
 from cgm.contributions.base import Contributions
 from cgm.utils.checks import check_details, check_number, check_values
+from cgm.utils.plain import NOT_WRITTEN
 from cgm.utils.settings import Number, Settings
 from cgm.valuation.bounds import MAX_PARTIES, rounding
 from cgm.valuation.game import Game
@@ -45,16 +46,19 @@ class Rewards:
         upper: The upper bounds $v_i^{\max} = v(D_i \cup G)$, of shape $(n)$.
         details: Further results of the scheme, by name, such as `v_star` and `rho`; values that JSON can represent.
         warnings: Messages for the user, such as a party that was left out.
+        name: The name of the scheme.
 
     Raises:
-        ValueError: If the values or bounds are not finite or differ in number, or if the details are not as described.
+        ValueError: If the values or bounds are not finite or differ in number, or if the details are not as described,
+            or have one of the names `name`, `rewards` and `spread`, beside which `result.json` has them.
     """
 
     values: torch.Tensor
     lower: torch.Tensor
     upper: torch.Tensor
     details: Mapping[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), metadata=NOT_WRITTEN)  # those of the result have them
+    name: str = ""
 
     def __post_init__(self) -> None:
         values = check_values("scheme: reward values", self.values)
@@ -63,14 +67,30 @@ class Rewards:
             bounds = check_values(f"scheme: {name} bounds", getattr(self, name), len(values))
             object.__setattr__(self, name, bounds)
         check_details("scheme: details", self.details)
+        if taken := {"name", "rewards", "spread"} & self.details.keys():
+            raise ValueError(
+                f"scheme: details: {', '.join(sorted(taken))} are keys of every scheme; rename the details"
+            )
         for name in ("v_star", "rho"):
             check_number(f"scheme: details.{name}", self.details.get(name), optional=True)
+
+    @property
+    def rewards(self) -> torch.Tensor:
+        """The reward values $r_i$, the same as `values`."""
+
+        return self.values
 
     @property
     def spread(self) -> float:
         r"""The spread of the rewards, $\max_i r_i - \min_i r_i$."""
 
         return float(self.values.max() - self.values.min())
+
+    def number(self, name: str) -> float | None:
+        """Return a number among the details, or `None` if the scheme does not report it."""
+
+        value = self.details.get(name)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def monotonicity(self, alpha: torch.Tensor) -> Condition | None:
         r"""Return the scheme's condition for F4, and whether it is met; `None` if the scheme states none.
@@ -240,11 +260,6 @@ class FairRewards(RhoRewards):
     """Rewards of `ShapleyFair`, with its details as attributes."""
 
     @property
-    def rewards(self) -> torch.Tensor:
-        """The reward values $r_i$, the same as `values`."""
-
-        return self.values
-
     @property
     def epsilon(self) -> float | None:
         r"""The weight $\epsilon$ of $\rho$; `None` if $\rho$ was given."""

@@ -15,7 +15,6 @@ from typing import Any
 import yaml
 
 from cgm.records.html import render
-from cgm.records.plain import plain
 from cgm.settlements.certificate import SEAL, check_disclose, contents, readable_json, seal
 from cgm.settlements.files import RewardFile, pool_file, reward_file
 from cgm.settlements.report import TEMPLATES, report
@@ -23,6 +22,7 @@ from cgm.settlements.settlement import PartySettlement
 from cgm.settlements.verification import CERTIFICATE, PAGE
 from cgm.settlements.view import describe
 from cgm.utils.files import sha256, write_whole
+from cgm.utils.plain import plain
 from cgm.utils.text import beta_name, csv_text
 
 RESULT, SETTINGS, REPORT = "result.json", "settings.json", "report.html"

@@ -15,10 +15,10 @@ from cgm.data.datasets.image_arrays import check_image_array
 from cgm.data.features.base import Features
 from cgm.data.tables.files import Source
 from cgm.generators.base import Generator
-from cgm.records.plain import plain
 from cgm.settlements.party import PartyMediator, name_parties
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.files import folder_digest
+from cgm.utils.plain import plain
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, timed
 

@@ -25,10 +25,10 @@ from cgm.evaluation.tasks import SVM, LabelledReward, Task
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
 from cgm.mediator import Settlement
-from cgm.records.plain import plain
 from cgm.settlements.images import ImageMediator
 from cgm.settlements.party import PartyMediator, name_parties
 from cgm.settlements.settlement import PartySettlement
+from cgm.utils.plain import plain
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, timed
 from cgm.utils.settings import Choice, Number

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from cgm.records.plain import plain, versions
 from cgm.settlements.settlement import PartySettlement
+from cgm.utils.plain import plain, versions
 
 
 def describe(settlement: PartySettlement) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
             "kernel": {"name": type(game.kernel).__name__, "lengthscale": game.kernel.lengthscale},
             "contributions": {"method": contributions.method, "details": contributions.details},
             "scheme": rewards.details,
-            "incentives": settlement.incentives,
+            "incentives": plain(settlement.incentives, classes=False),
             "sampling": sampling,
             "sensitivity": settlement.sensitivity,
             "accuracies": settlement.accuracies,

@@ -2,11 +2,12 @@ r"""Sufficient bounds on the kernel for non-negative and for monotone values (Se
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from cgm.utils.plain import snake
 from cgm.valuation.game import Game, changes
 from cgm.valuation.valuation import Valuation
 
@@ -47,18 +48,22 @@ def monotone_bound(s: np.ndarray | int, t: int, diagonal: float = 1.0) -> np.nda
     return t * diagonal / ((s + 1) * (s * (t - 2) + t))
 
 
-class KernelBounds(NamedTuple):
-    r"""Set sizes $s$ for which the sufficient bounds of Sec. 5 hold on $T$.
+@dataclass(frozen=True)
+class KernelBounds:
+    r"""The kernel of a valuation, and set sizes $s$ for which the sufficient bounds of Sec. 5 hold on $T$.
 
     Attributes:
-        gamma: $\gamma$, the smallest off-diagonal kernel value on $T$.
-        eta: $\eta$, the largest off-diagonal kernel value on $T$.
+        name: The name of the kernel.
+        lengthscale: Its length-scale $\ell$.
+        min, max: $\gamma$ and $\eta$, the smallest and the largest off-diagonal kernel value on $T$.
         nonnegative: Ranges [first, last] of sizes $s < t$ for which Proposition 4 guarantees $v(S) \geq 0$.
         monotone: Ranges [first, last] of sizes $s < t$ for which Theorem 1 guarantees that $v$ is monotone.
     """
 
-    gamma: float
-    eta: float
+    name: str
+    lengthscale: float
+    min: float
+    max: float
     nonnegative: list[list[int]]
     monotone: list[list[int]]
 
@@ -69,16 +74,14 @@ def kernel_bounds(valuation: Valuation) -> KernelBounds:
     Both compare values with all of $T$; there are no such sizes for another reference.
     """
 
-    if valuation.t < len(valuation.points):
-        return KernelBounds(valuation.gamma, valuation.eta, [], [])
-    t, gamma, eta, diagonal = valuation.t, valuation.gamma, valuation.eta, valuation.kernel.diagonal
-    s = np.arange(1, t, dtype=np.float64)
-    return KernelBounds(
-        gamma,
-        eta,
-        _ranges(np.asarray(gamma >= nonnegative_bound(s, t, eta, diagonal))),
-        _ranges(np.asarray(eta <= monotone_bound(s, t, diagonal))),
-    )
+    kernel, t, gamma, eta = valuation.kernel, valuation.t, valuation.gamma, valuation.eta
+    nonnegative: list[list[int]] = []
+    monotone: list[list[int]] = []
+    if t == len(valuation.points):
+        s = np.arange(1, t, dtype=np.float64)
+        nonnegative = _ranges(np.asarray(gamma >= nonnegative_bound(s, t, eta, kernel.diagonal)))
+        monotone = _ranges(np.asarray(eta <= monotone_bound(s, t, kernel.diagonal)))
+    return KernelBounds(snake(kernel.name), kernel.numeric_lengthscale, gamma, eta, nonnegative, monotone)
 
 
 def _ranges(holds: np.ndarray) -> list[list[int]]:
@@ -94,16 +97,23 @@ MAX_PARTIES = 20
 ROUNDING = 1e-12  # of the largest absolute value: changes of this size are rounding errors, as of a copy of a party
 
 
-class Increments(NamedTuple):
+@dataclass(frozen=True)
+class Increments:
     r"""The changes $v_c(C \cup \{i\}) - v_c(C)$ over all coalitions $C$ and all parties $i \notin C$.
 
     Attributes:
-        share: The share of them that is negative.
+        negative: The share of them that is negative; 0 if $v_c$ is non-negative and monotone.
         smallest: The smallest of them.
     """
 
-    share: float
+    negative: float
     smallest: float
+
+    @property
+    def share(self) -> float:
+        """The share of negative changes, the same as `negative`."""
+
+        return self.negative
 
 
 def negative_increments(game: Game) -> Increments:
@@ -122,7 +132,7 @@ def negative_increments(game: Game) -> Increments:
     Example:
         >>> from cgm.valuation import TableGame
         >>> negative_increments(TableGame([0.0, 2.0, 1.0, 1.5]))
-        Increments(share=0.25, smallest=-0.5)
+        Increments(negative=0.25, smallest=-0.5)
     """
 
     if game.n > MAX_PARTIES:

@@ -25,9 +25,9 @@ from omegaconf import DictConfig
 
 from cgm.cli.errors import explain
 from cgm.records.figures import style
-from cgm.records.plain import plain, versions
 from cgm.utils.checks import check_choice, check_integer, check_number
 from cgm.utils.files import write_whole
+from cgm.utils.plain import plain, versions
 from cgm.utils.run import progress
 from experiments.benchmark.compare import limit_cores
 from experiments.benchmark.concepts import contributions

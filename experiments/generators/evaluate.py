@@ -32,9 +32,9 @@ from cgm.generators.flow import Flow
 from cgm.generators.gaussian_mixture import GaussianMixture, TrueMixture
 from cgm.generators.kde import KDE, trimmed_mean
 from cgm.networks.architectures import check_images
-from cgm.records.plain import plain, versions
 from cgm.utils.checks import check_integer, check_number
 from cgm.utils.files import write_whole
+from cgm.utils.plain import plain, versions
 from cgm.utils.run import progress
 from experiments.generators.judges import Judge, judge_of
 from experiments.generators.measures import (

@@ -98,7 +98,7 @@ def spread(groups: Groups) -> list[Check]:
     """Compare the standard deviations of α of the two splits."""
 
     def mean(group: Iterable[Result]) -> float:
-        return fmean(pstdev(result.contributions.alpha) for result in group)
+        return fmean(pstdev(result.contributions.alpha.tolist()) for result in group)
 
     checks = []
     for (dataset, _), group in _of_split(groups, "unequal"):

@@ -104,4 +104,4 @@ def _alphas(groups: Groups, rule: str) -> list[str]:
     ]
     if not group:
         return [NONE] * 5
-    return [mean_over_seeds(column, 2) for column in zip(*(r.contributions.alpha for r in group), strict=True)]
+    return [mean_over_seeds(column, 2) for column in zip(*(r.contributions.alpha.tolist() for r in group), strict=True)]

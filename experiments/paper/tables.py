@@ -19,7 +19,7 @@ def contributions(groups: Groups) -> list[str]:
     parties = max(result.n_parties for result in all_results(groups))
     rows = []
     for setting, group in groups.items():
-        alphas = [result.contributions.alpha for result in group]
+        alphas = [result.contributions.alpha.tolist() for result in group]
         by_party = list(zip(*alphas, strict=True))
         spread = [max(alpha) - min(alpha) for alpha in alphas]
         columns = (*by_party, *([()] * (parties - len(by_party))), spread, [r.kernel.lengthscale for r in group])
@@ -108,9 +108,10 @@ def credit_ratings(groups: Groups) -> list[str]:
         ("v*", first.scheme.number("v_star"), published.V_STAR, 6),
         ("ρ", first.scheme.number("rho"), published.RHO, 4),
     ]
-    for i, (own, known) in enumerate(zip(first.contributions.alpha, published.CONTRIBUTIONS[setting], strict=True)):
+    alpha, rewards = first.contributions.alpha.tolist(), first.scheme.values.tolist()
+    for i, (own, known) in enumerate(zip(alpha, published.CONTRIBUTIONS[setting], strict=True)):
         numbers.append((f"α, party {i + 1}", own, known, 8))
-    for i, (own, known) in enumerate(zip(first.scheme.rewards, published.REWARDS, strict=True)):
+    for i, (own, known) in enumerate(zip(rewards, published.REWARDS, strict=True)):
         numbers.append((f"r, party {i + 1}", own, known, 4))
     exact = []
     for name, a, b, digits in numbers:

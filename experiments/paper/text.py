@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cgm.records.result import RewardResult
+from cgm.rewards.sampling import Reward
 from experiments.text import NONE, signed
 
 OF_THE_PAPER = ("credit_ratings", "credit_card", "mnist", "cifar10")
@@ -27,14 +27,14 @@ def with_errors(mean: float | None, *errors: float | None) -> str:
     return " ± ".join([signed(mean), *known])
 
 
-def increasing(chains: Sequence[RewardResult]) -> float | None:
+def increasing(chains: Sequence[Reward]) -> float | None:
     """Return the share of the accepted points of some chains that raised v; `None` if there are none."""
 
     counts = [(chain.increasing * chain.size, chain.size) for chain in chains if chain.increasing is not None]
     return sum(up for up, _ in counts) / sum(size for _, size in counts) if counts else None
 
 
-def increasing_share(chains: Sequence[RewardResult]) -> str:
+def increasing_share(chains: Sequence[Reward]) -> str:
     """Write the share of the accepted points of some chains that raised v."""
 
     share = increasing(chains)

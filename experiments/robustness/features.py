@@ -37,7 +37,7 @@ def feature_table(records: Records) -> list[str]:
 
 
 def _cells(honest: Sequence[FeatureRun], attacked: Sequence[FeatureRun]) -> list[str]:
-    alphas = [fmean(alpha) for alpha in zip(*(run.result.contributions.alpha for run in honest), strict=True)]
+    alphas = [fmean(alpha) for alpha in zip(*(run.result.contributions.alpha.tolist() for run in honest), strict=True)]
     correlations = [run.result.correlations["accuracy"].mean for run in honest]
     gains = [run.result.attack for run in attacked]
     whole = {run.seed: run.result.values.grand for run in honest}

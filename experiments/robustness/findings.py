@@ -84,7 +84,7 @@ def means(
 def reversals(runs: Iterable[Honest]) -> list[Check]:
     """Test in each setting whether leave-one-out reverses the order of the Shapley values."""
 
-    found = {(run.variant, run.setting, run.seed): run.result.contributions.phi for run in runs}
+    found = {(run.variant, run.setting, run.seed): run.result.contributions.phi.tolist() for run in runs}
     orders: dict[Setting, list[float]] = {}
     for (variant, setting, seed), phi in found.items():
         other = found.get(("contribution=leave_one_out", setting, seed))
@@ -98,7 +98,7 @@ def reversals(runs: Iterable[Honest]) -> list[Check]:
 def spread(run: Honest) -> float:
     """Return the spread of the rewards as a share of the largest."""
 
-    return run.result.scheme.spread / max(run.result.scheme.rewards)
+    return run.result.scheme.spread / float(run.result.scheme.values.max())
 
 
 def percent(x: float) -> str:

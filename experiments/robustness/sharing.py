@@ -14,8 +14,8 @@ import cgm
 from cgm.data.features.base import Features
 from cgm.experiment import ExperimentData
 from cgm.mediator import Fitted, Mediator, Pooled, Settlement
-from cgm.records.plain import plain
 from cgm.utils.cache import digest
+from cgm.utils.plain import plain
 from cgm.valuation.valuation import Valuation
 
 T = TypeVar("T")

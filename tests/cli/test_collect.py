@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from cgm.cli.sweep import write_tables
-from cgm.records.result import SchemeResult
-from tests.records.results import SETTINGS, make_result
+from tests.records.results import SETTINGS, make_result, make_rewards
 
 METRICS = "party,beta,metric,value\n0,1,size,10\n1,1,size,20\n"
 
@@ -19,7 +18,7 @@ def folder(cgm) -> Path:
     for seed in (0, 1):
         run = Path("sweep", f"seed{seed}")
         run.mkdir(parents=True)
-        scheme = SchemeResult("mine", [0.5] * 3, 0.25 + seed, {})
+        scheme = make_rewards([0.5, 0.5, 0.75 + seed])
         result = make_result(settings=SETTINGS | {"seed": seed}, scheme=scheme)
         (run / "result.json").write_text(result.dumps(), encoding="utf-8")
         (run / "metrics.csv").write_text(METRICS, encoding="utf-8")

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 import cgm
 from cgm.cli.conf import CONF
-from cgm.records.plain import plain
+from cgm.utils.plain import plain
 
 PRIMARY = OmegaConf.load(CONF / "config.yaml")
 DEFAULTS = [next(iter(default.items())) for default in PRIMARY.defaults if isinstance(default, DictConfig)]

@@ -11,7 +11,7 @@ import pytest
 
 from cgm.cli import jobs
 from cgm.cli.jobs import LogFile
-from cgm.records.runs import read_run
+from cgm.records.record import read_run
 from cgm.utils.files import locked
 from tests.crash import SMALL, SWEEP, crash, start, tables, whole
 

@@ -12,7 +12,7 @@ from hydra.utils import get_class, instantiate
 import cgm.evaluation.privacy
 from cgm.evaluation.entries import RewardAudit
 from cgm.evaluation.privacy.base import Audit, Reward
-from cgm.records.plain import plain
+from cgm.utils.plain import plain
 from tests.contracts.members import check_configuration, classes, configurations
 
 CLASSES = classes(cgm.evaluation.privacy, lambda cls: issubclass(cls, Audit))

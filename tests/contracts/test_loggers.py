@@ -5,15 +5,12 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-import torch
 from hydra.utils import get_class, instantiate
 
 import cgm.records.trackers
-from cgm.evaluation.entries import MetricRow
-from cgm.records.record import Record
 from cgm.records.trackers import Logger, NoLogger
 from tests.contracts.members import check_configuration, classes, configurations
-from tests.records.results import make_result
+from tests.records.results import make_record
 
 CLASSES = classes(cgm.records.trackers, lambda cls: issubclass(cls, Logger))
 FILES = configurations("logger")
@@ -29,8 +26,7 @@ def run(tmp_path, monkeypatch) -> Path:
     """The folder of a finished run; what a tracker writes elsewhere is in the current folder, a temporary one."""
 
     monkeypatch.chdir(tmp_path)
-    rewards = {(0, 1.0): torch.arange(3)}
-    Record(make_result(2), [MetricRow(0, 1.0, "size", 12)], rewards, torch.zeros(10, 2)).save(tmp_path / "run")
+    make_record().save(tmp_path / "run")
     return tmp_path / "run"
 
 

@@ -240,7 +240,7 @@ def test_bounds_are_those_of_all_data(reference: Reference) -> None:
 
     bounds = kernel_bounds(make(reference))
     k = matrix()
-    assert bounds.gamma == pytest.approx(k.min(), rel=1e-12)
+    assert bounds.min == pytest.approx(k.min(), rel=1e-12)
     same = len(rows_of(reference)) == len(POINTS)
     assert bool(bounds.nonnegative) == same  # at least half of T has a non-negative value in any case
     assert same or bounds.monotone == []

@@ -28,6 +28,7 @@ from cgm.evaluation import entries
 from cgm.evaluation.entries import AttackResult
 from cgm.generators import check_generator
 from cgm.records import result
+from cgm.utils.plain import NOT_WRITTEN
 from cgm.valuation import TableGame
 
 if sys.version_info >= (3, 11):
@@ -356,18 +357,18 @@ def test_the_keys_of_a_result_are_on_their_page():
         return {key for row in rows for key in re.findall(r"`(\w+)`", row)}
 
     def names(kind: type) -> set[str]:
-        return {field.name for field in fields(kind)}
+        return {field.name for field in fields(kind) if field.metadata != NOT_WRITTEN}
 
     kinds = {field.name: field.type for field in fields(result.Result)}
     assert keys("result.json") == set(kinds)
+    assert keys("scheme") == {"name", "rewards", "spread", "details"}
     expected = {
-        "kernel": [result.KernelResult],
+        "kernel": [result.KernelBounds],
         "values": [result.Values],
-        "increments": [result.IncrementsResult],
-        "contributions": [result.ContributionsResult],
-        "scheme": [result.SchemeResult],
-        "incentives": [result.IncentiveResult],
-        "sampling": [result.RewardResult],
+        "increments": [result.Increments],
+        "contributions": [result.Contributions],
+        "incentives": [result.Incentive],
+        "sampling": [result.Reward],
         "correlations and beta_correlations": [result.AlphaCorrelation, result.BetaCorrelation],
         "downstream": [result.Accuracy],
         "audit": [result.RewardAudit],

@@ -81,7 +81,8 @@ def test_metrics_from_the_points(valuation, parties, pool, chains, classes, labe
 
 
 def test_what_cannot_be_computed_has_a_reason(valuation, chains, classes):
-    empty = replace(chains[0], indices=chains[0].indices[:0], values=chains[0].values[:0])
+    nothing = {name: getattr(chains[0], name)[:0] for name in ("indices", "values")}
+    empty = replace(chains[0], size=0, increasing=None, **nothing)
     table, missing = measure(valuation, [empty], classes, None, n_classes=3)
     assert missing == [
         Missing(empty.party, empty.beta, "increasing", "no point was accepted"),
@@ -93,7 +94,7 @@ def test_what_cannot_be_computed_has_a_reason(valuation, chains, classes):
 def test_too_few_distinct_points_for_neighbours():
     x = torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64)
     valuation = Valuation(SquaredExponential(1.0), [x, x + 1], torch.zeros(2, 1, dtype=torch.float64))
-    chain = Reward(0, 1.0, 1.0, torch.tensor([0]), torch.ones(1), 0.0, True, 0.1, 0.2, 1.0, 1.0)
+    chain = Reward(0, 1.0, 1, 1.0, 0.0, 1.0, True, 1.0, torch.tensor([0]), torch.ones(1), 0.1, 0.2)
     _, missing = measure(valuation, [chain], [torch.arange(3)] * 2, torch.zeros(2, dtype=torch.int64), n_classes=3)
     assert [entry.metric for entry in missing] == ["neg_reverse_kl"]
     assert "7 or more distinct points, not 4" in missing[0].reason

@@ -1,12 +1,13 @@
 """Results of runs that never took place, for the tests of records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from cgm.contributions.base import Contributions
 from cgm.evaluation.entries import (
     Accuracy,
     AlphaCorrelation,
@@ -16,21 +17,15 @@ from cgm.evaluation.entries import (
     Change,
     MeanOverBetas,
     MeanOverParties,
+    MetricRow,
     Missing,
 )
-from cgm.records.result import (
-    SCHEMA,
-    ContributionsResult,
-    IncentiveResult,
-    IncrementsResult,
-    KernelResult,
-    Memory,
-    Result,
-    RewardResult,
-    SchemeResult,
-    Values,
-)
+from cgm.records.record import Arrays, Record
+from cgm.records.result import Memory, Result, Values
+from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import Reward
+from cgm.rewards.schemes import Rewards
+from cgm.valuation.bounds import Increments, KernelBounds
 
 INF = float("inf")
 RUNS = [  # numbers of parties and betas
@@ -62,15 +57,22 @@ def beta_correlation(mean: float | None, by_party: Sequence[float | None] = ()) 
     return BetaCorrelation(**numbers, by_party=list(by_party), spearman=spearman)
 
 
+def make_rewards(values: Sequence[float] | torch.Tensor, name: str = "mine", **details: Any) -> Rewards:
+    """Make up reward values with wide bounds."""
+
+    r = torch.as_tensor(values, dtype=torch.float64)
+    return Rewards(r, r - 0.25, r + 0.25, details, name=name)
+
+
 def make_result(n: int = 3, betas: Sequence[float] = (1.0, 8.0), length: int = 40, **changes: Any) -> Result:
     """Make up a result of n parties, whose numbers are all different; `changes` replace its sections."""
 
     rng = np.random.default_rng(n)
-    alpha, own = rng.uniform(0.3, 1.0, n), rng.uniform(0.01, 0.06, n)
+    alpha, own = (torch.from_numpy(x) for x in (rng.uniform(0.3, 1.0, n), rng.uniform(0.01, 0.06, n)))
     rewards = 0.5 * alpha**0.1
     keys = [(i, beta) for i in range(n) for beta in betas]
-    chains = [
-        RewardResult(
+    drawn = [
+        Reward(
             party=i,
             beta=beta,
             size=int(rng.integers(length // 2, length)),
@@ -82,8 +84,9 @@ def make_result(n: int = 3, betas: Sequence[float] = (1.0, 8.0), length: int = 4
         )
         for i, beta in keys
     ]
+    lower, upper = own + 0.1, rewards + torch.from_numpy(rng.uniform(0.0, 0.05, n))
+    details = {"v_star": float(rewards.max()), "rho": 0.1}
     sections: dict[str, Any] = {
-        "schema": SCHEMA,
         "dataset": "digits",
         "split": "equal_disjoint",
         "generator": "kde",
@@ -96,22 +99,14 @@ def make_result(n: int = 3, betas: Sequence[float] = (1.0, 8.0), length: int = 4
         "dimensions": 2,
         "t": 60 * n + 12345,
         "synthetic_size": 12345,
-        "kernel": KernelResult("squared_exponential", 0.25, 1e-9, 0.99, [[1, 4]], [[2, 3]]),
-        "values": Values(
-            own.tolist(),
-            0.45,
-            (own + 0.1).tolist(),
-            (rewards + rng.uniform(0.0, 0.05, n)).tolist(),
-            IncrementsResult(0.25, -0.01),
+        "kernel": KernelBounds("squared_exponential", 0.25, 1e-9, 0.99, [[1, 4]], [[2, 3]]),
+        "values": Values(own, 0.45, lower, upper, Increments(0.25, -0.01)),
+        "contributions": Contributions(
+            alpha / 2, alpha, torch.zeros_like(alpha), "exact", {"permutations": 7}, name="shapley"
         ),
-        "contributions": ContributionsResult(
-            "shapley", (alpha / 2).tolist(), alpha.tolist(), [0.0] * n, "exact", {"permutations": 7}
-        ),
-        "scheme": SchemeResult(
-            "shapley_fair", rewards.tolist(), float(np.ptp(rewards)), {"v_star": float(rewards.max()), "rho": 0.1}
-        ),
-        "incentives": {f"R{k}": IncentiveResult(True, 0.1 * k, "smallest r_i") for k in range(1, 7)},
-        "sampling": chains,
+        "scheme": Rewards(rewards, lower, upper, details, name="shapley_fair"),
+        "incentives": {f"R{k}": Incentive(True, 0.1 * k, "smallest r_i") for k in range(1, 7)},
+        "sampling": drawn,
         "correlations": {
             "neg_mmd2_unbiased": alpha_correlation(0.99, 0.01, [0.99] * len(betas)),
             "size": alpha_correlation(-0.7, 0.05, [-0.7] * len(betas)),
@@ -127,6 +122,19 @@ def make_result(n: int = 3, betas: Sequence[float] = (1.0, 8.0), length: int = 4
         "versions": {"cgm": "0", "numerics": "2"},
     }
     return Result(**(sections | changes))
+
+
+def make_record(
+    result: Result | None = None,
+    metrics: Sequence[MetricRow] = (MetricRow(0, 1.0, "size", 12),),
+    rewards: Mapping[tuple[int, float], torch.Tensor] | None = None,
+    pool: torch.Tensor | None = None,
+) -> Record:
+    """Make up a record, of two parties unless it is given a result."""
+
+    rewards = {(0, 1.0): torch.arange(3)} if rewards is None else rewards
+    pool = torch.zeros(10, 2) if pool is None else pool
+    return Record(result or make_result(2), list(metrics), Arrays(rewards, pool))
 
 
 def make_gains(betas: Sequence[float] = (1.0, 8.0), **changes: Any) -> AttackGains:
@@ -161,21 +169,8 @@ def make_chains(result: Result) -> list[Reward]:
     for entry in result.sampling:
         values = np.sort(rng.uniform(entry.start, entry.target, entry.size))
         values[-1] = entry.value
-        chains.append(
-            Reward(
-                party=entry.party,
-                beta=entry.beta,
-                target=entry.target,
-                indices=torch.arange(entry.size),
-                values=torch.from_numpy(values),
-                start=entry.start,
-                reached=entry.reached,
-                mmd2_biased=0.01,
-                mmd2_unbiased=0.02,
-                promised=entry.target,
-                upper=entry.target + 0.1,
-            )
-        )
+        arrays = {"indices": torch.arange(entry.size), "values": torch.from_numpy(values)}
+        chains.append(replace(entry, **arrays, promised=entry.target, upper=entry.target + 0.1))
     return chains
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from cgm.evaluation.entries import Accuracy
-from cgm.records import checksums
 from cgm.records.collect import collect
-from cgm.records.result import Result, SchemeResult
-from tests.records.results import SETTINGS, alpha_correlation, beta_correlation, make_result
+from cgm.records.record import sums
+from cgm.records.result import Result
+from tests.records.results import SETTINGS, alpha_correlation, beta_correlation, make_result, make_rewards
 
 METRICS = "party,beta,metric,value\n0,1,size,10\n0,1,increasing,\n1,1,size,20\n"
 
@@ -27,7 +27,7 @@ def result(seed: int = 0, scheme: str = "ShapleyFair", epsilon: float = 0.001, *
     settings = SETTINGS | {"seed": seed, "scheme": {"class": scheme, "epsilon": epsilon, "rho": None}}
     numbers = {
         "t": 100,
-        "scheme": SchemeResult(scheme, [0.5] * 3, 0.125, {"v_star": 0.5 + seed / 100, "rho": 0.75}),
+        "scheme": make_rewards([0.5, 0.5, 0.625], scheme, v_star=0.5 + seed / 100, rho=0.75),
         "correlations": {"size": alpha_correlation(0.9), "accuracy": alpha_correlation(None)},
         "beta_correlations": {"size": beta_correlation(-0.8)},
         "downstream": [
@@ -237,7 +237,7 @@ def test_files_that_are_not_as_they_were_written_are_reported(tmp_path):
         (folder / "configuration.json").write_text('{"_target_": "cgm.Experiment"}')
         (folder / "rewards.npz").write_bytes(b"points")
         files = ("configuration.json", "metrics.csv", "result.json", "rewards.npz")
-        (folder / "SHA256SUMS").write_bytes(checksums.dumps({file: (folder / file).read_bytes() for file in files}))
+        (folder / "SHA256SUMS").write_bytes(sums({file: (folder / file).read_bytes() for file in files}))
         return folder
 
     save("whole")
@@ -450,9 +450,7 @@ def test_runs_of_schemes_with_and_without_v_star(tmp_path):
     write(tmp_path / "paper", result())
     write(
         tmp_path / "mine",
-        dataclasses.replace(
-            with_settings(result(), scheme={"class": "Mine"}), scheme=SchemeResult("mine", [0.5] * 3, 0.0, {})
-        ),
+        dataclasses.replace(with_settings(result(), scheme={"class": "Mine"}), scheme=make_rewards([0.5] * 3)),
     )
     table = collect(tmp_path)
     assert table.failed == {}
@@ -462,7 +460,7 @@ def test_runs_of_schemes_with_and_without_v_star(tmp_path):
 
 def test_a_number_that_no_run_has_is_no_column(tmp_path):
     for seed, gain in enumerate((None, 0.5)):
-        scheme = SchemeResult("mine", [0.5] * 3, 0.25, {"rho": None})
+        scheme = make_rewards([0.5, 0.5, 0.75], rho=None)
         downstream = [Accuracy(0, 1.0, 0.75, gain, None if gain else "why")]
         write(tmp_path / f"run{seed}", dataclasses.replace(result(seed, downstream=downstream), scheme=scheme))
     table = collect(tmp_path)

@@ -7,12 +7,11 @@ import pytest
 
 from cgm.evaluation.entries import Accuracy
 from cgm.records.headline import ATTACK, HEADLINE, check_objective, headline, objective_value
-from cgm.records.result import SchemeResult
-from tests.records.results import alpha_correlation, make_gains, make_result
+from tests.records.results import alpha_correlation, make_gains, make_result, make_rewards
 
 RESULT = make_result(
     t=100,
-    scheme=SchemeResult("shapley_fair", [0.5] * 3, 0.125, {"v_star": 0.53, "rho": 0.75}),
+    scheme=make_rewards([0.5, 0.5, 0.625], v_star=0.53, rho=0.75),
     correlations={"size": alpha_correlation(0.9), "accuracy": alpha_correlation(None)},
     downstream=[
         Accuracy(0, 1.0, 0.75, 0.5, None),
@@ -43,7 +42,7 @@ def test_headline():
 
 
 def test_headline_of_a_scheme_without_v_star_and_rho_and_of_no_accuracies():
-    scheme = SchemeResult("mine", [0.5] * 3, 0.0, {"rho": "none"})
+    scheme = make_rewards([0.5] * 3, levels=[1, 2])
     numbers = headline(dataclasses.replace(RESULT, scheme=scheme, downstream=[]))
     assert [numbers[name] for name in ("v_star", "rho", "accuracy", "accuracy_gain")] == [None] * 4
     assert math.isnan(objective_value(dataclasses.replace(RESULT, scheme=scheme), "v_star"))
@@ -90,20 +89,17 @@ def test_objectives_by_name_and_by_path():
     assert math.isnan(objective_value(dataclasses.replace(RESULT, downstream=[]), "accuracy_gain"))
 
 
-@pytest.mark.parametrize(
-    ("objective", "message"),
-    [
+def test_what_is_not_a_number_of_the_run_is_refused():
+    for objective, message in (
         ("scheme.v", r"objective=scheme\.v: no 'v' in scheme; there are name, rewards, rho, spread, v_star$"),
         ("scheme.rho.x", r"no 'x' in scheme\.rho; that is not a section"),
         ("nothing", "objective=nothing: no 'nothing' in result.json; there are attack, audit, beta_correlations, "),
         ("correlations.size", "is not a number, but dict"),
         ("kernel.name", "is not a number, but str"),
         ("incentives.R1.holds", "is not a number, but bool"),
-    ],
-)
-def test_what_is_not_a_number_of_the_run_is_refused(objective, message):
-    with pytest.raises(ValueError, match=message):
-        objective_value(RESULT, objective)
+    ):
+        with pytest.raises(ValueError, match=message):
+            objective_value(RESULT, objective)
 
 
 def test_objectives_are_checked_before_a_run():

@@ -8,12 +8,18 @@ import math
 import re
 
 import pytest
+import torch
 
+from cgm.contributions.base import Contributions
 from cgm.evaluation import entries
 from cgm.evaluation.entries import AttackResult, RewardAudit
 from cgm.records import result as module
-from cgm.records.result import SCHEMA, Result, SchemeResult
-from tests.records.results import alpha_correlation, make_gains, make_result
+from cgm.records.result import SCHEMA, Result
+from cgm.rewards.incentives import Incentive
+from cgm.rewards.sampling import Reward
+from cgm.rewards.schemes import Rewards
+from cgm.valuation.bounds import KernelBounds
+from tests.records.results import alpha_correlation, make_gains, make_result, make_rewards
 
 INF = math.inf
 KEYS = {
@@ -53,7 +59,7 @@ DATACLASSES = [
     kind
     for part in (module, entries)
     for kind in vars(part).values()
-    if inspect.isclass(kind) and dataclasses.is_dataclass(kind) and kind.__module__ == part.__name__
+    if inspect.isclass(kind) and dataclasses.is_dataclass(kind)
 ]
 
 
@@ -65,11 +71,13 @@ def test_every_key_is_written_and_read_back():
     assert content["schema"] == SCHEMA
     assert content["scheme"] == {
         "name": "shapley_fair",
-        "rewards": result.scheme.rewards,
+        "rewards": result.scheme.values.tolist(),
         "spread": result.scheme.spread,
         "v_star": result.scheme.details["v_star"],
         "rho": 0.1,
     }
+    assert set(content["contributions"]) == {"name", "phi", "alpha", "stderr", "method", "details"}
+    assert content["contributions"]["alpha"] == result.contributions.alpha.tolist()
     assert content["contributions"]["details"] == {"permutations": 7}
     assert set(content["sampling"][0]) == {
         "party",
@@ -88,6 +96,27 @@ def test_every_key_is_written_and_read_back():
     assert "créancé ∪ β" in result.dumps()  # not escaped
 
 
+def test_what_is_read_are_the_objects_that_a_run_computes():
+    result = make_result()
+    back = Result.loads(result.dumps())
+    for name in ("values", "contributions", "scheme", "incentives", "kernel"):
+        assert type(getattr(back, name)) is type(getattr(result, name))
+    for tensor in (back.values.party, back.contributions.phi, back.scheme.values, back.scheme.lower):
+        assert (tensor.dtype, tensor.shape) == (torch.float64, (3,))
+    assert torch.equal(back.scheme.upper, back.values.upper)
+    assert back.sampling[0].size == result.sampling[0].size
+    assert len(back.sampling[0].indices) == 0
+    assert back.incentives == result.incentives
+
+
+def test_results_are_shown_in_a_line():
+    assert repr(make_result(50)) == (
+        "Result(dataset='digits', split='equal_disjoint', generator='kde', seed=0, n_parties=50, synthetic_size=12345)"
+    )
+    assert make_result() != make_result(t=5)
+    assert make_result() != "digits"
+
+
 def test_results_without_increments_are_read():
     content = make_result().to_json()
     assert content["values"]["increments"] == {"negative": 0.25, "smallest": -0.01}
@@ -102,31 +131,32 @@ def test_results_without_a_reference_compare_with_all_data():
     assert Result.from_json(content | {"reference": "pool"}).reference == "pool"
 
 
-@pytest.mark.parametrize("kind", DATACLASSES, ids=lambda kind: kind.__name__)
-def test_every_key_is_documented(kind):
-    documented = "".join(inspect.getdoc(base) or "" for base in kind.__mro__ if dataclasses.is_dataclass(base))
-    for field in dataclasses.fields(kind):
-        assert re.search(rf"^\s*(\w+, )*{field.name}(, \w+)*: ", documented, re.M), field.name
+def test_every_key_is_documented():
+    assert {Result, Contributions, Rewards, Reward, Incentive, KernelBounds, AttackResult} <= set(DATACLASSES)
+    for kind in DATACLASSES:
+        documented = "".join(inspect.getdoc(base) or "" for base in kind.__mro__ if dataclasses.is_dataclass(base))
+        for field in dataclasses.fields(kind):
+            assert re.search(rf"^\s*(\w+, )*{field.name}(, \w+)*: ", documented, re.M), (kind, field.name)
 
 
 def test_infinity_is_read_back_where_numbers_are_declared():
     result = make_result(2, [INF])
-    values = dataclasses.replace(result.values, lower=[-INF, 0.0])
+    target = dataclasses.replace(result.sampling[1], target=-INF)
     settings = {"betas": ["inf"], "name": "inf"}
     result = dataclasses.replace(
         result,
-        values=values,
+        sampling=[result.sampling[0], target],
         classes=["inf", "-inf"],
         settings=settings,
         correlations={"size": alpha_correlation(INF, None, [None])},
     )
     content = json.loads(result.dumps())
     assert content["sampling"][0]["beta"] == content["downstream"][0]["beta"] == "inf"
-    assert content["values"]["lower"] == ["-inf", 0.0]
+    assert content["sampling"][1]["target"] == "-inf"
     back = Result.loads(result.dumps())
     assert back == result
     assert back.sampling[1].beta == back.missing[0].beta == INF
-    assert back.values.lower == [-INF, 0.0]
+    assert back.sampling[1].target == -INF
     assert back.correlations["size"].mean == INF
     assert back.classes == ["inf", "-inf"]
     assert back.settings == settings
@@ -140,18 +170,18 @@ def test_nan_is_not_written():
 
 
 def test_a_scheme_may_report_anything():
-    result = make_result(scheme=SchemeResult("mine", [0.5] * 3, 0.0, {"levels": [1, [2]], "why": None, "fair": True}))
+    result = make_result(scheme=make_rewards([0.5] * 3, levels=[1, [2]], why=None, fair=True))
     back = Result.loads(result.dumps())
     assert back == result
     assert [back.scheme.number(name) for name in ("v_star", "rho", "levels", "why", "fair")] == [None] * 5
-    bare = make_result(scheme=SchemeResult("mine", [0.5] * 3, 0.0, {}))
+    bare = make_result(scheme=make_rewards([0.5] * 3))
     assert Result.loads(bare.dumps()) == bare
     assert make_result().scheme.number("rho") == 0.1
 
 
 def test_details_have_names_of_their_own():
-    with pytest.raises(ValueError, match=r"scheme\.details: name, rewards are keys of every scheme"):
-        SchemeResult("mine", [0.5], 0.0, {"rewards": [1.0], "name": "x", "rho": 1.0})
+    with pytest.raises(ValueError, match=r"scheme: details: rewards, spread are keys of every scheme"):
+        make_rewards([0.5], rewards=[1.0], spread=1.0, rho=1.0)
 
 
 def test_gains_of_an_attack_are_written_and_read_back():
@@ -191,57 +221,54 @@ def test_keys_of_later_versions_are_ignored():
     assert Result.from_json(content) == make_result()
 
 
-@pytest.mark.parametrize("content", [[], 1, None, "x", {}, {"name": "x"}])
-def test_what_is_not_a_result_is_refused(content):
-    with pytest.raises(ValueError, match="not a result of cgm, or one of a version before schemas were numbered"):
-        Result.from_json(content)
-
-
-@pytest.mark.parametrize("schema", [SCHEMA - 1, SCHEMA + 1, "2", None])
-def test_a_foreign_schema_is_refused(schema):
-    with pytest.raises(ValueError, match=rf"schema {schema}, but this version of cgm reads schema {SCHEMA}"):
-        Result.from_json(make_result().to_json() | {"schema": schema})
+def test_what_is_not_a_result_is_refused():
+    for content in ([], 1, None, "x", {}, {"name": "x"}):
+        with pytest.raises(ValueError, match="not a result of cgm, or one of a version before schemas were numbered"):
+            Result.from_json(content)
+    for schema in (SCHEMA - 1, SCHEMA + 1, "2", None):
+        with pytest.raises(ValueError, match=rf"schema {schema}, but this version of cgm reads schema {SCHEMA}"):
+            Result.from_json(make_result().to_json() | {"schema": schema})
+    for text in ("", "{", '{"schema": 2', "\x00"):
+        with pytest.raises(ValueError, match=r"line 1 column \d"):
+            Result.loads(text)
 
 
 MISSING = object()
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "message"),
-    [
-        (["t"], MISSING, "Object missing required field `t`"),
-        (["scheme"], MISSING, "Object missing required field `scheme`"),
-        (["scheme", "rewards"], MISSING, r"missing required field `rewards` - at `\$\.scheme`"),
-        (["sampling", 1, "value"], MISSING, r"missing required field `value` - at `\$\.sampling\[1\]`"),
-        (["correlations", "size", "spearman", "n"], MISSING, r"field `n` - at `\$\.correlations\[\.\.\.\]\.spearman`"),
-        (["t"], "many", r"Expected `int`, got `str` - at `\$\.t`"),
-        (["t"], 2.5, r"Expected `int`, got `float` - at `\$\.t`"),
-        (["t"], True, r"Expected `int`, got `bool` - at `\$\.t`"),
-        (["scheme"], None, r"Expected `object`, got `null` - at `\$\.scheme`"),
-        (["scheme", "spread"], "wide", r"Expected `float`, got `str` - at `\$\.scheme\.spread`"),
-        (["values", "lower", 1], "low", r"Expected `float`, got `str` - at `\$\.values\.lower\[1\]`"),
-        (["values", "grand"], None, r"Expected `float`, got `null` - at `\$\.values\.grand`"),
-        (["sampling", 0, "reached"], 1, r"Expected `bool`, got `int` - at `\$\.sampling\[0\]\.reached`"),
-        (["sampling", 0, "size"], "inf", r"Expected `int`, got `str` - at `\$\.sampling\[0\]\.size`"),
-        (["settings"], None, r"Expected `object`, got `null` - at `\$\.settings`"),
-        (["downstream", 2, "accuracy"], [], r"got `array` - at `\$\.downstream\[2\]\.accuracy`"),
-    ],
-)
-def test_a_missing_key_or_a_wrong_type_is_refused_with_its_path(path, value, message):
-    content = copy.deepcopy(make_result().to_json())
-    *parents, key = path
-    section = content
-    for parent in parents:
-        section = section[parent]
-    if value is MISSING:
-        del section[key]
-    else:
-        section[key] = value
-    with pytest.raises(ValueError, match=message):
-        Result.from_json(content)
+DAMAGED = [
+    (["t"], MISSING, "Object missing required field `t`"),
+    (["scheme"], MISSING, "Object missing required field `scheme`"),
+    (["scheme", "rewards"], MISSING, r"missing required field `values` - at `\$\.scheme`"),
+    (["sampling", 1, "value"], MISSING, r"missing required field `value` - at `\$\.sampling\[1\]`"),
+    (["correlations", "size", "spearman", "n"], MISSING, r"field `n` - at `\$\.correlations\[\.\.\.\]\.spearman`"),
+    (["t"], "many", r"Expected `int`, got `str` - at `\$\.t`"),
+    (["t"], 2.5, r"Expected `int`, got `float` - at `\$\.t`"),
+    (["t"], True, r"Expected `int`, got `bool` - at `\$\.t`"),
+    (["scheme"], None, r"Expected `object`, got `null` - at `\$\.scheme`"),
+    (["scheme", "name"], 5, r"Expected `str`, got `int` - at `\$\.scheme\.name`"),
+    (["scheme", "rewards", 1], 5.0e400, r"scheme: reward values: expected finite numbers.* - at `\$\.scheme`"),
+    (["contributions", "phi"], None, r"expected a list of numbers - at `\$\.contributions\.phi`"),
+    (["values", "lower", 1], "low", r"expected a list of numbers - at `\$\.values\.lower`"),
+    (["values", "upper"], [0.5], r"scheme: upper bounds: has shape \(1,\) where \(3,\) is expected"),
+    (["values", "grand"], None, r"Expected `float`, got `null` - at `\$\.values\.grand`"),
+    (["sampling", 0, "reached"], 1, r"Expected `bool`, got `int` - at `\$\.sampling\[0\]\.reached`"),
+    (["sampling", 0, "size"], "inf", r"Expected `int`, got `str` - at `\$\.sampling\[0\]\.size`"),
+    (["settings"], None, r"Expected `object`, got `null` - at `\$\.settings`"),
+    (["downstream", 2, "accuracy"], [], r"got `array` - at `\$\.downstream\[2\]\.accuracy`"),
+]
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"schema": 2', "\x00"])
-def test_text_that_is_not_json_is_refused(text):
-    with pytest.raises(ValueError, match=r"line 1 column \d"):
-        Result.loads(text)
+def test_a_missing_key_or_a_wrong_type_is_refused_with_its_path():
+    for path, value, message in DAMAGED:
+        content = copy.deepcopy(make_result().to_json())
+        *parents, key = path
+        section = content
+        for parent in parents:
+            section = section[parent]
+        if value is MISSING:
+            del section[key]
+        else:
+            section[key] = value
+        with pytest.raises(ValueError, match=message):
+            Result.from_json(content)

@@ -2,17 +2,17 @@
 
 import pytest
 
-from cgm.records.metrics_table import dumps
-from cgm.records.runs import find_runs, is_run, read_error, read_run
+from cgm.records.record import find_runs, is_run, read_error, read_run, write_metrics
 from tests.records.results import make_result
-from tests.records.test_metrics_table import ROWS
+from tests.records.test_metrics import ROWS
 
 
-@pytest.mark.parametrize("name", ["result.json", "error.json", "configuration.json", ".hydra"])
-def test_a_run_has_one_of_some_files(tmp_path, name):
+def test_a_run_has_one_of_some_files(tmp_path):
     assert not is_run(tmp_path)
-    (tmp_path / name).touch()
-    assert is_run(tmp_path)
+    for name in ("result.json", "error.json", "configuration.json", ".hydra"):
+        (tmp_path / name).touch()
+        assert is_run(tmp_path)
+        (tmp_path / name).unlink()
 
 
 def test_runs_are_found_in_the_order_of_their_names(tmp_path):
@@ -30,7 +30,7 @@ def test_a_complete_run_is_read(tmp_path):
     (tmp_path / "result.json").write_text(make_result().dumps(), encoding="utf-8")
     with pytest.raises(FileNotFoundError, match=r"no metrics\.csv, although there is a result\.json"):
         read_run(tmp_path)
-    (tmp_path / "metrics.csv").write_text(dumps(ROWS), encoding="utf-8")
+    (tmp_path / "metrics.csv").write_text(write_metrics(ROWS), encoding="utf-8")
     assert read_run(str(tmp_path)) == (make_result(), ROWS)
 
 

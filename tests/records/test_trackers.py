@@ -7,13 +7,12 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
-import torch
 
 from cgm.evaluation.entries import Accuracy, MetricRow
 from cgm.records.record import Record
-from cgm.records.result import SchemeResult
 from cgm.records.trackers import MLflow, NoLogger, TensorBoard, headline_scalars, scalars
-from tests.records.results import alpha_correlation, beta_correlation, make_result
+from cgm.rewards.schemes import Rewards
+from tests.records.results import alpha_correlation, beta_correlation, make_record, make_result, make_rewards
 
 EXPECTED = {"size/party_1/beta_1": 12, "size/party_2/beta_0.5": 7}
 NUMBERS = {"v_star": 0.3, "rho": 1, "spread": 0.1, "t": 10, "lengthscale": 0.25, "correlation_size": 0.5}
@@ -25,7 +24,7 @@ def needs(module: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(missing, reason=f'{module} is not installed: pip install ".[{module}]"')
 
 
-def save(folder: Path, scheme: SchemeResult) -> None:
+def save(folder: Path, scheme: Rewards) -> None:
     """Save a run of two parties, one of its values missing, with one figure."""
 
     result = make_result(
@@ -42,13 +41,13 @@ def save(folder: Path, scheme: SchemeResult) -> None:
         MetricRow(1, 0.5, "size", 7),
         MetricRow(1, float("inf"), "neg_reverse_kl", None),
     ]
-    Record(result, metrics, {(0, 1.0): torch.arange(3)}, torch.zeros(10, 2)).save(folder)
+    make_record(result, metrics).save(folder)
     matplotlib.image.imsave(folder / "correlations.png", np.zeros((4, 6, 3)))
 
 
 @pytest.fixture
 def run(tmp_path) -> Path:
-    save(tmp_path / "run", SchemeResult("shapley_fair", [0.3, 0.2], 0.1, {"v_star": 0.3, "rho": 1.0}))
+    save(tmp_path / "run", make_rewards([0.3, 0.2], v_star=0.3, rho=1.0))
     return tmp_path / "run"
 
 
@@ -59,7 +58,7 @@ def test_names_of_scalars(run):
 
 
 def test_numbers_that_a_scheme_does_not_have_are_left_out(tmp_path):
-    save(tmp_path, SchemeResult("mine", [0.3, 0.2], 0.1, {}))
+    save(tmp_path, make_rewards([0.3, 0.2]))
     assert set(headline_scalars(Record.load(tmp_path))) == {f"run/{name}" for name in NUMBERS} - {
         "run/v_star",
         "run/rho",

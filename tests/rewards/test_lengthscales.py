@@ -30,7 +30,7 @@ def test_rows(reference):
         found = Shapley().compute(game, 0)
         r = SCHEME.solve(found, game, game.with_synthetic).values
         assert row.lengthscale == resolved.lengthscale
-        assert row.negative == negative_increments(game).share
+        assert row.negative == negative_increments(game).negative
         assert row.alpha == float(found.alpha.max() - found.alpha.min()) > 0
         assert row.reward == float(r.max() - r.min()) > 0
         assert row.reason == ""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cgm.mediator import Mediator
-from cgm.rewards.sampling import Reward, WeightedSampling, sample_rewards
+from cgm.rewards.sampling import WeightedSampling, increasing_share, sample_rewards
 from cgm.rewards.schemes import MaxWelfare
 from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 from cgm.valuation.mmd import mmd2_biased, mmd2_unbiased
@@ -279,12 +279,8 @@ def test_share_of_points_that_increased_the_value() -> None:
     assert len(shares) > 2
     assert min(shares) < 1
 
-    empty = torch.empty(0, dtype=torch.float64)
-    chain = Reward(0, 1.0, 0.5, empty.long(), empty, 0.25, False, 0.1, 0.1, 0.5, 0.6)
-    assert (chain.value, chain.increasing) == (0.25, None)
-    values = torch.tensor([0.3, 0.3, 0.2, 0.4], dtype=torch.float64)
-    chain = Reward(0, 1.0, 0.5, torch.arange(4), values, 0.25, False, 0.1, 0.1, 0.5, 0.6)
-    assert (chain.value, chain.increasing) == (0.4, 0.5)
+    assert increasing_share(0.25, torch.empty(0, dtype=torch.float64)) is None
+    assert increasing_share(0.25, torch.tensor([0.3, 0.3, 0.2, 0.4], dtype=torch.float64)) == 0.5
 
 
 # --- bad settings ---

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgm.valuation.bounds import negative_increments
+from cgm.valuation.bounds import Increments, negative_increments
 from cgm.valuation.game import Game, TableGame
 from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
@@ -34,7 +34,7 @@ def test_negative_increments_of_random_games(n: int, seed: int, noise: float) ->
     expected = plain_increments(game)
 
     found = negative_increments(game)
-    assert found.share == sum(x < 0 for x in expected) / len(expected)
+    assert found.negative == sum(x < 0 for x in expected) / len(expected)
     assert found.smallest == pytest.approx(min(expected), abs=1e-14)
 
 
@@ -44,19 +44,19 @@ def test_negative_increments_of_a_valuation() -> None:
         game = Valuation(SquaredExponential(lengthscale), parties, valuation(4, seed).synthetic)
         expected = plain_increments(game)
         increments = negative_increments(game)
-        assert increments.share == sum(x < 0 for x in expected) / 32
+        assert increments.negative == sum(x < 0 for x in expected) / 32
         assert increments.smallest == pytest.approx(min(expected), abs=1e-14)
 
 
 def test_rounding_errors_are_not_negative() -> None:
-    assert negative_increments(table(4, 0)).share == 0
+    assert negative_increments(table(4, 0)).negative == 0
     game = TableGame([0.0, 1.0, 1.0, 1.0 - 1e-14])  # as of a party and its copy
-    assert negative_increments(game) == (0.0, pytest.approx(-1e-14, rel=0.1))
-    assert negative_increments(TableGame([0.0, 1.0, 1.0, 1.0 - 1e-11])).share == 0.5
+    assert negative_increments(game) == Increments(0.0, pytest.approx(-1e-14, rel=0.1))
+    assert negative_increments(TableGame([0.0, 1.0, 1.0, 1.0 - 1e-11])).negative == 0.5
 
 
 def test_the_largest_number_of_parties() -> None:
     v = torch.arange(2**20, dtype=torch.float64)  # additive
-    assert negative_increments(TableGame(v)) == (0.0, 1.0)
+    assert negative_increments(TableGame(v)) == Increments(0.0, 1.0)
     with pytest.raises(ValueError, match=r"21 parties .* at most 20"):
         negative_increments(TableGame(torch.arange(2**21)))

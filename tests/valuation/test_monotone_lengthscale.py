@@ -87,7 +87,7 @@ def test_a_larger_lengthscale_where_v_is_not_monotone(seed: int) -> None:
     assert smallest_increment(found, parties, synthetic) >= -1e-12
     assert smallest_increment(found - (1000 - 0.01) / 2**20, parties, synthetic) < 0
     game = Valuation(SquaredExponential(found), parties, synthetic)
-    assert negative_increments(game).share == 0
+    assert negative_increments(game).negative == 0
     assert min(game.party_values) >= 0
 
 
@@ -123,7 +123,7 @@ def test_no_lengthscale() -> None:
 def test_another_reference(reference: Reference) -> None:
     parties, synthetic = ring(3)
     found = resolve_lengthscale(FIT, parties, synthetic, LengthscaleSearch(0.01, 50.0, 16), reference)
-    assert negative_increments(Valuation(found, parties, synthetic, reference=reference)).share == 0
+    assert negative_increments(Valuation(found, parties, synthetic, reference=reference)).negative == 0
     start = fit_lengthscale(FIT, parties, synthetic, 0.01, 50.0, 16, reference)
     assert found.numeric_lengthscale >= start.numeric_lengthscale
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from cgm.records.collect import Run
 from cgm.records.figures.style import BACKGROUND, INK
 from cgm.records.headline import ATTACK
-from cgm.records.plain import snake
 from cgm.records.settings import cell, find_varying, sort_key
+from cgm.utils.plain import snake
 
 LABELS = {
     "attack_gain_alpha": r"gain in $\alpha$, sum over identities",

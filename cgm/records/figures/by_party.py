@@ -13,15 +13,15 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from cgm.records.figures.style import GRID, INK, beta_label, beta_styles, beta_text, legend, offsets
-from cgm.records.result import RewardResult
+from cgm.rewards.sampling import Reward
 
-Chains = Mapping[float, Mapping[int, RewardResult]]  # by inverse temperature and party
+Chains = Mapping[float, Mapping[int, Reward]]  # by inverse temperature and party
 
 
-def sort_chains(sampling: Sequence[RewardResult]) -> Chains:
+def sort_chains(sampling: Sequence[Reward]) -> Chains:
     """Sort chains by inverse temperature and party."""
 
-    chains: dict[float, dict[int, RewardResult]] = {}
+    chains: dict[float, dict[int, Reward]] = {}
     for chain in sorted(sampling, key=lambda chain: chain.beta):
         chains.setdefault(chain.beta, {})[chain.party] = chain
 

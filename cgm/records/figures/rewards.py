@@ -26,12 +26,12 @@ from cgm.records.figures.style import (
     legend,
     offsets,
 )
-from cgm.records.result import Result, RewardResult
+from cgm.records.result import Result
 from cgm.rewards.sampling import Reward
 
 MAX_POINTS = 500  # of a chain that are drawn
 
-Chains = Mapping[float, Mapping[int, RewardResult]]  # by inverse temperature and party
+Chains = Mapping[float, Mapping[int, Reward]]  # by inverse temperature and party
 
 
 def reward_sizes(result: Result) -> Figure:
@@ -74,7 +74,7 @@ def reward_values(result: Result) -> Figure:
     chains = _sort_chains(result.sampling)
     reached = _chain_values(chains, "value", n)
     own, lower, upper, rewards = (
-        np.array(numbers, dtype=float) for numbers in (values.party, values.lower, values.upper, scheme.rewards)
+        numbers.numpy() for numbers in (values.party, values.lower, values.upper, scheme.values)
     )
     levels: list[tuple[float | None, str, str]] = [(values.grand, ":", "all real data $v_c(N)$")]
     if "v_star" in scheme.details:
@@ -131,7 +131,7 @@ def value_curves(chains: Sequence[Reward], result: Result) -> Figure:
     """
 
     n = result.n_parties
-    alpha = result.contributions.alpha
+    alpha = result.contributions.alpha.tolist()
     betas = sorted({float(chain.beta) for chain in chains})
     styles = beta_styles(betas)
 
@@ -173,10 +173,10 @@ def value_curves(chains: Sequence[Reward], result: Result) -> Figure:
     return figure
 
 
-def _sort_chains(sampling: Sequence[RewardResult]) -> Chains:
+def _sort_chains(sampling: Sequence[Reward]) -> Chains:
     """Sort chains by inverse temperature and party."""
 
-    chains: dict[float, dict[int, RewardResult]] = {}
+    chains: dict[float, dict[int, Reward]] = {}
     for chain in sorted(sampling, key=lambda chain: chain.beta):
         chains.setdefault(chain.beta, {})[chain.party] = chain
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from cgm.records.collect import CONSOLE_COLUMNS, Run, Table
 from cgm.records.figures.style import save
 from cgm.records.html import render
-from cgm.records.runs import ERROR
+from cgm.records.record import ERROR
 from cgm.records.settings import cell
 from cgm.records.sweep.figure import Factor, find_factors, picture_of, short_cell
 from cgm.utils.files import write_whole

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from cgm.records.figures.rewards import MAX_POINTS, reward_sizes, reward_values, value_curves
-from cgm.records.result import SchemeResult
 from tests.figures import legend, line, whole
-from tests.records.results import INF, RUNS, change_chains, make_chains, make_result
+from tests.records.results import INF, RUNS, change_chains, make_chains, make_result, make_rewards
 
 
 @pytest.mark.parametrize(("n", "betas"), RUNS)
@@ -72,7 +71,7 @@ def test_reward_values(n, betas):
     result = make_result(n, betas)
     figure = reward_values(result)
     top, bottom = figure.axes
-    values, rewards = result.values, result.scheme.rewards
+    values, rewards = result.values, result.scheme.values.tolist()
 
     for axes in (top, bottom):
         np.testing.assert_array_equal(line(axes, r"upper bound $v(D_i \cup G)$"), values.upper)
@@ -95,13 +94,13 @@ def test_reward_values(n, betas):
 
 def test_reward_values_that_are_missing():
     result = make_result(3, [1.0])
-    result.values.lower[0] = result.values.upper[1] = result.scheme.rewards[2] = float("nan")
     first, *_ = (chain.value for chain in result.sampling)
     result = replace(
         change_chains(result, value=(first, 0.001, None), reached=(True, False, True)),
         values=replace(result.values, grand=None),
         scheme=replace(result.scheme, details={"v_star": None, "rho": None}),
     )
+    result.values.lower[0] = result.values.upper[1] = result.scheme.values[2] = float("nan")
     figure = reward_values(result)
 
     for name in (
@@ -120,8 +119,7 @@ def test_reward_values_that_are_missing():
 
 def test_reward_values_all_equal():
     result = make_result(4, [1.0])
-    scheme = replace(result.scheme, rewards=[0.5] * 4)
-    figure = reward_values(replace(change_chains(result, value=[0.5] * 4), scheme=scheme))
+    figure = reward_values(replace(change_chains(result, value=[0.5] * 4), scheme=make_rewards([0.5] * 4, rho=0.1)))
 
     assert "min r = 0," in figure.get_suptitle()
     assert figure.axes[1].get_ylim() == pytest.approx((0.4995, 0.5005))
@@ -129,7 +127,7 @@ def test_reward_values_all_equal():
 
 def test_reward_values_of_a_scheme_without_v_star_and_rho():
     result = make_result(3, [1.0, 2.0])
-    figure = reward_values(replace(result, scheme=SchemeResult("mine", result.scheme.rewards, 0.1, {"levels": [1]})))
+    figure = reward_values(replace(result, scheme=make_rewards(result.scheme.values, levels=[1])))
 
     assert not any("v^*" in text for text in legend(figure))
     assert r"all real data $v_c(N)$" in legend(figure)

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pytest
 import torch
 
 import cgm
-from cgm.records.plain import plain, snake, versions
+from cgm.utils.plain import NOT_WRITTEN, plain, snake, versions
 
 INF = float("inf")
 
@@ -26,6 +25,7 @@ class Settings:
     betas: tuple[float, ...]
     inner: object = None
     cache: int = field(default=3, init=False)
+    large: tuple[float, ...] = field(default=(), metadata=NOT_WRITTEN)
 
 
 def test_plain():
@@ -57,20 +57,22 @@ def test_plain():
         "none": None,
     }
     assert json.loads(json.dumps(plain(x), allow_nan=False)) == plain(x)
+    assert plain(Settings(Path("c"), (), [Settings(Path("d"), ())]), classes=False) == {
+        "path": "c",
+        "betas": [],
+        "inner": [{"path": "d", "betas": [], "inner": None}],
+    }
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
+def test_snake():
+    for name, expected in (
         ("SquaredExponential", "squared_exponential"),
         ("KDE", "kde"),
         ("PCA", "pca"),
         ("MyGAN", "my_gan"),
         ("Sum(SquaredExponential, Laplacian)", "sum(squared_exponential, laplacian)"),
-    ],
-)
-def test_snake(name, expected):
-    assert snake(name) == expected
+    ):
+        assert snake(name) == expected
 
 
 def test_versions_are_those_that_run():

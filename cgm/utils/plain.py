@@ -1,4 +1,4 @@
-"""Settings and versions as JSON holds them."""
+"""Settings, results and versions as JSON holds them."""
 
 from __future__ import annotations
 
@@ -17,26 +17,34 @@ import torch
 from cgm import __version__
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "umap-learn")
-NUMERICS = 5  # increased when cgm or its weights change the numbers of a run: sweeps repeat runs of other values
+NUMERICS = 6  # increased when cgm or its weights change the numbers of a run: sweeps repeat runs of other values
 
 
-def plain(x: Any) -> Any:
+NOT_WRITTEN = {"written": False}  # metadata of a field that `plain` leaves out
+
+
+def plain(x: Any, classes: bool = True) -> Any:
     """Convert tensors, arrays, dataclasses and named tuples to what JSON holds; infinity becomes `"inf"`.
 
-    An object of any other class becomes the name of its class.
+    An object of any other class becomes the name of its class. Fields with the metadata `NOT_WRITTEN` are left out.
+
+    Arguments:
+        x: What to convert.
+        classes: Whether dataclasses state their class.
     """
 
     if isinstance(x, torch.Tensor | np.ndarray | np.generic):
         return plain(x.tolist())
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        fields = {f.name: plain(getattr(x, f.name)) for f in dataclasses.fields(x) if f.init}
-        return {"class": type(x).__name__} | fields
+        written = [f.name for f in dataclasses.fields(x) if f.init and f.metadata != NOT_WRITTEN]
+        fields = {name: plain(getattr(x, name), classes) for name in written}
+        return {"class": type(x).__name__} | fields if classes else fields
     if isinstance(x, tuple) and hasattr(x, "_asdict"):
-        return plain(x._asdict())
+        return plain(x._asdict(), classes)
     if isinstance(x, Mapping):
-        return {str(key): plain(value) for key, value in x.items()}
+        return {str(key): plain(value, classes) for key, value in x.items()}
     if isinstance(x, list | tuple):
-        return [plain(value) for value in x]
+        return [plain(value, classes) for value in x]
     if isinstance(x, float) and math.isinf(x):
         return "inf" if x > 0 else "-inf"
     if x is None or isinstance(x, bool | int | float | str):
