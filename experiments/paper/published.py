@@ -162,7 +162,8 @@ DEFAULTS = {
     "far below the published ones, and UMAP of a deep network's features their order; which network is unknown. The "
     "encoder is one that needs no labels, as the paper's framework is not given any",
     "bandwidth": "the rule with the largest likelihood of held-out rows (above)",
-    "scheme": "the stable bounds are those of the paper's Proposition 3c: with them, no coalition gains by leaving",
+    "scheme": "the stable bounds are those of the paper's Proposition 3c, made to hold for any v: with them, no "
+    "coalition gains by leaving; `fair` and `gain` are compared with them above",
     "labeller": "a classifier of images makes fewer mistakes than a vote of neighbours in reduced features; where "
     "there is no classifier (points that are not images), neighbours vote",
     "test": "the paper says unseen real data, and points that no party has are the same test for all parties; if a "

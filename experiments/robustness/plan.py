@@ -40,6 +40,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
 }
 VARIANTS = (BASE, *(f"{group}={choice}" for group, choices in CHANGES.items() for choice in choices))
 UNCONDITIONAL = ("contribution=equal", "scheme=max_welfare")  # rewards do not depend on what a party contributes
+COMPARED = (BASE, "scheme=stable", "scheme=gain")  # schemes that are attacked by either party, in all splits
 HONEST_ONLY = UNCONDITIONAL  # without attacks: what a party hands in hardly matters there, and G_i is nearly all of G
 
 WEAKEST, STRONGEST = "weakest", "strongest"
@@ -74,7 +75,7 @@ class Study:
         what: Names of `CHANGES`, and `"features"` for the features of images.
         attacks: Names of `ATTACKS`.
         datasets: Names of `DATASETS`; `None` for those of the size.
-        splits: Names of splits. Attacks on the variants are run for the first of them only.
+        splits: Names of splits. Attacks on variants that are not in `COMPARED` are run for the first of them only.
         seeds: The number of seeds; `None` for that of the size.
         size: `"full"` or `"small"`.
         synthetic_size: The size of G; `None` for that of the size.
@@ -135,7 +136,7 @@ class Study:
             party, source = (order[0], order[-1]) if attacker == WEAKEST else (order[-1], order[-2])
             repeated = place[1] == self.splits[0] and attacker == WEAKEST
             for attack in self.attacks:
-                for variant in self._attacked_variants() if repeated and attack not in BASE_ONLY else [BASE]:
+                for variant in self._attacked_variants(attack, repeated):
                     settings = (*_changed(variant), *_attack(attack, party, source), "downstream=none")
                     jobs.append(self._job(f"attacks/{variant}/{attacker}/{attack}", place, settings))
         return jobs
@@ -177,8 +178,12 @@ class Study:
 
         seeds, variants = self.seeds or SEEDS[self.size], len(self._variants())
         honest = len(self.splits) * variants
-        on_variants = (len(self._attacked_variants()) - 1) * len(set(self.attacks) - set(BASE_ONLY))
-        attacked = len(self.splits) * len(ATTACKERS) * len(self.attacks) + (on_variants if self.splits else 0)
+        attacked = sum(
+            len(self._attacked_variants(attack, split == self.splits[0] and attacker == WEAKEST))
+            for split in self.splits
+            for attacker in ATTACKERS
+            for attack in self.attacks
+        )
         return dict.fromkeys(self._datasets() if self.attacks else (), (seeds * honest, seeds * attacked))
 
     def _datasets(self) -> Sequence[str]:
@@ -187,8 +192,13 @@ class Study:
     def _variants(self) -> list[str]:
         return [BASE, *(f"{group}={choice}" for group in CHANGES if group in self.what for choice in CHANGES[group])]
 
-    def _attacked_variants(self) -> list[str]:
-        return [variant for variant in self._variants() if variant not in HONEST_ONLY]
+    def _attacked_variants(self, attack: str, repeated: bool) -> list[str]:
+        """List the variants with an attack; `repeated`: whether it is repeated for those that are not compared."""
+
+        if attack in BASE_ONLY:
+            return [BASE]
+        variants = [variant for variant in self._variants() if variant not in HONEST_ONLY]
+        return [variant for variant in variants if repeated or variant in COMPARED]
 
     def _job(self, folder: str, place: Place, settings: Sequence[str], size: int | None = None) -> Job:
         dataset, split, seed = place
