@@ -6,11 +6,11 @@ changes one of the three. Apart from that, images are valued in other features, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from cgm.records.result import Result
-from cgm.utils.checks import check_choice, check_integer
+from cgm.utils.settings import Choice, Integer, Listed, Settings
 from experiments.jobs import Job
-from experiments.settings import check_names
 from experiments.text import SPLITS
 
 DATASETS: dict[str, tuple[str, ...]] = {
@@ -68,7 +68,7 @@ Place = tuple[str, str, int]  # a dataset, a split and a seed
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(Settings):
     """What is run.
 
     Arguments:
@@ -85,24 +85,14 @@ class Study:
         ValueError: If a setting is out of range.
     """
 
-    what: Sequence[str] = (*CHANGES, FEATURES)
-    attacks: Sequence[str] = tuple(ATTACKS)
-    datasets: Sequence[str] | None = None
-    splits: Sequence[str] = ("unequal", "equal_disjoint")
-    seeds: int | None = None
-    size: str = "full"
-    synthetic_size: int | None = None
+    what: Annotated[Sequence[str], Listed(Choice((*CHANGES, FEATURES)))] = (*CHANGES, FEATURES)
+    attacks: Annotated[Sequence[str], Listed(Choice(tuple(ATTACKS)))] = tuple(ATTACKS)
+    datasets: Annotated[Sequence[str], Listed(Choice(tuple(DATASETS)))] | None = None
+    splits: Annotated[Sequence[str], Listed(Choice(tuple(SPLITS)))] = ("unequal", "equal_disjoint")
+    seeds: Annotated[int, Integer(min=1)] | None = None
+    size: Annotated[str, Choice(tuple(SEEDS))] = "full"
+    synthetic_size: Annotated[int, Integer(min=10 * RATIO)] | None = None
     more: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        check_choice("size", self.size, SEEDS)
-        check_names("what", self.what, (*CHANGES, FEATURES))
-        check_names("attacks", self.attacks, ATTACKS)
-        if self.datasets is not None:
-            check_names("datasets", self.datasets, DATASETS)
-        check_names("splits", self.splits, SPLITS)
-        check_integer("seeds", self.seeds, min=1, optional=True)
-        check_integer("synthetic_size", self.synthetic_size, min=10 * RATIO, optional=True)
 
     def places(self) -> list[Place]:
         """List datasets, splits and seeds, by seed: an interrupted study has all datasets and splits."""

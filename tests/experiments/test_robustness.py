@@ -329,7 +329,7 @@ def test_wrong_settings_are_refused():
     cases = [
         (
             {"what": ["schemes"]},
-            r"^what=\['schemes'\]: expected a list of some of contribution, reference, sche",
+            r"^what=\['schemes'\]: expected a list of entries, each one of contribution, reference, sche",
         ),
         ({"attacks": "noise"}, r"^attacks=noise: expected a list"),
         ({"datasets": ["iris"]}, r"^datasets=\['iris'\]"),
