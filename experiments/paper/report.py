@@ -14,7 +14,7 @@ from experiments.paper.divergence import divergences
 from experiments.paper.figures import draw_correlations, draw_schemes
 from experiments.paper.plan import BASE
 from experiments.paper.records import Records, all_results, read_records
-from experiments.paper.schemes import groups_of_schemes, schemes
+from experiments.paper.schemes import groups_of_schemes, schemes, stable_bounds
 from experiments.paper.text import OF_THE_PAPER
 from experiments.text import DATASETS, SPLITS, distinct, names
 
@@ -67,6 +67,7 @@ def write_report(folder: str | Path) -> Path:
     parts += quality.generators(evaluated)
     parts += quality.bandwidths(evaluated, choices)
     parts += schemes(by_scheme)
+    parts += stable_bounds([runs, *choices.values()])
     parts += comparison.choices(choices)
     parts += _more_figures(folder, runs)
     write_whole(folder / "README.md", ("\n\n".join(parts) + "\n").encode())

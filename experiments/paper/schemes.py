@@ -1,10 +1,11 @@
 """The section of the report that compares reward schemes: the paper's with and without stability, and `gain`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from cgm.records.result import Result
 from cgm.utils.text import markdown_table
+from experiments.paper import published
 from experiments.paper.plan import BASE
 from experiments.paper.records import Groups, Records, correlation
 from experiments.text import NONE, Setting, distinct, mean_over_seeds, minus, names
@@ -63,6 +64,34 @@ def schemes(groups: Mapping[str, Groups]) -> list[str]:
         markdown_table([*head, "|G_i| of parties 1 to n", *POINTS], points),
         *lacking,
     ]
+
+
+def stable_bounds(records: Iterable[Records]) -> list[str]:
+    """Compare the stable rewards with those of the paper's bounds, where these miss R6."""
+
+    rows = []
+    for own in records:
+        for setting, folders in own.folders.items():
+            for folder, result in zip(folders, own.groups[setting], strict=True):
+                if folder in published.WITH_PAPER_BOUNDS:
+                    slack, rho, rewards = published.WITH_PAPER_BOUNDS[folder]
+                    now, new = result.incentives["R6"], result.scheme
+                    rows.append([f"`{folder}`", minus(f"missed by {-slack:.2g}"), f"{rho:.3f}", _rewards(rewards)])
+                    held = "held" if now.holds else "missed"
+                    rows.append(["", held, f"{new.number('rho'):.3f}", _rewards(new.values.tolist())])
+    if not rows:
+        return []
+    return [
+        "## Stable bounds for any v",
+        "The paper's bounds v_c(C_i) guarantee R6 where v is monotone. It is not in these runs, where a part of C_i is "
+        "worth more than C_i. First line: with v_c(C_i); second line: with the largest v_c(C) over all coalitions in "
+        "which a party contributes most, as everywhere on this page. Contributions and values are the same in both.",
+        markdown_table(["run", "R6", "ρ", "r of parties 1 to n"], rows),
+    ]
+
+
+def _rewards(values: Iterable[float]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
 
 
 def reward_sizes(result: Result) -> list[float]:

@@ -32,7 +32,7 @@ def draw_schemes(gains: Mapping[str, Sequence[Gain]]) -> Figure:
             cells.setdefault((SCHEMES[name], gain.attack, gain.attacker, gain.seed), []).append(gain.value)
     runs = []
     for (scheme, attack, attacker, seed), values in cells.items():
-        settings = {"attack": attack, "attack.by": attacker, "scheme": scheme, "seed": seed}
+        settings = {"attack": f"{attack} by the {attacker}", "scheme": scheme, "seed": seed}
         runs.append(Run("", settings, {"attack_gain_value": fmean(values)}, []))
     figure = attack_gains(runs, "scheme", decimals=1)
     figure.suptitle(r"gain in true value, % of $v_c(N)$", fontsize=10)

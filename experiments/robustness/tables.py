@@ -56,7 +56,7 @@ def scheme_gains(records: Records) -> list[str]:
     if not gains:
         return []
     parts = []
-    for number in ("value", "reward"):
+    for number, label in (("value", "true value"), ("others", "others' true value")):
         rows = []
         for attack in ATTACKS:
             for attacker in ATTACKERS:
@@ -66,7 +66,7 @@ def scheme_gains(records: Records) -> list[str]:
                     pays = [by_setting(group, number).values() for group in own]
                     cells += [f"{sum(x > 0 for x in values)} of {len(values)}" for values in pays]
                     rows.append([attack, attacker, *cells])
-        columns = [f"{SCHEMES[name]}: {what}" for what in (NUMBERS[number][0], "rises in") for name in gains]
+        columns = [f"{SCHEMES[name]}: {what}" for what in (label, "rises in") for name in gains]
         parts.append(markdown_table(["attack", "by the", *columns], rows))
     where = distinct(" ".join(names(gain.setting)) for gain in next(iter(gains.values())))
     return [
