@@ -77,7 +77,20 @@ def scheme_gains(records: Records) -> list[str]:
         "rises.",
         *parts,
         "![Gains in true value with each scheme](gains_schemes.png)",
+        *_honest_schemes(records, list(gains)),
     ]
+
+
+def _honest_schemes(records: Records, variants: Sequence[str]) -> list[str]:
+    """List what each scheme does without an attack, in the runs that there are with all of them."""
+
+    runs = {name: [run for run in records.honest if run.variant == name] for name in variants}
+    common = set.intersection(*({(run.setting, run.seed) for run in own} for own in runs.values()))
+    rows = [
+        [SCHEMES[name], *_honest_cells([run for run in own if (run.setting, run.seed) in common])]
+        for name, own in runs.items()
+    ]
+    return [f"Without an attack, in {len(common)} runs:", markdown_table(["", *_HONEST], rows)] if common else []
 
 
 def variant_gains(records: Records) -> list[str]:
@@ -224,19 +237,25 @@ def honest_runs(records: Records) -> list[str]:
     for variant in VARIANTS:
         runs = [run for run in records.honest if run.variant == variant]
         if runs:
-            numbers = [write_number(honest_means(runs, f), 3, sign=False) for f in (_mmd, _accuracy, spread, _rho)]
-            rows.append([variant, *numbers, _missed(runs)])
+            rows.append([variant, *_honest_cells(runs)])
     if not rows:
         return []
     count = len({run.setting for run in records.honest})
-    head = ["", "α with −MMD_u²", "α with accuracy", "spread of rewards", "ρ", "incentives missed"]
     return [
         "## Without an attack",
         f"Means over {count} settings ± standard error over seeds. `–`: all α or all rewards are the same, or the "
         "scheme has no ρ. Incentives are checked by definition with the contributions and values of the variant "
         "itself; in brackets, in how many of the runs they are missed.",
-        markdown_table(head, rows),
+        markdown_table(["", *_HONEST], rows),
     ]
+
+
+_HONEST = ("α with −MMD_u²", "α with accuracy", "spread of rewards", "ρ", "incentives missed")
+
+
+def _honest_cells(runs: Sequence[Honest]) -> list[str]:
+    numbers = [write_number(honest_means(runs, f), 3, sign=False) for f in (_mmd, _accuracy, spread, _rho)]
+    return [*numbers, _missed(runs)]
 
 
 def _mmd(run: Honest) -> float | None:
