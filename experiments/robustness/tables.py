@@ -90,7 +90,7 @@ def _honest_schemes(records: Records, variants: Sequence[str]) -> list[str]:
         [SCHEMES[name], *_honest_cells([run for run in own if (run.setting, run.seed) in common])]
         for name, own in runs.items()
     ]
-    return [f"Without an attack, in {len(common)} runs:", markdown_table(["", *_HONEST], rows)] if common else []
+    return [f"Without an attack, in {len(common)} runs:", markdown_table(["scheme", *_HONEST], rows)] if common else []
 
 
 def variant_gains(records: Records) -> list[str]:
