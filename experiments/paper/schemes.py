@@ -85,9 +85,8 @@ def stable_bounds(records: Iterable[Records]) -> list[str]:
         "## Stable bounds for any v",
         "The paper's bounds v_c(C_i) guarantee R6 where v is monotone. It is not in these runs, where a part of C_i is "
         "worth more than C_i. First line: with v_c(C_i); second line: with the largest v_c(C) over all coalitions in "
-        "which a party contributes most, as everywhere on this page. Contributions and values are the same in both, except "
-        "for CIFAR-10, whose features were computed anew for the second line: UMAP turns rounding errors into another "
-        "map, and its α differ by up to 0.003.",
+        "which a party contributes most, as everywhere on this page. Contributions and values are the same in both, "
+        "except for CIFAR-10: UMAP, computed anew, makes another map of rounding errors, and α differs by up to 0.003.",
         markdown_table(["run", "R6", "ρ", "r of parties 1 to n"], rows),
     ]
 
