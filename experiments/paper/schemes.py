@@ -86,7 +86,7 @@ def stable_bounds(records: Iterable[Records]) -> list[str]:
         "The paper's bounds v_c(C_i) guarantee R6 where v is monotone. It is not in these runs, where a part of C_i is "
         "worth more than C_i. First line: with v_c(C_i); second line: with the largest v_c(C) over all coalitions in "
         "which a party contributes most, as everywhere on this page. Contributions and values are the same in both, "
-        "except for CIFAR-10: UMAP, computed anew, makes another map of rounding errors, and α differs by up to 0.003.",
+        "except for CIFAR-10: its UMAP was computed anew and is another one, with which α differs by up to 0.003.",
         markdown_table(["run", "R6", "ρ", "r of parties 1 to n"], rows),
     ]
 

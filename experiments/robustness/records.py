@@ -1,5 +1,6 @@
 """The records of the study, and means over their seeds."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,7 +185,10 @@ def on_variants(gains: Sequence[Gain]) -> list[Gain]:
 
 
 def compared(gains: Iterable[Gain]) -> dict[str, list[Gain]]:
-    """Return the gains with each scheme of `COMPARED`, by the same attacks in the same runs; nothing for one scheme."""
+    """Return the gains with each scheme of `COMPARED`, by the same attacks in the same runs; nothing for one scheme.
+
+    Settings of fewer seeds than others, for which a scheme has no rewards, are left out.
+    """
 
     own: dict[str, dict[tuple[str, str, Setting, int], Gain]] = {}
     for gain in gains:
@@ -193,6 +197,8 @@ def compared(gains: Iterable[Gain]) -> dict[str, list[Gain]]:
     if len(own) < 2:
         return {}
     common = set.intersection(*map(set, own.values()))
+    seeds = Counter(setting for setting, _ in {run[2:] for run in common})
+    common = {run for run in common if seeds[run[2]] == max(seeds.values())}
     schemes = [name for name in COMPARED if name in own]
     return {name: [gain for run, gain in own[name].items() if run in common] for name in schemes}
 

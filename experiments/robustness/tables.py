@@ -1,5 +1,6 @@
 """Tables of gains, of remedies and of their prices."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from cgm.utils.text import markdown_table
@@ -86,6 +87,8 @@ def _honest_schemes(records: Records, variants: Sequence[str]) -> list[str]:
 
     runs = {name: [run for run in records.honest if run.variant == name] for name in variants}
     common = set.intersection(*({(run.setting, run.seed) for run in own} for own in runs.values()))
+    seeds = Counter(setting for setting, _ in common)
+    common = {run for run in common if seeds[run[0]] == max(seeds.values())}
     rows = [
         [SCHEMES[name], *_honest_cells([run for run in own if (run.setting, run.seed) in common])]
         for name, own in runs.items()
