@@ -34,6 +34,8 @@ from cgm.valuation.valuation import Valuation
 
 log = logging.getLogger(__name__)
 
+MIN_SIZE = 3_000  # of a pool whose size follows from the data
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -154,7 +156,9 @@ class MediatorSettings(Settings):
         reference: The data that values are compared with.
         kernel_search: The range in which a length-scale is searched.
         precision: The arithmetic of the kernel's values on $G \times G$, see `Valuation`.
-        synthetic_size: The size of $G$.
+        synthetic_size: The size of $G$. `None`: as many points as the parties have, but at least 3,000. A pool that is
+            much smaller cannot be worth what all data is, and one of a few hundred points gives rewards that depend on
+            its draw.
         growth: The factor by which $G$ grows while no rewards fit their bounds (Sec. 4.1).
         max_growth: The largest size that $G$ may grow to, as a multiple of `synthetic_size`.
         device: Where the kernel's sums are computed and an MMD-GAN is trained, `"cpu"`, `"cuda"`, `"cuda:1"` for the
@@ -174,7 +178,7 @@ class MediatorSettings(Settings):
     reference: Reference = field(default_factory=AllReference)
     kernel_search: LengthscaleSearch = field(default_factory=LengthscaleSearch)
     precision: Annotated[str, Choice(PRECISIONS)] = "auto"
-    synthetic_size: Annotated[int, Integer(min=1)] = 10_000
+    synthetic_size: Annotated[int, Integer(min=1)] | None = 10_000
     growth: Annotated[float, Number(min=1, open_min=True)] = 2.0
     max_growth: Annotated[float, Number(min=1)] = 8.0
     device: str = "cpu"
@@ -232,7 +236,10 @@ class Mediator(MediatorSettings):
         warnings: list[str] = []
         with Clock() as clock:
             fitted = self.fit(parties, seed, features)  # Sec. 2: features and generator
-            for size in self.sizes():
+            sizes = self.sizes(rows := sum(map(len, parties)))
+            if sizes[-1] < rows:
+                warnings.append(_warn_of_size(sizes, rows))
+            for size in sizes:
                 pooled = self.pool(fitted, size, seed)  # the synthetic pool G
                 game = self.value(pooled)  # Sec. 3 and 5: the values of all coalitions
                 contributions = self.contribute(game, seed)  # Sec. 4: φ and α
@@ -240,14 +247,19 @@ class Mediator(MediatorSettings):
                     settlement = self.reward(pooled, game, contributions, seed)  # Sec. 4.1 and 4.2: r_i and G_i
                     break
                 except InfeasibleScheme as error:  # G grows
-                    warnings.append(self._grow(error, size, fitted))
+                    warnings.append(self._grow(error, size, sizes, fitted.features.joint and fitted.refit))
         return replace(settlement, warnings=[*warnings, *settlement.warnings], seconds=clock.seconds)
 
-    def sizes(self) -> list[int]:
-        """List the sizes of $G$ to try, one after the other."""
+    def sizes(self, rows: int = 0) -> list[int]:
+        """List the sizes of $G$ to try, one after the other.
 
-        sizes = [self.synthetic_size]
-        while max(sizes[-1] * self.growth, sizes[-1] + 1) <= self.max_growth * self.synthetic_size:
+        Arguments:
+            rows: The number of points of all parties.
+        """
+
+        first = max(rows, MIN_SIZE) if self.synthetic_size is None else self.synthetic_size
+        sizes = [first]
+        while max(sizes[-1] * self.growth, sizes[-1] + 1) <= self.max_growth * first:
             sizes.append(max(int(sizes[-1] * self.growth), sizes[-1] + 1))
         return sizes
 
@@ -377,14 +389,28 @@ class Mediator(MediatorSettings):
             {},
         )
 
-    def _grow(self, error: InfeasibleScheme, size: int, fitted: Fitted) -> str:
+    def _grow(self, error: InfeasibleScheme, size: int, sizes: Sequence[int], refit: bool) -> str:
         """Return a warning that $G$ grows, or raise the error if it cannot."""
 
-        if size == self.sizes()[-1]:
+        if size == sizes[-1]:
             raise InfeasibleScheme(
                 f"{error} (tried up to synthetic_size={size}, max_growth={self.max_growth:g})"
             ) from error
-        again = ", and the features are fitted again" if fitted.features.joint and fitted.refit else ""
-        message = f"{error}; G grows from {size} points{again}"
+        larger = sizes[sizes.index(size) + 1]
+        again = ", and the features are fitted again" if refit else ""
+        message = f"G grows from {size} to {larger} points{again}"
+        if size == sizes[0]:  # the reason is said once
+            message = f"{error}; {message}, and up to {sizes[-1]} if necessary"
         log.warning(message)
         return message
+
+
+def _warn_of_size(sizes: Sequence[int], rows: int) -> str:
+    """Return a warning, which is logged, that $G$ may be too small for any rewards."""
+
+    message = (
+        f"synthetic_size={sizes[0]}: G has up to {sizes[-1]} points, and the parties {rows}; D_i ∪ G can hardly be "
+        "worth as much as all data then, and there may be no rewards; a synthetic_size about as large as all data helps"
+    )
+    log.warning(message)
+    return message

@@ -58,9 +58,10 @@ def compose_run(overrides: Sequence[str]) -> DictConfig:
 
 
 def as_dict(config: DictConfig) -> dict[str, Any]:
-    """Resolve a configuration and return it as a dictionary."""
+    """Resolve a configuration without Hydra's section and return it as a dictionary."""
 
-    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    settings = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+    return cast(dict[str, Any], OmegaConf.to_container(settings, resolve=True))
 
 
 def check_names(setting: str, value: Any, names: Collection[str]) -> None:

@@ -106,7 +106,7 @@ def test_features_of_parties_and_pool_are_fitted_again_when_the_pool_grows():
     features = UMAP(components=2, n_neighbors=5)
     settings = {"features": features, "scheme": Halves(min_t=200), "synthetic_size": 60}
     settlement = mediator(**settings).settle([data.x[:50], data.x[50:120]], seed=0)
-    assert "G grows from 60 points, and the features are fitted again" in settlement.warnings[0]
+    assert "G grows from 60 to 120 points, and the features are fitted again" in settlement.warnings[0]
     assert len(settlement.features.state["places"]) == 120 + 120
 
 

@@ -260,7 +260,6 @@ class FairRewards(RhoRewards):
     """Rewards of `ShapleyFair`, with its details as attributes."""
 
     @property
-    @property
     def epsilon(self) -> float | None:
         r"""The weight $\epsilon$ of $\rho$; `None` if $\rho$ was given."""
 

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,14 +16,28 @@ from cgm.evaluation.entries import RewardAudit
 from cgm.evaluation.privacy.base import Audit
 from cgm.evaluation.privacy.membership import Membership
 from cgm.mediator import Fitted, Mediator, MediatorSettings, Pooled, Settlement
+from cgm.rewards.sampling import WeightedSampling
+from cgm.rewards.schemes import Gain, Scheme
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import progress, timed
 from cgm.utils.settings import Integer, Number
-from cgm.valuation.kernels import Kernel, SquaredExponential
+from cgm.valuation.kernels import Kernel, SquaredExponential, Sum
 
 MIN_ROWS = 10  # of a party, to value and audit it
+TOLERANCE = 0.01  # share of the way to v(D_i ∪ G) that a reward may leave: beyond it, rows chase noise
+SCALES = (0.25, 0.5, 1.0, 2.0)  # of the default kernel, times the median distance of two rows
 LENGTHSCALES = (0.5, 2.0)  # factors of the length-scale for which contributions are computed again
+
+
+def multiscale() -> Kernel:
+    """Return the default kernel: a sum of squared exponentials from a quarter to twice the median distance.
+
+    It sees small and large differences alike. In the study of `experiments.lengthscales`, exchangeable parties receive
+    rewards of more equal sizes than with any single length-scale.
+    """
+
+    return Sum([SquaredExponential(scale) for scale in SCALES], lengthscale="median")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +60,10 @@ class PartyMediator(MediatorSettings):
         ValueError: If a setting is out of range.
     """
 
-    kernel: Kernel = field(default_factory=lambda: SquaredExponential("median"))
+    kernel: Kernel = field(default_factory=multiscale)
+    scheme: Scheme = field(default_factory=Gain)
+    sampling: WeightedSampling = field(default_factory=lambda: WeightedSampling(tolerance=TOLERANCE))
+    synthetic_size: Annotated[int, Integer(min=1)] | None = None
     held_out: Annotated[float, Number(min=0, max=0.5)] = 0.1
     max_rows: Annotated[int, Integer(min=2 * MIN_ROWS)] | None = 10_000
     audit: Audit = field(default_factory=Membership)
@@ -132,6 +150,20 @@ class PartyMediator(MediatorSettings):
         return alphas, warnings
 
 
+def recommend(settlement: Settlement) -> float:
+    r"""Return the $\beta$ whose rewards are nearest to all data: the smallest mean $\text{MMD}_u^2(D_i \cup G_i, T)$.
+
+    It is the same for all parties, since with another $\beta$ the same value takes another number of rows. Rewards
+    that did not reach their target come last.
+    """
+
+    def distance(beta: float) -> tuple[int, float]:
+        rewards = [settlement.drawn[party, beta] for party in range(settlement.game.n)]
+        return sum(not reward.reached for reward in rewards), fmean(reward.mmd2_unbiased for reward in rewards)
+
+    return min(settlement.betas, key=distance)
+
+
 def name_parties(settlement: Settlement, names: Sequence[str], **attributes: Any) -> PartySettlement:
     r"""Add names and further attributes to a settlement, and recommend a $\beta$ to each party.
 
@@ -142,13 +174,7 @@ def name_parties(settlement: Settlement, names: Sequence[str], **attributes: Any
         re.sub(r"\bparty (\d+)\b", lambda match: names[int(match[1]) - 1], warning)
         for warning in (*settlement.warnings, *attributes.pop("warnings"))
     ]
-    recommended = [
-        min(
-            (settlement.drawn[party, beta] for beta in settlement.betas),
-            key=lambda reward: (not reward.reached, reward.mmd2_unbiased),
-        ).beta
-        for party in range(settlement.game.n)
-    ]
+    recommended = [recommend(settlement)] * settlement.game.n
     seconds = {**settlement.seconds, **attributes.pop("seconds")}
     return PartySettlement(
         **{**vars(settlement), "warnings": warnings, "seconds": seconds},

@@ -26,8 +26,8 @@ class PartySettlement(Settlement):
         held_out: The rows of each party that neither the generator nor the valuation has seen; may be empty.
         pool_table: The synthetic pool $G$ of the same kind; row k belongs to `pool.points[k]`.
         schema: The columns of tables; `None` for images.
-        recommended: For each party the $\beta$ whose reward is nearest to all data, that is, with the smallest unbiased
-            $\text{MMD}^2(D_i \cup G_i, T)$.
+        recommended: For each party the $\beta$ of the reward that it receives: the one for which rewards are nearest to
+            all data, the same for all parties.
         audits: What an attacker can learn from each reward; may be empty.
         accuracies: The accuracies of classifiers with and without each reward; empty without labels.
         sensitivity: The contributions $\alpha$ with other settings, by a description of these; may be empty.

@@ -100,7 +100,7 @@ TABLES = (
 )
 
 SIZES = (0.60, 0.25, 0.15)  # of unequal parties
-DEALS = ("random", "size", "class", "column", "mixed")
+DEALS = ("random", "size", "class", "column", "mixed", "coverage", "same")
 
 
 def deal(table: pd.DataFrame, how: str, label: str, column: str, seed: int) -> list[pd.DataFrame]:
@@ -108,9 +108,10 @@ def deal(table: pd.DataFrame, how: str, label: str, column: str, seed: int) -> l
 
     Arguments:
         table: The table.
-        how: `random` (exact thirds), `size` (60, 25 and 15 %), `class` (thirds, each prefers some classes four to one),
-            `column` (thirds, each prefers a third of a column four to one), or `mixed` (60, 25 and 15 %, each prefers a
-            third of the column four to one and a class two to one).
+        how: `random` (exact thirds), `same` (the same third for all), `size` (60, 25 and 15 %), `class` (thirds, each
+            prefers some classes four to one), `column` (thirds, each prefers a third of a column four to one),
+            `coverage` (equal sizes, from all, two and one third of the column), or `mixed` (60, 25 and 15 %, each
+            prefers a third of the column four to one and a class two to one).
         label: The column of classes.
         column: The column of which parties prefer a part.
         seed: The seed.
@@ -120,6 +121,10 @@ def deal(table: pd.DataFrame, how: str, label: str, column: str, seed: int) -> l
     n, parties = len(table), len(SIZES)
     if how == "random":
         return [table.iloc[rows].reset_index(drop=True) for rows in np.array_split(random.permutation(n), parties)]
+    if how == "same":
+        return [table.sample(len(table) // parties, random_state=seed).reset_index(drop=True)] * parties
+    if how == "coverage":
+        return _by_coverage(table, _thirds(table[column], random), random)
     weights = np.ones((n, parties))
     if how in ("column", "mixed"):
         weights[np.arange(n), _thirds(table[column], random)] *= 4
@@ -129,6 +134,18 @@ def deal(table: pd.DataFrame, how: str, label: str, column: str, seed: int) -> l
     shares = SIZES if how in ("size", "mixed") else (1 / parties,) * parties
     owner = _owners(weights, shares, random)
     return [table[owner == party].reset_index(drop=True) for party in range(parties)]
+
+
+def _by_coverage(table: pd.DataFrame, thirds: np.ndarray, random: np.random.Generator) -> list[pd.DataFrame]:
+    """Deal as many rows to each of three parties, from three, two and one of the thirds; no row to two of them."""
+
+    size = len(table) // 6
+    left, dealt = random.permutation(len(table)), {}
+    for party, covered in ((2, (0,)), (1, (0, 1)), (0, (0, 1, 2))):
+        groups = [left[thirds[left] == third] for third in covered]
+        dealt[party] = np.concatenate([group[: size // len(covered)] for group in groups])
+        left = left[~np.isin(left, dealt[party])]
+    return [table.iloc[dealt[party]].reset_index(drop=True) for party in range(3)]
 
 
 def _thirds(values: pd.Series, random: np.random.Generator) -> np.ndarray:

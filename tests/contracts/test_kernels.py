@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import cgm.valuation.kernels
+from cgm.settlements.party import multiscale
 from cgm.valuation.kernels import Kernel, Sum
 from cgm.valuation.lengthscale import resolve_lengthscale
 from cgm.valuation.mmd import block_sums
@@ -55,8 +56,9 @@ def test_every_class_has_a_file() -> None:
 
     assert {get_class(config._target_) for config in FILES.values()} == set(CLASSES.values())
     for kernel in OF_FILES.values():
-        assert kernel.lengthscale == "fit"
         assert isinstance(kernel, Sum) or kernel == type(kernel)("fit")
+    assert OF_FILES["sum"].lengthscale == "fit"
+    assert OF_FILES["multiscale"] == multiscale()
 
 
 @every_kernel

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cgm.data.features.linear import PCA
+from cgm.evaluation.labellers import classify_pool
 from cgm.generators import KDE, MMDGAN
 from cgm.generators.pool import draw_pool
 from cgm.networks.classifier import Classifier
@@ -22,46 +23,47 @@ def fitted() -> tuple:
 def test_images_are_reduced_labelled_and_kept(fitted, monkeypatch) -> None:
     gan, features, classifier = fitted
     monkeypatch.setattr("cgm.generators.pool.MAX_IMAGES", 7)
-    pool = draw_pool(gan, features, 20, 5, width=3, classifier=classifier)
+    pool = draw_pool(gan, features, 20, 5, width=3)
     x = gan.sample(20, 5)
 
     assert torch.equal(pool.points, features.transform(x))
-    assert torch.equal(pool.labels, classifier.predict(x))
+    assert torch.equal(classify_pool(classifier, gan, 20, 5), classifier.predict(x))
     assert pool.images.shape == (7, 1, 8, 8)
     torch.testing.assert_close(pool.images / 255, x[:7], atol=0.5 / 255 + 1e-6, rtol=0)
-    assert draw_pool(gan, features, 20, 5, width=3).labels is None
 
 
 def test_points_are_taken_as_they_are(tmp_path) -> None:
     kde = KDE().fit(IMAGES.flatten(1)[:, :2].double(), seed=0)
     pool = draw_pool(kde, PCA(1), 10, 1, width=2, cache=tmp_path)
     assert torch.equal(pool.points, kde.sample(10, 1))
-    assert (len(pool.images), pool.labels) == (0, None)
+    assert len(pool.images) == 0
     assert not list(tmp_path.iterdir())  # quicker drawn than read
 
 
 def test_a_pool_is_drawn_once(fitted, tmp_path, monkeypatch, caplog) -> None:
     gan, features, classifier = fitted
-    first = draw_pool(gan, features, 20, 5, 3, classifier, tmp_path)
+    first = draw_pool(gan, features, 20, 5, 3, tmp_path)
+    labels = classify_pool(classifier, gan, 20, 5, tmp_path)
     monkeypatch.setattr(MMDGAN, "sample", lambda *_: pytest.fail("drawn again"))
     with caplog.at_level(logging.INFO, "cgm"):
-        again = draw_pool(gan, features, 20, 5, 3, classifier, tmp_path)
-    assert all(torch.equal(getattr(first, name), getattr(again, name)) for name in ("points", "images", "labels"))
-    (path,) = tmp_path.iterdir()
-    assert str(path) in caplog.text
+        again = draw_pool(gan, features, 20, 5, 3, tmp_path)
+        assert torch.equal(classify_pool(classifier, gan, 20, 5, tmp_path), labels)
+    assert all(torch.equal(getattr(first, name), getattr(again, name)) for name in ("points", "images"))
+    files = [str(path) for path in tmp_path.iterdir()]
+    assert len(files) == 2
+    assert all(path in caplog.text for path in files)
 
 
 def test_whatever_it_depends_on_makes_another_pool(fitted, tmp_path) -> None:
-    gan, features, classifier = fitted
+    gan, features, _ = fitted
     other = MMDGAN(pretrained=False, channels=2, latent=4, steps=1, batch_size=4).fit(IMAGES, seed=1)
     settings = [
-        (gan, features, 20, 5, 3, classifier),
-        (other, features, 20, 5, 3, classifier),
-        (gan, PCA(2).fit(IMAGES, seed=0), 20, 5, 2, classifier),
-        (gan, PCA(3).fit(IMAGES[:30], seed=0), 20, 5, 3, classifier),
-        (gan, features, 21, 5, 3, classifier),
-        (gan, features, 20, 6, 3, classifier),
-        (gan, features, 20, 5, 3, None),
+        (gan, features, 20, 5, 3),
+        (other, features, 20, 5, 3),
+        (gan, PCA(2).fit(IMAGES, seed=0), 20, 5, 2),
+        (gan, PCA(3).fit(IMAGES[:30], seed=0), 20, 5, 3),
+        (gan, features, 21, 5, 3),
+        (gan, features, 20, 6, 3),
     ]
     for count, arguments in enumerate(settings, start=1):
         pool = draw_pool(*arguments, tmp_path)

@@ -197,7 +197,8 @@ def date_formats(column: str, cells: Mapping[str, pd.Series]) -> dict[str, str |
         ValueError: If it cannot be known which of day and month comes first.
 
     Example:
-        >>> date_formats("since", {"a": pd.Series(["31/12/2024"]), "b": pd.Series(["01/02/2024"])})
+        >>> cells = {"a": pd.Series(["31/12/2024"], dtype=object), "b": pd.Series(["01/02/2024"], dtype=object)}
+        >>> date_formats("since", cells)
         {'a': '%d/%m/%Y', 'b': '%d/%m/%Y'}
     """
 

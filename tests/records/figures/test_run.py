@@ -40,7 +40,7 @@ def test_the_images_of_rewards_that_are_kept_are_drawn(settlement, tmp_path, mon
     images, drawn = torch.rand(50, 1, 4, 4), {}
     monkeypatch.setattr(run, "reward_embedding", lambda *args, **kwargs: drawn.update(kwargs))
     monkeypatch.setattr(run, "save", lambda *args: None)
-    pool = Pool(settlement.pool.points, images, None)
+    pool = Pool(settlement.pool.points, images)
     with_images = replace(settlement, pool=pool)
     draw_run(tmp_path, make_result(3, BETAS), with_images, [torch.arange(20) % 2] * 3, None, party=1, seed=0)
     for chain in settlement.drawn.values():
