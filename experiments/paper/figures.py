@@ -1,6 +1,6 @@
-"""The figure of correlations (Fig. 2)."""
+"""The figures of correlations with α: Fig. 2, and the same for each reward scheme."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,9 +13,10 @@ from experiments.paper import published
 from experiments.paper.published import Number
 from experiments.paper.records import Groups, correlation
 from experiments.paper.text import METRICS
-from experiments.text import names
+from experiments.text import Setting, names
 
 BAR, SEEDS, GRID = "#56B4E9", "#0072B2", "#EEEEEE"
+SCHEMES = ("#0072B2", "#56B4E9", "#D55E00")  # colours of Okabe and Ito's palette, in the order of the schemes
 
 
 def draw_correlations(groups: Groups) -> Figure:
@@ -25,19 +26,9 @@ def draw_correlations(groups: Groups) -> Figure:
         groups: The results, at least one.
     """
 
-    datasets = list(dict.fromkeys(dataset for dataset, _ in groups))
-    splits = list(dict.fromkeys(split for _, split in groups))
-    width, height = 2.5 * len(datasets) + 1.6, 2.1 * len(splits) + 0.9
-    figure = Figure(figsize=(max(width, 6.0), height), layout="constrained")
-    panels = figure.subplots(len(splits), len(datasets), sharex=True, sharey=True, squeeze=False)
-    for row, split in zip(panels, splits, strict=True):
-        for axes, dataset in zip(row, datasets, strict=True):
-            _panel(axes, groups.get((dataset, split), []), published.ALPHA.get((dataset, split), {}))
-            axes.set_title("\n".join(names((dataset, split))), fontsize=9)
-    panels[0, 0].set_xlim(-1.1, 1.1)
-    panels[0, 0].set_ylim(len(METRICS) - 0.5, -0.5)
-    panels[0, 0].set_yticks(range(len(METRICS)), [style.LABELS[metric] for metric in METRICS])
-    figure.supxlabel(r"Pearson correlation with $\alpha_i$", fontsize=10)
+    figure, panels = _panels(groups)
+    for setting, axes in panels.items():
+        _panel(axes, groups.get(setting, []), published.ALPHA.get(setting, {}))
     handles = [
         Patch(color=BAR, label=r"mean over $\beta$ and seeds"),
         Line2D([], [], color=style.INK, marker="|", label=r"standard error over $\beta$"),
@@ -48,12 +39,59 @@ def draw_correlations(groups: Groups) -> Figure:
     return figure
 
 
+def draw_schemes(groups: Mapping[str, Groups]) -> Figure:
+    r"""Draw the same correlations for each reward scheme: means over $\beta$ and seeds, and standard errors over seeds.
+
+    Arguments:
+        groups: The results of each scheme; at least one, and at most three.
+    """
+
+    figure, panels = _panels(dict.fromkeys(setting for own in groups.values() for setting in own))
+    height = 0.8 / len(groups)
+    colours = dict(zip(groups, SCHEMES, strict=False))
+    for setting, axes in panels.items():
+        for k, (name, own) in enumerate(groups.items()):
+            for row, metric in enumerate(METRICS):
+                mean, _, between = correlation(own.get(setting, []), "alpha", metric)
+                if mean is not None:
+                    y = row + (k - (len(groups) - 1) / 2) * height
+                    axes.barh(y, mean, height=height, color=colours[name], zorder=1)
+                    axes.errorbar(mean, y, xerr=between, color=style.INK, linewidth=1, zorder=2)
+    handles = [
+        *(Patch(color=colour, label=f"scheme={name}") for name, colour in colours.items()),
+        Line2D([], [], color=style.INK, linewidth=1, label="standard error over seeds"),
+    ]
+    style.legend(figure, handles, "upper")
+    return figure
+
+
+def _panels(settings: Iterable[Setting]) -> tuple[Figure, dict[Setting, Axes]]:
+    """Return a figure and its empty panels: a row for each split, a column for each dataset."""
+
+    settings = list(settings)
+    datasets = list(dict.fromkeys(dataset for dataset, _ in settings))
+    splits = list(dict.fromkeys(split for _, split in settings))
+    width, height = 2.5 * len(datasets) + 1.6, 2.1 * len(splits) + 0.9
+    figure = Figure(figsize=(max(width, 6.0), height), layout="constrained")
+    grid = figure.subplots(len(splits), len(datasets), sharex=True, sharey=True, squeeze=False)
+    panels = {}
+    for row, split in zip(grid, splits, strict=True):
+        for axes, dataset in zip(row, datasets, strict=True):
+            axes.axvline(0, color=style.INK, linewidth=1)
+            axes.grid(axis="x", color=GRID)
+            axes.set_axisbelow(True)
+            axes.set_title("\n".join(names((dataset, split))), fontsize=9)
+            panels[dataset, split] = axes
+    grid[0, 0].set_xlim(-1.1, 1.1)
+    grid[0, 0].set_ylim(len(METRICS) - 0.5, -0.5)
+    grid[0, 0].set_yticks(range(len(METRICS)), [style.LABELS[metric] for metric in METRICS])
+    figure.supxlabel(r"Pearson correlation with $\alpha_i$", fontsize=10)
+    return figure, panels
+
+
 def _panel(axes: Axes, results: list[Result], others: Mapping[str, Number]) -> None:
     """Draw the correlations of one dataset and split, and the published ones."""
 
-    axes.axvline(0, color=style.INK, linewidth=1)
-    axes.grid(axis="x", color=GRID)
-    axes.set_axisbelow(True)
     for row, metric in enumerate(METRICS):
         mean, within, between = correlation(results, "alpha", metric)
         if mean is not None:

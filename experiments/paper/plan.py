@@ -44,7 +44,7 @@ CHOICES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "scott": ("generator.bandwidth=scott", ("credit_card",)),
         "cv": ("generator.bandwidth=cv", ("credit_card",)),
     },
-    "scheme": {"fair": ("scheme=fair", tuple(DATASETS))},
+    "scheme": {"fair": ("scheme=fair", tuple(DATASETS)), "gain": ("scheme=gain", tuple(DATASETS))},
     "labeller": {"knn": ("labeller=knn", IMAGES)},
     "test": {"others": ("downstream.test=others", tuple(DATASETS))},
 }

@@ -11,9 +11,10 @@ from cgm.utils.files import write_whole
 from cgm.utils.text import markdown_table
 from experiments.paper import claims, comparison, published, quality, tables
 from experiments.paper.divergence import divergences
-from experiments.paper.figures import draw_correlations
+from experiments.paper.figures import draw_correlations, draw_schemes
 from experiments.paper.plan import BASE
 from experiments.paper.records import Records, all_results, read_records
+from experiments.paper.schemes import groups_of_schemes, schemes, stable_bounds
 from experiments.paper.text import OF_THE_PAPER
 from experiments.text import DATASETS, SPLITS, distinct, names
 
@@ -32,7 +33,7 @@ SECTIONS = (
 
 
 def write_report(folder: str | Path) -> Path:
-    """Write README.md, fig1.png and fig2.png from the records in `runs` and `choices`.
+    """Write README.md, fig1.png, fig2.png and schemes.png from the records in `runs` and `choices`.
 
     Arguments:
         folder: The folder of the reproduction.
@@ -44,7 +45,7 @@ def write_report(folder: str | Path) -> Path:
     folder = Path(folder)
     runs = read_records(folder / "runs")
     choices = {path.name: read_records(path) for path in _folders(folder / "choices")}
-    for name in ("fig1.png", "fig2.png", "fig2.pdf"):
+    for name in ("fig1.png", "fig2.png", "fig2.pdf", "schemes.png", "schemes.pdf"):
         (folder / name).unlink(missing_ok=True)  # of other records
 
     first = _run_of_fig1(folder, runs)
@@ -52,6 +53,9 @@ def write_report(folder: str | Path) -> Path:
         write_whole(folder / "fig1.png", (folder / first / FIG1).read_bytes())
     if runs.groups:
         style.save(draw_correlations(runs.groups), folder, "fig2")
+    by_scheme = groups_of_schemes(choices)
+    if by_scheme:
+        style.save(draw_schemes(by_scheme), folder, "schemes")
 
     parts = [*_head(runs), *_missing(runs, choices)]
     if runs.groups:
@@ -62,6 +66,8 @@ def write_report(folder: str | Path) -> Path:
     evaluated = quality.read_generators(folder)
     parts += quality.generators(evaluated)
     parts += quality.bandwidths(evaluated, choices)
+    parts += schemes(by_scheme)
+    parts += stable_bounds([runs, *choices.values()])
     parts += comparison.choices(choices)
     parts += _more_figures(folder, runs)
     write_whole(folder / "README.md", ("\n\n".join(parts) + "\n").encode())

@@ -83,8 +83,9 @@ def incentives(groups: Groups) -> list[str]:
     return [
         "## Incentives",
         "Whether R1 to R6 hold, checked by their definitions over all coalitions, with the smallest slack over seeds "
-        "(if negative, the amount by which an incentive is missed). The paper's bounds guarantee them where v is "
-        "monotone, which no data guarantees.",
+        "(if negative, the amount by which an incentive is missed). The paper's bounds v_c(C_i) guarantee R6 where v "
+        "is monotone, which no data guarantees: those of cgm are the largest v_c(C) over all coalitions C in which a "
+        "party contributes most, the same where v is monotone.",
         markdown_table(["dataset", "split", *INCENTIVES], rows),
     ]
 

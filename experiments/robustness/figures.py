@@ -1,7 +1,7 @@
 """The figures of gains."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -10,12 +10,33 @@ from cgm.records.collect import Run
 from cgm.records.figures.attack_gains import attack_gains
 from experiments.robustness.plan import ATTACKS, BASE, VARIANTS
 from experiments.robustness.records import Gain
+from experiments.robustness.tables import SCHEMES
 
 TITLES = {
     "attack_gain_alpha": r"gain of the weakest party in $\alpha$, sum over identities",
     "attack_gain_value": r"gain of the weakest party in true value, % of $v_c(N)$",
 }
 DECIMALS = {"attack_gain_alpha": 2, "attack_gain_value": 1}
+
+
+def draw_schemes(gains: Mapping[str, Sequence[Gain]]) -> Figure:
+    """Draw the gains in true value with each scheme as a heat map: a row for each attack and attacker.
+
+    Arguments:
+        gains: The gains with each scheme, of the same runs.
+    """
+
+    cells: dict[tuple[str, str, str, int], list[float]] = {}
+    for name, own in gains.items():
+        for gain in own:
+            cells.setdefault((SCHEMES[name], gain.attack, gain.attacker, gain.seed), []).append(gain.value)
+    runs = []
+    for (scheme, attack, attacker, seed), values in cells.items():
+        settings = {"attack": f"{attack} by the {attacker}", "scheme": scheme, "seed": seed}
+        runs.append(Run("", settings, {"attack_gain_value": fmean(values)}, []))
+    figure = attack_gains(runs, "scheme", decimals=1)
+    figure.suptitle(r"gain in true value, % of $v_c(N)$", fontsize=10)
+    return figure
 
 
 def draw_gains(gains: Iterable[Gain], number: str) -> Figure:

@@ -6,11 +6,11 @@ changes one of the three. Apart from that, images are valued in other features, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from cgm.records.result import Result
-from cgm.utils.checks import check_choice, check_integer
+from cgm.utils.settings import Choice, Integer, Listed, Settings
 from experiments.jobs import Job
-from experiments.settings import check_names
 from experiments.text import SPLITS
 
 DATASETS: dict[str, tuple[str, ...]] = {
@@ -36,10 +36,11 @@ BASE_SETTINGS = {"contribution": "shapley", "reference": "all", "scheme": "fair"
 CHANGES: dict[str, tuple[str, ...]] = {
     "contribution": ("banzhaf", "equal", "least_core", "leave_one_out", "pointwise"),
     "reference": ("leave_one_out", "pool", "real"),
-    "scheme": ("max_welfare", "proportional", "spread", "stable"),
+    "scheme": ("gain", "max_welfare", "proportional", "spread", "stable"),
 }
 VARIANTS = (BASE, *(f"{group}={choice}" for group, choices in CHANGES.items() for choice in choices))
 UNCONDITIONAL = ("contribution=equal", "scheme=max_welfare")  # rewards do not depend on what a party contributes
+COMPARED = (BASE, "scheme=stable", "scheme=gain")  # schemes that are attacked by either party, in all splits
 HONEST_ONLY = UNCONDITIONAL  # without attacks: what a party hands in hardly matters there, and G_i is nearly all of G
 
 WEAKEST, STRONGEST = "weakest", "strongest"
@@ -67,14 +68,14 @@ Place = tuple[str, str, int]  # a dataset, a split and a seed
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(Settings):
     """What is run.
 
     Arguments:
         what: Names of `CHANGES`, and `"features"` for the features of images.
         attacks: Names of `ATTACKS`.
         datasets: Names of `DATASETS`; `None` for those of the size.
-        splits: Names of splits. Attacks on the variants are run for the first of them only.
+        splits: Names of splits. Attacks on variants that are not in `COMPARED` are run for the first of them only.
         seeds: The number of seeds; `None` for that of the size.
         size: `"full"` or `"small"`.
         synthetic_size: The size of G; `None` for that of the size.
@@ -84,24 +85,14 @@ class Study:
         ValueError: If a setting is out of range.
     """
 
-    what: Sequence[str] = (*CHANGES, FEATURES)
-    attacks: Sequence[str] = tuple(ATTACKS)
-    datasets: Sequence[str] | None = None
-    splits: Sequence[str] = ("unequal", "equal_disjoint")
-    seeds: int | None = None
-    size: str = "full"
-    synthetic_size: int | None = None
+    what: Annotated[Sequence[str], Listed(Choice((*CHANGES, FEATURES)))] = (*CHANGES, FEATURES)
+    attacks: Annotated[Sequence[str], Listed(Choice(tuple(ATTACKS)))] = tuple(ATTACKS)
+    datasets: Annotated[Sequence[str], Listed(Choice(tuple(DATASETS)))] | None = None
+    splits: Annotated[Sequence[str], Listed(Choice(tuple(SPLITS)))] = ("unequal", "equal_disjoint")
+    seeds: Annotated[int, Integer(min=1)] | None = None
+    size: Annotated[str, Choice(tuple(SEEDS))] = "full"
+    synthetic_size: Annotated[int, Integer(min=10 * RATIO)] | None = None
     more: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        check_choice("size", self.size, SEEDS)
-        check_names("what", self.what, (*CHANGES, FEATURES))
-        check_names("attacks", self.attacks, ATTACKS)
-        if self.datasets is not None:
-            check_names("datasets", self.datasets, DATASETS)
-        check_names("splits", self.splits, SPLITS)
-        check_integer("seeds", self.seeds, min=1, optional=True)
-        check_integer("synthetic_size", self.synthetic_size, min=10 * RATIO, optional=True)
 
     def places(self) -> list[Place]:
         """List datasets, splits and seeds, by seed: an interrupted study has all datasets and splits."""
@@ -135,7 +126,7 @@ class Study:
             party, source = (order[0], order[-1]) if attacker == WEAKEST else (order[-1], order[-2])
             repeated = place[1] == self.splits[0] and attacker == WEAKEST
             for attack in self.attacks:
-                for variant in self._attacked_variants() if repeated and attack not in BASE_ONLY else [BASE]:
+                for variant in self._attacked_variants(attack, repeated):
                     settings = (*_changed(variant), *_attack(attack, party, source), "downstream=none")
                     jobs.append(self._job(f"attacks/{variant}/{attacker}/{attack}", place, settings))
         return jobs
@@ -177,8 +168,12 @@ class Study:
 
         seeds, variants = self.seeds or SEEDS[self.size], len(self._variants())
         honest = len(self.splits) * variants
-        on_variants = (len(self._attacked_variants()) - 1) * len(set(self.attacks) - set(BASE_ONLY))
-        attacked = len(self.splits) * len(ATTACKERS) * len(self.attacks) + (on_variants if self.splits else 0)
+        attacked = sum(
+            len(self._attacked_variants(attack, split == self.splits[0] and attacker == WEAKEST))
+            for split in self.splits
+            for attacker in ATTACKERS
+            for attack in self.attacks
+        )
         return dict.fromkeys(self._datasets() if self.attacks else (), (seeds * honest, seeds * attacked))
 
     def _datasets(self) -> Sequence[str]:
@@ -187,8 +182,13 @@ class Study:
     def _variants(self) -> list[str]:
         return [BASE, *(f"{group}={choice}" for group in CHANGES if group in self.what for choice in CHANGES[group])]
 
-    def _attacked_variants(self) -> list[str]:
-        return [variant for variant in self._variants() if variant not in HONEST_ONLY]
+    def _attacked_variants(self, attack: str, repeated: bool) -> list[str]:
+        """List the variants with an attack; `repeated`: whether it is repeated for those that are not compared."""
+
+        if attack in BASE_ONLY:
+            return [BASE]
+        variants = [variant for variant in self._variants() if variant not in HONEST_ONLY]
+        return [variant for variant in variants if repeated or variant in COMPARED]
 
     def _job(self, folder: str, place: Place, settings: Sequence[str], size: int | None = None) -> Job:
         dataset, split, seed = place

@@ -1,5 +1,6 @@
 """The records of the study, and means over their seeds."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,16 @@ from cgm.evaluation.correlations import Summary, summarise
 from cgm.records.headline import headline
 from cgm.records.result import Result
 from experiments.records import read_results
-from experiments.robustness.plan import ATTACKERS, ATTACKS, BASE, DATASETS, FEATURE_CHOICES, VARIANTS, WEAKEST
+from experiments.robustness.plan import (
+    ATTACKERS,
+    ATTACKS,
+    BASE,
+    COMPARED,
+    DATASETS,
+    FEATURE_CHOICES,
+    VARIANTS,
+    WEAKEST,
+)
 from experiments.text import SPLITS, Setting, minus
 
 PERCENT = ("reward", "value", "others")  # gains in per cent of the honest v_c(N)
@@ -165,12 +175,32 @@ def choose(gains: Iterable[Gain], **wanted: object) -> list[Gain]:
 
 
 def on_variants(gains: Sequence[Gain]) -> list[Gain]:
-    """Return the gains of the weakest party by the attacks, and in the settings, that there are for variants."""
+    """Return the gains of the weakest party by the attacks, and in the settings, that there are for all variants."""
 
-    chosen = [gain for gain in gains if gain.variant != BASE] or gains
-    settings, attacks = {gain.setting for gain in chosen}, {gain.attack for gain in chosen}
+    changed = [gain for gain in gains if gain.variant != BASE] or gains
+    fewer = [gain for gain in changed if gain.variant not in COMPARED] or changed  # those have fewer settings
+    settings, attacks = {gain.setting for gain in fewer}, {gain.attack for gain in changed}
     own = (gain for gain in gains if gain.attacker == WEAKEST)
     return [gain for gain in own if gain.setting in settings and gain.attack in attacks]
+
+
+def compared(gains: Iterable[Gain]) -> dict[str, list[Gain]]:
+    """Return the gains with each scheme of `COMPARED`, by the same attacks in the same runs; nothing for one scheme.
+
+    Settings of fewer seeds than others, for which a scheme has no rewards, are left out.
+    """
+
+    own: dict[str, dict[tuple[str, str, Setting, int], Gain]] = {}
+    for gain in gains:
+        if gain.variant in COMPARED:
+            own.setdefault(gain.variant, {})[gain.attacker, gain.attack, gain.setting, gain.seed] = gain
+    if len(own) < 2:
+        return {}
+    common = set.intersection(*map(set, own.values()))
+    seeds = Counter(setting for setting, _ in {run[2:] for run in common})
+    common = {run for run in common if seeds[run[2]] == max(seeds.values())}
+    schemes = [name for name in COMPARED if name in own]
+    return {name: [gain for run, gain in own[name].items() if run in common] for name in schemes}
 
 
 def by_setting(gains: Iterable[Gain], number: str) -> dict[Setting, float]:

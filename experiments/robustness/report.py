@@ -11,12 +11,13 @@ from cgm.utils.files import write_whole
 from cgm.utils.text import csv_text, markdown_table
 from experiments.robustness import findings, tables
 from experiments.robustness.features import feature_table
-from experiments.robustness.figures import draw_gains
+from experiments.robustness.figures import draw_gains, draw_schemes
 from experiments.robustness.plan import ATTACKS
-from experiments.robustness.records import Gain, Records, on_variants, read_records, versions
+from experiments.robustness.records import Gain, Records, compared, on_variants, read_records, versions
 from experiments.text import distinct, names
 
 FIGURES = {"gains_value": "attack_gain_value", "gains_alpha": "attack_gain_alpha"}
+SCHEMES = "gains_schemes"
 COLUMNS = ("variant", "attacker", "attack", "dataset", "split", "seed", "party", "alpha", "reward", "value", "others")
 INFEASIBLE = "no reward values satisfy their bounds"  # in the message of the error
 DESCRIPTIONS = {
@@ -51,16 +52,18 @@ def write_report(folder: str | Path) -> Path:
 
     folder = Path(folder)
     records = read_records(folder)
-    drawn = on_variants(records.gains)
-    for name, number in FIGURES.items():
+    for name in (*FIGURES, SCHEMES):
         for kind in ("png", "pdf"):
             (folder / f"{name}.{kind}").unlink(missing_ok=True)  # of other records
-        if drawn:
+    if drawn := on_variants(records.gains):
+        for name, number in FIGURES.items():
             style.save(draw_gains(drawn, number), folder, name)
+    if schemes := compared(records.gains):
+        style.save(draw_schemes(schemes), folder, SCHEMES)
 
     parts = list(INTRODUCTION)
-    sections = (findings.findings, tables.base_gains, tables.variant_gains, tables.remedies, tables.honest_runs)
-    for section in (*sections, feature_table, _runs):
+    gains = (tables.base_gains, tables.scheme_gains, tables.variant_gains)
+    for section in (findings.findings, *gains, tables.remedies, tables.honest_runs, feature_table, _runs):
         parts += section(records)
     parts += [*_limits(), *_missing(records)]
     write_whole(folder / "gains.csv", csv_text(COLUMNS, map(_cells, records.gains)).encode())
@@ -116,7 +119,7 @@ def _limits() -> list[str]:
         "The length-scale is fitted to the attacked data: smaller or noisier parties need a larger one. Therefore even "
         "`contribution=pointwise`, whose φ in total does not depend on how rows are split among parties, reacts to "
         "`split`.",
-        "A remedy was chosen as the best of ten on the same runs that show its gain, so that this gain is too small "
+        "A remedy was chosen as the best of eleven on the same runs that show its gain, so that this gain is too small "
         "on average. Variants are not combined.",
         "What the attacker saves by keeping its data to itself is no part of a gain, nor is the accuracy of a "
         "downstream task.",

@@ -1,5 +1,6 @@
 """Tables of gains, of remedies and of their prices."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from cgm.utils.text import markdown_table
@@ -11,6 +12,7 @@ from experiments.robustness.records import (
     Records,
     by_setting,
     choose,
+    compared,
     honest_means,
     on_variants,
     over_seeds,
@@ -19,6 +21,7 @@ from experiments.robustness.records import (
 from experiments.text import NONE, distinct, names, signed
 
 NUMBERS = {"alpha": ("α", 3), "reward": ("r", 1), "value": ("true value", 1)}
+SCHEMES = {BASE: "fair", "scheme=stable": "stable", "scheme=gain": "gain"}  # of `COMPARED`, as tables name them
 INCENTIVES = ("R1", "R2", "R3", "R4", "R5", "R6")
 
 
@@ -45,6 +48,52 @@ def base_gains(records: Records) -> list[str]:
         "honest data with all it received, in the honest game; an attack pays if it rises.",
         markdown_table(["attack", "by the", "α", "r", "true value", "pays in", "others' true value"], rows),
     ]
+
+
+def scheme_gains(records: Records) -> list[str]:
+    """Compare what each attack gains with the paper's schemes and with `gain`, by either attacker."""
+
+    gains = compared(records.gains)
+    if not gains:
+        return []
+    parts = []
+    for number, label in (("value", "true value"), ("others", "others' true value")):
+        rows = []
+        for attack in ATTACKS:
+            for attacker in ATTACKERS:
+                own = [choose(group, attack=attack, attacker=attacker) for group in gains.values()]
+                if any(own):
+                    cells = [write_number(over_seeds(group, number), 1) for group in own]
+                    pays = [by_setting(group, number).values() for group in own]
+                    cells += [f"{sum(x > 0 for x in values)} of {len(values)}" for values in pays]
+                    rows.append([attack, attacker, *cells])
+        columns = [f"{SCHEMES[name]}: {what}" for what in (label, "rises in") for name in gains]
+        parts.append(markdown_table(["attack", "by the", *columns], rows))
+    where = distinct(" ".join(names(gain.setting)) for gain in next(iter(gains.values())))
+    return [
+        "## Schemes: fair, stable and gain",
+        "The paper's scheme without stability (the base) and with it, and `gain`, which pays each party a share of "
+        f"what it can gain, with the stable bounds. Means over {where} ± standard error over seeds, in % of v_c(N), of "
+        "the runs that there are with each of these schemes; then the number of settings in which the mean over seeds "
+        "rises.",
+        *parts,
+        "![Gains in true value with each scheme](gains_schemes.png)",
+        *_honest_schemes(records, list(gains)),
+    ]
+
+
+def _honest_schemes(records: Records, variants: Sequence[str]) -> list[str]:
+    """List what each scheme does without an attack, in the runs that there are with all of them."""
+
+    runs = {name: [run for run in records.honest if run.variant == name] for name in variants}
+    common = set.intersection(*({(run.setting, run.seed) for run in own} for own in runs.values()))
+    seeds = Counter(setting for setting, _ in common)
+    common = {run for run in common if seeds[run[0]] == max(seeds.values())}
+    rows = [
+        [SCHEMES[name], *_honest_cells([run for run in own if (run.setting, run.seed) in common])]
+        for name, own in runs.items()
+    ]
+    return [f"Without an attack, in {len(common)} runs:", markdown_table(["scheme", *_HONEST], rows)] if common else []
 
 
 def variant_gains(records: Records) -> list[str]:
@@ -191,19 +240,25 @@ def honest_runs(records: Records) -> list[str]:
     for variant in VARIANTS:
         runs = [run for run in records.honest if run.variant == variant]
         if runs:
-            numbers = [write_number(honest_means(runs, f), 3, sign=False) for f in (_mmd, _accuracy, spread, _rho)]
-            rows.append([variant, *numbers, _missed(runs)])
+            rows.append([variant, *_honest_cells(runs)])
     if not rows:
         return []
     count = len({run.setting for run in records.honest})
-    head = ["", "α with −MMD_u²", "α with accuracy", "spread of rewards", "ρ", "incentives missed"]
     return [
         "## Without an attack",
         f"Means over {count} settings ± standard error over seeds. `–`: all α or all rewards are the same, or the "
         "scheme has no ρ. Incentives are checked by definition with the contributions and values of the variant "
         "itself; in brackets, in how many of the runs they are missed.",
-        markdown_table(head, rows),
+        markdown_table(["", *_HONEST], rows),
     ]
+
+
+_HONEST = ("α with −MMD_u²", "α with accuracy", "spread of rewards", "ρ", "incentives missed")
+
+
+def _honest_cells(runs: Sequence[Honest]) -> list[str]:
+    numbers = [write_number(honest_means(runs, f), 3, sign=False) for f in (_mmd, _accuracy, spread, _rho)]
+    return [*numbers, _missed(runs)]
 
 
 def _mmd(run: Honest) -> float | None:

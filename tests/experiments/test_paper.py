@@ -152,6 +152,42 @@ def test_the_records_of_the_repository_can_be_read():
         assert not records.broken
 
 
+@pytest.mark.skipif(not (ROOT / "outputs" / "paper").is_dir(), reason="records come with the repository only")
+def test_schemes_are_compared(tmp_path):
+    """Recompute the rows of credit ratings from result.json, by plain sums; a scheme without runs has no rows."""
+
+    names = {"stable": "base", "fair": "scheme-fair", "gain": "scheme-gain"}
+    for folder in names.values():
+        for path in (ROOT / "outputs" / "paper" / "choices" / folder).glob("credit_ratings-unequal-*"):
+            shutil.copytree(path, tmp_path / "choices" / folder / path.name)
+    text = report.write_report(tmp_path).read_text()
+    values, points = table(text, "Schemes")[1:], table(text.replace("\nRewards G_i: ", "\n## Points: "), "Points")[1:]
+    for k, folder in enumerate(names.values()):
+        runs = list(results(tmp_path / "choices" / folder).values())
+        shares, ratios = [], []
+        for run in runs:
+            upper, own, rewards = run["values"]["upper"], run["values"]["party"], run["scheme"]["rewards"]
+            shares.append([(rewards[i] - own[i]) / (upper[i] - own[i]) for i in range(5)])
+            sizes = [fmean(s["size"] for s in run["sampling"] if s["party"] == i) for i in range(5)]
+            ratios.append(max(sizes) / min(sizes))
+        row = values[k]
+        assert row[:4] == ["credit ratings", "unequal", list(names)[k], f"{runs[0]['synthetic_size']:,}"]
+        assert row[6].split(" ± ")[0] == f"{fmean(map(min, shares)):.3f}"
+        assert row[7].split(" ± ")[0] == f"{fmean(map(fmean, shares)):.3f}"
+        held = sum(run["incentives"]["R6"]["holds"] for run in runs)
+        assert row[8] == values[k + 3][8] == f"{held} of 3"
+        assert points[k][4].split(" ± ")[0] == f"{fmean(ratios):.1f}"
+        accuracies = [fmean(entry["accuracy"] for entry in run["downstream"]) for run in runs]
+        assert points[k][6].split(" ± ")[0] == points[k + 3][6] == f"{fmean(accuracies):.3f}"
+    assert (tmp_path / "schemes.png").read_bytes().startswith(b"\x89PNG")
+
+    shutil.rmtree(tmp_path / "choices" / "scheme-gain")
+    assert "| gain |" not in report.write_report(tmp_path).read_text()
+    shutil.rmtree(tmp_path / "choices" / "scheme-fair")
+    assert "## Schemes" not in report.write_report(tmp_path).read_text()
+    assert not (tmp_path / "schemes.png").exists()
+
+
 def test_a_report_of_nothing(tmp_path):
     text = report.write_report(tmp_path).read_text()
     assert "credit ratings, unequal: no complete run" in text
@@ -312,9 +348,8 @@ def test_the_settings_of_the_program():
     assert [compose_run(job.overrides).figures for job in without] == [False] * 8
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
+def test_wrong_settings_are_refused():
+    cases = [
         ({"what": ["papers"]}, r"^what=\['papers'\]: expected a list of some of paper, features, "),
         ({"what": "paper"}, r"^what=paper: expected a list"),
         ({"datasets": ["iris"]}, r"^datasets=\['iris'\]: .* credit_ratings, credit_card, mnist, cifar10, digits"),
@@ -322,11 +357,10 @@ def test_the_settings_of_the_program():
         ({"seeds": 0}, r"^seeds=0"),
         ({"figures": "no"}, r"^figures=no"),
         ({"size": "large"}, r"^size=large: expected one of full, small"),
-    ],
-)
-def test_wrong_settings_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        plan.plan_jobs(**{"what": ["paper"]} | settings)
+    ]
+    for settings, message in cases:
+        with pytest.raises(ValueError, match=message):
+            plan.plan_jobs(**{"what": ["paper"]} | settings)
 
 
 @pytest.mark.skipif(not MARK.exists(), reason="only Linux can reset the peak memory")

@@ -24,7 +24,7 @@ SETTING = ("credit_ratings", "unequal")
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """The folder of a tiny study after its runs: 10 honest ones, and 20 with an attack."""
+    """The folder of a tiny study after its runs: 12 honest ones, and 32 with an attack."""
 
     folder = tmp_path_factory.mktemp("study")
     assert program.run_study(STUDY, folder) == []
@@ -58,16 +58,16 @@ def table(text: str, first: str) -> list[list[str]]:
 @pytest.mark.slow
 def test_the_attackers_are_the_weakest_and_the_strongest_honest_party(study):
     honest, attacked = results(study, "honest"), results(study, "attacks")
-    schemes = {f"scheme={name}" for name in ("max_welfare", "proportional", "spread", "stable")}
+    schemes = {f"scheme={name}" for name in ("gain", "max_welfare", "proportional", "spread", "stable")}
     assert {key[0] for key in honest} == {BASE, *schemes}
     assert {key[0] for key in attacked} == {BASE, *schemes} - {*plan.HONEST_ONLY}
-    assert len(attacked) == 2 * (2 * 2 + 3 * 2)
+    assert len(attacked) == 2 * (3 * 2 * 2 + 2 * 2)
     for (variant, attacker, attack, seed), result in attacked.items():
         alpha = honest[BASE, seed]["contributions"]["alpha"]
         chosen = {"weakest": min, "strongest": max}[attacker](range(5), key=alpha.__getitem__)
         assert result["attack"]["party"] == chosen
         assert result["attack"]["name"] == {"split": "split_party"}.get(attack, attack)
-        assert variant == BASE or attacker == "weakest"
+        assert variant in plan.COMPARED or attacker == "weakest"
 
 
 @pytest.mark.slow
@@ -76,7 +76,7 @@ def test_complete_runs_are_skipped(folder, capsys):
     (cut / "result.json").unlink()  # as if the run had been interrupted
     before = {path: path.read_bytes() for path in folder.rglob("result.json")}
     assert program.run_study(STUDY, folder) == []
-    assert "10 of 10 jobs done (9 skipped, 0 failed)" in capsys.readouterr().out
+    assert "16 of 16 jobs done (15 skipped, 0 failed)" in capsys.readouterr().out
     assert all(path.read_bytes() == content for path, content in before.items())
     assert (cut / "result.json").is_file()
 
@@ -158,6 +158,29 @@ def test_gains_from_the_records(folder):
                     own = [lines[name][variant][k] for name in lines if name != "α" or variant == BASE]
                     assert own == (expected[::2] if variant == BASE else expected[2:])  # schemes do not change α
                     assert variant == BASE or variant not in lines["α"]
+
+
+@pytest.mark.slow
+def test_schemes_are_compared_in_the_same_runs(folder):
+    """Recompute the gains in true value with each scheme; a run that one scheme lacks counts for none."""
+
+    cut = folder / "attacks" / "scheme=gain" / "strongest" / "noise" / "credit_ratings-unequal-seed1"
+    (cut / "result.json").unlink()
+    text = report.write_report(folder).read_text()
+    honest, attacked = results(folder, "honest"), results(folder, "attacks")
+    rows = {(row[0], row[1]): row[2:] for row in table(text, "attack | by the | fair: true value")}
+    assert set(rows) == {(attack, attacker) for attack in STUDY.attacks for attacker in plan.ATTACKERS}
+    for (attack, attacker), cells in rows.items():
+        seeds = "0" if (attack, attacker) == ("noise", "strongest") else "01"
+        for k, variant in enumerate(plan.COMPARED):
+            gains = []
+            for seed in seeds:
+                betas = attacked[variant, attacker, attack, seed]["attack"]["by_beta"]
+                gain = fmean(entry["value"] - entry["value_honest"] for entry in betas)
+                gains.append(100 * gain / honest[variant, seed]["values"]["grand"])
+            assert float(cells[k].split(" ± ")[0].replace("−", "-")) == pytest.approx(fmean(gains), abs=0.0501)
+            assert cells[k + 3] == f"{int(fmean(gains) > 0)} of 1"
+    assert (folder / "gains_schemes.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
@@ -270,9 +293,9 @@ def test_the_settings_of_the_program():
     full = Study(**settings)
     jobs = [job for place in full.places() for job in full.honest(place)]
     counts = full.count()
-    assert len({job.folder for job in jobs}) == len(jobs) == sum(count[0] for count in counts.values()) == 312
-    assert sum(count[1] for count in counts.values()) == 4 * 3 * (2 * 2 * 6 + 10 * 5)
-    text = "312 honest runs and 888 with an attack, and 72 with other features, about "
+    assert len({job.folder for job in jobs}) == len(jobs) == sum(count[0] for count in counts.values()) == 336
+    assert sum(count[1] for count in counts.values()) == 4 * 3 * (2 * 2 * (6 + 2 * 5) + 9 * 5)
+    text = "336 honest runs and 1308 with an attack, and 72 with other features, about "
     assert program.describe(full).startswith(text)
     for job in jobs:
         if job.folder.endswith("unequal-seed0") and (job.dataset == "cifar10" or f"/{BASE}/" in job.folder):
@@ -289,7 +312,7 @@ def test_the_settings_of_attacks_exist(study):
     full = Study(datasets=["credit_ratings"], seeds=1, splits=["unequal"])
     (place,) = full.places()
     attacked = full.attacked(place, records.read_honest(study))
-    assert len(attacked) == 6 + 6 + 10 * 5
+    assert len(attacked) == 2 * (6 + 2 * 5) + 9 * 5
     for job in attacked[::12]:
         attack = compose_run(job.overrides).attack
         assert attack.get("source") != attack.party
@@ -302,12 +325,11 @@ def test_nothing_is_run_without_attacks():
     assert program.describe(study) == "0 honest runs and 0 with an attack"
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
+def test_wrong_settings_are_refused():
+    cases = [
         (
             {"what": ["schemes"]},
-            r"^what=\['schemes'\]: expected a list of some of contribution, reference, sche",
+            r"^what=\['schemes'\]: expected a list of entries, each one of contribution, reference, sche",
         ),
         ({"attacks": "noise"}, r"^attacks=noise: expected a list"),
         ({"datasets": ["iris"]}, r"^datasets=\['iris'\]"),
@@ -315,8 +337,7 @@ def test_nothing_is_run_without_attacks():
         ({"seeds": 0}, r"^seeds=0"),
         ({"size": "large"}, r"^size=large: expected one of full, small"),
         ({"synthetic_size": 100}, r"^synthetic_size=100"),
-    ],
-)
-def test_wrong_settings_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Study(**settings)
+    ]
+    for settings, message in cases:
+        with pytest.raises(ValueError, match=message):
+            Study(**settings)
