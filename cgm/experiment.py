@@ -24,7 +24,6 @@ from cgm.evaluation.metrics import Labelled
 from cgm.evaluation.privacy.base import Audit, NoAudit, audit_rows
 from cgm.evaluation.tasks import SVM, Task
 from cgm.mediator import Mediator, MediatorSettings, Settlement
-from cgm.records.figures.run import draw_run
 from cgm.records.record import Arrays, Record
 from cgm.records.result import Memory, Result, Values
 from cgm.utils.checks import check_party
@@ -185,6 +184,8 @@ class Experiment(MediatorSettings):
                 warnings.append(JOINT_AUDIT)
             result = self._result(settlement, evaluation, data, labeller, audits, gains, warnings)
             if self.figures:
+                from cgm.records.figures.run import draw_run  # matplotlib, which takes a second to import
+
                 with timed("figures"):
                     party, seed = self.embedding_party - 1, stream_seed(self.seed, Stream.EMBED)
                     draw_run(folder, result, settlement, classes, labels, party, seed)

@@ -815,7 +815,7 @@ def complete(tmp_path_factory):
         ("generators.kde.KDE.fit", RuntimeError),
         ("mediator.Valuation", KeyboardInterrupt),
         ("experiment.evaluate", KeyboardInterrupt),
-        ("experiment.draw_run", KeyboardInterrupt),
+        ("records.figures.run.draw_run", KeyboardInterrupt),
         ("evaluation.tasks.SVM.evaluate", KeyboardInterrupt),
         ("records.record.Record.save", KeyboardInterrupt),
     ],

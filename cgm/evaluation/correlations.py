@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import pearsonr, spearmanr
 
 from cgm.evaluation.entries import AlphaCorrelation, BetaCorrelation, MeanOverBetas, MeanOverParties
 from cgm.utils.checks import check_choice
@@ -70,6 +69,8 @@ def correlation(x: Numbers, y: Numbers, kind: str = "pearson") -> Correlation:
         rounded.append((known / (np.abs(known).max() or 1.0)).round(DIGITS))
         if np.ptp(rounded[-1]) == 0:
             return Correlation(None, f"all {len(known)} entries of {name} are {known[0]:g}")
+
+    from scipy.stats import pearsonr, spearmanr  # takes half a second to import
 
     if kind == "spearman":
         return Correlation(float(spearmanr(*rounded).statistic))

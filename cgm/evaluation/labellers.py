@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -15,16 +16,19 @@ from cgm.generators.base import Generator
 from cgm.networks import weights as pretrained
 from cgm.networks.classifier import Classifier
 from cgm.utils.cache import cached
-from cgm.utils.checks import check_integer, check_points
+from cgm.utils.checks import check_points
+from cgm.utils.settings import Integer, Settings
 
 __all__ = ["CNN", "KNN", "AutoLabeller", "Labeller", "NoLabeller"]
 
 
-class Labeller(ABC):
+class Labeller(Settings, ABC):
     """Base class of labellers.
 
     A labeller is a frozen dataclass of its settings. The framework values and samples without labels.
     """
+
+    section = "labeller"
 
     def classifier(self, dataset: str, image: Sequence[int] | None) -> Classifier | None:
         r"""Return the classifier that labels synthetic images, or `None` if `label` labels their features.
@@ -82,10 +86,7 @@ class KNN(Labeller):
         tensor([1, 0])
     """
 
-    n_neighbors: int = 5
-
-    def __post_init__(self) -> None:
-        check_integer("labeller.n_neighbors", self.n_neighbors, min=1)
+    n_neighbors: Annotated[int, Integer(min=1)] = 5
 
     def label(self, x: torch.Tensor, y: torch.Tensor, synthetic: torch.Tensor) -> torch.Tensor:
         r"""Label synthetic points, see `Labeller.label`.

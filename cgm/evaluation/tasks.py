@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.svm import SVC
 
 from cgm.evaluation.entries import Accuracy
 from cgm.evaluation.metrics import Arrays, Labelled, labelled_arrays
-from cgm.utils.checks import check_choice, check_integer, check_number
 from cgm.utils.run import progress
+from cgm.utils.settings import Integer, Number, Settings
 
 __all__ = ["SVM", "LabelledReward", "NoTask", "Task"]
 
@@ -38,11 +37,13 @@ class LabelledReward(NamedTuple):
     y: torch.Tensor
 
 
-class Task(ABC):
+class Task(Settings, ABC):
     """Base class of downstream tasks.
 
     A task is a frozen dataclass of its settings with one method, `evaluate`.
     """
+
+    section = "downstream"
 
     @abstractmethod
     def evaluate(
@@ -107,21 +108,11 @@ class SVM(Task):
         [Accuracy(party=0, beta=2.0, accuracy=1.0, accuracy_before=0.5, reason=None)]
     """
 
-    C: float = 1.0
-    gamma: float | str = "scale"
-    n_jobs: int | None = None
-    test: str = "held_out"
-    max_points: int | None = None
-
-    def __post_init__(self) -> None:
-        check_number("downstream.C", self.C, min=0, open_min=True)
-        if isinstance(self.gamma, str):
-            check_choice("downstream.gamma", self.gamma, ("scale", "auto"), "a number")
-        else:
-            check_number("downstream.gamma", self.gamma, min=0, open_min=True)
-        check_integer("downstream.n_jobs", self.n_jobs, min=1, optional=True)
-        check_choice("downstream.test", self.test, ("held_out", "others"))
-        check_integer("downstream.max_points", self.max_points, min=2, optional=True)
+    C: Annotated[float, Number(min=0, open_min=True)] = 1.0
+    gamma: Annotated[float, Number(min=0, open_min=True)] | Literal["scale", "auto"] = "scale"
+    n_jobs: Annotated[int, Integer(min=1)] | None = None
+    test: Literal["held_out", "others"] = "held_out"
+    max_points: Annotated[int, Integer(min=2)] | None = None
 
     def evaluate(
         self, parties: Sequence[Labelled], rewards: Sequence[LabelledReward], test: Labelled
@@ -197,7 +188,7 @@ class SVM(Task):
         return float((predict(machine, test_x) == test_y).mean()), None
 
 
-def predict(machine: SVC, x: NDArray) -> NDArray:
+def predict(machine: Any, x: NDArray) -> NDArray:
     r"""Predict classes as `machine.predict` does, but with the kernel of many points at a time.
 
     Each pair of classes $a < b$ has a decision function $f(x) = \sum_s w_s k(x, s) + w_0$ over the support vectors

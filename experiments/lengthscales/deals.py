@@ -137,11 +137,14 @@ def deal(table: pd.DataFrame, how: str, label: str, column: str, seed: int) -> l
 
 
 def _by_coverage(table: pd.DataFrame, thirds: np.ndarray, random: np.random.Generator) -> list[pd.DataFrame]:
-    """Deal as many rows to each of three parties, from three, two and one of the thirds; no row to two of them."""
+    """Deal as many rows to each of three parties: from all thirds, from the first two, and from the last.
+
+    No row goes to two of them. All of their data covers the thirds nearly alike, so that more coverage is nearer to it.
+    """
 
     size = len(table) // 6
     left, dealt = random.permutation(len(table)), {}
-    for party, covered in ((2, (0,)), (1, (0, 1)), (0, (0, 1, 2))):
+    for party, covered in ((2, (2,)), (1, (0, 1)), (0, (0, 1, 2))):
         groups = [left[thirds[left] == third] for third in covered]
         dealt[party] = np.concatenate([group[: size // len(covered)] for group in groups])
         left = left[~np.isin(left, dealt[party])]

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from torch.nn.utils import clip_grad_norm_
-from torchvision.utils import save_image
 
 from cgm.generators.mmd_gan.losses import GANLoss
 from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork
@@ -262,6 +261,8 @@ class GANTraining(Training):
         )
 
         if self.folder is not None:
+            from torchvision.utils import save_image  # takes a second to import
+
             file = io.BytesIO()
             save_image(images[:100], file, format="png", nrow=10, padding=1, pad_value=0.5)
             write_whole(self.folder / f"samples-{progress.step:06d}.png", file.getvalue())
