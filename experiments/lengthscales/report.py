@@ -32,7 +32,11 @@ def write_report(folder: Path, runs: Path) -> Path:
     records = [record for record in records if "error" not in record]
     used = {record["table"] for record in records}
     template = Path(__file__).with_suffix(".md").read_text(encoding="utf-8")
+    pairs, right, correlation = following(records)
     text = template.format(
+        pairs=pairs,
+        right=right,
+        correlation=f"{correlation:.2f}",
         tables=len(used),
         names=", ".join(table.name for table in TABLES if table.name in used),
         tolerance=TOLERANCE,
@@ -134,6 +138,32 @@ def exchangeable_table(records: Sequence[Record]) -> str:
             rows.append(entries)
     head = ["table", "deal", "seeds", "ratio at most", "settlements, β = 8 (median)", "β = 1"]
     return markdown_table(head, rows)
+
+
+def following(records: Sequence[Record]) -> tuple[int, int, float]:
+    """Return whether rewards follow contributions, for pairs of parties that can be told apart.
+
+    Returns:
+        The number of pairs whose contributions differ by more than two standard errors, the number of them in which the
+        party with the larger contribution has the larger delivered value, and the mean rank correlation of α and the
+        share of the gain over settlements in which all parties can be told apart.
+    """
+
+    pairs = right = 0
+    correlations = []
+    for record in of(records, candidate="sum of scales", scheme="gain", deal="mixed", part="all"):
+        phi, share = np.array(record["phi"]), np.array(record["share"]["8"])
+        values = np.array(record["v"]) + share * (np.array(record["u"]) - np.array(record["v"]))
+        told = [
+            (i, j)
+            for i, j in combinations(range(len(phi)), 2)
+            if abs(phi[i] - phi[j]) > 2 * record["differences"][i][j]
+        ]
+        pairs += len(told)
+        right += sum((phi[i] - phi[j]) * (values[i] - values[j]) > 0 for i, j in told)
+        if len(told) == len(phi) * (len(phi) - 1) // 2:
+            correlations.append(float(spearmanr(record["alpha"], share).statistic))
+    return pairs, right, fmean(correlations) if correlations else float("nan")
 
 
 def gain_table(records: Sequence[Record]) -> str:
