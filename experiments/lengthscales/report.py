@@ -161,8 +161,9 @@ def following(records: Sequence[Record]) -> tuple[int, int, float]:
         ]
         pairs += len(told)
         right += sum((phi[i] - phi[j]) * (values[i] - values[j]) > 0 for i, j in told)
-        if len(told) == len(phi) * (len(phi) - 1) // 2:
-            correlations.append(float(spearmanr(record["alpha"], share).statistic))
+        if len(told) == len(phi) * (len(phi) - 1) // 2 and np.ptp(share.round(2)) > 0:
+            # a reward ends with the first row that reaches its target: shares that are equal to 1 % are ties
+            correlations.append(float(spearmanr(record["alpha"], share.round(2)).statistic))
     return pairs, right, fmean(correlations) if correlations else float("nan")
 
 
