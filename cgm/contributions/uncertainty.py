@@ -112,7 +112,9 @@ def standard_errors(valuation: Valuation, contribution: Contribution, contributi
     if n > MAX_PARTIES:
         return Uncertainty(v, reason=f"{n} parties have too many coalitions; at most {MAX_PARTIES} are possible")
     if weights is None:
-        return Uncertainty(v, reason=f"{type(contribution).__name__} is not a semivalue, which is linear in v")
+        return Uncertainty(
+            v, reason=f"{type(contribution).__name__} states no weights of coalitions (coalition_weights)"
+        )
 
     games = valuation.contribution_games()
     left, right = np.triu_indices(n, 1)

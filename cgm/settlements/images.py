@@ -15,7 +15,8 @@ from cgm.data.datasets.image_arrays import check_image_array
 from cgm.data.features.base import Features
 from cgm.data.tables.files import Source
 from cgm.generators.base import Generator
-from cgm.settlements.party import PartyMediator, name_parties
+from cgm.rewards.schemes.base import InfeasibleScheme
+from cgm.settlements.party import PartyMediator, name_parties, with_names
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.files import folder_digest
 from cgm.utils.plain import plain
@@ -130,7 +131,10 @@ class ImageMediator(PartyMediator):
                 if self.generator.space == "features":
                     features.decode(features.transform(used[0][:2]))  # refused before the long work
             mediator = self.mediator(features=features, generator=Pixels(copy.copy(self.generator), features))
-            settlement = mediator.settle(used, seed, features)
+            try:
+                settlement = mediator.settle(used, seed, features)
+            except InfeasibleScheme as error:
+                raise InfeasibleScheme(with_names(str(error), list(arrays))) from error
             with timed("pool"):
                 pool = settlement.pool.images
                 if len(pool) < len(settlement.pool.points):  # the mediator keeps some of them only

@@ -216,16 +216,19 @@ def recommend(settlement: Settlement) -> float:
     return min(settlement.betas, key=distance)
 
 
+def with_names(message: str, names: Sequence[str]) -> str:
+    """Return a message of the mediator, which knows parties by their numbers, with their names."""
+
+    return re.sub(r"\bparty (\d+)\b", lambda match: names[int(match[1]) - 1], message)
+
+
 def name_parties(settlement: Settlement, names: Sequence[str], **attributes: Any) -> PartySettlement:
     r"""Add names and further attributes to a settlement, and recommend a $\beta$ to each party.
 
     Messages of the mediator, which knows parties by their numbers, get their names.
     """
 
-    def named(message: str) -> str:
-        return re.sub(r"\bparty (\d+)\b", lambda match: names[int(match[1]) - 1], message)
-
-    warnings = [named(warning) for warning in (*settlement.warnings, *attributes.pop("warnings"))]
+    warnings = [with_names(warning, names) for warning in (*settlement.warnings, *attributes.pop("warnings"))]
     variants: Mapping[str, Variant] = attributes.pop("sensitivity")
     recommended = [recommend(settlement)] * settlement.game.n
     seconds = {**settlement.seconds, **attributes.pop("seconds")}
@@ -233,6 +236,8 @@ def name_parties(settlement: Settlement, names: Sequence[str], **attributes: Any
         **{**vars(settlement), "warnings": warnings, "seconds": seconds},
         names=tuple(names),
         recommended=tuple(recommended),
-        sensitivity={key: replace(variant, reason=named(variant.reason)) for key, variant in variants.items()},
+        sensitivity={
+            key: replace(variant, reason=with_names(variant.reason, names)) for key, variant in variants.items()
+        },
         **attributes,
     )

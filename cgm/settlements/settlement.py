@@ -157,6 +157,11 @@ class PartySettlement(Settlement):
         lines.append(
             "gain: what the reward adds to the party's own data, as a share of what all synthetic data would add"
         )
+        if capped := [reward for reward in self.delivered if reward.target < reward.promised]:
+            share = (capped[0].target - capped[0].start) / (capped[0].upper - capped[0].start)
+            lines.append(
+                f"Nobody is drawn beyond {percent(share)} of its way (sampling.tolerance), whatever was promised."
+            )
         if self.uncertainty.reason:
             lines.append(f"the standard errors of contributions are unknown: {self.uncertainty.reason}")
         if tied := name_groups(self.not_distinguished, self.names):

@@ -25,8 +25,9 @@ from cgm.evaluation.tasks import SVM, LabelledReward, Task
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
 from cgm.mediator import Settlement
+from cgm.rewards.schemes.base import InfeasibleScheme
 from cgm.settlements.images import ImageMediator
-from cgm.settlements.party import PartyMediator, name_parties
+from cgm.settlements.party import PartyMediator, name_parties, with_names
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.plain import plain
 from cgm.utils.random import Stream, stream_seed
@@ -177,7 +178,10 @@ class TableMediator(PartyMediator):
             given = self.features
             features: Features = encoding if isinstance(given, Automatic) else OfRows(given, encoding)
             mediator = self.mediator(features=features, generator=Rows(copy.copy(self.generator), encoding))
-            settlement = mediator.settle(filled, seed)
+            try:
+                settlement = mediator.settle(filled, seed)
+            except InfeasibleScheme as error:
+                raise InfeasibleScheme(with_names(str(error), list(tables))) from error
             features = settlement.features
             with timed("decoding"):
                 size = len(settlement.pool.points)

@@ -28,6 +28,7 @@ STATED = {"split/shares": "split.matrix=[[0.5,0.5,0,0,0],[0,0,0.5,0.5,0]]", "dat
 DIFFERENT = {
     "kernel/*": {"lengthscale": "fit"},  # a kernel in Python has a number
     "kernel/sum": {"kernels": ...},  # the class has no default
+    "kernel/multiscale": {"kernels": ..., "lengthscale": "median"},
     "features/umap_encoder": {"of": "encoder"},
     "generator/kde_adaptive": {"bandwidth": "adaptive"},
     "scheme/fair": {"stable": False},  # the difference to scheme/stable

@@ -141,7 +141,7 @@ def test_what_is_unknown() -> None:
     for concept in (LeastCore(), EqualShares()):
         errors = standard_errors(game, concept, concept.compute(game))
         assert errors.phi is None
-        assert "is not a semivalue" in errors.reason
+        assert "states no weights of coalitions" in errors.reason
         assert torch.isfinite(errors.v).all()
 
 

@@ -168,7 +168,7 @@ def check_room(own: torch.Tensor, upper: torch.Tensor) -> None:
     if upper[i] < own[i]:
         raise InfeasibleScheme(
             f"scheme: party {i + 1}'s own value v(D_i) = {float(own[i]):.10g} is above its upper bound v(D_i ∪ G) = "
-            f"{float(upper[i]):.10g}; a larger synthetic_size may help"
+            f"{float(upper[i]):.10g}; a larger synthetic_size, another generator or reference=all may help"
         )
 
 

@@ -58,13 +58,6 @@ def test_cnn_refuses_what_it_has_no_classifier_for():
         CNN().label(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64), torch.zeros(1, 2))
 
 
-@pytest.mark.parametrize("labeller", [KNN, AutoLabeller])
-@pytest.mark.parametrize("value", [0, -1, 2.5, True, None])
-def test_settings_refused(labeller, value):
-    with pytest.raises(ValueError, match=rf"labeller\.n_neighbors={value}: expected an integer >= 1"):
-        labeller(n_neighbors=value)
-
-
 def test_points_refused(digits):
     x, y = digits
     with pytest.raises(ValueError, match=r"labeller\.n_neighbors=5: expected at most the number of real points, 4"):

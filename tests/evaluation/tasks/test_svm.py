@@ -96,25 +96,6 @@ def test_one_class_has_no_accuracy(task) -> None:
     assert result[1].reason == f"accuracy_before: {why}"
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"C": 0.0}, r"downstream\.C=0\.0: expected a number in \(0, inf\)"),
-        ({"C": math.nan}, r"downstream\.C=nan: expected a number"),
-        ({"C": "1"}, r"downstream\.C=1: expected a number"),
-        ({"gamma": "scales"}, r"downstream\.gamma=scales: expected one of scale, auto"),
-        ({"gamma": -1.0}, r"downstream\.gamma=-1\.0: expected a number in \(0, inf\)"),
-        ({"n_jobs": 0}, r"downstream\.n_jobs=0: expected an integer >= 1 or null"),
-        ({"n_jobs": 1.5}, r"downstream\.n_jobs=1\.5: expected an integer"),
-        ({"test": "all"}, r"downstream\.test=all: expected one of held_out, others"),
-        ({"max_points": 1}, r"downstream\.max_points=1: expected an integer >= 2 or null"),
-    ],
-)
-def test_settings_refused(settings: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        SVM(**settings)
-
-
 def test_input_refused(task) -> None:
     parties, rewards, test = task
     x, y = parties[0]
