@@ -6,10 +6,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its subpackages are imported when they are first used
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import betainc, expit, logit
-from scipy.stats import binom, binomtest, norm, rankdata
 
 NEGLIGIBLE = 1e-12  # probability of counts that are left out of a mixture
 
@@ -51,21 +49,29 @@ def auc(members: NDArray, others: NDArray, confidence: float) -> Estimate:
     """
 
     m, n = len(members), len(others)
-    ranks = rankdata(np.concatenate([members, others]))
-    below = (ranks[:m] - rankdata(members)) / n  # (m): for each member the share of non-members with smaller scores
-    above = 1 - (ranks[m:] - rankdata(others)) / m  # (n): for each non-member the share of members with larger scores
+    ranks = scipy.stats.rankdata(np.concatenate([members, others]))
+    below = (
+        ranks[:m] - scipy.stats.rankdata(members)
+    ) / n  # (m): for each member the share of non-members with smaller scores
+    above = (
+        1 - (ranks[m:] - scipy.stats.rankdata(others)) / m
+    )  # (n): for each non-member the share of members with larger scores
     value = float(below.mean())
     variance = float(below.var(ddof=1) / m + above.var(ddof=1) / n)
-    z = float(norm.isf((1 - confidence) / 2))
+    z = float(scipy.stats.norm.isf((1 - confidence) / 2))
     pairs = min(m, n)
     if variance == 0 and value == 0.5:  # all scores are equal; `binomtest` takes no half counts
         half = z / (2 * math.sqrt(pairs + z**2))
         return Estimate(value, value - half, value + half)
     if variance == 0 or not 0 < value < 1:
-        return Estimate(value, *binomtest(round(value * pairs), pairs).proportion_ci(confidence, "wilson"))
+        return Estimate(value, *scipy.stats.binomtest(round(value * pairs), pairs).proportion_ci(confidence, "wilson"))
 
     half = z * math.sqrt(variance) / (value * (1 - value))  # the derivative of the logit is 1 / (p (1 - p))
-    return Estimate(value, float(expit(logit(value) - half)), float(expit(logit(value) + half)))
+    return Estimate(
+        value,
+        float(scipy.special.expit(scipy.special.logit(value) - half)),
+        float(scipy.special.expit(scipy.special.logit(value) + half)),
+    )
 
 
 def true_positive_rate(members: NDArray, others: NDArray, rate: float, confidence: float) -> Estimate:
@@ -104,7 +110,7 @@ def true_positive_rate(members: NDArray, others: NDArray, rate: float, confidenc
     value = above[math.floor(rate * n + 1e-9) + 1] / m  # 1e-9: 0.29 * 100 is below 29
 
     k = np.arange(n + 1)
-    weights = binom.pmf(k, n, rate)
+    weights = scipy.stats.binom.pmf(k, n, rate)
     k = k[weights > NEGLIGIBLE]
     weights = weights[k] / weights[k].sum()
     tail = (1 - confidence) / 2
@@ -125,4 +131,6 @@ def _mixture_quantile(q: float, weights: NDArray, a: NDArray, b: NDArray) -> flo
     inner = (a > 0) & (b > 0)
     a, b, weights = a[inner], b[inner], weights[inner]
 
-    return float(brentq(lambda p: at_0 + weights @ betainc(a, b, p) - q, 0.0, 1.0, xtol=1e-10))
+    return float(
+        scipy.optimize.brentq(lambda p: at_0 + weights @ scipy.special.betainc(a, b, p) - q, 0.0, 1.0, xtol=1e-10)
+    )
