@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
-from os import PathLike
 from typing import cast
 
 import torch
@@ -203,30 +202,6 @@ def check_bool(setting: str, value: object) -> None:
 
     if not isinstance(value, bool):
         raise ValueError(f"{setting}={value}: expected true or false")
-
-
-def check_text(setting: str, value: object, *, path: bool = False, optional: bool = False) -> None:
-    """Check that a setting is a string that is not empty.
-
-    Arguments:
-        setting: The name of the setting, for the error message.
-        value: Its value.
-        path: Whether it is a path, for which `pathlib.Path` is allowed as well.
-        optional: Whether `None` is allowed as well.
-
-    Raises:
-        ValueError: If the value is anything else.
-
-    Example:
-        >>> check_text("dataset.path", 3, path=True, optional=True)
-        Traceback (most recent call last):
-        ValueError: dataset.path=3: expected a path or null
-    """
-
-    if optional and value is None:
-        return
-    if not isinstance(value, (str, PathLike) if path else str) or value == "":
-        raise ValueError(f"{setting}={value}: expected {'a path' if path else 'text'}{' or null' if optional else ''}")
 
 
 def check_party(setting: str, party: int, n: int) -> None:
