@@ -10,7 +10,6 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from cgm.utils.run import MARK, peak_memory, reset_peak
 from experiments import jobs as runner
 from experiments.paper import plan, published, report
 from experiments.paper.records import read_records
@@ -361,14 +360,3 @@ def test_wrong_settings_are_refused():
     for settings, message in cases:
         with pytest.raises(ValueError, match=message):
             plan.plan_jobs(**{"what": ["paper"]} | settings)
-
-
-@pytest.mark.skipif(not MARK.exists(), reason="only Linux can reset the peak memory")
-def test_the_peak_memory_can_be_reset():
-    reset_peak()
-    before = peak_memory()
-    block = np.ones(150 << 17)  # 150 MiB
-    assert peak_memory() - before > 140
-    del block
-    reset_peak()
-    assert peak_memory() - before < 75
