@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Annotated, ClassVar
@@ -142,6 +143,18 @@ class Margin:
 
         return cls(values, lower, upper)
 
+    def levels(self, x: NDArray) -> tuple[NDArray, NDArray]:
+        """Compute the lower and the upper level of values within the range of the column, each of shape (N)."""
+
+        i = np.searchsorted(self.values, x, side="right") - 1
+        j = np.minimum(i + 1, len(self.values) - 1)
+        step = self.values[j] - self.values[i]
+        share = (x - self.values[i]) / np.where(step > 0, step, 1.0)
+        between = (1 - share) * self.upper[i] + share * self.lower[j]
+        exact = x == self.values[i]
+
+        return np.where(exact, self.lower[i], between), np.where(exact, self.upper[i], between)
+
     def quantile(self, levels: NDArray) -> NDArray:
         """Compute quantiles, within the range of the values.
 
@@ -156,6 +169,54 @@ class Margin:
         a, b = self.values[i], self.values[j]
 
         return np.clip((1 - share) * a + share * b, a, b)
+
+
+MARGINS = {"values": ("k",), "lower": ("k",), "upper": ("k",), "lengths": ("d",)}
+"""The shapes of the tensors of `margin_state`."""
+
+
+def margin_state(margins: Sequence[Margin], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Return margins as tensors: those of all columns one after the other, and the number of values of each.
+
+    Arguments:
+        margins: The margins of d columns.
+        dtype: The dtype of the values.
+    """
+
+    def joined(parts: list[NDArray]) -> torch.Tensor:
+        return torch.from_numpy(np.concatenate(parts))
+
+    return {
+        "values": joined([margin.values for margin in margins]).to(dtype),
+        "lower": joined([margin.lower for margin in margins]),
+        "upper": joined([margin.upper for margin in margins]),
+        "lengths": torch.tensor([len(margin.values) for margin in margins], dtype=torch.float64),
+    }
+
+
+def margins_of(state: Mapping[str, torch.Tensor]) -> list[Margin]:
+    """Restore margins from the tensors of `margin_state`."""
+
+    ends = list(accumulate(int(length) for length in state["lengths"]))
+    parts = [state[name].double().numpy() for name in ("values", "lower", "upper")]
+
+    return [Margin(*(part[a:b] for part in parts)) for a, b in zip([0, *ends], ends, strict=False)]
+
+
+def check_margins(state: Mapping[str, torch.Tensor]) -> None:
+    """Check that tensors from a file are those of margins.
+
+    Raises:
+        ValueError: If they are not.
+    """
+
+    lengths = state["lengths"]
+    if (lengths < 1).any() or (lengths != lengths.round()).any() or int(lengths.sum()) != len(state["values"]):
+        raise ValueError("lengths are not those of the margins")
+    for margin in margins_of(state):
+        levels = np.stack([margin.lower, margin.upper], 1).ravel()
+        if levels[0] != 0 or levels[-1] != 1 or (np.diff(levels) < 0).any() or (np.diff(margin.values) <= 0).any():
+            raise ValueError("levels or values of a margin do not increase from 0 to 1")
 
 
 def is_discrete(values: NDArray, counts: NDArray) -> bool:
@@ -379,13 +440,7 @@ class Copula(Generator):
 
     quantiles: Annotated[int, Integer(min=2)] = 10_000
 
-    shapes: ClassVar = {
-        "values": ("k",),  # of all columns, one after the other; their dtype is that of the points
-        "lower": ("k",),
-        "upper": ("k",),
-        "lengths": ("d",),  # the number of values of each column
-        "correlation": ("d", "d"),
-    }
+    shapes: ClassVar = {**MARGINS, "correlation": ("d", "d")}  # the dtype of the values is that of the points
 
     def fit(self, x: torch.Tensor, seed: int) -> Copula:
         """Compute margins and correlations of points of shape (N, d); nothing is random."""
@@ -396,14 +451,8 @@ class Copula(Generator):
         with threadpool_limits(1):  # sums depend on the number of threads
             correlation = nearest_correlation(latent_correlation(p))
 
-        def joined(parts: list[np.ndarray]) -> torch.Tensor:
-            return torch.from_numpy(np.concatenate(parts))
-
         self.state = {
-            "values": joined([margin.values for margin in margins]).to(points.dtype),
-            "lower": joined([margin.lower for margin in margins]),
-            "upper": joined([margin.upper for margin in margins]),
-            "lengths": torch.tensor([len(margin.values) for margin in margins], dtype=torch.float64),
+            **margin_state(margins, points.dtype),
             "correlation": torch.from_numpy(correlation),
         }
 
@@ -412,13 +461,8 @@ class Copula(Generator):
     def check_state(self, state: dict[str, torch.Tensor]) -> None:
         """Check that the tensors describe margins and their correlations."""
 
-        lengths, correlation = state["lengths"], state["correlation"]
-        if (lengths < 1).any() or (lengths != lengths.round()).any() or int(lengths.sum()) != len(state["values"]):
-            raise ValueError("lengths are not those of the margins")
-        for margin in self._margins(state):
-            levels = np.stack([margin.lower, margin.upper], 1).ravel()
-            if levels[0] != 0 or levels[-1] != 1 or (np.diff(levels) < 0).any() or (np.diff(margin.values) <= 0).any():
-                raise ValueError("levels or values of a margin do not increase from 0 to 1")
+        correlation = state["correlation"]
+        check_margins(state)
         if not torch.equal(correlation, correlation.mT) or (correlation.diagonal() != 1).any():
             raise ValueError("correlation is not a correlation matrix")
         if float(torch.linalg.eigvalsh(correlation)[0]) < -1e-6:
@@ -432,13 +476,6 @@ class Copula(Generator):
             values, vectors = np.linalg.eigh(state["correlation"].numpy())
             root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
             levels = scipy.special.ndtr(random_state(seed).standard_normal((n, len(root))) @ root)
-        columns = [margin.quantile(levels[:, j]) for j, margin in enumerate(self._margins(state))]
+        columns = [margin.quantile(levels[:, j]) for j, margin in enumerate(margins_of(state))]
 
         return torch.from_numpy(np.stack(columns, 1)).to(state["values"].dtype)
-
-    @staticmethod
-    def _margins(state: dict[str, torch.Tensor]) -> list[Margin]:
-        ends = list(accumulate(int(length) for length in state["lengths"]))
-        parts = [state[name].double().numpy() for name in ("values", "lower", "upper")]
-
-        return [Margin(*(part[a:b] for part in parts)) for a, b in zip([0, *ends], ends, strict=False)]

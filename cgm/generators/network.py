@@ -14,12 +14,14 @@ import numpy as np
 import torch
 
 from cgm.generators.base import Generator
+from cgm.generators.columns import SHAPES, Columns, check_columns
 from cgm.networks import weights as pretrained
-from cgm.networks.architectures import FeatureNetwork, weights_of
-from cgm.networks.fitted import FittedNetwork, Network, dtype_name
+from cgm.networks.architectures import FeatureNetwork, weights_of, with_weights
+from cgm.networks.fitted import FittedNetwork, Network, Shape, dtype_name
 from cgm.networks.training import Checkpoint, Minutes
-from cgm.networks.weights import Pretrained, Weights
+from cgm.networks.weights import Pretrained
 from cgm.utils.run import in_order, limited, progress, workers
+from cgm.utils.settings import Settings
 from cgm.valuation.mmd import unbiased
 
 log = logging.getLogger(__name__)
@@ -29,29 +31,33 @@ MIN_SIDE = 4  # pixels
 MAX_KID = 1.0  # pretrained weights with a larger KID belong to other images; for half of the classes it is 0.2 to 0.6
 TRIED = 2000  # images on which half precision is tried
 CHECKPOINT = "checkpoint.pt"
+COLUMNS = "columns."  # prefix of the tensors of `Columns` in a state
+MIN_ROWS = 4096  # of a training: fewer points with repeated values are repeated, with other draws
 
 G = TypeVar("G", bound="NetworkGenerator")
 
 
 @dataclass(eq=False)
 class NetworkGenerator(FittedNetwork[Network], Generator):
-    r"""Base class of generators of images that are networks.
+    r"""Base class of generators that are networks, of images, of points and of encoded tables.
 
-    A subclass is a dataclass of its settings that declares `kind` and `architecture`, and has three methods:
-    `make_network`, `train` and `draw`. Everything else is inherited: checks of the images, pretrained weights, samples
-    in batches, weights in half precision where this is exact enough, and files that hold the weights and the sizes
-    from which the network is constructed again.
+    A subclass is a dataclass of its settings that declares `kind`, `takes` and `architecture`, and has three methods:
+    `make_network`, `train` and `draw`. Everything else is inherited: checks of the data, pretrained weights, samples
+    in batches, files that hold the weights and the sizes from which the network is constructed again, and the dtype of
+    the samples. Weights for images are in half precision where this is exact enough. Points reach the network as
+    normal scores of numbers and unit vectors of categories, and samples are mapped back, see
+    `cgm.generators.columns.Columns`.
 
     Arguments:
         pretrained: Whether to use weights that come with cgm: `True`, `False`, or `"auto"`: if there are weights for
             images of this shape (if the images turn out to be of another kind, an error is raised, since a training
-            takes an hour). Or the path of a file of weights.
+            takes an hour). Or the path of a file that `save` has written.
         minutes: The time limit of a training. `None`: no limit.
         checkpoint: A folder for checkpoints. If it contains a checkpoint of the same training, the training is
             resumed. `None`: no checkpoints.
     """
 
-    pretrained: Pretrained = "auto"
+    pretrained: Pretrained = "auto"  # type: ignore[assignment]  # wider than that of other generators
     minutes: Minutes = None
     checkpoint: Checkpoint = None
 
@@ -60,8 +66,11 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
     kind: ClassVar[str]
     """The name of the generator in the names of pretrained files, `<dataset>_<kind>.safetensors`."""
 
+    takes: ClassVar[tuple[str, ...]] = ("images",)
+    """What the generator can be fitted to: `"images"`, `"points"`, or both."""
+
     architecture: ClassVar[tuple[str, ...]] = ()
-    """The settings, positive integers, that `make_network` needs besides the shape of the images."""
+    """The settings, positive integers, that `make_network` needs besides the shape of the data."""
 
     file_settings: ClassVar[tuple[str, ...] | None] = ()  # the sizes in the file say all
 
@@ -69,10 +78,11 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
         """Declare the sizes that a file contains."""
 
         super().__init_subclass__(**options)
-        cls.size_names = ("image", "dtype", *cls.architecture)
+        shape = ("shape", "groups") if "points" in cls.takes else ("image",)
+        cls.size_names = (*shape, "dtype", *cls.architecture)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        Settings.__post_init__(self)  # not that of `Generator`, whose `pretrained` is a file only
         pretrained.check_path("generator.pretrained", self.pretrained, "true, false, auto, or ")
         if self.checkpoint is not None and Path(self.checkpoint).is_file():
             raise ValueError(f"generator.checkpoint={self.checkpoint}: is a file, expected a folder")
@@ -82,15 +92,20 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
         """Construct the network of given sizes, with any weights.
 
         Arguments:
-            sizes: The shape `"image"` of an image, (C, H, W), and the settings named in `architecture`.
+            sizes: The settings named in `architecture` and, if the generator takes images alone, the shape `"image"`,
+                (C, H, W). Otherwise the `"shape"`, (C, H, W) or (d), and, for points, `"groups"`: the number of
+                coordinates of each column that varies, 1 for a number and m for a category of m levels. Their sum is
+                the number of inputs; numbers come first.
         """
 
     @abstractmethod
     def train(self, x: torch.Tensor, seed: int) -> tuple[Network, dict[str, float]]:
-        """Train a network.
+        """Train a network. `sizes` is set, and `make_network(self.sizes)` constructs one.
 
         Arguments:
-            x: Images of shape (N, C, H, W), float32, with pixels from 0 to 1.
+            x: Images of shape (N, C, H, W), float32, with pixels from 0 to 1. Or the coordinates of points, of shape
+                (N, sum of the groups), float32: normal scores, and unit vectors of categories. If there are few points
+                with values that are repeated, each row occurs several times, with other draws.
             seed: The seed of everything random.
 
         Returns:
@@ -99,7 +114,7 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
 
     @abstractmethod
     def draw(self, network: Network, n: int, random: torch.Generator) -> torch.Tensor:
-        """Draw n images, of shape (n, C, H, W), with pixels from 0 to 1, from the network."""
+        """Draw n images, of shape (n, C, H, W), with pixels from 0 to 1, or n points in the coordinates of `train`."""
 
     @property
     def checkpoint_file(self) -> str | None:
@@ -109,27 +124,62 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
 
     @limited(1)  # sums, and so the weights, depend on the number of threads
     def fit(self: G, x: torch.Tensor, seed: int) -> G:
-        """Train on images of shape (N, C, H, W) in [0, 1], or load pretrained weights."""
+        """Train on images of shape (N, C, H, W) in [0, 1] or points of shape (N, d), or load pretrained weights."""
 
         x = self.check_fit(x)
-        weights = pretrained.choose(self.pretrained, self.kind, x.shape[1:])
-        if weights is not None:
-            self._load_pretrained(weights, x, seed)
-            return self
-
-        network, report = self.train(x.float(), seed)
+        before, columns = self.sizes, None if x.dim() == 4 else Columns.of(x.double().numpy())
+        shape: dict[str, Any] = {"image": list(x.shape[1:])}
+        if "points" in self.takes:
+            shape = {"shape": list(x.shape[1:]), "groups": [] if columns is None else columns.groups}
         settings = {name: int(getattr(self, name)) for name in self.architecture}
-        self.sizes = {"image": list(x.shape[1:]), "dtype": dtype_name(x.dtype), **settings}
-        self.state, self.report = self.halved(network), report
+        self.sizes, self.warnings = {**shape, "dtype": dtype_name(x.dtype), **settings}, ()
+        try:
+            if columns is None:
+                network, report = self.train(x.float(), seed)
+                state = self.halved(network)
+            else:
+                points = x.double().numpy()
+                if columns.has_atoms:
+                    points = np.tile(points, (-(-MIN_ROWS // len(points)), 1))
+                network, report = self.train(columns.encode(points, seed), seed)
+                state = weights_of(network) | {f"{COLUMNS}{name}": value for name, value in columns.state().items()}
+            if spoiled := [name for name, weights in state.items() if not torch.isfinite(weights).all()]:
+                raise ValueError(f"generator: the training diverged, {spoiled[0]} contains NaN; lower its learning rate")
+        except BaseException:
+            self.sizes = before
+            raise
+        self.state, self.report = state, report
 
         return self
 
-    def sample(self, n: int, seed: int) -> torch.Tensor:
-        """Draw n images, in parallel; each batch has its own random stream and is generated by one thread."""
+    def network(self) -> Network:
+        """Return the fitted network, in evaluation mode and float32."""
 
-        self.check_sample(n)
-        network = self.network()
-        images = torch.empty(n, *self.sizes["image"], dtype=getattr(torch, self.sizes["dtype"]))
+        weights = {name: w for name, w in self.fitted().items() if not name.startswith(COLUMNS)}
+
+        return with_weights(lambda: self.make_network(self.sizes), weights)
+
+    def shapes_for(self, sizes: Mapping[str, Any]) -> Mapping[str, Shape]:
+        """Return the shapes of the network's weights and, for points, those of its columns."""
+
+        columns = {f"{COLUMNS}{name}": shape for name, shape in SHAPES.items()} if _has_columns(sizes) else {}
+
+        return {**super().shapes_for(sizes), **columns}
+
+    def check_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Check the columns from a file."""
+
+        if columns := _columns_of(state):
+            check_columns(columns, Columns.restored(columns).groups)
+
+    def sample(self, n: int, seed: int) -> torch.Tensor:
+        """Draw n images or points, in parallel; each batch has its own random stream and is drawn by one thread."""
+
+        state = self.check_sample(n)
+        network, columns = self.network(), _columns_of(state)
+        shape = [sum(self.sizes["groups"])] if columns else self.sizes.get("shape", self.sizes.get("image"))
+        dtype = getattr(torch, self.sizes["dtype"])
+        result = torch.empty(n, *shape, dtype=torch.float32 if columns else dtype)
 
         def draw(number: int, batch: torch.Tensor) -> None:
             stream = np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1, np.uint64)[0]
@@ -137,22 +187,26 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
                 batch.copy_(self.draw(network, len(batch), torch.Generator().manual_seed(int(stream))))
             bar.update(len(batch))
 
-        with workers() as threads, progress(n, "generating images") as bar:
-            for _ in in_order(threads, draw, enumerate(images.split(BATCH))):
+        with workers() as threads, progress(n, f"generating {'points' if columns else 'images'}") as bar:
+            for _ in in_order(threads, draw, enumerate(result.split(BATCH))):
                 pass
+        if columns:
+            result = torch.from_numpy(Columns.restored(columns).decode(result.double().numpy())).to(dtype)
 
-        return images
+        return result
 
     def check_fit(self, x: torch.Tensor) -> torch.Tensor:
-        """Check the images of a fit, and return a copy of them on the CPU."""
+        """Check the images or points of a fit, and return a copy of them on the CPU."""
 
-        name = f"images to fit {type(self).__name__} to"
-        if isinstance(x, torch.Tensor) and x.dim() != 4:
-            raise ValueError(
-                f"{name}: expected shape (N, C, H, W), got {tuple(x.shape)}; for points that are not images, "
-                "use generator=kde"
-            )
+        of_points = isinstance(x, torch.Tensor) and x.dim() == 2 and "points" in self.takes
+        name = f"{'points' if of_points else 'images'} to fit {type(self).__name__} to"
+        if isinstance(x, torch.Tensor) and not of_points and (x.dim() != 4 or "images" not in self.takes):
+            shapes = " or ".join({"images": "(N, C, H, W)", "points": "(N, d)"}[what] for what in self.takes)
+            hint = "" if "points" in self.takes else "; for points that are not images, use generator=kde"
+            raise ValueError(f"{name}: expected shape {shapes}, got {tuple(x.shape)}{hint}")
         x = super().check_fit(x)
+        if of_points:
+            return x
         low, high = float(x.min()), float(x.max())
         if low < 0 or high > 1:
             raise ValueError(f"{name}: pixels lie in [{low:g}, {high:g}], they must lie in [0, 1]; rescale them")
@@ -180,29 +234,33 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
 
         return half if change < 1 / 255 else weights
 
-    def _load_pretrained(self, weights: Weights, x: torch.Tensor, seed: int) -> None:
-        before = self.state, self.sizes
-        self.load(weights.path)
-        image = tuple(self.sizes["image"])
-        if image != tuple(x.shape[1:]):
-            self.state, self.sizes = before
-            raise ValueError(
-                f"generator.pretrained: {weights.path} makes images of shape {image}, but those of the dataset have "
-                f"shape {tuple(x.shape[1:])}; use generator.pretrained=false to train"
-            )
-        self.sizes = {**self.sizes, "dtype": dtype_name(x.dtype)}
-        log.info("generator: %s trained on %s, %s", type(self).__name__, weights.dataset, weights.path)
-        if self.checkpoint is not None:
-            log.warning(
-                "generator.checkpoint=%s is not used: the weights are pretrained; use generator.pretrained=false to "
-                "train",
-                self.checkpoint,
-            )
-        self._compare(x, seed)
+    def pretrained_file(self, x: torch.Tensor) -> Path | None:
+        """Return the file of the weights that the setting `pretrained` asks for, or `None`."""
 
-    def _compare(self, x: torch.Tensor, seed: int) -> None:
+        weights = pretrained.choose(self.pretrained, self.kind, x.shape[1:])
+
+        return None if weights is None else weights.path
+
+    def load_pretrained(self: G, path: Path, x: torch.Tensor, seed: int) -> G:
+        """Load weights instead of a fit, see `Generator.load_pretrained`; samples have the dtype of x."""
+
+        super().load_pretrained(path, x, seed)
+        self.sizes = {**self.sizes, "dtype": dtype_name(x.dtype)}
+
+        return self
+
+    def _take_settings(self, path: Path) -> None:
+        if isinstance(self.pretrained, str) and self.pretrained != "auto":
+            super()._take_settings(path)
+        else:  # weights that come with cgm have sizes of their own
+            self.warn_of_checkpoint()
+
+    def _compare(self, path: Path, x: torch.Tensor, seed: int) -> None:
         """Warn, or raise a ValueError, if the generated images are of another kind than those of the fit."""
 
+        super()._compare(path, x, seed)
+        if x.dim() != 4:
+            return
         kid = RandomNetworkKID(x.float(), torch.Generator().manual_seed(0))
         distance = float(kid(self.sample(kid.size, seed).float()).mean())
         if distance > MAX_KID:
@@ -212,7 +270,17 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
             )
             if self.pretrained == "auto":
                 raise ValueError(f"generator.pretrained=auto: {unlike}, or generator.pretrained=true to use it anyway")
-            log.warning("%s; used nevertheless, because of generator.pretrained=%s", unlike, self.pretrained)
+            self.warn(f"{unlike}; used nevertheless, because of generator.pretrained={self.pretrained}")
+
+
+def _has_columns(sizes: Mapping[str, Any]) -> bool:
+    return len(sizes.get("shape", ())) == 1
+
+
+def _columns_of(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors of the columns; none for images."""
+
+    return {name.removeprefix(COLUMNS): x for name, x in state.items() if name.startswith(COLUMNS)}
 
 
 def mmd2(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from inspect import isabstract
 from pathlib import Path
+from types import MethodType
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -22,6 +24,23 @@ Network = TypeVar("Network", bound=nn.Module)
 F = TypeVar("F", bound="Fitted")
 Shape = tuple[int | str, ...]
 
+LISTS = {  # sizes that are lists: their lengths, and what they are
+    "image": ((3,), "a shape (C, H, W)"),
+    "shape": ((1, 3), "a shape (d) or (C, H, W)"),
+    "groups": (range(100_000), "a list of numbers of coordinates"),
+}
+NOT_SAVED = ("pretrained", "checkpoint")  # settings that name files of the machine of a training
+
+
+class ObjectOrClassMethod:
+    """Method that may be called on an object and on its class, either of which is its first argument."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.__doc__ = function, function.__doc__
+
+    def __get__(self, instance: object | None, owner: type) -> Callable[..., Any]:
+        return MethodType(self.function, owner if instance is None else instance)
+
 
 class Fitted:
     """Base class of objects that are fitted to data and kept in a file.
@@ -35,7 +54,8 @@ class Fitted:
     """The shapes of the tensors in `state`. A letter stands for any size, the same one wherever it occurs."""
 
     size_names: ClassVar[tuple[str, ...]] = ()
-    """The names in `sizes`: `"image"` is a shape (C, H, W), `"dtype"` a floating-point dtype, others are integers."""
+    """The names in `sizes`: `"image"` is a shape (C, H, W), `"shape"` this or (d), `"groups"` a list of integers,
+    `"dtype"` a floating-point dtype, others are integers."""
 
     file_settings: ClassVar[tuple[str, ...] | None] = None
     """The settings that a file must share with the object that loads it. All settings, if `None`."""
@@ -77,26 +97,39 @@ class Fitted:
     def save(self, path: str | Path) -> None:
         """Write settings, sizes and state to a file.
 
-        The file is complete or not written at all.
+        The file is complete or not written at all. The paths in the settings `pretrained` and `checkpoint` are left
+        out.
 
         Arguments:
             path: The file. An existing one is replaced.
 
         Raises:
-            ValueError: If nothing has been fitted yet.
+            ValueError: If nothing has been fitted yet, or the state contains NaN or infinity, which `load` refuses.
         """
 
         from safetensors.torch import save as to_bytes
 
         tensors = {name: x.detach().cpu().contiguous() for name, x in self.fitted().items()}
+        for name, x in tensors.items():
+            try:
+                _check_finite(name, x)
+            except ValueError as error:
+                raise ValueError(f"{type(self).__name__} is not saved to {path}: {error}; fit it again") from None
         metadata = self._metadata()
+        if others := self._other_settings():
+            metadata["training"] = to_json(others)
         write_whole(path, to_bytes(tensors, metadata | {"sha256": digest(tensors, to_json(metadata))}))
 
-    def load(self: F, path: str | Path) -> F:
-        """Read a file written by `save`, and return the object itself. Nothing in the file is executed.
+    @ObjectOrClassMethod
+    def load(self: Any, path: str | Path) -> Any:
+        """Read a file written by `save`. Nothing in the file is executed.
+
+        Called on a class, as in `KDE.load(path)`, it returns a new object with the settings of the file; called on a
+        base class, as in `Generator.load(path)`, one of the class that saved the file, which must have been imported.
+        Called on an object, it returns the object itself, which must have the settings of the file.
 
         Arguments:
-            path: A file saved by the same class with the same settings.
+            path: The file.
 
         Raises:
             FileNotFoundError: If the file does not exist.
@@ -104,26 +137,25 @@ class Fitted:
                 as it was.
         """
 
+        metadata, state = _read(path)
         try:
-            metadata, state = read_tensors(path)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{path}: there is no such file") from None
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path}: not a file saved by cgm, or a damaged one ({error})") from error
-
-        try:
-            _check_metadata(metadata, self._metadata())
-            sizes = json.loads(metadata.get("sizes", "{}"))
-            _check_sizes(sizes, self.size_names)
-            _check_tensors(state, self.shapes_for(sizes))
-            self.check_state(state)
-            _check_sha256(metadata, state)  # last: the other checks say what is wrong
+            found = self if isinstance(self, Fitted) else _from_settings(self, metadata)
+            found._restore(metadata, state)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
-        self.state, self.sizes = state, sizes
+        return found
 
-        return self
+    def _restore(self, metadata: dict[str, str], state: dict[str, torch.Tensor]) -> None:
+        """Take the state of a file, after all checks."""
+
+        _check_metadata(metadata, self._metadata())
+        sizes = json.loads(metadata.get("sizes", "{}"))
+        _check_sizes(sizes, self.size_names)
+        _check_tensors(state, self.shapes_for(sizes))
+        self.check_state(state)
+        _check_sha256(metadata, state)  # last: the other checks say what is wrong
+        self.state, self.sizes = state, sizes
 
     def fingerprint(self) -> str | None:
         """Compute a checksum of class, settings, sizes and state; `None` without a state."""
@@ -131,11 +163,7 @@ class Fitted:
         return None if self.state is None else digest(self.state, json.dumps(self._metadata()))
 
     def _metadata(self) -> dict[str, str]:
-        names: tuple[str, ...] = ()
-        if self.file_settings is not None:
-            names = self.file_settings
-        elif is_dataclass(self):
-            names = tuple(field.name for field in fields(self) if field.init)
+        names = _setting_names(type(self)) if self.file_settings is None else self.file_settings
 
         return {
             "format": "cgm",
@@ -143,6 +171,13 @@ class Fitted:
             "settings": to_json({name: getattr(self, name) for name in names}),
             "sizes": to_json(self.sizes),
         }
+
+    def _other_settings(self) -> dict[str, Any]:
+        """Return the settings that only a fit depends on: those that an object that loads a file need not share."""
+
+        names = () if self.file_settings is None else _setting_names(type(self))
+
+        return {name: getattr(self, name) for name in names if name not in {*self.file_settings, *self.sizes}}  # type: ignore[misc]  # not None
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -162,11 +197,77 @@ def to_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=lambda x: getattr(x, "item", x.__str__)())
 
 
+def _setting_names(cls: type) -> tuple[str, ...]:
+    """Return the names of the settings that a file may contain."""
+
+    names = [field.name for field in fields(cls) if field.init] if is_dataclass(cls) else []
+
+    return tuple(name for name in names if name not in NOT_SAVED)
+
+
+def _read(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    try:
+        return read_tensors(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: there is no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a file saved by cgm, or a damaged one ({error})") from error
+
+
+def saved_settings(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the settings with which a file was saved, by name: those that the object depends on, and those of its fit.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file was not saved by cgm.
+    """
+
+    metadata, _ = _read(path)
+    try:
+        return _settings_of(metadata)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _settings_of(metadata: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    if metadata.get("format") != "cgm" or not {"class", "settings"} <= metadata.keys():
+        raise ValueError("not a file saved by cgm")
+    settings, sizes, training = (json.loads(metadata.get(key, "{}")) for key in ("settings", "sizes", "training"))
+    if not all(isinstance(part, dict) for part in (settings, sizes, training)):
+        raise ValueError("not a file saved by cgm")
+
+    return sizes | settings, training
+
+
+def _from_settings(cls: type[Fitted], metadata: Mapping[str, str]) -> Fitted:
+    """Construct an object of the class that saved a file, or of a subclass of that name, with the settings saved."""
+
+    settings, training = _settings_of(metadata)
+    name = metadata["class"]
+    classes = {each.__module__: each for each in _subclasses(cls) if each.__qualname__ == name}  # the latest definition
+    if len(classes) > 1:
+        raise ValueError(f"saved by {name}, and there is one in {' and '.join(sorted(classes))}; use its own load")
+    if not classes:
+        hint = "; import the module that defines it first" if isabstract(cls) else ""
+        raise ValueError(f"saved by {name}, cannot be loaded as {cls.__name__}{hint}")
+    (found,) = classes.values()
+    try:
+        return found(**{key: x for key, x in (training | settings).items() if key in _setting_names(found)})
+    except TypeError as error:
+        raise ValueError(f"{name} cannot be constructed with its settings ({error})") from error
+
+
+def _subclasses(cls: type[Fitted]) -> Iterator[type[Fitted]]:
+    yield cls
+    for each in cls.__subclasses__():
+        yield from _subclasses(each)
+
+
 def _check_sha256(metadata: dict[str, str], state: dict[str, torch.Tensor]) -> None:
     """Compare the checksum of a file, which files of older versions do not have."""
 
     rest = {key: value for key, value in metadata.items() if key != "sha256"}
-    unknown = rest.keys() - {"format", "class", "settings", "sizes"}  # perhaps the checksum, under a damaged name
+    unknown = rest.keys() - {"format", "class", "settings", "sizes", "training"}  # perhaps the checksum, under a damaged name
     if unknown or ("sha256" in metadata and metadata["sha256"] != digest(state, to_json(rest))):
         raise ValueError("damaged (its checksum differs)")
 
@@ -179,7 +280,7 @@ def _check_metadata(found: dict[str, str], expected: dict[str, str]) -> None:
     if json.loads(found["settings"]) != json.loads(expected["settings"]):
         raise ValueError(
             f"saved with the settings {found['settings']}, but here they are {expected['settings']}; "
-            "use the same settings, or fit again"
+            f"use the same settings, or fit again; {found['class']}.load(path) takes those of the file"
         )
 
 
@@ -192,11 +293,12 @@ def _check_sizes(sizes: Any, names: tuple[str, ...]) -> None:
             dtype = getattr(torch, value, None) if isinstance(value, str) else None
             if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
                 raise ValueError(f"size dtype={value}: expected the name of a floating-point dtype")
-        elif name == "image":
-            if not isinstance(value, list) or len(value) != 3:
-                raise ValueError(f"size image={value}: expected a shape (C, H, W)")
+        elif name in LISTS:
+            lengths, expected = LISTS[name]
+            if not isinstance(value, list) or len(value) not in lengths:
+                raise ValueError(f"size {name}={value}: expected {expected}")
             for side in value:
-                check_integer("size image", side, min=1)
+                check_integer(f"size {name}", side, min=1)
         else:
             check_integer(f"size {name}", value, min=1)
 
@@ -216,8 +318,12 @@ def _check_tensors(state: dict[str, torch.Tensor], shapes: Mapping[str, Shape]) 
         )
         if not fits:
             raise ValueError(f"{name} has shape {tuple(x.shape)} where ({', '.join(map(str, shape))}) is expected")
-        if not x.is_floating_point() or not torch.isfinite(x).all():
-            raise ValueError(f"{name} contains values other than finite floating-point numbers")
+        _check_finite(name, x)
+
+
+def _check_finite(name: str, x: torch.Tensor) -> None:
+    if not x.is_floating_point() or not torch.isfinite(x).all():
+        raise ValueError(f"{name} contains values other than finite floating-point numbers")
 
 
 class FittedNetwork(Fitted, ABC, Generic[Network]):

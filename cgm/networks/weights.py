@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from cgm.networks.fitted import Fitted
+from cgm.networks.fitted import Fitted, saved_settings
 from cgm.utils.files import write_whole
 from cgm.utils.settings import Text
 
@@ -49,7 +49,7 @@ def check_path(setting: str, value: Pretrained, others: str = "") -> None:
 
     if isinstance(value, bool) or value == "auto":
         return
-    if Path(value).suffix != ".safetensors":
+    if Path(value).suffix != ".safetensors" and not Path(value).is_file():
         raise ValueError(f"{setting}={value}: expected {others}the path of a .safetensors file")
     if not Path(value).is_file():
         raise FileNotFoundError(f"{setting}={value}: there is no such file")
@@ -65,7 +65,7 @@ def choose(value: bool | str, what: str, shape: Sequence[int]) -> Weights | None
 
     Raises:
         ValueError: If the value is `True` and there are no weights, or if the file is damaged.
-        FileNotFoundError: If there is no description next to the file.
+        FileNotFoundError: If there is no such file.
     """
 
     if isinstance(value, str) and value != "auto":
@@ -106,20 +106,21 @@ def find(what: str, shape: Sequence[int] | None = None, dataset: str | None = No
 def read(path: str | Path) -> Weights:
     """Read the description of a file of weights, and compare the checksums. Nothing in the files is executed.
 
+    A file that has no description next to it, as `save` writes it, describes itself by its settings and sizes.
+
     Arguments:
-        path: The file of weights, with a JSON of the same name next to it, as written by `keep`.
+        path: The file of weights, with a JSON of the same name next to it if `keep` has written it.
 
     Raises:
-        FileNotFoundError: If there is no such JSON.
+        FileNotFoundError: If there is no such file.
         ValueError: If the JSON is not a description, or the checksum of the weights is wrong.
     """
 
     path = Path(path)
     notes = path.with_suffix(".json")
     if not notes.is_file():
-        raise FileNotFoundError(
-            f"pretrained={path}: there is no {notes.name} next to it; the program that trains weights writes both"
-        )
+        settings, training = saved_settings(path)
+        return Weights("data that it does not name", path, {"settings": training | settings, "sha256": _checksum(path)})
     info = _describe(notes)
     found = _checksum(path) if path.is_file() else "of no file"
     if found != info["sha256"]:
@@ -137,7 +138,7 @@ def get(what: str, shape: Sequence[int] | None = None, dataset: str | None = Non
     weights = find(what, shape, dataset)
 
     if weights is None:
-        asked = [] if shape is None else [f"images of shape {tuple(shape)}"]
+        asked = [] if shape is None else [f"{'images' if len(shape) == 3 else 'points'} of shape {tuple(shape)}"]
         asked += [] if dataset is None else [f"dataset={dataset}"]
         raise ValueError(
             f"pretrained=true: cgm comes with no trained {what} for {' of '.join(asked)}; use pretrained=false to train"
