@@ -23,8 +23,8 @@ FREQUENCIES = 8  # of the sines and cosines of the time
 class VelocityNetwork(nn.Module):
     r"""Network that maps points and times to velocities: residual dense layers.
 
-    The points are standardised by `mean` and `scale`, in whose units the flow runs. For images, they are the codes of an
-    autoencoder, which is a part of the network.
+    The points are standardised by `mean` and `scale`, in whose units the flow runs. For images, they are the codes of
+    an autoencoder, which is a part of the network.
 
     Arguments:
         shape: The shape $(C, H, W)$ of an image, or $(d)$.
@@ -44,10 +44,8 @@ class VelocityNetwork(nn.Module):
         if of_images:
             self.vae = VAENetwork(shape, groups, latent, channels, hidden)
         self.first = nn.Linear(self.width + 2 * FREQUENCIES, hidden)
-        self.layers = nn.ModuleList(
-            nn.ModuleList([nn.Linear(hidden + 2 * FREQUENCIES, hidden), nn.Linear(hidden, hidden)])
-            for _ in range(layers)
-        )
+        self.inner = nn.ModuleList(nn.Linear(hidden + 2 * FREQUENCIES, hidden) for _ in range(layers))
+        self.outer = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers))
         self.last = nn.Linear(hidden, self.width)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
@@ -63,7 +61,7 @@ class VelocityNetwork(nn.Module):
         angles = math.pi * t * torch.arange(1, FREQUENCIES + 1)
         time = torch.cat([angles.sin(), angles.cos()], 1)
         h = self.first(torch.cat([z, time], 1))
-        for inner, outer in self.layers:  # type: ignore[misc]  # a module list is iterable
+        for inner, outer in zip(self.inner, self.outer, strict=True):
             h = h + outer(silu(inner(torch.cat([silu(h), time], 1))))
 
         return self.last(silu(h))
@@ -81,7 +79,7 @@ class VelocityNetwork(nn.Module):
 
 @dataclass(eq=False)
 class FlowMatching(NetworkGenerator[VelocityNetwork]):
-    r"""Flow matching: samples of noise move along a velocity that is learnt, and arrive at the distribution of the data.
+    r"""Flow matching: noise moves along a velocity that is learnt, and arrives at the distribution of the data.
 
     The network $u$ is trained to predict the velocity of straight lines from noise $z_0 \sim N(0, I)$ to data $z_1$,
 
@@ -116,7 +114,7 @@ class FlowMatching(NetworkGenerator[VelocityNetwork]):
     latent: Annotated[int, Integer(min=1)] = 32
     channels: Annotated[int, Integer(min=1)] = 16
     solver_steps: Annotated[int, Integer(min=1)] = 24
-    steps: Annotated[int, Integer(min=1)] = 5000
+    steps: Annotated[int, Integer(min=1)] = 3000
     autoencoder_steps: Annotated[int, Integer(min=1)] = 5000
     batch: Batch = 256
     rate: Rate = 2e-3

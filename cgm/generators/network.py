@@ -144,7 +144,7 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
                 network, report = self.train(columns.encode(points, seed), seed)
                 state = weights_of(network) | {f"{COLUMNS}{name}": value for name, value in columns.state().items()}
             if spoiled := [name for name, weights in state.items() if not torch.isfinite(weights).all()]:
-                raise ValueError(f"generator: the training diverged, {spoiled[0]} contains NaN; lower its learning rate")
+                raise ValueError(f"generator: the training diverged, {spoiled[0]} contains NaN; lower its rate")
         except BaseException:
             self.sizes = before
             raise

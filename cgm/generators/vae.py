@@ -90,8 +90,8 @@ class VAENetwork(nn.Module):
 class VAE(NetworkGenerator[VAENetwork]):
     r"""Variational autoencoder, of images, points and encoded tables (one of the paper's generators).
 
-    An encoder maps $x$ to a Gaussian $q(z | x)$ of codes, and a decoder maps codes to distributions $p(x | z)$. Training
-    minimises, with $p(z) = N(0, I)$,
+    An encoder maps $x$ to a Gaussian $q(z | x)$ of codes, and a decoder maps codes to distributions $p(x | z)$.
+    Training minimises, with $p(z) = N(0, I)$,
 
     .. math:: -\mathbb{E}_{q(z | x)} \log p(x | z) + \text{weight} \cdot \text{KL}(q(z | x) \, \| \, p(z)).
 
@@ -123,7 +123,7 @@ class VAE(NetworkGenerator[VAENetwork]):
     channels: Annotated[int, Integer(min=1)] = 16
     hidden: Annotated[int, Integer(min=1)] = 128
     weight: Annotated[float, Number(min=0, open_min=True)] = 1.0
-    steps: Annotated[int, Integer(min=1)] = 5000
+    steps: Annotated[int, Integer(min=1)] = 3000
     batch: Batch = 128
     rate: Rate = 2e-3
 

@@ -267,7 +267,13 @@ def _check_sha256(metadata: dict[str, str], state: dict[str, torch.Tensor]) -> N
     """Compare the checksum of a file, which files of older versions do not have."""
 
     rest = {key: value for key, value in metadata.items() if key != "sha256"}
-    unknown = rest.keys() - {"format", "class", "settings", "sizes", "training"}  # perhaps the checksum, under a damaged name
+    unknown = rest.keys() - {
+        "format",
+        "class",
+        "settings",
+        "sizes",
+        "training",
+    }  # perhaps the checksum, under a damaged name
     if unknown or ("sha256" in metadata and metadata["sha256"] != digest(state, to_json(rest))):
         raise ValueError("damaged (its checksum differs)")
 

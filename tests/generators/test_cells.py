@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cgm.generators.copula import MAX_VALUES, Cells
+from cgm.generators.columns import MAX_VALUES, Cells
 
 X = np.array([[0.0, 1.5, 7.0], [1.0, 2.5, 7.0], [4.0, 0.5, 7.0], [1.0, 9.5, 7.0], [0.0, 3.5, 7.0]])
 

