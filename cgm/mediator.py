@@ -245,6 +245,7 @@ class Mediator(MediatorSettings):
         warnings: list[str] = []
         with Clock() as clock:
             fitted = self.fit(parties, seed, features)  # Sec. 2: features and generator
+            warnings.extend(fitted.generator.warnings)
             sizes = self.sizes(rows := sum(map(len, parties)))
             if sizes[-1] < rows:
                 warnings.append(_warn_of_size(sizes, rows))

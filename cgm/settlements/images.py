@@ -60,6 +60,7 @@ class Pixels(Generator):
         made = self.generator.space == "data"
         self.generator.fit(x if made else self.features.transform(x), seed)
         self.state, self.sizes = self.generator.state, {"image": list(x.shape[1:])}
+        self.warnings = self.generator.warnings
 
         return self
 

@@ -57,6 +57,7 @@ class Rows(Generator):
         """Fit the generator to the codes x of rows, of shape (N, number of columns)."""
 
         self.generator.fit(x if self.of_codes else self.encoding.transform(x), seed)
+        self.warnings = self.generator.warnings
         return self
 
     def sample(self, n: int, seed: int) -> torch.Tensor:
