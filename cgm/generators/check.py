@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 import random
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from cgm.generators.base import Generator
+from cgm.networks.fitted import ObjectOrClassMethod
 from cgm.utils.checks import check_points
 
 DRAWS = 16
@@ -30,7 +32,7 @@ def check_generator(generator: Generator, x: torch.Tensor | None = None) -> None
     Arguments:
         generator: A generator that is not fitted yet.
         x: Points to fit it to, of shape $(N, d)$ or, for a generator of images, $(N, C, H, W)$. By default 90
-            points in 2 dimensions.
+            points in 2 dimensions. Check a generator of both with both.
 
     Raises:
         AssertionError: If a rule is broken; the message names the rule.
@@ -51,7 +53,7 @@ def check_generator(generator: Generator, x: torch.Tensor | None = None) -> None
     if generator.state is not None:
         raise ValueError("generator: already fitted; pass a new one")
     if x is None:
-        if generator.space == "data":
+        if generator.space == "data" and "points" not in getattr(generator, "takes", ()):
             raise ValueError("x: pass images of shape (N, C, H, W) to check a generator of images")
         x = _blobs()
 
@@ -65,6 +67,7 @@ def check_generator(generator: Generator, x: torch.Tensor | None = None) -> None
         _check_hold(rule, fitted, points)
         _check_refit(rule, fitted, x)
         _check_files(rule, new, fitted, Path(folder))
+        _check_pretrained(rule, new, fitted, x, Path(folder))
 
 
 def _check_refusals(rule: Callable, new: Callable[[], Generator], x: torch.Tensor, folder: Path) -> None:
@@ -205,6 +208,33 @@ def _check_files(rule: Callable, new: Callable[[], Generator], generator: Genera
             _require(not marker.exists(), f"it executed that of {name}")
         with rule(f"load of {name} raises a ValueError"):
             _require(isinstance(error, ValueError), f"it raises {error!r}" if error else "no error is raised")
+
+
+def _check_pretrained(
+    rule: Callable, new: Callable[[], Generator], generator: Generator, x: torch.Tensor, folder: Path
+) -> None:
+    """Check what is inherited by a generator that does not override `save` and `load`."""
+
+    cls, path = type(generator), folder / "pretrained"
+    if not isinstance(inspect.getattr_static(cls, "load"), ObjectOrClassMethod):
+        return
+
+    sample = generator.sample(DRAWS, seed=0)
+    generator.save(path)
+    with rule("load of the class returns a generator with the settings that were saved"):
+        loaded = cls.load(path)
+        _require(type(loaded) is cls, f"it returns a {type(loaded).__name__}")
+        _require(torch.equal(loaded.sample(DRAWS, seed=0), sample), "its sample differs from the one before save")
+    fresh = new()
+    fresh.pretrained = str(path)
+    with rule("with pretrained=FILE, fit loads the file"):
+        _require(fresh.fit(x.clone(), seed=1) is fresh, "it returns something else")
+        _require(torch.equal(fresh.sample(DRAWS, seed=0), sample), "the sample differs from the one before save")
+    if fresh.state:  # a generator may have learnt nothing but sizes
+        for weights in fresh.state.values():
+            weights.fill_(float("nan"))
+        with rule("save of NaN raises a ValueError"):
+            _refused(partial(fresh.save, folder / "spoiled"))
 
 
 class _Touch:

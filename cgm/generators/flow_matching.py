@@ -112,10 +112,10 @@ class FlowMatching(NetworkGenerator[VelocityNetwork]):
     hidden: Annotated[int, Integer(min=1)] = 128
     layers: Annotated[int, Integer(min=1)] = 3
     latent: Annotated[int, Integer(min=1)] = 32
-    channels: Annotated[int, Integer(min=1)] = 16
+    channels: Annotated[int, Integer(min=1)] = 8
     solver_steps: Annotated[int, Integer(min=1)] = 24
     steps: Annotated[int, Integer(min=1)] = 3000
-    autoencoder_steps: Annotated[int, Integer(min=1)] = 5000
+    autoencoder_steps: Annotated[int, Integer(min=1)] = 3000
     batch: Batch = 256
     rate: Rate = 2e-3
 

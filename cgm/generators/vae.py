@@ -120,7 +120,7 @@ class VAE(NetworkGenerator[VAENetwork]):
     """
 
     latent: Annotated[int, Integer(min=1)] = 16
-    channels: Annotated[int, Integer(min=1)] = 16
+    channels: Annotated[int, Integer(min=1)] = 8
     hidden: Annotated[int, Integer(min=1)] = 128
     weight: Annotated[float, Number(min=0, open_min=True)] = 1.0
     steps: Annotated[int, Integer(min=1)] = 3000

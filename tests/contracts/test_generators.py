@@ -18,6 +18,17 @@ CLASSES = classes(cgm.generators, lambda cls: issubclass(cls, Generator))
 FILES = configurations("generator")
 
 SMALL = {
+    "VAE": {"latent": 2, "channels": 2, "hidden": 8, "steps": 2, "batch": 32},
+    "FlowMatching": {
+        "hidden": 8,
+        "layers": 1,
+        "latent": 2,
+        "channels": 2,
+        "solver_steps": 2,
+        "steps": 2,
+        "autoencoder_steps": 2,
+        "batch": 32,
+    },
     "Flow": {"transforms": 1, "hidden": 8, "epochs": 2},
     "GaussianMixture": {"components": 3},
     "MMDGAN": {"pretrained": False, "channels": 2, "latent": 4, "steps": 2, "batch_size": 8, "evaluate_every": 2},
@@ -63,6 +74,14 @@ def test_follows_the_rules(make):
 
     assert generator.state is None
     assert generator.fingerprint() is None
+
+
+@pytest.mark.parametrize("name", ["VAE", "FlowMatching"])
+def test_generators_of_both_images_and_points_follow_the_rules(name):
+    category = torch.eye(3, dtype=torch.float64)[torch.arange(60) % 3]
+    for x in (DATA["features"], torch.cat([DATA["features"], 1.5 * category], 1), torch.rand(40, 3, 9, 7)):
+        check_generator(small(CLASSES[name]()), x)
+    check_generator(small(CLASSES[name]()))
 
 
 @every_generator

@@ -1,14 +1,16 @@
 import json
 import os
 import re
+from dataclasses import asdict
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from cgm.data.features import Identity
-from cgm.generators import KDE, MMDGAN, GaussianMixture, TrueMixture
+from cgm.generators import KDE, MMDGAN, VAE, GaussianMixture, Generator, TrueMixture
 
 X = torch.randn(50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -207,3 +209,53 @@ def test_sizes_are_positive_integers(tmp_path):
         rewrite(path, sizes=f'{{"width": {width}}}')
 
         refused(Identity(), path, "size width=.*: expected an integer >= 1")
+
+
+# --- load of a class, and what is saved
+
+
+def test_load_of_a_class_restores_the_settings(tmp_path):
+    path = tmp_path / "file"
+    for generator, x in [
+        (KDE(0.5), X),
+        (KDE("adaptive", neighbours=2), X.float()),
+        (GaussianMixture(components=3, covariance="diag"), X),
+        (VAE(latent=2, hidden=8, steps=3, rate=0.01, checkpoint=str(tmp_path / "folder")), X),
+        (MMDGAN(False, channels=2, latent=3, steps=1, batch_size=4, momentum=(0.4, 0.9)), IMAGES),
+    ]:
+        generator.fit(x, seed=0).save(path)
+        sample = generator.sample(9, seed=1)
+        for cls in (type(generator), Generator):
+            loaded = cls.load(path)
+            assert type(loaded) is type(generator)
+            assert torch.equal(loaded.sample(9, seed=1), sample)
+            for name, value in asdict(generator).items():
+                if name not in ("pretrained", "checkpoint"):  # paths of this machine
+                    assert list(np.atleast_1d(getattr(loaded, name))) == list(np.atleast_1d(value)), name
+        assert str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_load_of_another_class(path, tmp_path):
+    with pytest.raises(ValueError, match=f"^{path}: saved by KDE, cannot be loaded as GaussianMixture$"):
+        GaussianMixture.load(path)
+    rewrite(path, **{"class": "Unknown"})
+    with pytest.raises(ValueError, match="saved by Unknown, cannot be loaded as Generator; import the module that"):
+        Generator.load(path)
+    with pytest.raises(FileNotFoundError, match="nothing: there is no such file"):
+        Generator.load(tmp_path / "nothing")
+
+
+def test_nan_is_not_saved(path):
+    before = path.read_bytes()
+    for value in (float("nan"), float("inf")):
+        generator = KDE().fit(X, seed=0)
+        generator.state["widths"][3] = value
+        with pytest.raises(ValueError, match=f"^KDE is not saved to {path}: widths contains values other than finite"):
+            generator.save(path)
+    assert path.read_bytes() == before
+
+
+def test_the_fingerprint_does_not_depend_on_where_weights_came_from(path):
+    fitted = KDE().fit(X, seed=0)
+
+    assert KDE(pretrained=str(path)).fit(X, seed=5).fingerprint() == fitted.fingerprint()

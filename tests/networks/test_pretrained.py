@@ -51,8 +51,23 @@ def test_damaged_or_missing_weights_are_refused(folder):
     with pytest.raises(ValueError, match=f"^{path}: missing, damaged or replaced"):
         pretrained.read(path)
     path.with_suffix(".json").unlink()
-    with pytest.raises(FileNotFoundError, match=f"^pretrained={path}: there is no mine_thing.json next to it"):
+    with pytest.raises(FileNotFoundError, match=f"^{path}: there is no such file"):
         pretrained.read(path)
+
+
+def test_a_file_without_a_description_describes_itself(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    PCA(2).fit(X, seed=0).save(path)
+    info = pretrained.read(path).info
+
+    assert info["settings"]["components"] == 2
+    assert info["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    pretrained.check_path("generator.pretrained", str(path))
+    path.rename(tmp_path / "mine.bin")
+    pretrained.check_path("generator.pretrained", str(tmp_path / "mine.bin"))
+    (tmp_path / "mine.bin").write_bytes(b"no tensors")
+    with pytest.raises(ValueError, match="not a file saved by cgm"):
+        pretrained.read(tmp_path / "mine.bin")
 
 
 def test_what_does_not_describe_weights_is_refused(folder):
