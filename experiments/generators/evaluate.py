@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from cgm.cli.errors import explain
@@ -31,6 +31,7 @@ from cgm.generators.copula import Copula
 from cgm.generators.flow import Flow
 from cgm.generators.gaussian_mixture import GaussianMixture, TrueMixture
 from cgm.generators.kde import KDE, trimmed_mean
+from cgm.networks import weights as pretrained
 from cgm.networks.architectures import check_images
 from cgm.utils.checks import check_integer, check_number
 from cgm.utils.files import write_whole
@@ -54,7 +55,8 @@ def main(config: DictConfig) -> None:
     """Evaluate the generator that the configuration names, and print the tables."""
 
     drop_other_options(config, HydraConfig.get().overrides.task)
-    if config.generator.get("pretrained") == "auto":
+    kind = getattr(get_class(config.generator._target_), "kind", None)
+    if config.generator.get("pretrained") == "auto" and kind is not None and pretrained.find(kind) is not None:
         config.generator.pretrained = True  # otherwise a missing file would start a training of an hour
     try:
         loader, generator = (instantiate(config[group]) for group in ("dataset", "generator"))

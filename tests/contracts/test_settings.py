@@ -43,7 +43,7 @@ def all_settings() -> dict[str, type[Settings]]:
             found |= {
                 f"{cls.__module__}.{cls.__name__}": cls
                 for cls in vars(import_module(info.name)).values()
-                if isinstance(cls, type) and issubclass(cls, Settings) and dataclasses.is_dataclass(cls)
+                if isinstance(cls, type) and issubclass(cls, Settings) and "__dataclass_fields__" in vars(cls)
             }
     return {name: cls for name, cls in sorted(found.items()) if not isabstract(cls)}
 
