@@ -203,6 +203,7 @@ class Copula(Generator):
 
     Arguments:
         quantiles: The maximum number of values that are kept of each column.
+        pretrained: A file that `save` has written, which is loaded instead of a fit; see `Generator`.
 
     References:
         | An Introduction to Copulas (Nelsen, 2006), Sec. 2.3

@@ -97,6 +97,7 @@ class Flow(FittedNetwork["nn.Module"], Generator):
         bins: The number of bins of the splines.
         validation: The share of points that are held out. If there are none, the last weights are kept.
         epochs, minutes, batch, rate, checkpoint: See `cgm.networks.training.Budget`.
+        pretrained: A file that `save` has written, which is loaded instead of a fit; see `Generator`.
 
     Raises:
         ModuleNotFoundError: When fitted or loaded, if zuko is not installed.

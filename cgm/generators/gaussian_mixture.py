@@ -31,6 +31,7 @@ class GaussianMixture(Generator):
             dimensions (64 pixels that hardly vary) 0.1 gives a higher likelihood of unseen points than the default.
         restarts: The number of starts, of which the fit of highest likelihood is kept.
         iterations: The maximum number of steps of each start. There is a warning if it is reached.
+        pretrained: A file that `save` has written, which is loaded instead of a fit; see `Generator`.
 
     Example:
         >>> x = torch.tensor([[0.0], [0.1], [5.0], [5.1]], dtype=torch.float64)

@@ -46,6 +46,7 @@ class KDE(Generator):
             $s_j$: narrow where there are many points, wide where there are few.
         neighbours: The number $k$ of neighbours, for `"adaptive"`.
         share: The share of the distance to the $k$-th of them, for `"adaptive"`.
+        pretrained: A file that `save` has written, which is loaded instead of a fit; see `Generator`.
 
     References:
         | Multivariate Density Estimation (Scott, 1992)

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -85,6 +86,28 @@ def test_generators_of_a_users_own(tmp_path):
     assert Shift(pretrained=str(path)).fit(X.float(), seed=0).sample(3, seed=0).dtype == torch.float32
     with pytest.raises(ValueError, match=r"expected shape \(N, d\), got \(9, 1, 8, 8\)"):
         Shift().fit(torch.rand(9, 1, 8, 8), seed=0)
+
+
+@dataclass(eq=False)
+class Text(Jitter):
+    """Keeps its points in a file of its own kind."""
+
+    def save(self, path):
+        np.savetxt(path, self.fitted()["points"].numpy())
+
+    def load(self, path):
+        self.state = {"points": torch.from_numpy(np.loadtxt(path, ndmin=2))}
+        return self
+
+
+def test_generators_with_files_of_their_own(tmp_path):
+    generator = Text().fit(X, seed=0)
+    generator.save(tmp_path / "points.txt")
+
+    loaded = Text(pretrained=str(tmp_path / "points.txt")).fit(X, seed=5)
+    assert torch.equal(loaded.sample(20, seed=1), generator.sample(20, seed=1))
+    with pytest.raises(ValueError, match=r"makes points of shape \(3,\), but those of the dataset have shape \(2,\)"):
+        Text(pretrained=str(tmp_path / "points.txt")).fit(X[:, :2], seed=0)
 
 
 def test_the_file_decides_about_settings(path, caplog):
