@@ -548,7 +548,9 @@ class CategoricalColumn(LevelColumn):
 
     @classmethod
     def example(cls, text: pd.Series) -> str:
-        texts = text[~which(to_arrow(text), NUMBER)]
+        texts = text.iloc[:SAMPLE][~which(to_arrow(text.iloc[:SAMPLE]), NUMBER)]
+        if not len(texts):
+            texts = text[~which(to_arrow(text), NUMBER)]
         texts = texts if len(texts) else text
         return f"data row {int(texts.index[0]) + 1}: {texts.iloc[0][:40]!r}"
 
