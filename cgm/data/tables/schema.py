@@ -196,7 +196,7 @@ def infer_schema(
             party, the column and the remedy.
     """
 
-    _check_columns(tables, drop, categorical)
+    _check_columns(tables, drop, categorical, tuple(reading.dates))
     names = list(tables)
     dropped = dict.fromkeys(drop, "drop")
     given: dict[str, Column] = {}
@@ -427,7 +427,9 @@ def _ordered_levels(columns: Sequence[Column], rows: pd.DataFrame) -> list[Colum
     return ordered
 
 
-def _check_columns(tables: Mapping[str, pd.DataFrame], drop: Sequence[str], categorical: Sequence[str]) -> None:
+def _check_columns(
+    tables: Mapping[str, pd.DataFrame], drop: Sequence[str], categorical: Sequence[str], dates: Sequence[str]
+) -> None:
     """Check that all tables have the same columns, and that those of settings are among them."""
 
     (first, expected), *others = [(name, set(table.columns)) for name, table in tables.items()]
@@ -436,7 +438,7 @@ def _check_columns(tables: Mapping[str, pd.DataFrame], drop: Sequence[str], cate
         if lacks or more:
             told = " and ".join([f"lacks {lacks}"] * bool(lacks) + [f"has also {more}"] * bool(more))
             raise ValueError(f"{name}: its columns are not those of {first}: it {told}; all need the same")
-    for setting, named in (("drop", drop), ("categorical", categorical)):
+    for setting, named in (("drop", drop), ("categorical", categorical), ("dates", dates)):
         for column in named:
             if column not in expected:
                 there = ", ".join(sorted(expected))
