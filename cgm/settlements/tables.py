@@ -119,7 +119,7 @@ class TableMediator(PartyMediator):
         missing: Cells that stand for a missing value, beside the usual ones; text or numbers, such as -999.
         decimal: The decimal sign. `None`: it is recognised.
         thousands: The sign between thousands. `None`: it is recognised.
-        dates: The format of the dates of a column, such as `{"opened": "%Y%m%d"}`.
+        dates: The format of the dates of a column, such as `{"opened": "%Y%m%d"}`. `None`: it is recognised.
         labeller: Labels synthetic rows, for the classifiers alone.
         downstream: Trains and tests the classifiers.
         held_out, max_rows, audit, sensitivity, seed: See `PartyMediator`.
@@ -137,7 +137,7 @@ class TableMediator(PartyMediator):
     missing: Sequence[Any] = ()
     decimal: Decimal | None = None
     thousands: Thousands | None = None
-    dates: Mapping[str, str] = field(default_factory=dict)
+    dates: Mapping[str, str] | None = None
     labeller: Labeller = field(default_factory=KNN)
     downstream: Task = field(default_factory=SVM)
 
@@ -154,7 +154,7 @@ class TableMediator(PartyMediator):
     def reading(self) -> Reading:
         """How cells are read."""
 
-        return Reading(self.missing, self.decimal, self.thousands, self.dates)
+        return Reading(self.missing, self.decimal, self.thousands, {} if self.dates is None else self.dates)
 
     def settle_tables(
         self,

@@ -21,8 +21,6 @@ SEPARATORS = ",;\t|"
 SAMPLE_BYTES = 1 << 18  # from which separator and header are recognised
 BLOCK_BYTES = 1 << 24  # the longest row that can be read
 MAX_FOOTER = 10  # lines below a table that can be recognised as not part of it
-QUOTES = ' in quotes; say separator="{}"'
-NAMES = {"\t": "tab"}
 
 
 @dataclass(frozen=True)
@@ -182,12 +180,22 @@ def _rows(lines: Sequence[str], separator: str) -> list[_Row]:
 
 
 def _separator(lines: Sequence[str]) -> str:
-    """Return the separator with which most lines have the same number of cells, more than one."""
+    """Return the separator with which most lines have the same number of cells, more than one.
 
-    def score(separator: str) -> tuple[int, int]:
-        widths = Counter(len(row.cells) for row in _rows(lines, separator))
+    Of several, it is the one with which quotes stand around cells, and the header has as many cells.
+    """
+
+    def score(separator: str) -> tuple[int, bool, bool, int]:
+        rows = _rows(lines, separator)
+        widths = Counter(len(row.cells) for row in rows)
         width, count = max(widths.items(), key=lambda item: (item[0] > 1, item[1], item[0]), default=(0, 0))
-        return (count, width) if width > 1 else (0, 0)
+        if width < 2:
+            return 0, False, False, 0
+        try:
+            list(csv.reader(lines[: rows[-1].line - 1], delimiter=separator, strict=True))
+        except csv.Error:
+            return count, False, False, width
+        return count, True, len(rows[0].cells) == width, width
 
     return max(SEPARATORS, key=score)
 
@@ -334,7 +342,7 @@ def _refuse(path: Path, body: bytes, names: list[str], separator: str, before: i
                 raise ValueError(
                     f"{path}: line {rows.line_num + before} has {len(row)} cells where {width} are expected; is the "
                     "file truncated, or a cell with a separator not in quotes? skip=[1, 1] leaves out a line before "
-                    "the header and one at the end, separator=';' is for another separator"
+                    "the header and one at the end, \"separator=';'\" is for another separator"
                 )
     except csv.Error as error:
         raise ValueError(f"{path}: line {rows.line_num + before}: {error}") from error

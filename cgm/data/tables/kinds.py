@@ -189,6 +189,14 @@ def parse(
             form = replace(form, notes=tuple(_nearly(cells, where, column, asked is None)))
         return Parsed(kind, values, example, form)
     forced = asked.parse(cells, date_format)
+    if asked is DateColumn and forced is None and date_format is not None and is_text(cells):
+        texts = (to_arrow(cells.iloc[[k]]) for k in range(len(cells)))
+        wrong = next(k for k, text in enumerate(texts) if to_dates(text, date_format) is None)
+        raise ValueError(
+            f"{where}: data row {wrong + 1}, {_short(cells.iloc[wrong])}, is not a date of the format {date_format}"
+        )
+    if asked is DateColumn and forced is not None and is_text(cells):
+        return Parsed(asked, forced, "", _date_form(cells, date_format))
     if forced is None:
         told = f" (for example {example})" if example else ""
         raise ValueError(f"{where}: {kind.kind}, but the schema says {asked.kind}{told}")
@@ -272,7 +280,7 @@ def _plain_numbers(
         names = {" ": "' '", "'": '"\'"'}
         raise ValueError(
             f"{where}: data row {row + 1}, {cell}, can be {_read_as(cell, styles[0])} or {_read_as(cell, styles[-1])}; "
-            f"say thousands={names.get(sign, repr(sign))} or decimal={sign!r}"
+            f'say "thousands={names.get(sign, repr(sign))}" or "decimal={sign!r}"'
         )
     plain = text
     if style.thousands:
@@ -485,7 +493,8 @@ def _prepared_text(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
         pc.or_(pc.invert(pc.string_is_ascii(written)), pc.not_equal(pc.utf8_trim_whitespace(written), written)),
         pc.is_in(lower, pa.array([*markers, *WORDS, ""])),
     )
-    texts = np.array([*written.to_pandas(), None], dtype=object)
+    texts = np.full(len(written) + 1, None, dtype=object)
+    texts[:-1] = written.to_numpy(zero_copy_only=False)
     places = encoded.indices.fill_null(len(written)).to_numpy(zero_copy_only=False)
     counts = np.bincount(places, minlength=len(texts))
     found: Counter[str] = Counter()

@@ -196,7 +196,7 @@ def infer_schema(
             party, the column and the remedy.
     """
 
-    _check_columns(tables, drop, categorical)
+    _check_columns(tables, drop, categorical, tuple(reading.dates))
     names = list(tables)
     dropped = dict.fromkeys(drop, "drop")
     given: dict[str, Column] = {}
@@ -255,6 +255,12 @@ def _describe(
     cells = {party: part.cells for party, part in counted.items()}
     values = None if known is None else known.of_values
     asked = (CategoricalColumn if categorical else None) if values is None else type(values)
+    if name in reading.dates and asked is None:
+        asked = DateColumn
+        cells = {
+            party: CategoricalColumn.parse(part) if pd.api.types.is_numeric_dtype(part.dtype) else part  # 20241231
+            for party, part in cells.items()
+        }
     formats: dict[str, str | None] = dict.fromkeys(cells)
     if isinstance(values, DateColumn) and values.date_format:
         formats = dict.fromkeys(cells, values.date_format)
@@ -421,7 +427,9 @@ def _ordered_levels(columns: Sequence[Column], rows: pd.DataFrame) -> list[Colum
     return ordered
 
 
-def _check_columns(tables: Mapping[str, pd.DataFrame], drop: Sequence[str], categorical: Sequence[str]) -> None:
+def _check_columns(
+    tables: Mapping[str, pd.DataFrame], drop: Sequence[str], categorical: Sequence[str], dates: Sequence[str]
+) -> None:
     """Check that all tables have the same columns, and that those of settings are among them."""
 
     (first, expected), *others = [(name, set(table.columns)) for name, table in tables.items()]
@@ -430,7 +438,7 @@ def _check_columns(tables: Mapping[str, pd.DataFrame], drop: Sequence[str], cate
         if lacks or more:
             told = " and ".join([f"lacks {lacks}"] * bool(lacks) + [f"has also {more}"] * bool(more))
             raise ValueError(f"{name}: its columns are not those of {first}: it {told}; all need the same")
-    for setting, named in (("drop", drop), ("categorical", categorical)):
+    for setting, named in (("drop", drop), ("categorical", categorical), ("dates", dates)):
         for column in named:
             if column not in expected:
                 there = ", ".join(sorted(expected))
