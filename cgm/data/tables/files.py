@@ -9,8 +9,6 @@ import hashlib
 import io
 import json
 import logging
-import re
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +18,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from cgm.data.tables.columns import Column
+from cgm.utils.files import TooLarge, check_cells, gunzip, read_plain
+from cgm.utils.text import escape
+from cgm.utils.untrusted import check_parquet
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +170,7 @@ def read_table(path: str | Path, encoding: str = "utf-8") -> tuple[pd.DataFrame,
     if path.is_dir():
         raise ValueError(f"{path}: a folder; expected a file that ends in {', '.join((*CSV, *PARQUET))}")
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file") from None
     if suffix is None:
@@ -196,10 +197,7 @@ def _csv(path: Path, content: bytes, suffix: str, encoding: str) -> tuple[pd.Dat
     """Return the cells of a CSV file as text, and its separator."""
 
     if suffix == ".csv.gz":
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path}: not a gzip file, or a truncated one ({error})") from error
+        content = gunzip(content, path)
     try:
         text = _decode(content, encoding)
     except UnicodeDecodeError as error:
@@ -217,6 +215,7 @@ def _csv(path: Path, content: bytes, suffix: str, encoding: str) -> tuple[pd.Dat
         raise ValueError(f"{path}: the file is empty; expected a line with the names of the columns, then the rows")
 
     separator = max(SEPARATORS, key=first.count)
+    check_cells(path, text.count("\n") + text.count("\r"), first.count(separator) + 1)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         header = [cell.strip() for cell in next(row for row in rows if row)]
@@ -255,11 +254,14 @@ def _decode(content: bytes, encoding: str) -> str:
 
 def _parquet(path: Path, content: bytes) -> pd.DataFrame:
     try:
+        check_parquet(path, content)
         table = pd.read_parquet(io.BytesIO(content))
     except ImportError:
         raise ValueError(
             f'{path}: Parquet files need the package pyarrow; run pip install ".[parquet]" in a checkout of cgm'
         ) from None
+    except TooLarge:
+        raise
     except Exception as error:  # of pyarrow, of many classes
         raise ValueError(f"{path}: not a Parquet file, or a damaged one ({error})") from error
     _check_names(path, [str(name) for name in table.columns])
@@ -311,9 +313,6 @@ def tables_by_name(parties: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.Da
     return tables, [Source(name) for name in tables]
 
 
-# A spreadsheet takes a cell for a formula that begins with one of these, also in full width. Leading apostrophes count
-# as well, so that the one that is added can always be told from one that was there.
-FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 QUOTE = '"'
 
 
@@ -354,37 +353,25 @@ def table_file(table: pd.DataFrame, columns: Sequence[Column], source: Source | 
     of = {column.name: column for column in columns}
     texts = [[str(name), *of[name].format(table[name], source.decimal)] for name in table.columns]
     numbers = [not of[name].of_values.has_text for name in table.columns]
-    cells = [
+    marked = [
         [escape(text[0]), *(text[1:] if number else map(escape, text[1:]))]
         for text, number in zip(texts, numbers, strict=True)
     ]
-    escaped = sum(cell != text for pair in zip(cells, texts, strict=True) for cell, text in zip(*pair, strict=True))
-    lines = [_line(row, source.separator) for row in zip(*cells, strict=True)]
+    escaped = sum(cell != text for pair in zip(marked, texts, strict=True) for cell, text in zip(*pair, strict=True))
+    cells = [
+        [_quoted(cell, source.separator, not number) for cell in column]
+        for column, number in zip(marked, numbers, strict=True)
+    ]
+    lines = [source.separator.join(row) or 2 * QUOTE for row in zip(*cells, strict=True)]
     content = "\n".join([*lines, ""]).encode()
     return TableFile(gzip.compress(content, mtime=0) if source.suffix == ".csv.gz" else content, len(table), escaped)
 
 
-def _line(cells: Sequence[str], separator: str) -> str:
-    """Return a line of a CSV file; before Python 3.13, csv does not quote a lone carriage return."""
+def _quoted(cell: str, separator: str, is_text: bool) -> str:
+    """Return a cell as a CSV file holds it; text is quoted also if a reader with another separator would split it.
 
-    quoted = [
-        f'"{cell.replace(QUOTE, 2 * QUOTE)}"' if set(cell) & {separator, QUOTE, "\r", "\n"} else cell for cell in cells
-    ]
-    return separator.join(quoted) if quoted != [""] else 2 * QUOTE
-
-
-def escape(cell: str) -> str:
-    """Add an apostrophe to text that a spreadsheet would take for a formula; `unescape` removes it.
-
-    Example:
-        >>> escape("=1+1"), escape("1+1"), escape("'=1+1")
-        ("'=1+1", '1+1', "''=1+1")
+    Before Python 3.13, csv does not quote a lone carriage return.
     """
 
-    return f"'{cell}" if FORMULA.match(cell) else cell
-
-
-def unescape(cell: str) -> str:
-    """Remove the apostrophe that `escape` added."""
-
-    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+    signs = {*SEPARATORS, separator} if is_text else {separator}
+    return f'"{cell.replace(QUOTE, 2 * QUOTE)}"' if signs.union("\r\n", QUOTE) & set(cell) else cell
