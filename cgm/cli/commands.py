@@ -74,7 +74,7 @@ def verify(arguments: Sequence[str]) -> int:
     """
 
     given = verify_parser().parse_args(arguments)
-    verification = verify_files(given.folder, given.data, given.key)
+    verification = verify_files(given.folder, given.data, given.key, given.settlement)
     print("\n".join(verification.lines))
     print("nothing failed" if verification.ok else "FAILED: do not rely on these files")
     return 0 if verification.ok else 1
@@ -91,4 +91,5 @@ def verify_parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", help="the folder with certificate.json")
     parser.add_argument("data", nargs="?", help="your own file, as you gave it to the mediator")
     parser.add_argument("--key", help="the mediator's public key (PEM), for certificate.sig")
+    parser.add_argument("--settlement", help="the name or the date of the settlement: an older one is refused")
     return parser

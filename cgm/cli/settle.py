@@ -21,7 +21,7 @@ from cgm.data.tables.schema import Schema
 from cgm.settlements.certificate import check_disclose
 from cgm.settlements.folder import check_folder
 from cgm.utils.files import read_plain
-from cgm.utils.run import limited
+from cgm.utils.run import ending, limited
 from cgm.utils.settings import Integer, Listed, Settings, Text
 from cgm.utils.untrusted import load_yaml
 
@@ -129,7 +129,7 @@ def prepare(config: DictConfig) -> Callable[[], None]:
         settle = partial(mediator.settle_tables, *parties, schema)
 
     def work() -> None:
-        with limited(command.threads):
+        with ending(), limited(command.threads):
             settlement = settle()
             settlement.write(command.out, command.disclose, command.alternatives)
         print(f"\n{settlement.table()}\n{command.out}")

@@ -1,4 +1,4 @@
-"""Text: suggestions for mistyped names, tables, numbers as people read them, and escaping of what comes from outside."""
+"""Text: suggestions for mistyped names, tables, numbers as people read them, escaping of what comes from outside."""
 
 from __future__ import annotations
 

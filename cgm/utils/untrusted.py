@@ -37,7 +37,7 @@ def open_arrays(path: str | Path, links: bool = False) -> Iterator[NpzFile]:
 
     with open_plain(path, links) as file:
         try:
-            _check_arrays(path, file)
+            array_shapes(path, file)
             file.seek(0)
             with np.load(file, allow_pickle=False) as arrays:
                 yield arrays
@@ -47,29 +47,39 @@ def open_arrays(path: str | Path, links: bool = False) -> Iterator[NpzFile]:
             raise ValueError(f"not a file of arrays (.npz), or a damaged one ({error})") from error
 
 
-def _check_arrays(path: str | Path, file: BinaryIO) -> None:
-    """Compare what the arrays of a file take with what their headers say."""
+def array_shapes(path: str | Path, file: BinaryIO) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays in an `.npz` file, from their headers, if their content has the same sizes.
 
+    Arguments:
+        path: Its name in an error.
+        file: The file.
+
+    Raises:
+        Exception: Of zipfile, zlib or numpy, if it is damaged; a ValueError if it is encrypted, too large, or holds
+            Python objects.
+    """
+
+    shapes = {}
     with zipfile.ZipFile(file) as members:
         check_bytes(path, sum(member.file_size for member in members.infolist()), "its arrays take")
         for member in members.infolist():
+            name = member.filename.removesuffix(".npy")
             if member.flag_bits & 1:
-                raise ValueError(f"{member.filename!r} is encrypted; write the file without a password")
-            if member.compress_type not in (
-                zipfile.ZIP_STORED,
-                zipfile.ZIP_DEFLATED,
-            ):  # others are not decompressed in parts
-                raise ValueError(f"{member.filename!r} is compressed by another method than numpy's")
+                raise ValueError(f"{name!r} is encrypted; write the file without a password")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # read in one piece, of any size
+                raise ValueError(f"{name!r} is compressed by another method than numpy's")
             with members.open(member) as array:
                 version = npy.read_magic(array)
                 if version not in HEADERS:
-                    raise ValueError(f"{member.filename!r} has the format {version}, expected an array of numbers")
+                    raise ValueError(f"{name!r} has the format {version}, expected an array of numbers")
                 shape, _, dtype = HEADERS[version](array)
                 if dtype.hasobject or dtype.names is not None:
-                    raise ValueError(f"{member.filename!r} holds objects, expected an array of numbers")
+                    raise ValueError(f"{name!r} holds objects, expected an array of numbers")
                 size, has = math.prod(shape) * dtype.itemsize, member.file_size - array.tell()
                 if min(shape, default=0) < 0 or size != has:
-                    raise ValueError(f"{member.filename!r} has {has} bytes where its shape {shape} needs {size}")
+                    raise ValueError(f"{name!r} has {has} bytes where its shape {shape} needs {size}")
+            shapes[name] = shape
+    return shapes
 
 
 def check_parquet(path: str | Path, content: bytes) -> None:
