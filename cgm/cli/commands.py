@@ -10,6 +10,7 @@ from cgm.cli.errors import explain
 from cgm.records.collect import TABLES
 from cgm.records.collect import collect as collect_tables
 from cgm.settlements.verification import verify as verify_files
+from cgm.utils.text import printable, printable_lines
 
 
 def collect(arguments: Sequence[str]) -> None:
@@ -39,8 +40,8 @@ def collect(arguments: Sequence[str]) -> None:
     except (OSError, ValueError) as error:
         strerror = getattr(error, "strerror", None)
         text = explain(error) if strerror is None else f"{given.folder}: not readable or writable: {strerror}"
-        raise SystemExit(f"cgm: error: {text}") from error
-    print(f"{table.console_summary()}\n{os.path.join(given.folder, '')}: {', '.join(written)}")
+        raise SystemExit(printable(f"cgm: error: {text}")) from error
+    print(printable_lines(f"{table.console_summary()}\n{os.path.join(given.folder, '')}: {', '.join(written)}"))
 
 
 def collect_parser() -> argparse.ArgumentParser:

@@ -23,6 +23,7 @@ from cgm.settlements.folder import check_folder
 from cgm.utils.files import read_plain
 from cgm.utils.run import ending, limited
 from cgm.utils.settings import Integer, Listed, Settings, Text
+from cgm.utils.text import printable_lines
 from cgm.utils.untrusted import load_yaml
 
 OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their values where none is given
@@ -132,7 +133,7 @@ def prepare(config: DictConfig) -> Callable[[], None]:
         with ending(), limited(command.threads):
             settlement = settle()
             settlement.write(command.out, command.disclose, command.alternatives)
-        print(f"\n{settlement.table()}\n{command.out}")
+        print(printable_lines(f"\n{settlement.table()}\n{command.out}"))
 
     return work
 

@@ -153,7 +153,7 @@ def read_certificate(text: bytes) -> dict[str, Any]:
         raise ValueError(f"its format is {content.get('format')!r}, this version of cgm knows {OLDER!r} and {FORMAT!r}")
     if seal(content)[SEAL] != content[SEAL]:
         raise ValueError("its content does not have the digest that it states")
-    if readable_json(content) != text:
+    if readable_json(seal(content)) != text:
         raise ValueError("its content is the same, but not its layout")
 
     parts: Any = OlderCertificate if content["format"] == OLDER else Certificate

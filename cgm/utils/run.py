@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import signal
 import sys
@@ -19,6 +20,8 @@ from typing import Any, TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
+
+from cgm.utils.text import printable
 
 
 class Clock:
@@ -182,6 +185,16 @@ def ending() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+class LogFormatter(logging.Formatter):
+    """Lines of the log in which names from outside can neither control the terminal nor look like other lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line of a message, without the traceback that may follow it."""
+
+        record.message = printable(record.message)
+        return super().formatMessage(record)
 
 
 _TRAINING: ContextVar[torch.device | None] = ContextVar("training", default=None)

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from statistics import fmean, stdev
@@ -54,6 +55,9 @@ def setting_error(name: str, names: Collection[str]) -> str:
     return f"{name}: unknown setting; --help lists all settings"
 
 
+CONTROL = re.compile(r"[^ -~]")  # characters that may be among these
+
+
 def printable(text: str) -> str:
     """Return text without characters that control a terminal, break lines or reverse the direction of text.
 
@@ -62,7 +66,18 @@ def printable(text: str) -> str:
         'two\\\\nlines, \\\\x1b[31mred'
     """
 
-    return text if text.isprintable() else "".join(x if x.isprintable() else ascii(x)[1:-1] for x in text)
+    return CONTROL.sub(_escaped, text) if CONTROL.search(text) else text
+
+
+def printable_lines(text: str) -> str:
+    """Return text as `printable` does, but with its line breaks."""
+
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    x = match[0]
+    return x if x.isprintable() or unicodedata.category(x) == "Zs" else ascii(x)[1:-1]
 
 
 # A spreadsheet takes a cell for a formula that begins with one of these signs, also in full width. It may read the file
@@ -113,7 +128,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table."""
 
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(printable(cell).replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
 def aligned_lines(rows: Sequence[Sequence[str]]) -> list[str]:
