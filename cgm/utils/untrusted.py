@@ -69,10 +69,10 @@ def array_shapes(path: str | Path, file: BinaryIO) -> dict[str, tuple[int, ...]]
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # read in one piece, of any size
                 raise ValueError(f"{name!r} is compressed by another method than numpy's")
             with members.open(member) as array:
-                version = npy.read_magic(array)
-                if version not in HEADERS:
-                    raise ValueError(f"{name!r} has the format {version}, expected an array of numbers")
-                shape, _, dtype = HEADERS[version](array)
+                try:
+                    shape, _, dtype = HEADERS[npy.read_magic(array)](array)
+                except Exception as error:  # of numpy and of Python's parser, of many classes
+                    raise ValueError(f"{name!r} is not an array of numbers, or a damaged one ({error})") from error
                 if dtype.hasobject or dtype.names is not None:
                     raise ValueError(f"{name!r} holds objects, expected an array of numbers")
                 size, has = math.prod(shape) * dtype.itemsize, member.file_size - array.tell()

@@ -22,6 +22,8 @@ import tempfile
 import time
 import traceback
 import warnings
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -223,6 +225,44 @@ def resealed(content: bytes, random: np.random.Generator) -> bytes:
     return readable_json(seal(certificate))
 
 
+def recompressed(content: bytes, random: np.random.Generator) -> bytes:
+    """Change what a gzip file holds."""
+
+    return gzip.compress(mutate(gzip.decompress(content), True, random), 1, mtime=0)
+
+
+def rezipped(content: bytes, random: np.random.Generator) -> bytes:
+    """Change the array in an `.npz` file, most often its header."""
+
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        (name,) = file.namelist()
+        array = file.read(name)
+    cut = 128 if random.random() < 0.7 else len(array)
+    changed = io.BytesIO()
+    with zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(name, mutate(array[:cut], True, random) + array[cut:])
+    return changed.getvalue()
+
+
+def with_checksums(content: bytes, random: np.random.Generator) -> bytes:
+    """Change the chunks of a PNG file, and give them the checksums that they then have."""
+
+    data, k = content[:8], 8
+    while k + 12 <= len(content):
+        length = int.from_bytes(content[k : k + 4], "big")
+        chunk = content[k + 4 : k + 8 + length]
+        if random.random() < 0.5:
+            chunk = (chunk[:4] if random.random() < 0.9 else random.bytes(4)) + mutate(chunk[4:], False, random)[:4096]
+        size = length if random.random() < 0.05 else len(chunk) - 4
+        data += max(size, 0).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+        k += 12 + length
+    return data
+
+
+# changes that checksums do not find
+REPAIRED = {"certificate.json": resealed, "csv.gz": recompressed, "npz": rezipped, "png": with_checksums}
+
+
 @cache
 def kinds() -> dict[str, Kind]:
     table = frame()
@@ -276,8 +316,11 @@ def case(kind: str, number: int, folder: Path) -> tuple[str, str]:
 
     random = np.random.default_rng([number, *kind.encode()])
     name, content = list(kinds()[kind].files.items())[number % len(kinds()[kind].files)]
-    is_sealed = name == "certificate.json" and random.random() < 0.5
-    data = resealed(content, random) if is_sealed else mutate(content, kinds()[kind].text, random)
+    repaired = REPAIRED.get(name if kind == "certificate" else kind)
+    if repaired is not None and random.random() < 0.5:
+        data = repaired(content, random)
+    else:
+        data = mutate(content, kinds()[kind].text, random)
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)

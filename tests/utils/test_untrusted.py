@@ -6,6 +6,7 @@ import os
 import tracemalloc
 import zipfile
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +122,7 @@ def test_arrays_are_compared_with_their_headers(tmp_path, small):
     with open_arrays(npz(tmp_path / "a.npz", good, b"abcd")) as arrays:
         assert arrays["images"].tolist() == list(b"abcd")
     for header, content, options, message in [
-        (good.replace(b"(4,)", b"(10**18,)"), b"", {}, "damaged|Header|literal"),
+        (good.replace(b"(4,)", b"(10**18,)"), b"", {}, "'images' is not an array of numbers, or a damaged one"),
         (
             good.replace(b"(4,)", b"(1000000000000,)"),
             b"abcd",
@@ -131,8 +132,8 @@ def test_arrays_are_compared_with_their_headers(tmp_path, small):
         (good.replace(b"(4,)", b"(-4,)"), b"abcd", {}, "has 4 bytes where its shape"),
         (good.replace(b"(4,)", b"(2, -2, -1)"), b"abcd", {}, "has 4 bytes where its shape"),
         (good.replace(b"|u1", b"|O"), b"abcd", {}, "holds objects, expected an array of numbers"),
-        (good.replace(b"(4,)", b"(" * 3000 + b")" * 3000), b"", {}, ""),
-        (b"", b"", {}, "damaged|header"),
+        (good.replace(b"(4,)", b"(" * 3000 + b")" * 3000), b"", {}, "damaged"),
+        (b"", b"", {}, "damaged"),
         (good, b"abcd", {"compression": zipfile.ZIP_LZMA}, "is compressed by another method"),
         (
             good.replace(b"(4,)", b"(268435456,)"),
@@ -153,20 +154,19 @@ def test_arrays_are_compared_with_their_headers(tmp_path, small):
 
 def test_yaml_has_neither_references_nor_depth():
     assert load_yaml("a: [1, {b: x}]\n") == {"a": [1, {"b": "x"}]}
-    laughs = "a: &a [x, x]\n" + "".join(
-        f"{k}: &{k} [*{j}, *{j}]\n" for j, k in zip("abcdefghijkl", "bcdefghijklm", strict=True)
-    )
+    laughs = "a: &a [x, x]\n" + "".join(f"{k}: &{k} [*{j}, *{j}]\n" for j, k in pairwise("abcdefghijklm"))
     for text, message in [
         (laughs, r"line 2: a reference \(\*a\); write the values"),
         ("a: &a {b: *a}", "a reference"),
-        ("[" * 20_000, "nested in more than 20 levels"),
+        ("[" * 20_000, "nest"),
+        ("[" * 21 + "]" * 21, "nested in more than 20 levels"),
         ("{a: " * 21 + "1" + "}" * 21, "nested in more than 20 levels"),
         ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("? [a]\n: 1", "unhashable"),
         ("a: 2024-99-99", "month"),
         ("a: " + "9" * 5000, "4300"),
-        ("a: [", ""),
-        ("\x00", ""),
+        ("a: [", "parsing"),
+        ("\x00", "control|character|special"),
     ]:
         with pytest.raises(ValueError, match=message):
             load_yaml(text)
