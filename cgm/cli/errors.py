@@ -40,6 +40,7 @@ def explain(error: BaseException) -> str:
         section = "" if key is None else f"{key[1]}."
         return f"{section}{foreign[2]}: {foreign[1]} has no such setting; --help lists all settings"
     text = " ".join(re.sub(r"^\s*(full_key: |object_type=).*$", "", str(error), flags=re.M).split())
+    text = re.sub(r"^\w+ raised while resolving interpolation: ", "", text)
     return text if key is None or key[1] in text else f"{text} (in {key[1]})"
 
 

@@ -27,6 +27,8 @@ A certificate holds the party's own numbers. It leaves out, unless the mediator 
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
@@ -35,7 +37,7 @@ from cgm.settlements.view import INCENTIVES, attack_in_words, threat_model
 from cgm.utils.checks import check_choice
 from cgm.utils.files import sha256
 
-FORMAT = "cgm certificate 1"
+FORMAT, OLDER = "cgm certificate 2", "cgm certificate 1"  # the older one has another digest, and no settlement
 DISCLOSED = {  # what may be disclosed of all parties, and its keys in a view
     "names": ["name"],
     "contributions": ["alpha", "alpha_stderr", "contribution"],
@@ -70,6 +72,7 @@ def contents(
     settings_sha256: str,
     disclose: Collection[str] = (),
     alternatives: bool = False,
+    name: str = "",
 ) -> dict[str, Any]:
     r"""Return what the certificate of a party says, without the digests of its files.
 
@@ -79,6 +82,7 @@ def contents(
         settings_sha256: The SHA-256 of the mediator's `settings.json`.
         disclose: What the party may know of all parties: any of `names`, `sizes`, `contributions`, `values`, `rewards`.
         alternatives: Whether the party also receives its rewards for the other $\beta$.
+        name: The name of the settlement, by which a party tells it from others.
 
     Raises:
         ValueError: If the party does not exist, or `disclose` is not as described.
@@ -91,6 +95,7 @@ def contents(
     own = view["parties"][party]
     content = {
         "format": FORMAT,
+        "settlement": {"name": name, "date": view["date"]},
         "party": own["name"],
         "parties": len(view["parties"]),
         "data": {
@@ -212,7 +217,7 @@ def rounded(x: Any) -> Any:
 
 
 def canonical_json(content: Any) -> bytes:
-    """Return the one JSON text of a value: sorted keys, no spaces, UTF-8.
+    """Return the one JSON text of a value, of which older certificates have the digest: sorted keys, no spaces, UTF-8.
 
     Raises:
         ValueError: If a number is NaN or infinite.
@@ -233,15 +238,25 @@ def readable_json(content: Any) -> bytes:
         ValueError: If a number is NaN or infinite.
     """
 
-    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return (re.sub(r"[^ -~\n]", lambda match: _escaped(match[0]), text) + "\n").encode()
+
+
+def _escaped(x: str) -> str:
+    """Return a character as it stands in JSON, one that controls the direction of text or a terminal as its number."""
+
+    return json.dumps(x)[1:-1] if unicodedata.category(x)[0] == "C" or x in "\u2028\u2029" else x
 
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the digest of a mapping's own content, the SHA-256 of its canonical JSON, under the key `sha256`.
+    """Add the digest of a mapping's own content, the SHA-256 of its `readable_json`, under the key `sha256`.
+
+    Other orders of the keys have other digests. A certificate of the older format has that of its canonical JSON.
 
     Arguments:
         content: The mapping; its keys are strings.
     """
 
     unsealed = {key: value for key, value in content.items() if key != SEAL}
-    return unsealed | {SEAL: sha256(canonical_json(unsealed))}
+    text = canonical_json(unsealed) if content.get("format") == OLDER else readable_json(unsealed)
+    return unsealed | {SEAL: sha256(text)}

@@ -61,6 +61,7 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
     return plain(
         {
             "format": "cgm settlement 2",
+            "date": settlement.date,
             "parties": parties,
             "grand_value": game.grand_value,
             "synthetic_size": len(settlement.pool.points),

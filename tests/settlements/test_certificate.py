@@ -240,8 +240,11 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys():
 
 def test_a_seal_is_the_digest_of_everything_else():
     sealed = seal({"b": 1, "a": "x"})
-    assert sealed == {"b": 1, "a": "x", "sha256": hashlib.sha256(b'{"a":"x","b":1}').hexdigest()}
+    assert sealed == {"b": 1, "a": "x", "sha256": hashlib.sha256(b'{\n  "b": 1,\n  "a": "x"\n}\n').hexdigest()}
     assert seal(sealed) == sealed
+    assert seal({"a": "x", "b": 1})["sha256"] != sealed["sha256"]  # another order
+    older = seal({"format": "cgm certificate 1", "a": 1})
+    assert older["sha256"] == hashlib.sha256(b'{"a":1,"format":"cgm certificate 1"}').hexdigest()
     assert seal(sealed | {"b": 2})["sha256"] != sealed["sha256"]
     assert json.loads(readable_json(sealed)) == sealed
     assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from cgm.utils.files import check_cells
+
 log = logging.getLogger(__name__)
 
 SEPARATORS = ",;\t|"
@@ -97,6 +99,9 @@ def read_csv(
     header, offset = _header(path, rows, skip)
     offset = sum(len(line.encode()) for line in sample[:offset]) if text.isascii() else _bytes_of(lines, sample, offset)
     start += offset
+    check_cells(
+        path, text.count(b"\n", start) + text.count(b"\r", start) - text.count(b"\r\n", start), len(header.cells)
+    )
     end = _end(path, text, start, header, separator, rows, skip)
     names = [cell.strip() for cell in header.cells]
     names, trailing = _trailing(path, names, rows, header)

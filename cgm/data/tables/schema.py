@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
+from datetime import date
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -125,13 +126,18 @@ class Schema:
         """Return the schema that `to_dict` has written.
 
         Raises:
-            ValueError: If values are missing or unknown.
+            ValueError: If values are missing, unknown, or of another type.
         """
 
         if not isinstance(values, Mapping) or not isinstance(values.get("columns"), Mapping):
             raise ValueError("schema: expected a file with columns: and dropped:, as cgm settle writes it")
+        dropped = values.get("dropped") or {}
+        if not isinstance(dropped, Mapping) or not all(
+            map(_is_scalar, [*dropped.values(), *dropped, *values["columns"]])
+        ):
+            raise ValueError("schema: expected names of columns, and below dropped: a text for each")
         columns = [_column(str(name), settings) for name, settings in values["columns"].items()]
-        return cls(tuple(columns), dict(values.get("dropped") or {}))
+        return cls(tuple(columns), {str(name): str(why) for name, why in dropped.items()})
 
 
 def _column(name: str, values: Any) -> Column:
@@ -148,12 +154,23 @@ def _column(name: str, values: Any) -> Column:
             f"schema: column {name} is {kind.kind} and needs {', '.join(needs)}; besides, it may have "
             f"{', '.join(others)}, got {', '.join(map(str, given)) or 'none'}"
         )
+    for setting, value in given.items():
+        if not all(map(_is_scalar, value if setting == "levels" and isinstance(value, list) else [value])):
+            raise ValueError(f"schema: column {name}: {setting}: expected a number or a text, without parts")
     if isinstance(given.get("levels"), list):
         given["levels"] = list(map(str, given["levels"]))
     try:
-        return kind(name, **given)
+        column = kind(name, **given)
     except ValueError as error:
         raise ValueError(f"schema: column {name}: {error}") from None
+    bounds = [given[bound] for bound in ("minimum", "median", "maximum") if bound in given]
+    if bounds != sorted(bounds):
+        raise ValueError(f"schema: column {name}: expected minimum <= median <= maximum, got {bounds}")
+    return column
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | date)
 
 
 def _joined(parts: Sequence[np.ndarray]) -> torch.Tensor:
