@@ -52,7 +52,7 @@ def _of_hydra(error: HydraException) -> str | None:
         if any(line.startswith("missing EQUAL") for line in details):
             near = get_close_matches(str(error.override), COMMANDS, n=1, cutoff=0.75)
             return f"{error.override}: expected name=value" + "".join(f"; did you mean cgm {name}?" for name in near)
-        return f"{error.override}: invalid syntax ({'; '.join(details)})"
+        return f"{error.override}: invalid syntax ({'; '.join(details)}){_hint_at_quotes(str(error.override))}"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         return choice_error(f"{group}={choice}", choice, error.options)
@@ -70,6 +70,19 @@ def _of_hydra(error: HydraException) -> str | None:
         name, values = ambiguous[2], ambiguous[3]
         return f"{ambiguous[1]}: several values; {name}=[{values}] is a list, and with --multirun they are a sweep"
     return None
+
+
+def _hint_at_quotes(override: str) -> str:
+    """Say how a value with characters that have a meaning of their own is written."""
+
+    name, _, value = override.partition("=")
+    inner = value.removeprefix("[").removesuffix("]")
+    if not name or not re.search(r"[^\w.,/ -]", inner):
+        return ""
+    quoted = (
+        f"[{', '.join(repr(part.strip()) for part in inner.split(', '))}]" if value.startswith("[") else repr(value)
+    )
+    return f'; put such text in quotes, and the setting as well: "{name}={quoted}"'
 
 
 def _names(node: object, prefix: str) -> Iterator[str]:

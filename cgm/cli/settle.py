@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os.path
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +19,7 @@ from cgm.cli.help import WITH_VALUE
 from cgm.cli.settings import resolve, task_overrides
 from cgm.cli.targets import check_targets
 from cgm.data.images import read_image_parties
+from cgm.data.tables.dialects import Skip
 from cgm.data.tables.files import read_parties
 from cgm.data.tables.schema import Schema
 from cgm.settlements.certificate import check_disclose
@@ -30,6 +33,10 @@ OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their va
     "categorical": [],
     "numbers": "standardise",
     "rare": 0.005,
+    "missing": [],
+    "decimal": None,
+    "thousands": None,
+    "dates": {},
     "labeller": None,
     "downstream": None,
 }
@@ -45,6 +52,8 @@ class Command(Settings):
     party_column: str | None = None
     names: list[str] | None = None
     encoding: str = "utf-8"
+    separator: Annotated[str, Text()] | None = None
+    skip: Annotated[int, Integer(min=0)] | Annotated[list, Listed(Integer(min=0), min=2)] | None = None
     schema: Annotated[str, Text(path=True)] | None = None
     disclose: list[str] = dataclasses.field(default_factory=list)
     alternatives: bool = False
@@ -53,6 +62,18 @@ class Command(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_disclose(self.disclose)
+        if self.separator is not None and len(self.separator) != 1:
+            raise ValueError(f"separator={self.separator}: expected one character, such as ';'")
+        if isinstance(self.skip, list) and len(self.skip) != 2:
+            raise ValueError(
+                f"skip={self.skip}: expected the lines before the header and those at the end, such as [1, 1]"
+            )
+
+    @property
+    def skipped(self) -> Skip | None:
+        """The lines of a file that are not part of the table; `None` if they are recognised."""
+
+        return self.skip if self.skip is None else Skip(*([self.skip] if isinstance(self.skip, int) else self.skip))
 
     def read_schema(self) -> Schema | None:
         """Read the file of the schema, if there is one."""
@@ -69,30 +90,55 @@ OF_THE_COMMAND = tuple(field.name for field in dataclasses.fields(Command))
 
 
 def to_overrides(arguments: Sequence[str]) -> list[str]:
-    """Return Hydra's arguments for those of `cgm settle`: files are those that are neither settings nor options.
+    """Return Hydra's arguments for those of `cgm settle`.
 
-    If they are folders of images, the generator is `kde`, unless there is another one.
+    Files are those that exist, whatever their names, and those that are neither settings nor options. If they are
+    folders of images, the generator is `kde`, unless there is another one.
+
+    Raises:
+        ValueError: If an argument is part of a setting that the shell has divided.
 
     Example:
         >>> to_overrides(["a.csv", "out=rewards", "b.csv"])
         ['out=rewards', "files=['a.csv','b.csv']"]
     """
 
-    others, files = [], []
+    others: list[str] = []
+    files: list[str] = []
     value_follows = False
     for argument in arguments:
-        if value_follows or argument.startswith(("-", "+", "~")) or "=" in argument:
-            others.append(argument)
-        else:
+        exists = not value_follows and os.path.isfile(argument)
+        if exists or not (value_follows or argument.startswith(("-", "+", "~")) or "=" in argument):
+            if not exists and others and others[-1].count("[") > others[-1].count("]"):
+                raise ValueError(
+                    f"{others[-1]} {argument}: is a part of it missing? The shell divides settings at spaces; put "
+                    f"them in quotes, such as '{others[-1]} {argument}'"
+                )
             files.append(argument)
+        else:
+            others.append(argument)
         value_follows = argument in (*WITH_VALUE, *WITH_VALUE.values())
     if files:
-        quoted = ",".join("'" + file.replace("\\", "\\\\").replace("'", "\\'") + "'" for file in files)
-        others.append(f"files=[{quoted}]")
+        others.append(f"files=[{','.join(map(quoted, files))}]")
     if _are_folders(files) and not any(argument.startswith("generator=") for argument in others):
         others.append("generator=kde")
 
     return others
+
+
+def quoted(text: str) -> str:
+    r"""Return text as a value of Hydra's grammar, in quotes, without interpolation.
+
+    In quotes, backslashes have a meaning only before a quote, at the end, and before `${`.
+
+    Example:
+        >>> print(quoted("it's"), quoted("${x}.csv"), quoted("a\\b.csv"))
+        'it\'s' '\${x}.csv' 'a\b.csv'
+    """
+
+    text = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + "\\${", text)
+    text = re.sub(r"(\\*)'", lambda found: 2 * found[1] + "\\'", text)
+    return "'" + re.sub(r"(\\+)$", lambda found: 2 * found[1], text) + "'"
 
 
 def _are_folders(files: Sequence[str]) -> bool:
@@ -123,7 +169,14 @@ def prepare(config: DictConfig) -> Callable[[], None]:
     if images:
         settle = partial(mediator.settle_images, *read_image_parties(command.files, command.names))
     else:
-        parties = read_parties(command.files, command.party_column, command.names, command.encoding)
+        parties = read_parties(
+            command.files,
+            command.party_column,
+            command.names,
+            command.encoding,
+            command.separator,
+            command.skipped,
+        )
         settle = partial(mediator.settle_tables, *parties, schema)
 
     def work() -> None:
@@ -138,7 +191,7 @@ def prepare(config: DictConfig) -> Callable[[], None]:
 def _of_images(settings: dict[str, Any], command: Command) -> dict[str, Any]:
     """Return the settings of a mediator of images, and check that none of tables was given."""
 
-    given = {"party_column": command.party_column, "schema": command.schema}
+    given = {name: getattr(command, name) for name in ("party_column", "schema", "separator", "skip")}
     given |= {name: settings[name] for name in OF_TABLES if name not in ("labeller", "downstream")}
     for name, value in given.items():
         if value != OF_TABLES.get(name):

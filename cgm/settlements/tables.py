@@ -18,6 +18,8 @@ from cgm.data.features.autoencoder import Automatic
 from cgm.data.features.base import Features
 from cgm.data.tables.encoding import NUMBER_ENCODINGS, TableEncoding
 from cgm.data.tables.files import Source, tables_by_name
+from cgm.data.tables.forms import Decimal, Form, Reading, Thousands
+from cgm.data.tables.kinds import label_texts
 from cgm.data.tables.schema import Schema, infer_schema
 from cgm.evaluation.entries import Accuracy
 from cgm.evaluation.labellers import KNN, Labeller
@@ -114,6 +116,10 @@ class TableMediator(PartyMediator):
         categorical: Columns that are categories, whatever their cells.
         numbers: How numbers are encoded, see `TableEncoding`.
         rare: The share of rows below which levels of a category are pooled.
+        missing: Cells that stand for a missing value, beside the usual ones; text or numbers, such as -999.
+        decimal: The decimal sign. `None`: it is recognised.
+        thousands: The sign between thousands. `None`: it is recognised.
+        dates: The format of the dates of a column, such as `{"opened": "%Y%m%d"}`.
         labeller: Labels synthetic rows, for the classifiers alone.
         downstream: Trains and tests the classifiers.
         held_out, max_rows, audit, sensitivity, seed: See `PartyMediator`.
@@ -128,6 +134,10 @@ class TableMediator(PartyMediator):
     categorical: Sequence[str] = ()
     numbers: Annotated[str, Choice(NUMBER_ENCODINGS)] = "standardise"
     rare: Annotated[float, Number(min=0, max=0.5)] = 0.005
+    missing: Sequence[Any] = ()
+    decimal: Decimal | None = None
+    thousands: Thousands | None = None
+    dates: Mapping[str, str] = field(default_factory=dict)
     labeller: Labeller = field(default_factory=KNN)
     downstream: Task = field(default_factory=SVM)
 
@@ -138,6 +148,13 @@ class TableMediator(PartyMediator):
             if not isinstance(columns, list | tuple) or not all(isinstance(column, str) for column in columns):
                 raise ValueError(f"{name}={columns}: expected a list of columns, such as [{columns}]")
             object.__setattr__(self, name, tuple(columns))
+        object.__setattr__(self, "missing", tuple(self.reading.missing))
+
+    @property
+    def reading(self) -> Reading:
+        """How cells are read."""
+
+        return Reading(self.missing, self.decimal, self.thousands, self.dates)
 
     def settle_tables(
         self,
@@ -166,7 +183,20 @@ class TableMediator(PartyMediator):
                 labels, tables = self._take_labels(tables)
                 masks = self.choose_rows(tables, seed)
                 few = self.warn_of_few(masks, self._untested(masks))
-                schema, parsed = infer_schema(tables, masks, self.categorical, self.drop, self.rare, schema)
+                forms: dict[str, dict[str, Form]] = {}
+                separators = {name: source.separator for name, source in zip(tables, sources, strict=True)}
+                schema, parsed = infer_schema(
+                    tables,
+                    masks,
+                    self.categorical,
+                    self.drop,
+                    self.rare,
+                    schema,
+                    reading=self.reading,
+                    separators=separators,
+                    forms=forms,
+                )
+                sources = [replace(source, forms=forms[name]) for name, source in zip(tables, sources, strict=True)]
                 order = {name: [column for column in tables[name].columns if column in parsed[name]] for name in tables}
                 used = [parsed[name][order[name]][masks[name]].reset_index(drop=True) for name in parsed]
                 held_out = [parsed[name][order[name]][~masks[name]].reset_index(drop=True) for name in parsed]
@@ -220,7 +250,7 @@ class TableMediator(PartyMediator):
         for name, table in tables.items():
             if column not in table:
                 raise ValueError(f"label_column={column}: {name} has the columns {', '.join(table.columns)}")
-        labels = {name: table[column].astype("string").str.strip() for name, table in tables.items()}
+        labels = {name: label_texts(table[column], self.reading) for name, table in tables.items()}
         distinct = pd.concat(list(labels.values())).dropna().unique()
         if len(distinct) < 2:
             raise ValueError(f"label_column={column}: {len(distinct)} different labels, at least two are needed")

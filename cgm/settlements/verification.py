@@ -194,7 +194,7 @@ def _walk(folder: Path) -> Iterator[str]:
 def _count_rows(name: str, content: bytes) -> int | None:
     """Count the rows of a CSV file without its header; `None` for other files, which are not read."""
 
-    if name.endswith((".parquet", ".npz")):
+    if name.endswith((".parquet", ".xlsx", ".npz")):
         return None
     if name.endswith(".gz"):
         content = gzip.decompress(content)

@@ -3,9 +3,10 @@ r"""A settlement as plain data, and the incentives in words: what report, certif
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
+from cgm.data.tables.files import Source
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.plain import plain, versions
 from cgm.utils.text import number
@@ -25,7 +26,7 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
     parties = [
         {
             "name": name,
-            **asdict(settlement.sources[i]),
+            **_source(settlement.sources[i]),
             "rows_valued": len(settlement.tables[i]),
             "rows_held_out": len(settlement.held_out[i]) if len(settlement.held_out) else 0,
             "own_data": game.party_values[i],
@@ -176,3 +177,9 @@ def threat_model(unit: str = "rows") -> str:
         "were kept apart, and guesses for each whether it was used. An AUC of 0.5 is guessing, 1 is certainty. The TPR "
         f"is the share of used {unit} that are recognised while few of the others are accused wrongly."
     )
+
+
+def _source(source: Source) -> dict[str, Any]:
+    """Return where a party's data came from; how it writes cells is in its own file."""
+
+    return {name: value for name, value in asdict(replace(source, forms={})).items() if name != "forms"}

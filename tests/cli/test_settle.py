@@ -216,7 +216,7 @@ def test_damaged_tables_are_told(folder):
         "age,bmi,unit,smoker\n1,2,a,TRUE\n": "east: has 1 rows, at least 10 are needed",
         text.replace("bmi", "BMI", 1): "east: its columns are not those of north: it lacks bmi and has also BMI",
         text.replace("unit", "age", 1): "east.csv: the column age occurs 2 times",
-        text.replace("\n", ",\n"): "east.csv: column 5 has no name",
+        text.replace("\n", ",7\n").replace(",7", ",", 1): "east.csv: column 5 has no name",
         text[: len(text) // 2].rpartition(",")[0]: "cells where 4 are expected",
     }
     for content, message in cases.items():
@@ -225,7 +225,6 @@ def test_damaged_tables_are_told(folder):
 
     table = pd.read_csv("north.csv")
     for column, values, message in [
-        ("age", "", "east, column age: all 80 cells are empty; say drop=[age]"),
         ("age", "inf", "east, column age: data row 1 is infinite"),
         ("age", "old", "column age: the parties disagree on its kind"),
     ]:

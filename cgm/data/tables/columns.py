@@ -19,25 +19,37 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from cgm.data.tables.forms import (
+    DATE_LIKE,
+    NUMBER,
+    PLAIN,
+    SAMPLE,
+    Form,
+    date_pattern,
+    matches,
+    to_arrow,
+    to_dates,
+    which,
+    write_date,
+    write_number,
+    zone_minutes,
+)
+from cgm.data.tables.forms import to_numbers as text_to_numbers
 from cgm.utils import settings
 from cgm.utils.settings import Listed, Settings, Text
 
 BOOLEANS = {"true": True, "false": False}
-NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 INTEGER = r"[+-]?(0|[1-9]\d*)"
 MAX_INTEGER = 2**53  # float64 holds all smaller integers
 MAX_DECIMALS = 9  # of numeric columns; numbers with more are rounded to twelve significant digits
 MAX_LEVELS = 1000  # of a categorical column; more are refused
 MIN_IDENTIFIERS = 50  # rows from which a column without equal cells counts as an identifier
 OTHER = "(other)"  # the level that stands for all rare ones
-
-ISO_DATE = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?"
-DATE_LIKE = r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}.*"
 
 
 class Cells(NamedTuple):
@@ -149,8 +161,8 @@ class Column(Settings, ABC):
         """Return the cells of valid codes, of shape (N, width)."""
 
     @abstractmethod
-    def format(self, cells: pd.Series, decimal: str = ".") -> list[str]:
-        """Return cells as text, in the form in which the parties write them; missing ones are empty."""
+    def format(self, cells: pd.Series, form: Form = Form()) -> list[str]:  # noqa: B008 - it is frozen
+        """Return cells as text, in the form in which a party writes them."""
 
     def numbers(self, cells: pd.Series) -> np.ndarray | None:
         """Return cells as numbers, NaN if missing; `None` if the column has levels."""
@@ -208,6 +220,8 @@ class NumberColumn(Column):
     def to_numbers(cells: pd.Series) -> np.ndarray:
         """Return cells as float64, NaN if missing."""
 
+        if isinstance(cells.dtype, np.dtype) and cells.dtype.kind in "fiu":
+            return cells.to_numpy(float)
         return cells.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
 
     @abstractmethod
@@ -270,18 +284,24 @@ class NumericColumn(NumberColumn):
         if not is_text(cells):
             numbers = pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype)
             return cells.astype("Float64").astype("float64") if numbers else None
-        integers = IntegerColumn.parse(cells)
-        if integers is not None:
-            return integers.astype("Float64").astype("float64")
-        filled = cells.dropna()
-        if not filled.str.fullmatch(NUMBER).all() or filled.str.match(r"0\d").any():
+        if not matches(cells, NUMBER):
             return None
+        text = to_arrow(cells)
+        if which(text, r"[+-]?0\d.*").any():
+            return None
+        numbers = text_to_numbers(text, PLAIN)
         # integers that float64 cannot hold are no numbers
-        return None if filled.str.fullmatch(INTEGER).all() else pd.to_numeric(cells).astype("float64")
+        exact = np.nanmax(np.abs(numbers), initial=0) < MAX_INTEGER or not matches(text, INTEGER)
+        return pd.Series(numbers, cells.index, name=cells.name) if exact else None
 
     @classmethod
     def _details(cls, cells: Cells, numbers: np.ndarray) -> dict[str, Any]:
-        exact = (k for k in range(MAX_DECIMALS + 1) if np.array_equal(np.round(numbers, k), numbers))
+        head = numbers[:SAMPLE]
+        exact = (
+            k
+            for k in range(MAX_DECIMALS + 1)
+            if np.array_equal(np.round(head, k), head) and np.array_equal(np.round(numbers, k), numbers)
+        )
         return {"decimals": next(exact, None)}
 
     def round(self, numbers: np.ndarray) -> np.ndarray:
@@ -292,9 +312,8 @@ class NumericColumn(NumberColumn):
     def from_numbers(self, numbers: pd.Series) -> pd.Series:
         return numbers
 
-    def format(self, cells: pd.Series, decimal: str = ".") -> list[str]:
-        # 0.0 in place of -0.0
-        return ["" if x != x else repr(x + 0.0).replace(".", decimal) for x in self.to_numbers(cells).tolist()]
+    def format(self, cells: pd.Series, form: Form = Form()) -> list[str]:  # noqa: B008
+        return [form.missing if x != x else write_number(x, form) for x in self.to_numbers(cells).tolist()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,13 +329,17 @@ class IntegerColumn(NumberColumn):
             numbers = NumericColumn.parse(cells)
             if numbers is None:
                 return None
+            if pd.api.types.is_integer_dtype(cells.dtype):
+                return cells.astype("Int64") if numbers.abs().max() < MAX_INTEGER else None
             # pandas turns integers into floats where cells are missing
-            gaps = cells.isna().any() and (numbers.dropna() % 1 == 0).all()
-            return numbers.astype("Int64") if pd.api.types.is_integer_dtype(cells.dtype) or gaps else None
-        if not cells.dropna().str.fullmatch(INTEGER).all():
+            gaps = cells.isna().any() and (numbers.dropna() % 1 == 0).all() and numbers.abs().max() < MAX_INTEGER
+            return numbers.astype("Int64") if gaps else None
+        if not matches(cells, INTEGER):
             return None
-        numbers = pd.to_numeric(cells)
-        return numbers.astype("Float64").astype("Int64") if numbers.abs().max() < MAX_INTEGER else None
+        numbers = text_to_numbers(to_arrow(cells), PLAIN)
+        if not np.nanmax(np.abs(numbers), initial=0) < MAX_INTEGER:
+            return None
+        return pd.Series(as_integers(numbers), cells.index, name=cells.name)
 
     @classmethod
     def describe(cls, cells: Cells) -> Column | str:
@@ -328,10 +351,13 @@ class IntegerColumn(NumberColumn):
         return np.rint(numbers)
 
     def from_numbers(self, numbers: pd.Series) -> pd.Series:
-        return numbers.astype("Int64")
+        return pd.Series(as_integers(numbers.to_numpy(float)), numbers.index, name=numbers.name)
 
-    def format(self, cells: pd.Series, decimal: str = ".") -> list[str]:
-        return ["" if x != x else str(int(x)) for x in self.to_numbers(cells).tolist()]
+    def format(self, cells: pd.Series, form: Form = Form()) -> list[str]:  # noqa: B008
+        numbers = self.to_numbers(cells).tolist()
+        if form.digits is None and not form.thousands and form.minus == "-":
+            return [form.missing if x != x else str(int(x)) for x in numbers]
+        return [form.missing if x != x else write_number(x, form).removesuffix(f"{form.decimal}0") for x in numbers]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,6 +368,7 @@ class DateColumn(NumberColumn):
         minimum, maximum, median: See `NumberColumn`.
         time: Whether dates have a time of day.
         date_format: How the parties write dates, such as `%d.%m.%Y`. `None`: as 2024-12-31.
+        unit: The unit of dates that are not days or seconds: months, as in 2000-07, or minutes.
     """
 
     kind = "date"
@@ -349,19 +376,31 @@ class DateColumn(NumberColumn):
 
     time: bool = False
     date_format: str | None = None
+    unit: Literal["month", "minute"] | None = None
 
     @classmethod
     def parse(cls, cells: pd.Series, date_format: str | None = None) -> pd.Series | None:
         if pd.api.types.is_datetime64_any_dtype(cells.dtype):
-            return cells.dt.tz_localize(None).dt.floor("s")
-        if not is_text(cells) or not (date_format or cells.dropna().str.fullmatch(ISO_DATE).all()):
+            if isinstance(cells.dtype, pd.DatetimeTZDtype):
+                cells = cells.dt.tz_convert("UTC").dt.tz_localize(None)
+            return cells.astype("datetime64[us]").dt.floor("s")
+        if not is_text(cells) or not matches(cells.iloc[:SAMPLE], date_pattern(date_format)):
             return None
-        dates = pd.to_datetime(cells, format=date_format or "ISO8601", errors="coerce")
-        return None if (dates.isna() & cells.notna()).any() else dates
+        parsed = to_dates(to_arrow(cells), date_format)
+        if parsed is None:
+            return None
+        seconds = parsed[0].astype("datetime64[s]").astype("datetime64[us]")
+        return pd.Series(seconds, cells.index, name=cells.name)
 
     @classmethod
     def _details(cls, cells: Cells, numbers: np.ndarray) -> dict[str, Any]:
-        return {"time": bool((numbers % 1 != 0).any()), "date_format": cells.date_format}
+        time = bool((numbers % 1 != 0).any())
+        unit = None
+        if cells.date_format and "%d" not in cells.date_format and "%Y" in cells.date_format.replace("%y", "%Y"):
+            unit = "month"
+        elif time and cells.date_format and "%S" not in cells.date_format:
+            unit = "minute"
+        return {"time": time, "date_format": cells.date_format, "unit": unit}
 
     @classmethod
     def example(cls, text: pd.Series) -> str:
@@ -369,18 +408,36 @@ class DateColumn(NumberColumn):
 
     @staticmethod
     def to_numbers(cells: pd.Series) -> np.ndarray:
-        return ((cells - pd.Timestamp(0)) / pd.Timedelta(days=1)).to_numpy(dtype=float, na_value=np.nan)
+        dates = cells.to_numpy("datetime64[us]")
+        days = dates.astype("int64") / 86_400_000_000
+        return np.where(np.isnat(dates), np.nan, days)
 
     def round(self, numbers: np.ndarray) -> np.ndarray:
+        if self.unit == "month":
+            days = np.rint(numbers).astype("int64").astype("datetime64[D]")
+            first = days.astype("datetime64[M]")
+            later = (days - first.astype("datetime64[D]")).astype(int) >= 15
+            return (first + later).astype("datetime64[D]").astype("int64").astype(float)
+        if self.unit == "minute":
+            return np.rint(numbers * 1440) / 1440
         return np.rint(numbers * 86_400) / 86_400 if self.time else np.rint(numbers)
 
     def from_numbers(self, numbers: pd.Series) -> pd.Series:
-        return pd.to_datetime(np.rint(numbers * 86_400), unit="s")
+        seconds = np.rint(numbers.to_numpy(float) * 86_400).astype("int64").astype("datetime64[s]")
+        return pd.Series(seconds.astype("datetime64[us]"), numbers.index, name=numbers.name)
 
-    def format(self, cells: pd.Series, decimal: str = ".") -> list[str]:
-        dates = cells.dropna()
-        form = self.date_format or ("%Y-%m-%d" if (dates == dates.dt.normalize()).all() else "%Y-%m-%dT%H:%M:%S")
-        return cells.dt.strftime(form).astype("object").where(cells.notna(), "").tolist()
+    def format(self, cells: pd.Series, form: Form = Form()) -> list[str]:  # noqa: B008
+        dates = cells.to_numpy("datetime64[us]")
+        filled = dates[~np.isnat(dates)]
+        days = bool((filled == filled.astype("datetime64[D]")).all())
+        date_format = form.date_format or self.date_format
+        if date_format is None:
+            date_format = "%Y-%m-%d" if days and not form.zone else "%Y-%m-%dT%H:%M:%S"
+        shift = pd.Timedelta(minutes=zone_minutes(form.zone)) if "z" not in date_format else pd.Timedelta(0)
+        return [
+            form.missing if pd.isna(date) else write_date(date + shift, date_format, form.zone) + form.zone
+            for date in pd.Series(dates).astype(object)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -423,9 +480,9 @@ class LevelColumn(Column):
     def decode(self, codes: np.ndarray) -> pd.Series:
         return pd.Series(np.array([*self._values, None], dtype=object)[codes[:, 0].astype(int)], name=self.name)
 
-    def format(self, cells: pd.Series, decimal: str = ".") -> list[str]:
-        texts = cells.astype("object").map(dict(zip(self._values, self.levels, strict=True)))
-        return texts.where(cells.notna(), "").tolist()
+    def format(self, cells: pd.Series, form: Form = Form()) -> list[str]:  # noqa: B008
+        written = {value: form.levels.get(level, level) for value, level in zip(self._values, self.levels, strict=True)}
+        return [form.missing if pd.isna(cell) else written[cell] for cell in cells.astype("object")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -447,8 +504,10 @@ class BooleanColumn(LevelColumn):
     def parse(cls, cells: pd.Series, date_format: str | None = None) -> pd.Series | None:
         if not is_text(cells):
             return cells.astype("boolean") if pd.api.types.is_bool_dtype(cells.dtype) else None
-        lower = cells.str.lower()
-        return lower.map(BOOLEANS).astype("boolean") if lower.dropna().isin(BOOLEANS.keys()).all() else None
+        if not matches(cells, "(?i:true|false)"):
+            return None
+        values = {text: BOOLEANS[text.lower()] for text in pd.unique(cells.dropna())}
+        return cells.map(values).astype("boolean")
 
     @classmethod
     def describe(cls, cells: Cells) -> Column | str:
@@ -482,12 +541,14 @@ class CategoricalColumn(LevelColumn):
     def parse(cls, cells: pd.Series, date_format: str | None = None) -> pd.Series | None:
         if is_text(cells):
             return cells
+        if pd.api.types.is_integer_dtype(cells.dtype):
+            return cells.map(str, na_action="ignore").astype("object").where(cells.notna(), None)
         parsed = (kind.parse(cells) for kind in (BooleanColumn, IntegerColumn, NumericColumn, DateColumn))
         return next(x for x in parsed if x is not None).map(_written, na_action="ignore").astype("object")
 
     @classmethod
     def example(cls, text: pd.Series) -> str:
-        texts = text[~text.str.fullmatch(NUMBER)]
+        texts = text[~which(to_arrow(text), NUMBER)]
         texts = texts if len(texts) else text
         return f"data row {int(texts.index[0]) + 1}: {texts.iloc[0][:40]!r}"
 
@@ -515,6 +576,13 @@ def is_text(cells: pd.Series) -> bool:
     """Return whether prepared cells are text."""
 
     return cells.dtype == object
+
+
+def as_integers(numbers: np.ndarray) -> pd.api.extensions.ExtensionArray:
+    """Return whole numbers as Int64, missing where they are NaN."""
+
+    missing = np.isnan(numbers)
+    return pd.arrays.IntegerArray(np.where(missing, 0, numbers).astype("int64"), missing)
 
 
 def _number_the_rows(cells: pd.Series) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import gzip
 import hashlib
 import io
@@ -13,18 +11,21 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from cgm.data.tables.columns import Column
+from cgm.data.tables.dialects import Skip, check_names, number_rows, read_csv
+from cgm.data.tables.forms import Form
 
 log = logging.getLogger(__name__)
 
-SEPARATORS = ",;\t|"
-CSV, PARQUET = (".csv", ".csv.gz"), (".parquet",)
+CSV = tuple(f".{name}{packed}" for name in ("csv", "tsv", "txt") for packed in ("", ".gz"))
+PARQUET, EXCEL = (".parquet",), (".xlsx",)
+FORMATS = (*CSV, *PARQUET, *EXCEL)
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,18 @@ class Source:
     Attributes:
         file: The name of the file, without its folder; the name of the party if there is no file.
         sha256: The SHA-256 of the file's bytes; empty if there is no file.
-        suffix: `".csv"`, `".csv.gz"` or `".parquet"`; of a folder of images, `".png"` or `".npz"`.
+        suffix: The end of its name, such as `".csv"`, `".csv.gz"` or `".parquet"`; of a folder of images, `".png"` or
+            `".npz"`.
         separator: The separator of the columns in a CSV file.
-        decimal: The decimal sign in a CSV file.
+        decimal: The decimal sign in a CSV file, of columns that `forms` lacks.
         layout: Of images in an `.npz` file, their axes and type, such as `"NHWC uint8"`.
         party_column: Of one file for all parties, the column that names the party; `sha256` is then that of the party's
             own rows, see `rows_digest`.
         party: The party's name in this column.
-        encoding: The encoding of such a file.
+        encoding: The encoding of a CSV file; empty if there is none.
+        line_end: The end of lines in a CSV file.
+        quoted: Whether text in a CSV file is in quotes.
+        forms: How the cells of each column are written.
     """
 
     file: str
@@ -53,6 +58,9 @@ class Source:
     party_column: str = ""
     party: str = ""
     encoding: str = ""
+    line_end: str = "\n"
+    quoted: bool = False
+    forms: Mapping[str, Form] = field(default_factory=dict)
 
 
 def read_parties(
@@ -60,14 +68,17 @@ def read_parties(
     party_column: str | None = None,
     names: Sequence[str] | None = None,
     encoding: str = "utf-8",
+    separator: str | None = None,
+    skip: Skip | None = None,
 ) -> tuple[dict[str, pd.DataFrame], list[Source]]:
     """Read the tables of the parties.
 
     Arguments:
-        files: A file for each party, CSV (also compressed by gzip) or Parquet; or one file with `party_column`.
+        files: A file for each party, CSV (also compressed by gzip), Parquet or Excel; or one file with `party_column`.
         party_column: The column that names the party of a row, if there is one file for all parties.
         names: The names of the parties. `None`: the names of the files, or the values of `party_column`.
         encoding: The encoding of CSV files that are not UTF-8.
+        separator, skip: See `read_table`.
 
     Returns:
         The table of each party by its name, cells of CSV files as text, and where it came from.
@@ -79,7 +90,7 @@ def read_parties(
 
     if not files:
         raise ValueError("no files: give one for each party, or one file and party_column=NAME")
-    read = [read_table(path, encoding) for path in files]
+    read = [read_table(path, encoding, separator, skip) for path in files]
     if party_column is not None:
         if len(files) > 1:
             raise ValueError(f"party_column={party_column}: expected one file for all parties, got {len(files)}")
@@ -93,13 +104,15 @@ def read_parties(
         groups = table.drop(columns=party_column).groupby(owners.to_numpy(), sort=True)
         found = {str(name): rows.reset_index(drop=True) for name, rows in groups}
         tables, given = list(found.values()), list(found)
-        own = {"party_column": party_column, "encoding": encoding}
-        sources = [replace(source, sha256=rows_digest(rows), party=name, **own) for name, rows in found.items()]
+        sources = [
+            replace(source, sha256=rows_digest(rows), party=name, party_column=party_column)
+            for name, rows in found.items()
+        ]
     else:
         if len(files) == 1:
             raise ValueError(f"{files[0]}: one file; give one for each party, or say party_column=NAME")
         tables, sources = [table for table, _ in read], [source for _, source in read]
-        given = [source.file.removesuffix(source.suffix) for source in sources]
+        given = [source.file[: -len(source.suffix)] for source in sources]
 
     return dict(zip(party_names(given, names), tables, strict=True)), sources
 
@@ -124,7 +137,7 @@ def party_names(given: Sequence[str], names: Sequence[str] | None) -> list[str]:
 
 
 def _owners(table: pd.DataFrame, party_column: str) -> pd.Series:
-    return table[party_column].astype("string").str.strip()
+    return table[party_column].astype(object).astype("string").str.strip()
 
 
 def rows_of(table: pd.DataFrame, party_column: str, party: str) -> pd.DataFrame:
@@ -153,10 +166,16 @@ def rows_digest(table: pd.DataFrame) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_table(path: str | Path, encoding: str = "utf-8") -> tuple[pd.DataFrame, Source]:
-    """Read a table from a CSV file, whose cells stay text, or from a Parquet file.
+def read_table(
+    path: str | Path, encoding: str = "utf-8", separator: str | None = None, skip: Skip | None = None
+) -> tuple[pd.DataFrame, Source]:
+    """Read a table from a file: CSV, whose cells stay text, Parquet or Excel.
 
-    Separators (comma, semicolon, tab, bar) and decimal commas are recognised.
+    Arguments:
+        path: The file.
+        encoding: The encoding of a CSV file that is not UTF-8.
+        separator: The separator of columns in a CSV file. `None`: comma, semicolon, tab or bar, as it is recognised.
+        skip: The lines of a CSV file that are not part of the table. `None`: they are recognised.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -165,130 +184,94 @@ def read_table(path: str | Path, encoding: str = "utf-8") -> tuple[pd.DataFrame,
     """
 
     path = Path(path)
-    suffix = next((end for end in (*CSV, *PARQUET) if path.name.lower().endswith(end)), None)
+    suffix = next((end for end in FORMATS if path.name.lower().endswith(end)), None)
     if path.is_dir():
-        raise ValueError(f"{path}: a folder; expected a file that ends in {', '.join((*CSV, *PARQUET))}")
+        raise ValueError(f"{path}: a folder; expected a file that ends in {', '.join(FORMATS)}")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file") from None
     if suffix is None:
-        raise ValueError(f"{path}: expected a file that ends in {', '.join((*CSV, *PARQUET))}")
-    sha256 = hashlib.sha256(content).hexdigest()
+        raise ValueError(f"{path}: expected a file that ends in {', '.join(FORMATS)}")
+    source = Source(path.name, hashlib.sha256(content).hexdigest(), path.name[-len(suffix) :])
 
     if suffix in PARQUET:
         table = _parquet(path, content)
-        source = Source(path.name, sha256, suffix)
+    elif suffix in EXCEL:
+        table = _excel(path, content)
     else:
-        table, separator = _csv(path, content, suffix, encoding)
-        commas = separator != "," and _replace_decimal_commas(table)
-        source = Source(path.name, sha256, suffix, separator, "," if commas else ".")
-        if separator != "," or commas:
-            name = {"\t": "tab"}.get(separator, separator)
-            log.info("%s: columns are separated by %s%s", path, name, ", numbers have decimal commas" * commas)
+        if suffix.endswith(".gz"):
+            try:
+                content = gzip.decompress(content)
+            except (EOFError, OSError, zlib.error) as error:
+                raise ValueError(f"{path}: not a gzip file, or a truncated one ({error})") from error
+        if content.startswith(b"PK\x03\x04"):
+            raise ValueError(f"{path}: is an Excel or zip file, not CSV; name it .xlsx, or save it as CSV")
+        table, dialect = read_csv(path, content, encoding, separator, skip)
+        source = replace(
+            source,
+            separator=dialect.separator,
+            encoding=dialect.encoding,
+            line_end=dialect.line_end,
+            quoted=dialect.quoted,
+        )
+        if dialect.separator != ",":
+            log.info("%s: columns are separated by %s", path, {"\t": "tab"}.get(dialect.separator, dialect.separator))
     if len(table) == 0:
         raise ValueError(f"{path}: has no rows")
 
     return table, source
 
 
-def _csv(path: Path, content: bytes, suffix: str, encoding: str) -> tuple[pd.DataFrame, str]:
-    """Return the cells of a CSV file as text, and its separator."""
-
-    if suffix == ".csv.gz":
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path}: not a gzip file, or a truncated one ({error})") from error
-    try:
-        text = _decode(content, encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ValueError(
-            f"{path}: line {line} is not {encoding} (byte {error.start}); save the file as UTF-8, or say "
-            "for example encoding=latin-1"
-        ) from error
-    except LookupError:
-        raise ValueError(f"encoding={encoding}: not an encoding, such as utf-8 or latin-1") from None
-    if "\x00" in text:
-        raise ValueError(f"{path}: holds zero bytes; it is not a CSV file, or has another encoding")
-    first = text.lstrip("\r\n").partition("\n")[0]
-    if not first.strip():
-        raise ValueError(f"{path}: the file is empty; expected a line with the names of the columns, then the rows")
-
-    separator = max(SEPARATORS, key=first.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    try:
-        header = [cell.strip() for cell in next(row for row in rows if row)]
-        _check_names(path, header)
-        cells = []
-        for row in rows:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise ValueError(
-                    f"{path}: line {rows.line_num} has {len(row)} cells where {len(header)} are expected; is the file "
-                    "truncated, or a cell with a separator not in quotes?"
-                )
-            cells.append(row)
-    except csv.Error as error:
-        raise ValueError(f"{path}: line {rows.line_num}: {error}") from error
-
-    return pd.DataFrame(cells, columns=header, dtype=object), separator
-
-
-def _decode(content: bytes, encoding: str) -> str:
-    """Decode text: as UTF-16 if it begins with its mark, as UTF-8 if it is, so that files may have both encodings."""
-
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16")
-    codecs.lookup(encoding)
-    try:
-        text = content.decode("utf-8-sig")
-        if "\x00" not in text:
-            return text
-    except UnicodeDecodeError:
-        if encoding.lower().replace("-", "") == "utf8":
-            raise
-    return content.decode(encoding)
-
-
 def _parquet(path: Path, content: bytes) -> pd.DataFrame:
+    """Return the columns of a Parquet file in their Arrow types; those of an index are columns as any other."""
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        table = pd.read_parquet(io.BytesIO(content))
-    except ImportError:
-        raise ValueError(
-            f'{path}: Parquet files need the package pyarrow; run pip install ".[parquet]" in a checkout of cgm'
-        ) from None
+        table = pq.ParquetFile(pa.BufferReader(content)).read().replace_schema_metadata()
     except Exception as error:  # of pyarrow, of many classes
         raise ValueError(f"{path}: not a Parquet file, or a damaged one ({error})") from error
-    _check_names(path, [str(name) for name in table.columns])
-
-    return table
-
-
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    for number, name in enumerate(names):
-        if not name:
-            raise ValueError(f"{path}: column {number + 1} has no name in the first line")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f"{path}: the column {twice[0]} occurs {names.count(twice[0])} times; rename one")
+    check_names(path, table.column_names)
+    frame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    for name in [name for name in frame.columns if re.fullmatch(r"__index_level_\d+__", name)]:
+        if number_rows(frame[name]):
+            log.warning("%s: the index has no name and numbers the rows; it is left out", path)
+            frame = frame.drop(columns=name)
+    return frame
 
 
-def _replace_decimal_commas(table: pd.DataFrame) -> bool:
-    """Replace decimal commas in columns of numbers, and return whether there were any."""
+def _excel(path: Path, content: bytes) -> pd.DataFrame:
+    """Return the first sheet of an Excel file."""
 
-    changed = False
-    for name in table.columns:
-        cells = table[name].str.strip()
-        filled = cells[cells != ""]
-        numbers = filled.str.fullmatch(r"[+-]?\d*(,\d+)?([eE][+-]?\d+)?")
-        if len(filled) and filled.str.contains(",", regex=False).any() and numbers.all():
-            table[name] = cells.str.replace(",", ".", regex=False)
-            changed = True
-
-    return changed
+    try:
+        from openpyxl import load_workbook
+    except ImportError:
+        raise ValueError(
+            f'{path}: Excel files need the package openpyxl; run pip install ".[excel]" in a checkout of cgm'
+        ) from None
+    try:
+        book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        sheet = book.worksheets[0]
+        rows = [list(row) for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row)]
+    except Exception as error:  # of zipfile, openpyxl and its XML parser, of many classes
+        raise ValueError(f"{path}: not an Excel file, or a damaged one ({error})") from error
+    if len(book.worksheets) > 1:
+        log.warning("%s: of %d sheets, the first one (%s) is read", path, len(book.worksheets), sheet.title)
+    if not rows:
+        raise ValueError(f"{path}: the file is empty; expected a line with the names of the columns, then the rows")
+    width = max(len(row) for row in rows)
+    rows = [row + [None] * (width - len(row)) for row in rows]
+    place = 0
+    while place + 1 < len(rows) and width > 1 and sum(cell is not None for cell in rows[place]) == 1:
+        place += 1
+    if place:
+        log.warning("%s: the first %d lines (%s) are not part of the table", path, place, rows[0][0])
+    names = ["" if cell is None else str(cell).strip() for cell in rows[place]]
+    used = [k for k in range(width) if names[k] or any(row[k] is not None for row in rows[place + 1 :])]
+    check_names(path, [names[k] for k in used])
+    return pd.DataFrame({names[k]: pd.Series([row[k] for row in rows[place + 1 :]], dtype=object) for k in used})
 
 
 def tables_by_name(parties: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], list[Source]]:
@@ -303,7 +286,7 @@ def tables_by_name(parties: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.Da
     for name, table in parties.items():
         if not isinstance(table, pd.DataFrame):
             raise ValueError(f"party {name}: expected a pandas DataFrame, got {type(table).__name__}")
-        _check_names(Path(str(name)), [str(column) for column in table.columns])
+        check_names(Path(str(name)), [str(column) for column in table.columns])
         if len(table) == 0:
             raise ValueError(f"party {name}: its table has no rows")
 
@@ -332,10 +315,10 @@ class TableFile(NamedTuple):
 
 
 def table_file(table: pd.DataFrame, columns: Sequence[Column], source: Source | None = None) -> TableFile:
-    """Write a table in the form of a party's own file: its format, separator and decimal sign.
+    """Write a table in the form of a party's own file: its format, encoding, separator, signs, formats and types.
 
-    CSV files are in UTF-8, with an empty cell for a missing value. Text that a spreadsheet would take for a formula
-    gets a leading apostrophe, see `escape`; numbers do not. Parquet files hold the values as they are.
+    Text that a spreadsheet would take for a formula gets a leading apostrophe, see `escape`; numbers do not. Parquet
+    files hold the values as they are.
 
     Arguments:
         table: The table.
@@ -347,30 +330,130 @@ def table_file(table: pd.DataFrame, columns: Sequence[Column], source: Source | 
     """
 
     source = source or Source("")
-    if source.suffix in PARQUET:
-        file = io.BytesIO()
-        table.to_parquet(file, index=False)
-        return TableFile(file.getvalue(), len(table), 0)
     of = {column.name: column for column in columns}
-    texts = [[str(name), *of[name].format(table[name], source.decimal)] for name in table.columns]
+    plain = Form(decimal=source.decimal)
+    forms = {name: source.forms.get(name, plain) for name in table.columns}
+    if source.suffix.lower() in PARQUET:
+        return TableFile(_to_parquet(table, of, forms), len(table), 0)
     numbers = [not of[name].of_values.has_text for name in table.columns]
+    if source.suffix.lower() in EXCEL:
+        return _to_excel(table, of, forms)
+    texts = [[str(name), *of[name].format(table[name], forms[name])] for name in table.columns]
     cells = [
         [escape(text[0]), *(text[1:] if number else map(escape, text[1:]))]
         for text, number in zip(texts, numbers, strict=True)
     ]
     escaped = sum(cell != text for pair in zip(cells, texts, strict=True) for cell, text in zip(*pair, strict=True))
-    lines = [_line(row, source.separator) for row in zip(*cells, strict=True)]
-    content = "\n".join([*lines, ""]).encode()
-    return TableFile(gzip.compress(content, mtime=0) if source.suffix == ".csv.gz" else content, len(table), escaped)
+    quoted = [source.quoted and not number for number in numbers]
+    lines = [_line(row, source.separator, quoted) for row in zip(*cells, strict=True)]
+    if source.quoted and lines:
+        lines[0] = _line([column[0] for column in cells], source.separator, [True] * len(cells))
+    content = _encode(source.line_end.join([*lines, ""]), source)
+    packed = source.suffix.lower().endswith(".gz")
+    return TableFile(gzip.compress(content, mtime=0) if packed else content, len(table), escaped)
 
 
-def _line(cells: Sequence[str], separator: str) -> str:
+def _encode(text: str, source: Source) -> bytes:
+    """Encode text as the party's own file is; as UTF-8 with a mark if it has letters that this encoding lacks."""
+
+    try:
+        return text.encode(source.encoding or "utf-8")
+    except UnicodeEncodeError as error:
+        log.warning(
+            "%s: the reward is in UTF-8, since %s lacks %r", source.file, source.encoding, text[error.start : error.end]
+        )
+        return text.encode("utf-8-sig")
+
+
+def _to_parquet(table: pd.DataFrame, of: Mapping[str, Column], forms: Mapping[str, Form]) -> bytes:
+    """Return a Parquet file with the types of the party's own."""
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = io.BytesIO()
+    arrays = [to_arrow_column(table[name], of[name].of_values, forms[name]) for name in table.columns]
+    pq.write_table(pa.table(arrays, names=list(table.columns)), file)
+    return file.getvalue()
+
+
+def to_arrow_column(cells: pd.Series, column: Column, form: Form) -> Any:
+    """Return cells as an Arrow array of the type that the party's own column has.
+
+    A type that cannot hold the values, such as int8 for 300, is the next one that can, with a warning.
+    """
+
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = form.arrow
+    if kind is None or pa.types.is_null(kind):
+        return pa.array(cells, from_pandas=True)
+    if column.has_text or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        if pa.types.is_boolean(kind):
+            return pa.array(cells.astype("boolean"), from_pandas=True)
+        texts = column.format(cells, replace(form, missing="\x00"))
+        values: Any = pa.array([None if text == "\x00" else text for text in texts], pa.string())
+        if pa.types.is_dictionary(kind):
+            return pc.cast(pc.cast(values, kind.value_type).dictionary_encode(), kind)
+        return pc.cast(values, kind)
+    values = pa.array(cells, from_pandas=True)
+    target = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_timestamp(target) and target.tz:
+        values = pc.assume_timezone(pc.cast(values, pa.timestamp("us")), "UTC")
+    elif pa.types.is_time(target):
+        clock = pc.cast(pc.cast(values, pa.timestamp("us")), pa.time64("us"))
+        values = clock
+    try:
+        if pa.types.is_decimal(target):
+            values = pc.cast(pc.round(pc.cast(values, pa.float64()), target.scale), target, safe=False)
+        else:
+            values = pc.cast(values, target, safe=not pa.types.is_floating(target))
+        return pc.cast(values.dictionary_encode(), kind) if pa.types.is_dictionary(kind) else values
+    except pa.ArrowInvalid:
+        log.warning("column %s: the reward has the type %s, since %s cannot hold it", cells.name, values.type, kind)
+        return values
+
+
+def _to_excel(table: pd.DataFrame, of: Mapping[str, Column], forms: Mapping[str, Form]) -> TableFile:
+    """Return an Excel file; formulas are text in it."""
+
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet()
+
+    def text_cell(text: str) -> Any:
+        cell = WriteOnlyCell(sheet, value=text)
+        cell.data_type = "s"
+        return cell
+
+    columns = []
+    for name in table.columns:
+        column, form = of[name].of_values, forms[name]
+        if column.has_text and column.kind != "boolean":
+            columns.append([text_cell(text) if text else None for text in of[name].format(table[name], form)])
+        else:
+            columns.append([None if pd.isna(cell) else cell for cell in table[name].astype(object)])
+    sheet.append([text_cell(str(name)) for name in table.columns])
+    for row in zip(*columns, strict=True):
+        sheet.append([cell.to_pydatetime() if isinstance(cell, pd.Timestamp) else cell for cell in row])
+    file = io.BytesIO()
+    book.save(file)
+    return TableFile(file.getvalue(), len(table), 0)
+
+
+def _line(cells: Sequence[str], separator: str, quoted: Sequence[bool]) -> str:
     """Return a line of a CSV file; before Python 3.13, csv does not quote a lone carriage return."""
 
-    quoted = [
-        f'"{cell.replace(QUOTE, 2 * QUOTE)}"' if set(cell) & {separator, QUOTE, "\r", "\n"} else cell for cell in cells
+    written = [
+        f'"{cell.replace(QUOTE, 2 * QUOTE)}"'
+        if (quote and cell) or set(cell) & {separator, QUOTE, "\r", "\n"}
+        else cell
+        for cell, quote in zip(cells, quoted, strict=True)
     ]
-    return separator.join(quoted) if quoted != [""] else 2 * QUOTE
+    return separator.join(written) if written != [""] else 2 * QUOTE
 
 
 def escape(cell: str) -> str:

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -13,8 +14,30 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cgm.data.tables.columns import OTHER, CategoricalColumn, Cells, Column, DateColumn, IntegerColumn, NumericColumn
-from cgm.data.tables.kinds import KINDS, Parsed, date_formats, describe, parse, prepare
+from cgm.data.tables.columns import (
+    OTHER,
+    CategoricalColumn,
+    Cells,
+    Column,
+    DateColumn,
+    IntegerColumn,
+    NumericColumn,
+    is_text,
+)
+from cgm.data.tables.forms import USUAL, Form, Reading, decimal_signs, to_arrow
+from cgm.data.tables.kinds import (
+    KINDS,
+    Parsed,
+    Prepared,
+    arrow_type,
+    date_formats,
+    describe,
+    parse,
+    prepare,
+    prepare_counting,
+    same_levels,
+    same_zone,
+)
 from cgm.utils.checks import check_choice
 
 log = logging.getLogger(__name__)
@@ -144,6 +167,9 @@ def infer_schema(
     drop: Sequence[str] = (),
     rare: float = 0.005,
     known: Schema | None = None,
+    reading: Reading = Reading(),  # noqa: B008 - it is frozen
+    separators: Mapping[str, str] | None = None,
+    forms: dict[str, dict[str, Form]] | None = None,
 ) -> tuple[Schema, dict[str, pd.DataFrame]]:
     """Infer the columns of the parties' tables.
 
@@ -158,6 +184,9 @@ def infer_schema(
         drop: Columns to leave out.
         rare: The share of the rows below which levels are pooled to one, `(other)`.
         known: A schema to use instead of inferring one.
+        reading: How cells are read.
+        separators: The separator of columns in the file of each party.
+        forms: Filled with how each party writes each column.
 
     Returns:
         The schema, and the parsed tables with its columns.
@@ -175,13 +204,17 @@ def infer_schema(
         dropped, given = dict(known.dropped), {column.name: column for column in known.columns}
         _check_known(tables[names[0]], {*given, *dropped})
     rows = {name: np.ones(len(table), bool) for name, table in tables.items()} if used is None else used
+    signs = {name: _Signs(table, reading, (separators or {}).get(name, ",")) for name, table in tables.items()}
+    written: dict[str, dict[str, Form]] = {name: {} for name in names}
 
     parsed: dict[str, dict[str, pd.Series]] = {name: {} for name in names}
     columns, errors = [], []
     for name in [str(name) for name in tables[names[0]].columns if name not in dropped]:
         try:
             cells = {party: table[name] for party, table in tables.items()}
-            column, series = _describe(name, cells, rows, rare, name in categorical, given.get(name))
+            column, series, of_column = _describe(
+                name, cells, rows, rare, name in categorical, given.get(name), reading, signs
+            )
         except ValueError as error:
             errors.append(str(error))
             continue
@@ -192,10 +225,13 @@ def infer_schema(
         columns.append(column)
         for party in names:
             parsed[party][name] = series[party]
+            written[party][name] = of_column[party]
     if errors:
         more = f"; and {len(errors) - MAX_ERRORS} more" if len(errors) > MAX_ERRORS else ""
         raise ValueError("; ".join(errors[:MAX_ERRORS]) + more)
 
+    if forms is not None:
+        forms.update(written)
     frames = {name: pd.DataFrame(parsed[name]) for name in names}
     if known is None:
         columns = _ordered_levels(columns, pd.concat([frames[name][rows[name]] for name in names], ignore_index=True))
@@ -209,46 +245,141 @@ def _describe(
     rare: float,
     categorical: bool,
     known: Column | None,
-) -> tuple[Column | str, Mapping[str, pd.Series]]:
-    """Describe a column, or return the reason why it is left out; and return its parsed cells, by party."""
+    reading: Reading,
+    signs: Mapping[str, _Signs],
+) -> tuple[Column | str, Mapping[str, pd.Series], Mapping[str, Form]]:
+    """Describe a column, or return the reason why it is left out; and return its parsed cells and forms, by party."""
 
-    cells = {party: prepare(part) for party, part in cells.items()}
+    raw = cells
+    counted = {party: prepare_counting(part, reading) for party, part in raw.items()}
+    cells = {party: part.cells for party, part in counted.items()}
     values = None if known is None else known.of_values
     asked = (CategoricalColumn if categorical else None) if values is None else type(values)
     formats: dict[str, str | None] = dict.fromkeys(cells)
     if isinstance(values, DateColumn) and values.date_format:
         formats = dict.fromkeys(cells, values.date_format)
     elif asked in (None, DateColumn):
-        formats = date_formats(name, cells)
-    parts = {party: parse(part, f"{party}, column {name}", asked, formats[party]) for party, part in cells.items()}
-    kind, series = _same_kind(name, parts)
+        formats = date_formats(name, cells, reading.dates.get(name))
+    parts = {
+        party: parse(
+            part,
+            f"{party}, column {name}",
+            asked,
+            formats[party],
+            reading,
+            signs[party].decimals,
+            signs[party].separator,
+        )
+        for party, part in cells.items()
+    }
+    if all(part.kind is None for part in parts.values()) and known is None:
+        return "all cells are empty", {}, {}
+    kind, series = _same_kind(name, parts, asked)
+    forms = _forms(name, raw, parts, counted, reading)
+    same_zone(name, forms, {party: part.kind for party, part in parts.items()})
+    if kind is CategoricalColumn and not categorical and known is None:
+        series, levels, warning = same_levels(name, series)
+        forms = {
+            party: replace(
+                form,
+                levels={level: form.levels.get(text, text) for level, text in levels[party].items()}
+                | {text: raw for text, raw in form.levels.items() if text not in levels[party].values()},
+            )
+            for party, form in forms.items()
+        }
+        if warning:
+            log.warning("%s", warning)
     missing = any(part.isna().any() for part in series.values())
     if known is not None:
         if missing and not known.missing:
             raise ValueError(f"column {name}: has empty cells, but the schema does not say missing: true")
-        return known, series
+        return known, series, forms
 
     used = [part[rows[party]] for party, part in series.items()]
-    date_format = formats.popitem()[1] if len(set(formats.values())) == 1 else None
-    example = next(iter(parts.values())).example
-    return describe(Cells(name, kind, used, missing, example, date_format, rare, categorical)), series
+    filled = [party for party, part in parts.items() if part.kind is not None]
+    shared = {formats[party] for party in filled}
+    date_format = shared.pop() if len(shared) == 1 else None
+    example = parts[filled[0]].example
+    return describe(Cells(name, kind, used, missing, example, date_format, rare, categorical)), series, forms
 
 
-def _same_kind(name: str, parts: Mapping[str, Parsed]) -> tuple[type[Column], dict[str, pd.Series]]:
-    """Return the kind that the cells of all parties have, and the cells."""
+class _Signs:
+    """What shows how a party writes numbers: its decimal signs, found when first needed, and its separator."""
 
-    kinds = {part.kind for part in parts.values()}
+    def __init__(self, table: pd.DataFrame, reading: Reading, separator: str) -> None:
+        self.table, self.reading, self.separator = table, reading, separator
+
+    @cached_property
+    def decimals(self) -> set[str]:
+        """The decimal signs of columns of which they are sure, from their first cells."""
+
+        heads = (prepare(self.table[name].iloc[:1000], self.reading) for name in self.table.columns)
+        found = (decimal_signs(to_arrow(cells), self.reading) for cells in heads if is_text(cells))
+        return set().union(*found)
+
+
+def _forms(
+    name: str,
+    raw: Mapping[str, pd.Series],
+    parts: Mapping[str, Parsed],
+    prepared: Mapping[str, Prepared],
+    reading: Reading,
+) -> dict[str, Form]:
+    """Return how each party writes a column, and warn of what is not as it is written."""
+
+    forms = {}
+    for party, part in parts.items():
+        markers = prepared[party].markers
+        known = USUAL | reading.markers | {""}
+        if unusual := [marker for marker in markers if marker.lower() not in known]:
+            count = sum(markers[marker] for marker in unusual)
+            told = ", ".join(map(repr, unusual))
+            log.warning("%s, column %s: %d cells (%s) count as missing", party, name, count, told)
+        for note in part.form.notes:
+            log.warning("%s, column %s: %s", party, name, note)
+        if part.form.thousands:
+            log.warning("%s, column %s: %s separates thousands", party, name, repr(part.form.thousands))
+        empty = int(part.cells.isna().sum()) - sum(markers.values())
+        marker = max(markers, key=lambda text: markers[text], default="")
+        if markers.get(marker, 0) <= empty or marker.startswith(("=", "+", "-", "@")):
+            marker = ""
+        spellings = prepared[party].spellings if part.kind is CategoricalColumn else {}
+        forms[party] = replace(part.form, arrow=arrow_type(raw[party]), missing=marker, levels=spellings)
+        if isinstance(raw[party].dtype, pd.DatetimeTZDtype) or getattr(forms[party].arrow, "tz", None):
+            forms[party] = replace(forms[party], zone="Z")
+    return forms
+
+
+def _same_kind(
+    name: str, parts: Mapping[str, Parsed], asked: type[Column] | None = None
+) -> tuple[type[Column], dict[str, pd.Series]]:
+    """Return the kind that the cells of all parties have, and the cells; a party without any has gaps only."""
+
+    kinds = {part.kind for part in parts.values() if part.kind is not None} or {asked or CategoricalColumn}
     if kinds == {IntegerColumn, NumericColumn}:
-        return NumericColumn, {party: part.cells.astype("Float64").astype("float64") for party, part in parts.items()}
+        kinds = {NumericColumn}
     if len(kinds) > 1:
         told = ", ".join(
-            f"{party}: {part.kind.kind}{f' ({part.example})' if part.example else ''}" for party, part in parts.items()
+            f"{party}: {part.kind.kind}{f' ({part.example})' if part.example else ''}"
+            for party, part in parts.items()
+            if part.kind is not None
         )
         raise ValueError(
             f"column {name}: the parties disagree on its kind ({told}); correct the tables, or say "
             f"categorical=[{name}] or drop=[{name}]"
         )
-    return kinds.pop(), {party: part.cells for party, part in parts.items()}
+    kind = kinds.pop()
+    return kind, {
+        party: part.cells if part.kind is kind else _as_kind(kind, part.cells) for party, part in parts.items()
+    }
+
+
+def _as_kind(kind: type[Column], cells: pd.Series) -> pd.Series:
+    """Return empty cells, or integers, as cells of a kind."""
+
+    values = cells if cells.notna().any() else pd.Series(None, cells.index, dtype=object, name=cells.name)
+    parsed = kind.parse(values)
+    return values if parsed is None else parsed
 
 
 def _ordered_levels(columns: Sequence[Column], rows: pd.DataFrame) -> list[Column]:
@@ -257,18 +388,33 @@ def _ordered_levels(columns: Sequence[Column], rows: pd.DataFrame) -> list[Colum
     A Gaussian copula correlates the codes of levels with numbers, and so keeps what increases along them.
     """
 
-    numbers = [rows[c.name].astype("float64") for c in columns if isinstance(c, NumericColumn | IntegerColumn)]
+    numbers = [
+        rows[c.name].to_numpy(float, na_value=np.nan) for c in columns if isinstance(c, NumericColumn | IntegerColumn)
+    ]
+    spreads = [float(np.nanvar(values, ddof=1)) if np.isfinite(values).sum() > 1 else math.nan for values in numbers]
     ordered = []
     for column in columns:
         if isinstance(column, CategoricalColumn):
             best, order = MIN_EXPLAINED, column.levels
-            levels = rows[column.name].where(rows[column.name].isin(column.levels) | rows[column.name].isna(), OTHER)
-            for values in numbers:
-                groups = values.groupby(levels.to_numpy())
-                explained = groups.transform("mean").var() / max(float(values.var()), 1e-300)
+            codes = pd.Index([*column.levels, None], dtype="object").get_indexer(rows[column.name])
+            if OTHER in column.levels:
+                codes = np.where(codes < 0, column.levels.index(OTHER), codes)
+            count = len(column.levels)
+            codes = np.where(codes < 0, count, codes)
+            of_levels = np.bincount(codes, minlength=count + 1)[:count]
+            for values, spread in zip(numbers, spreads, strict=True):
+                filled = np.isfinite(values) & (codes < count)
+                sizes = np.bincount(codes[filled], minlength=count)
+                means = np.bincount(codes[filled], values[filled], minlength=count) / np.maximum(sizes, 1)
+                weights = np.where(sizes > 0, of_levels, 0)
+                total = weights.sum()
+                if total < 2:
+                    continue
+                between = weights @ (means - weights @ means / total) ** 2 / (total - 1)
+                explained = float(between) / max(spread, 1e-300)
                 if explained > best:
-                    means = groups.mean().to_dict()
-                    best, order = explained, tuple(sorted(column.levels, key=lambda level: means.get(level, math.inf)))
+                    of = {level: means[k] if sizes[k] else math.inf for k, level in enumerate(column.levels)}
+                    best, order = explained, tuple(sorted(column.levels, key=of.__getitem__))
             column = replace(column, levels=order)
         ordered.append(column)
 

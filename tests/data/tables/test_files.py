@@ -28,9 +28,9 @@ def test_separators_and_decimal_commas(tmp_path, separator, caplog):
     with caplog.at_level("INFO"):
         table, source = read_table(path)
 
-    assert table.to_dict("list") == {"x": ["1.5", "-2.25"], "y": ["a,b", "c"]}
-    assert (source.separator, source.decimal) == (separator, ",")
-    assert "decimal commas" in caplog.text
+    assert table.to_dict("list") == {"x": ["1,5", "-2,25"], "y": ["a,b", "c"]}  # cells stay text
+    assert source.separator == separator
+    assert "columns are separated by" in caplog.text
 
 
 def test_byte_order_mark_and_line_ends(tmp_path):
@@ -91,7 +91,7 @@ def test_missing_files_and_folders(tmp_path):
         read_table(tmp_path / "none.csv")
     with pytest.raises(ValueError, match=r"a folder; expected a file that ends in \.csv"):
         read_table(tmp_path)
-    with pytest.raises(ValueError, match=r"expected a file that ends in \.csv, \.csv\.gz, \.parquet"):
+    with pytest.raises(ValueError, match=r"expected a file that ends in \.csv, \.csv\.gz, .*\.parquet"):
         read_table(write(tmp_path, "a.xls", "x\n1\n"))
 
 

@@ -206,7 +206,7 @@ def test_tables_without_a_column_that_differs_are_refused():
 def test_all_columns_that_are_wrong_are_told():
     a = pd.DataFrame({"x": ["1", "2"], "y": ["a", "b"], "z": ["", ""]})
     b = pd.DataFrame({"x": ["1", "two"], "y": ["1", "2"], "z": ["1", "2"]})
-    with pytest.raises(ValueError, match=r"column x: .*; column y: .*; a, column z: all 2 cells are empty"):
+    with pytest.raises(ValueError, match=r"column x: .*; column y: .*drop=\[y\]"):
         infer_schema({"a": a, "b": b})
     columns = [f"c{k}" for k in range(8)]
     with pytest.raises(ValueError, match=r"; and 3 more$"):
@@ -228,9 +228,9 @@ def test_levels_are_ordered_by_the_number_that_they_explain():
 
 
 def test_dates_of_other_forms_get_a_hint():
-    days = pd.date_range("2020-01-01", periods=80).strftime("%d.%m.%y")
-    schema, _ = infer_schema({"a": pd.DataFrame({"day": days, "x": np.arange(80) % 7})})
-    assert schema.dropped["day"].endswith("write dates as 2024-12-31")
+    days = [f"{1 + k % 28}. Januar {1990 + k}" for k in range(80)]
+    with pytest.raises(ValueError, match=r"a, column day: cells such as 1. Januar 1990 .* write all as 2024-12-31"):
+        infer_schema({"a": pd.DataFrame({"day": days, "x": np.arange(80) % 7})})
 
 
 def test_missing_numbers_are_filled_with_numbers_of_the_column():
