@@ -225,7 +225,7 @@ def test_damaged_tables_are_told(folder):
 
     table = pd.read_csv("north.csv")
     for column, values, message in [
-        ("age", "inf", "east, column age: data row 1 is infinite"),
+        ("age", "inf", "east: categorical (data row 1: 'inf')"),
         ("age", "old", "column age: the parties disagree on its kind"),
     ]:
         table.assign(**{column: values}).to_csv("east.csv", index=False)

@@ -282,8 +282,15 @@ class NumericColumn(NumberColumn):
     @classmethod
     def parse(cls, cells: pd.Series, date_format: str | None = None) -> pd.Series | None:
         if not is_text(cells):
-            numbers = pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype)
-            return cells.astype("Float64").astype("float64") if numbers else None
+            if not pd.api.types.is_numeric_dtype(cells.dtype) or pd.api.types.is_bool_dtype(cells.dtype):
+                return None
+            if (
+                pd.api.types.is_integer_dtype(cells.dtype)
+                and cells.notna().any()
+                and max(int(cells.max()), -int(cells.min())) >= MAX_INTEGER
+            ):
+                return None
+            return cells.astype("Float64").astype("float64")
         if not matches(cells, NUMBER):
             return None
         text = to_arrow(cells)
@@ -330,7 +337,7 @@ class IntegerColumn(NumberColumn):
             if numbers is None:
                 return None
             if pd.api.types.is_integer_dtype(cells.dtype):
-                return cells.astype("Int64") if numbers.abs().max() < MAX_INTEGER else None
+                return cells.astype("Int64")
             # pandas turns integers into floats where cells are missing
             gaps = cells.isna().any() and (numbers.dropna() % 1 == 0).all() and numbers.abs().max() < MAX_INTEGER
             return numbers.astype("Int64") if gaps else None
@@ -548,7 +555,9 @@ class CategoricalColumn(LevelColumn):
 
     @classmethod
     def example(cls, text: pd.Series) -> str:
-        texts = text[~which(to_arrow(text), NUMBER)]
+        texts = text.iloc[:SAMPLE][~which(to_arrow(text.iloc[:SAMPLE]), NUMBER)]
+        if not len(texts):
+            texts = text[~which(to_arrow(text), NUMBER)]
         texts = texts if len(texts) else text
         return f"data row {int(texts.index[0]) + 1}: {texts.iloc[0][:40]!r}"
 

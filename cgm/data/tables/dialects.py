@@ -182,12 +182,22 @@ def _rows(lines: Sequence[str], separator: str) -> list[_Row]:
 
 
 def _separator(lines: Sequence[str]) -> str:
-    """Return the separator with which most lines have the same number of cells, more than one."""
+    """Return the separator with which most lines have the same number of cells, more than one.
 
-    def score(separator: str) -> tuple[int, int]:
-        widths = Counter(len(row.cells) for row in _rows(lines, separator))
+    Of several, it is the one with which quotes stand around cells, and the header has as many cells.
+    """
+
+    def score(separator: str) -> tuple[int, bool, bool, int]:
+        rows = _rows(lines, separator)
+        widths = Counter(len(row.cells) for row in rows)
         width, count = max(widths.items(), key=lambda item: (item[0] > 1, item[1], item[0]), default=(0, 0))
-        return (count, width) if width > 1 else (0, 0)
+        if width < 2:
+            return 0, False, False, 0
+        try:
+            list(csv.reader(lines[: rows[-1].line - 1], delimiter=separator, strict=True))
+        except csv.Error:
+            return count, False, False, width
+        return count, True, len(rows[0].cells) == width, width
 
     return max(SEPARATORS, key=score)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
 import torch
-from sklearn.compose import ColumnTransformer
 
 from cgm.data.features.base import Features, flatten_points
 from cgm.data.tables.schema import Schema
@@ -15,6 +15,7 @@ from cgm.utils.settings import Choice
 
 NUMBER_ENCODINGS = ("standardise", "quantiles")
 QUANTILES = 1000
+FAR = 1e6  # distance of numbers from zero, in multiples of their range, from which they are moved there
 
 
 @dataclass(eq=False)
@@ -40,7 +41,7 @@ class TableEncoding(Features):
     median, and an indicator that counts as a category with two levels. No entry is skipped: a kernel that compares two
     rows only in the columns that both have is not positive definite.
 
-    The encoding is computed by scikit-learn's `ColumnTransformer`, and can be inverted: `decode`.
+    Numbers are standardised by scikit-learn. The encoding can be inverted: `decode`.
 
     Arguments:
         schema: The columns.
@@ -57,34 +58,42 @@ class TableEncoding(Features):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.transformer: ColumnTransformer | None = None
+        self.scaler: Any = None
+        self.centre: np.ndarray | None = None
+        self.scales: dict[int, float] = {}
+
+    @property
+    def places(self) -> list[int]:
+        """The columns of codes that are numbers; points begin with them."""
+
+        return [place for place, size in enumerate(self.schema.sizes) if size == 0]
+
+    @property
+    def levels(self) -> list[tuple[int, slice]]:
+        """The columns of codes that are categories, and where points have their levels."""
+
+        sizes = [(place, size) for place, size in enumerate(self.schema.sizes) if size > 0]
+        ends = np.cumsum([len(self.places), *(size for _, size in sizes)]).tolist()
+        return [(place, slice(a, b)) for (place, _), (a, b) in zip(sizes, pairwise(ends), strict=True)]
 
     def fit(self, x: torch.Tensor, seed: int) -> TableEncoding:
         """Fit the encoding to codes x, of shape (N, p)."""
 
-        from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
+        from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
         codes = self.schema.filled(flatten_points(x, "codes to fit the encoding to", min=2)).numpy()
-        sizes = self.schema.sizes
-        numbers = [place for place, size in enumerate(sizes) if size == 0]
-        weights: dict[str, float] = {}
-        parts: list[tuple[str, Any, list[int]]] = []
-        if numbers:
-            scaler: Any = StandardScaler()
+        numbers = codes[:, self.places]
+        self.centre = _centre(numbers)
+        if self.places:
+            self.scaler = StandardScaler(copy=False)
             if self.numbers == "quantiles":
-                count = min(QUANTILES, len(codes))
-                scaler = QuantileTransformer(n_quantiles=count, subsample=None)
-                weights["numbers"] = np.sqrt(12)
-            parts.append(("numbers", scaler, numbers))
-        for place, size in enumerate(sizes):
-            if size == 0:
-                continue
-            shares = np.bincount(codes[:, place].astype(int), minlength=size) / len(codes)
+                self.scaler = QuantileTransformer(n_quantiles=min(QUANTILES, len(codes)), subsample=None)
+            self.scaler.fit(numbers - self.centre)
+        self.scales = {}
+        for place, where in self.levels:
+            shares = np.bincount(codes[:, place].astype(int), minlength=where.stop - where.start) / len(codes)
             spread = 1 - (shares**2).sum()
-            weights[f"category {place}"] = 1 / np.sqrt(spread) if spread > 0 else 1.0
-            encoder = OneHotEncoder(categories=[np.arange(size)], handle_unknown="ignore", sparse_output=False)
-            parts.append((f"category {place}", encoder, [place]))
-        self.transformer = ColumnTransformer(parts, transformer_weights=weights, sparse_threshold=0).fit(codes)
+            self.scales[place] = 1 / np.sqrt(spread) if spread > 0 else 1.0
 
         return self
 
@@ -92,23 +101,32 @@ class TableEncoding(Features):
         """Encode codes of shape (N, p) as points of shape (N, d), float64."""
 
         x = flatten_points(x, "codes to encode", width=len(self.schema.sizes))
+        self._check_fitted()
         codes = self.schema.filled(x).numpy()
+        points = np.zeros((len(codes), len(self.places) + sum(self.schema.sizes)))
+        if self.places:
+            points[:, : len(self.places)] = self.scaler.transform(codes[:, self.places] - self.centre)
+            if self.numbers == "quantiles":
+                points[:, : len(self.places)] *= np.sqrt(12)
+        for place, where in self.levels:
+            levels = codes[:, place].astype(int)
+            rows = np.flatnonzero(levels >= 0)
+            points[rows, where.start + levels[rows]] = self.scales[place]
 
-        return torch.from_numpy(np.ascontiguousarray(self._fitted().transform(codes)))
+        return torch.from_numpy(points)
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Return the nearest valid codes of points z of shape (N, d), of shape (N, p), float64."""
 
-        transformer, values = self._fitted(), z.double().cpu().numpy()
+        self._check_fitted()
+        values = z.double().cpu().numpy()
         codes = np.empty((len(values), len(self.schema.sizes)))
-        for name, encoder, places in transformer.transformers_:
-            part = values[:, transformer.output_indices_[name]]
-            if name == "numbers":
-                codes[:, places] = encoder.inverse_transform(
-                    part / (transformer.transformer_weights or {}).get(name, 1)
-                )
-            elif name != "remainder":
-                codes[:, places[0]] = part.argmax(1)
+        if self.places:
+            part = values[:, : len(self.places)]
+            weight = np.sqrt(12) if self.numbers == "quantiles" else 1
+            codes[:, self.places] = self.scaler.inverse_transform(part / weight) + self.centre
+        for place, where in self.levels:
+            codes[:, place] = values[:, where].argmax(1)
 
         return self.schema.nearest(torch.from_numpy(codes))
 
@@ -117,7 +135,16 @@ class TableEncoding(Features):
 
         return self.transform(self.decode(z))
 
-    def _fitted(self) -> ColumnTransformer:
-        if self.transformer is None:
+    def _check_fitted(self) -> None:
+        if self.centre is None:
             raise ValueError("TableEncoding is not fitted; call fit first")
-        return self.transformer
+
+
+def _centre(numbers: np.ndarray) -> np.ndarray:
+    """Return what is subtracted from numbers before they are standardised: their minimum, if they are far from zero.
+
+    The rounding of numbers such as 1e15 + 1 would hide their differences.
+    """
+
+    low, high = numbers.min(0), numbers.max(0)
+    return np.where(np.abs(low) > FAR * (high - low), low, 0.0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -136,6 +137,7 @@ class Form:
 # --- text ---------------------------------------------------------------------------------------------------------
 
 
+_converted: tuple[Callable[[], Any], Any] = (lambda: None, None)  # the last series of text that was converted
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 
 
@@ -156,11 +158,22 @@ def clean(text: str) -> str:
 
 
 def to_arrow(cells: pd.Series) -> Any:
-    """Return cells of text as an Arrow array."""
+    """Return cells of text as an Arrow array, the same one if it is asked for again at once."""
 
     import pyarrow as pa
 
-    return pa.array(cells.to_numpy(object), pa.string(), from_pandas=True)
+    global _converted
+    last, array = _converted
+    if last() is not cells:
+        array = pa.array(cells.to_numpy(object), pa.string(), from_pandas=True)
+        _converted = weakref.ref(cells), array
+    return array
+
+
+def distinct(cells: Any) -> Any:
+    """Return the different cells of an Arrow array, without missing ones."""
+
+    return cells.dictionary_encode().dictionary
 
 
 def matches(cells: Any, pattern: str) -> bool:
@@ -172,6 +185,8 @@ def matches(cells: Any, pattern: str) -> bool:
     if not all(re.fullmatch(pattern, cell, re.ASCII) for cell in head if isinstance(cell, str)):
         return False
     if isinstance(cells, pd.Series):
+        if len(cells) <= SAMPLE:
+            return True
         cells = to_arrow(cells)
     return bool(pc.all(pc.match_substring_regex(cells, f"^(?:{pattern})$"), min_count=0).as_py())
 
@@ -235,7 +250,9 @@ def number_styles(cells: Any, reading: Reading) -> list[Style]:
         return []
     if matches(cells, DIGITS):
         return [PLAIN]
-    signs = {sign for sign in GROUPS if has(rf"\d{GROUPS[sign]}\d")}
+    signs = {"."} if has(r"\d\.\d") else set()
+    if has("\\d[,' \u2019\u00a0\u202f\u2009]\\d"):
+        signs |= {sign for sign in GROUPS if has(rf"\d{GROUPS[sign]}\d")}
     decimals = (".", ",") if reading.decimal is None else (reading.decimal,)
     possible = [s for s in STYLES if s.decimal in decimals and (not s.thousands or s.thousands in signs)]
     if not has(","):

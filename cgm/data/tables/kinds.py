@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -31,7 +30,9 @@ from cgm.data.tables.forms import (
     DATE_LIKE,
     FORMATS,
     GROUPS,
+    LOOSE,
     MARKERS,
+    MINUS,
     NUMBER,
     SAMPLE,
     SIGNS,
@@ -41,6 +42,7 @@ from cgm.data.tables.forms import (
     Style,
     choose_style,
     clean,
+    distinct,
     fixed_digits,
     iso_format,
     matches,
@@ -56,6 +58,7 @@ INFINITE = r"[+-]?inf(inity)?"
 ORDERS = {"d": "day", "m": "month", "b": "month", "B": "month", "Y": "year", "y": "year"}
 NEARLY = 0.8  # share of numbers or dates from which the others are taken for a mistake
 MAX_NUMBER = 1e150  # whose square, the variance, is still finite
+MIN_CELLS = 10  # from which such a share says something
 FEW = 20  # different cells up to which a column of them may be one of categories
 
 
@@ -169,7 +172,7 @@ def parse(
 
     column = where.rpartition(", column ")[2]
     _check_type(cells, where, column)
-    if cells.isna().all():
+    if to_arrow(cells).null_count == len(cells) if is_text(cells) else cells.isna().all():
         return Parsed(None, cells, "")
     if asked is CategoricalColumn and is_text(cells):
         return Parsed(asked, cells, "")
@@ -186,6 +189,14 @@ def parse(
             form = replace(form, notes=tuple(_nearly(cells, where, column, asked is None)))
         return Parsed(kind, values, example, form)
     forced = asked.parse(cells, date_format)
+    if asked is DateColumn and forced is None and date_format is not None and is_text(cells):
+        texts = (to_arrow(cells.iloc[[k]]) for k in range(len(cells)))
+        wrong = next(k for k, text in enumerate(texts) if to_dates(text, date_format) is None)
+        raise ValueError(
+            f"{where}: data row {wrong + 1}, {_short(cells.iloc[wrong])}, is not a date of the format {date_format}"
+        )
+    if asked is DateColumn and forced is not None and is_text(cells):
+        return Parsed(asked, forced, "", _date_form(cells, date_format))
     if forced is None:
         told = f" (for example {example})" if example else ""
         raise ValueError(f"{where}: {kind.kind}, but the schema says {asked.kind}{told}")
@@ -253,6 +264,8 @@ def _plain_numbers(
 ) -> tuple[pd.Series, Form]:
     """Return cells of text with numbers in plain form, and how they were written; others as they are."""
 
+    if not matches(cells.iloc[:SAMPLE], f"{MINUS}?{LOOSE}"):
+        return cells, Form()
     text, minus = plain_minus(to_arrow(cells))
     styles = number_styles(text, reading)
     if not styles:
@@ -294,14 +307,14 @@ def _read_as(cell: str, style: Style) -> str:
 def _date_form(cells: pd.Series, date_format: str | None) -> Form:
     """Return how dates are written."""
 
-    text = to_arrow(cells)
+    text = distinct(to_arrow(cells))
     parsed = to_dates(text, date_format)
     zones = set() if parsed is None else parsed[1]
     notes = []
     if date_format is None:
         form = iso_format(text)
-        clocks, _ = (which(text, ".*:.*"), None)
-        if clocks.any() and not (clocks | cells.isna().to_numpy()).all():
+        clocks = which(text, ".*:.*")
+        if clocks.any() and not clocks.all():
             notes.append("some cells have a time of day; those without one count as midnight")
         if which(text, r".*\.\d+.*").any():
             notes.append("fractions of seconds are left out")
@@ -325,57 +338,53 @@ def _nearly(cells: pd.Series, where: str, column: str, recognised: bool) -> Iter
         ValueError: If nearly all cells are numbers or dates.
     """
 
-    text = to_arrow(cells)
-    filled = ~cells.isna().to_numpy()
-    n = int(filled.sum())
-    distinct = pd.unique(cells[filled])
+    encoded = to_arrow(cells).dictionary_encode()
+    text = encoded.dictionary
+    places = encoded.indices.fill_null(len(text)).to_numpy(zero_copy_only=False)
+    counts = np.bincount(places, minlength=len(text) + 1)[:-1]
+    n = int(counts.sum())
     remedy = f"categorical=[{column}] if cells are categories, or drop=[{column}]"
-    if not recognised or n < 10:
+    if not recognised or n < MIN_CELLS:
         return
+
+    def first(k: int) -> str:
+        return f"data row {int((places == k).argmax()) + 1}"
+
     numbers = which(text, NUMBER)
-    others = pd.unique(cells[filled & ~numbers])
-    if NEARLY * n <= numbers.sum() < n and len(others) <= 5 < len(distinct) - len(others) and len(distinct) > FEW:
-        row = int((filled & ~numbers).argmax())
-        told = " and ".join(repr(_short(cell)) for cell in others[:2])
+    others = np.flatnonzero(~numbers)
+    if NEARLY * n <= counts[numbers].sum() < n and len(others) <= 5 < numbers.sum() and len(text) > FEW:
+        values = [_short(text[int(k)].as_py()) for k in others]
         raise ValueError(
-            f"{where}: {numbers.sum()} of {n} cells are numbers; not {told} (data row {row + 1}); say "
-            f"missing=[{', '.join(repr(_short(cell)) for cell in others)}] if that stands for a missing value, {remedy}"
+            f"{where}: {counts[numbers].sum()} of {n} cells are numbers; not {' and '.join(map(repr, values[:2]))} "
+            f"({first(int(others[0]))}); say missing=[{', '.join(map(repr, values))}] if that stands for a missing "
+            f"value, {remedy}"
         )
-    head = [str(cell) for cell in distinct[:SAMPLE]]
-    if any(re.search(SIGNS, cell) for cell in head):
+    if (signs := which(text, f".*({SIGNS}).*")).any():
         bare = _replace(_replace(_replace(text, SIGNS, ""), r"^\s+|\s+$", ""), r"^([+-]) +", r"\1")
         if number_styles(bare, Reading()):
-            row = int(which(text, rf".*({SIGNS}).*").argmax())
-            told = (
-                f"cells such as {cells.iloc[row]} (data row {row + 1}) are numbers with a sign of currency or per cent"
-            )
-            if len(distinct) > FEW:
+            k = int(signs.argmax())
+            told = f"cells such as {text[k]} ({first(k)}) are numbers with a sign of currency or per cent"
+            if len(text) > FEW:
                 raise ValueError(f"{where}: {told}; remove it from the file, or say {remedy}")
             yield f"{told}; the column counts as one of categories; without the sign, it is one of numbers"
             return
-    if any(not cell.isascii() for cell in head):
-        digits = [_ascii_digits(str(cell)) for cell in distinct]
-        if any(a != b for a, b in zip(digits, distinct, strict=True)) and all(re.fullmatch(NUMBER, c) for c in digits):
-            row = int((filled & ~numbers).argmax())
-            raise ValueError(
-                f"{where}: data row {row + 1}, {_short(cells.iloc[row])}, has other digits than 0 to 9; replace "
-                f"them, or say {remedy}"
-            )
+    foreign = np.flatnonzero(which(text, r".*[^\x00-\x7f].*"))
+    if len(foreign) and (numbers | which(text, r"[+-]?[\pN.,]+")).all():
+        k = int(foreign[0])
+        raise ValueError(
+            f"{where}: {first(k)}, {_short(text[k])}, has other digits than 0 to 9; replace them, or say {remedy}"
+        )
     dates = which(text, DATE_LIKE)
-    if len(distinct) > FEW and dates.sum() >= NEARLY * n:
+    if len(text) > FEW and counts[dates].sum() >= NEARLY * n:
         shapes: dict[str, str] = {}
-        for cell in distinct:
-            shapes.setdefault(re.sub(r"\d+", "9", str(cell)), str(cell))
+        for cell in text.take(np.flatnonzero(dates)[:10_000]).to_pylist():
+            shapes.setdefault(re.sub(r"\d+", "9", cell), cell)
         several = " and ".join(list(shapes.values())[:2])
         told = "dates in several forms" if len(shapes) > 1 else "dates of no known form"
         raise ValueError(
             f"{where}: cells such as {several} are {told}; write all as 2024-12-31, or give their format, "
             f"such as dates={{{column}: '%d.%m.%Y'}}, or say {remedy}"
         )
-
-
-def _ascii_digits(text: str) -> str:
-    return "".join(str(unicodedata.digit(c)) if unicodedata.category(c) == "Nd" else c for c in text)
 
 
 def prepare(cells: pd.Series, reading: Reading = Reading()) -> pd.Series:  # noqa: B008 - it is frozen
@@ -484,7 +493,8 @@ def _prepared_text(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
         pc.or_(pc.invert(pc.string_is_ascii(written)), pc.not_equal(pc.utf8_trim_whitespace(written), written)),
         pc.is_in(lower, pa.array([*markers, *WORDS, ""])),
     )
-    texts = np.array([*written.to_pandas(), None], dtype=object)
+    texts = np.full(len(written) + 1, None, dtype=object)
+    texts[:-1] = written.to_numpy(zero_copy_only=False)
     places = encoded.indices.fill_null(len(written)).to_numpy(zero_copy_only=False)
     counts = np.bincount(places, minlength=len(texts))
     found: Counter[str] = Counter()
@@ -664,10 +674,11 @@ def date_formats(column: str, cells: Mapping[str, pd.Series], given: str | None 
 def _possible_formats(cells: pd.Series) -> list[str]:
     """Return the formats that all cells have as dates; of several for the same dates, the first one."""
 
-    if not is_text(cells) or cells.isna().all():
+    pattern = DATE_LIKE + r"|[A-Za-z]{3,9}[-./ ]\d.*|\d{1,4}[-./]\d{1,4}"
+    if not is_text(cells) or not matches(cells.iloc[:SAMPLE], pattern):
         return []
-    text = to_arrow(cells)
-    if not matches(text, DATE_LIKE + r"|[A-Za-z]{3,9}[-./ ]\d.*|\d{1,4}[-./]\d{1,4}"):
+    text = distinct(to_arrow(cells))
+    if not len(text):
         return []
     possible: list[tuple[str, np.ndarray]] = []
     for form in FORMATS:

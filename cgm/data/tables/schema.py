@@ -255,6 +255,12 @@ def _describe(
     cells = {party: part.cells for party, part in counted.items()}
     values = None if known is None else known.of_values
     asked = (CategoricalColumn if categorical else None) if values is None else type(values)
+    if name in reading.dates and asked is None:
+        asked = DateColumn
+        cells = {
+            party: CategoricalColumn.parse(part) if pd.api.types.is_numeric_dtype(part.dtype) else part  # 20241231
+            for party, part in cells.items()
+        }
     formats: dict[str, str | None] = dict.fromkeys(cells)
     if isinstance(values, DateColumn) and values.date_format:
         formats = dict.fromkeys(cells, values.date_format)
