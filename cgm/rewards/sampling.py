@@ -15,7 +15,7 @@ from cgm.utils.checks import check_integer
 from cgm.utils.plain import NOT_WRITTEN
 from cgm.utils.run import progress, workers
 from cgm.utils.settings import Number, Settings
-from cgm.valuation.kernels import SquaredExponential
+from cgm.valuation.kernels import Kernel, SquaredExponential, Sum
 from cgm.valuation.mmd import biased, unbiased
 from cgm.valuation.valuation import Valuation
 
@@ -117,8 +117,9 @@ class WeightedSampling(Settings):
 
     Rewards are drawn in parallel, one on each core. Each has its own random stream, derived from the seed, the party
     and $\beta$, so that it does not depend on the other rewards. All computations are on the CPU, also if the valuation
-    is on another device. Memory: $|G|$ numbers for each party and each core. The squared exponential kernel is
-    compiled; the rows of all other kernels are computed by `profile`, at every step, which takes several times as long.
+    is on another device. Memory: $|G|$ numbers for each party and each core. The squared exponential kernel and
+    sums of it are compiled; the rows of all other kernels are computed by `profile`, at every step, which takes several
+    times as long.
 
     Arguments:
         betas: The inverse temperatures $\beta \geq 0$, all different; infinity is greedy.
@@ -224,18 +225,33 @@ class PoolArrays:
         order: The rows of the points in $G$, of shape $(|G|)$.
         sums: The block sums of $G$'s points, of shape $(|G|, n + 1)$.
         pool: $G$ and its sums, see `cgm.rewards.steps.Pool`.
-        compiled: Whether the kernel is computed by compiled code.
+        compiled: Whether the kernel is computed by compiled code: a sum of squared exponential kernels.
     """
 
     def __init__(self, valuation: Valuation) -> None:
         self.valuation, self.kernel = valuation, valuation.kernel
-        # not isinstance: a subclass may override `profile`
-        self.compiled = type(self.kernel) is SquaredExponential
+        rates = squared_exponential_rates(self.kernel)
+        self.compiled = len(rates) > 0
         g = (valuation.synthetic.cpu() / self.kernel.numeric_lengthscale).numpy()
         self.order = steps.order_by_blocks(g)
         self.sums = valuation.sums[valuation.block(valuation.n)].cpu().numpy()[self.order]
         a = np.take(self.sums, valuation.reference_blocks, axis=1).sum(1)
-        self.pool = steps.make_pool(np.ascontiguousarray(g[self.order].T), a, valuation.t, self.sums.sum(1))
+        self.pool = steps.make_pool(np.ascontiguousarray(g[self.order].T), a, valuation.t, self.sums.sum(1), rates)
+
+
+def squared_exponential_rates(kernel: Kernel) -> list[float]:
+    r"""Return the rates $r_j$ of a kernel $\sum_j \exp(-r_j q / 2)$ of squared distances in units of its length-scale.
+
+    Returns:
+        The rates; none, if the kernel has another form.
+    """
+
+    # not isinstance: a subclass may override `profile`
+    if type(kernel) is SquaredExponential:
+        return [1.0]
+    if type(kernel) is Sum and all(type(part) is SquaredExponential for part in kernel.kernels):
+        return [part.numeric_lengthscale**-2 for part in kernel.kernels]
+    return []
 
 
 class Draws:

@@ -1,8 +1,9 @@
-r"""Elementary operations on arrays, compiled to vector instructions: the inner loops of `cgm.rewards.steps`."""
+r"""The steps of weighted sampling, compiled to vector instructions."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -59,6 +60,26 @@ def add_squares(x: np.ndarray, y: float, q: np.ndarray) -> None:
 
     for i in range(len(q)):
         q[i] += (x[i] - y) * (x[i] - y)
+
+
+@njit(fastmath={"contract"}, cache=True)
+def sum_of_exponentials(q: np.ndarray, rates: np.ndarray) -> None:
+    r"""Replace $q \geq 0$ by $\sum_j \exp(-r_j q / 2)$.
+
+    Arguments:
+        q: Numbers, of shape $(N)$; replaced in place.
+        rates: The rates $r_j > 0$, of shape $(J)$.
+    """
+
+    if len(rates) == 1 and rates[0] == 1:
+        half_exponential(q)
+        return
+    total = np.zeros(len(q))
+    for rate in rates:
+        part = rate * q
+        half_exponential(part)
+        add(part, total)
+    q[:] = total
 
 
 @njit(cache=True)
@@ -128,7 +149,7 @@ def argmin(values: np.ndarray) -> int:
 
 BLOCK = 256  # points; the arrays of a block stay in the fastest cache
 RECENT = 64  # accepted points after which all blocks are brought up to date
-FAR = 60.0  # squared distance, in units of the length-scale, above which k is below 1e-13 and is taken for 0
+FAR = 60.0  # squared distance, in units of the largest length-scale, above which k is below 1e-13 and is taken for 0
 MAX_PROPOSALS = 1_000_000  # for one point; the probability that they are not enough is below exp(-3,000)
 
 
@@ -141,6 +162,8 @@ class Pool(NamedTuple):
         mean_a: $a_x / t$, of shape $(|G|)$.
         with_all: $\sum_{x' \in T} k(x, x')$, of shape $(|G|)$; $a_x$, if the reference is all of $T$.
         low, high: The corners of the box of each block, of shape $(d, \text{blocks})$.
+        rates: The rates $r_j$ of the kernel $\sum_j \exp(-r_j \|x - x'\|^2 / 2)$, of shape $(J)$; for any other kernel,
+            there are none, and rows of it are added by `add_kernel_row`.
     """
 
     g: np.ndarray
@@ -149,6 +172,7 @@ class Pool(NamedTuple):
     with_all: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    rates: np.ndarray
 
 
 class Sums(NamedTuple):
@@ -202,11 +226,12 @@ def order_by_blocks(x: np.ndarray) -> np.ndarray:
     return np.concatenate(split(np.arange(len(x))))
 
 
-def make_pool(g: np.ndarray, a: np.ndarray, t: int, with_all: np.ndarray) -> Pool:
-    """Create a `Pool` from its points and sums and the size of the reference, see there."""
+def make_pool(g: np.ndarray, a: np.ndarray, t: int, with_all: np.ndarray, rates: Sequence[float]) -> Pool:
+    """Create a `Pool` from its points and sums, the size of the reference and the rates of the kernel, see there."""
 
     starts = np.arange(0, g.shape[1], BLOCK)
-    return Pool(g, a, a / t, with_all, np.minimum.reduceat(g, starts, axis=1), np.maximum.reduceat(g, starts, axis=1))
+    low, high = np.minimum.reduceat(g, starts, axis=1), np.maximum.reduceat(g, starts, axis=1)
+    return Pool(g, a, a / t, with_all, low, high, np.array(rates, dtype=float))
 
 
 def make_sums(pool: Pool, u: np.ndarray, m: int) -> Sums:
@@ -250,7 +275,7 @@ def add_kernel_row(k: np.ndarray, pool: Pool, sums: Sums, m: int) -> None:
 
 @njit(nogil=True, cache=True)
 def add_point(x: int, pool: Pool, sums: Sums, count: int, m: int) -> int:
-    r"""Add a point of $G$ to $G_i$, for the squared exponential kernel.
+    r"""Add a point of $G$ to $G_i$, for a sum of squared exponential kernels.
 
     Arguments:
         x: The row of the accepted point in $G$; $u_x$ is infinite already.
@@ -266,15 +291,15 @@ def add_point(x: int, pool: Pool, sums: Sums, count: int, m: int) -> int:
     for j in range(len(pool.g)):
         add_box_distances(pool.g[j, x], pool.low[j], pool.high[j], near, far)
     sums.recent[:, count] = pool.g[:, x]
-    sums.near[count] = near < FAR
+    sums.near[count] = near * pool.rates.min() < FAR
     count += 1
     if count == RECENT:
         update_all(pool, sums, count, m)
         sums.seen[:] = 0
         return 0
 
-    half_exponential(near)
-    half_exponential(far)
+    sum_of_exponentials(near, pool.rates)
+    sum_of_exponentials(far, pool.rates)
     inverse = 1 / m
     for b in range(blocks):
         sums.e_low[b] += far[b]
@@ -290,10 +315,12 @@ def sum_at(x: int, pool: Pool, sums: Sums, count: int) -> float:
     r"""Compute $u_x$ of a point of $G$, with all recent points; the arguments are those of `update_all`."""
 
     first = sums.seen[x // BLOCK]
+    if first == count:
+        return sums.u[x]
     k = np.zeros(count - first)
     for j in range(len(pool.g)):
         add_squares(sums.recent[j, first:count], pool.g[j, x], k)
-    half_exponential(k)
+    sum_of_exponentials(k, pool.rates)
     return sums.u[x] + k.sum()
 
 
@@ -359,7 +386,7 @@ def advance(
     points: np.ndarray,
     values: np.ndarray,
 ) -> tuple[int, int]:
-    r"""Draw and accept points, for the squared exponential kernel, until $v(S)$ reaches a target.
+    r"""Draw and accept points, for a sum of squared exponential kernels, until $v(S)$ reaches a target.
 
     Arguments:
         rng, pool, sums, count, beta, noise: As in `draw`.
@@ -379,7 +406,7 @@ def advance(
         if x < 0:
             return -1, count
         u = sum_at(x, pool, sums, count)
-        points[i], values[i] = x, add_to_totals(x, u, 1.0, pool, totals, t)
+        points[i], values[i] = x, add_to_totals(x, u, float(len(pool.rates)), pool, totals, t)
         sums.u[x] = math.inf  # has probability 0 from now on
         count = add_point(x, pool, sums, count, int(totals[0]) + 1)
         if values[i] >= target:
@@ -429,7 +456,7 @@ def _update(b: int, pool: Pool, sums: Sums, count: int, m: int) -> None:
         k[:] = 0
         for j in range(len(pool.g)):
             add_squares(pool.g[j, start:stop], sums.recent[j, c], k)
-        half_exponential(k)
+        sum_of_exponentials(k, pool.rates)
         add(k, u)
 
     sums.seen[b], sums.inverse[b] = count, 1 / m

@@ -17,7 +17,7 @@ import torch
 from cgm import __version__
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "umap-learn")
-NUMERICS = 6  # increased when cgm or its weights change the numbers of a run: sweeps repeat runs of other values
+NUMERICS = 7  # increased when cgm or its weights change the numbers of a run: sweeps repeat runs of other values
 
 
 NOT_WRITTEN = {"written": False}  # metadata of a field that `plain` leaves out

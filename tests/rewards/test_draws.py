@@ -1,6 +1,7 @@
 """The probabilities with which weighted sampling draws points, by chi-squared tests."""
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,9 +10,15 @@ from scipy.stats import chi2_contingency, chisquare
 
 from cgm.rewards import steps
 from cgm.rewards.sampling import Draws, PoolArrays, sample_rewards
-from cgm.valuation.kernels import Kernel, Laplacian, SquaredExponential
+from cgm.valuation.kernels import Kernel, Laplacian, SquaredExponential, Sum
 from cgm.valuation.valuation import Valuation
 from tests.rewards.chains import FAR, INF, Plain, assert_chain, problem, squared_exponential
+
+SUM = Sum([SquaredExponential(0.5), SquaredExponential(2.0)], lengthscale=0.9)
+
+
+def profile_of_sum(q: np.ndarray) -> np.ndarray:
+    return np.exp(-q / (2 * 0.45**2)) + np.exp(-q / (2 * 1.8**2))
 
 
 def nearly(beta: float, count: int) -> list[float]:
@@ -85,12 +92,15 @@ def goodness(counts: np.ndarray, p: np.ndarray) -> float:
     return chisquare(counts[expected > 0], expected[expected > 0]).pvalue
 
 
+@pytest.mark.parametrize(("kernel", "k"), [(SquaredExponential(0.9), squared_exponential(0.9)), (SUM, profile_of_sum)])
 @pytest.mark.parametrize("stale", [1, 20, 63])
-def test_draws_from_bounds_have_their_probabilities(stale: int) -> None:
+def test_draws_from_bounds_have_their_probabilities(
+    stale: int, kernel: Kernel, k: Callable[[np.ndarray], np.ndarray]
+) -> None:
     """Each draw starts from a state in which no block is up to date, as after the acceptance of a point."""
 
-    valuation = problem(size=1500, n=2)
-    plain = Plain(valuation, squared_exponential(0.9))
+    valuation = problem(size=1500, n=2, kernel=kernel)
+    plain = Plain(valuation, k)
     state = Draws(PoolArrays(valuation), 1, 6.0, seed=0)
     for _ in range(stale):
         state.accept(state.draw())
@@ -121,7 +131,7 @@ def copy_of(state: Draws) -> Draws:
     return new
 
 
-@pytest.mark.parametrize("kernel", [SquaredExponential(0.9), Laplacian(0.9)])
+@pytest.mark.parametrize("kernel", [SquaredExponential(0.9), Laplacian(0.9), SUM])
 @pytest.mark.parametrize("size", [200, 700])
 def test_sums_and_extremes_deep_in_a_chain(kernel: Kernel, size: int) -> None:
     """u equals plain sums, and the extremes of each block are those of the h of its points."""

@@ -58,10 +58,14 @@ class Wider(SquaredExponential):
             Sum([SquaredExponential(0.5), RationalQuadratic(1.0, alpha=2.0)], lengthscale=1.6),
             lambda q: np.exp(-q / 2.56 / (2 * 0.25)) + (1 + q / 2.56 / 4) ** -2,
         ),
+        (
+            Sum([SquaredExponential(0.5), SquaredExponential(2.0)], lengthscale=0.8),
+            lambda q: np.exp(-q / 0.64 / 0.5) + np.exp(-q / 0.64 / 8),
+        ),
         (Ripple(1.1), lambda q: np.exp(-q / 2.42) * np.cos(3 * q / 1.21)),
         (Wider(0.5), lambda q: np.exp(-q / 2)),
     ],
-    ids=["laplacian", "rational_quadratic", "sum", "not monotone", "derived"],
+    ids=["laplacian", "rational_quadratic", "sum", "sum of squared exponentials", "not monotone", "derived"],
 )
 def test_every_step_with_another_kernel(kernel: Kernel, k: Callable[[np.ndarray], np.ndarray]) -> None:
     valuation = problem(size=15, n=2, kernel=kernel)

@@ -20,8 +20,10 @@ from cgm.rewards.steps import (
 )
 
 
-def make(g: np.ndarray, mean_a: np.ndarray, u: np.ndarray, m: int) -> tuple[Pool, Sums]:
-    pool = make_pool(g, mean_a, 1, mean_a)
+def make(
+    g: np.ndarray, mean_a: np.ndarray, u: np.ndarray, m: int, rates: tuple[float, ...] = (1.0,)
+) -> tuple[Pool, Sums]:
+    pool = make_pool(g, mean_a, 1, mean_a, rates)
     return pool, make_sums(pool, u.copy(), m)
 
 
@@ -31,7 +33,7 @@ def test_order_by_blocks(size: int, d: int) -> None:
     x = np.random.default_rng(0).standard_normal((size, d))
     order = order_by_blocks(x)
     assert sorted(order) == list(range(size))
-    pool = make_pool(np.ascontiguousarray(x[order].T), np.zeros(size), 1, np.zeros(size))
+    pool = make_pool(np.ascontiguousarray(x[order].T), np.zeros(size), 1, np.zeros(size), [1.0])
     for b in range(-(-size // BLOCK)):
         block = x[order[b * BLOCK : (b + 1) * BLOCK]]
         assert np.array_equal(pool.low[:, b], block.min(0))
@@ -44,7 +46,8 @@ def test_order_by_blocks(size: int, d: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 255, 600])
 @pytest.mark.parametrize("spread", [1.0, 30.0])
-def test_points_and_rows_of_profiles(size: int, spread: float) -> None:
+@pytest.mark.parametrize("rates", [(1.0,), (0.3,), (16.0, 0.25, 2.0)])
+def test_points_and_rows_of_profiles(size: int, spread: float, rates: tuple[float, ...]) -> None:
     """Sums are those of plain rows, for points that are added one by one, more than `RECENT` of them."""
 
     rng = np.random.default_rng(0)
@@ -52,11 +55,11 @@ def test_points_and_rows_of_profiles(size: int, spread: float) -> None:
     g = np.ascontiguousarray(g[:, order_by_blocks(g.T)])
     mean_a, u = rng.random(size), 9 * rng.random(size)
     u[::3] = np.inf
-    (pool, one), (_, other) = make(g, mean_a, u, 7), make(g, mean_a, u, 7)
+    (pool, one), (_, other) = make(g, mean_a, u, 7, rates), make(g, mean_a, u, 7, rates)
     count = 0
     for step, x in enumerate(rng.integers(size, size=RECENT + 20)):
         m = 8 + step
-        k = np.exp(-((g - g[:, [x]]) ** 2).sum(0) / 2)
+        k = sum(np.exp(-rate * ((g - g[:, [x]]) ** 2).sum(0) / 2) for rate in rates)
         u += k
         count = add_point(x, pool, one, count, m)
         add_kernel_row(k, pool, other, m)

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from cgm.rewards.steps import add_box_distances, argmax, argmin, half_exponential, live_extremes, squared_distances
+from cgm.rewards.steps import (
+    add_box_distances,
+    argmax,
+    argmin,
+    half_exponential,
+    live_extremes,
+    squared_distances,
+    sum_of_exponentials,
+)
 
 
 def test_half_exponential() -> None:
@@ -17,6 +25,14 @@ def test_half_exponential() -> None:
     far = np.array([1420.0, 1e6, 1e300, np.inf])
     half_exponential(far)
     assert np.all((far >= 0) & (far < 4e-308))
+
+
+@pytest.mark.parametrize("rates", [[1.0], [0.2], [16.0, 4.0, 1.0, 0.25]])
+def test_sum_of_exponentials(rates: list[float]) -> None:
+    q = np.linspace(0, 60, 777)
+    e = q.copy()
+    sum_of_exponentials(e, np.array(rates))
+    assert e == pytest.approx(np.exp(-np.outer(q, rates) / 2).sum(1), rel=1e-14)
 
 
 @pytest.mark.parametrize("d", [1, 3])
