@@ -19,7 +19,6 @@ from cgm.cli.targets import check_targets
 from cgm.data.images import read_image_parties
 from cgm.data.tables.files import read_parties
 from cgm.data.tables.schema import Schema
-from cgm.settlements.certificate import check_disclose
 from cgm.settlements.folder import check_folder
 from cgm.utils.run import limited
 from cgm.utils.settings import Integer, Listed, Settings, Text
@@ -28,8 +27,11 @@ OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their va
     "label_column": None,
     "drop": [],
     "categorical": [],
+    "identifiers": [],
+    "keep": [],
     "numbers": "standardise",
     "rare": 0.005,
+    "min_count": 5,
     "labeller": None,
     "downstream": None,
 }
@@ -46,13 +48,8 @@ class Command(Settings):
     names: list[str] | None = None
     encoding: str = "utf-8"
     schema: Annotated[str, Text(path=True)] | None = None
-    disclose: list[str] = dataclasses.field(default_factory=list)
     alternatives: bool = False
     threads: Annotated[int, Integer(min=1)] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_disclose(self.disclose)
 
     def read_schema(self) -> Schema | None:
         """Read the file of the schema, if there is one."""
@@ -129,7 +126,7 @@ def prepare(config: DictConfig) -> Callable[[], None]:
     def work() -> None:
         with limited(command.threads):
             settlement = settle()
-            settlement.write(command.out, command.disclose, command.alternatives)
+            settlement.write(command.out, alternatives=command.alternatives)
         print(f"\n{settlement.table()}\n{command.out}")
 
     return work

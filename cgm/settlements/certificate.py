@@ -42,6 +42,7 @@ DISCLOSED = {  # what may be disclosed of all parties, and its keys in a view
     "values": ["own_data"],
     "rewards": ["reward"],
     "sizes": ["rows_valued"],
+    "levels": [],  # of columns, in rewards: nothing in certificates
 }
 ATTACK = ("auc", "auc_low", "auc_high", "tpr", "tpr_low", "tpr_high")
 CELLS = (
@@ -130,12 +131,13 @@ def contents(
             "unit": view["unit"],
             "cells": CELLS if view["unit"] == "rows" else "",
         },
+        "left_out": list(view["dropped"]),
         "incentives": _incentives(view, own),
         "audit": _audit(view, party, alternatives),
         "versions": view["versions"],
         "settings_sha256": settings_sha256,
     }
-    if disclose:
+    if any(DISCLOSED[name] for name in disclose):
         content["disclosed"] = _disclosed(view, party, disclose)
 
     return content

@@ -82,7 +82,7 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
             "versions": versions(),
             "unit": settlement.unit,
             "columns": 0 if settlement.schema is None else len(settlement.schema.columns),
-            "dropped": [] if settlement.schema is None else list(settlement.schema.dropped),
+            "dropped": {} if settlement.schema is None else dict(settlement.schema.dropped),
             "features": type(settlement.features).__name__,
             "settings": settlement.settings,
         }

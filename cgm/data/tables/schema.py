@@ -7,14 +7,24 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 
-from cgm.data.tables.columns import OTHER, CategoricalColumn, Cells, Column, DateColumn, IntegerColumn, NumericColumn
-from cgm.data.tables.kinds import KINDS, Parsed, date_formats, describe, parse, prepare
+from cgm.data.tables.columns import (
+    OTHER,
+    CategoricalColumn,
+    Cells,
+    Column,
+    DateColumn,
+    IntegerColumn,
+    NumericColumn,
+    is_text,
+)
+from cgm.data.tables.identifiers import code_like, identified
+from cgm.data.tables.kinds import KINDS, Parsed, date_formats, describe, format_of_constant, parse, prepare
 from cgm.utils.checks import check_choice
 
 log = logging.getLogger(__name__)
@@ -30,10 +40,12 @@ class Schema:
     Attributes:
         columns: The columns, in the order of the tables.
         dropped: The columns that are left out, and why.
+        warnings: What the mediator should know about columns that are valued; not part of the file.
     """
 
     columns: tuple[Column, ...]
     dropped: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not any(column.width for column in self.columns):
@@ -144,12 +156,16 @@ def infer_schema(
     drop: Sequence[str] = (),
     rare: float = 0.005,
     known: Schema | None = None,
+    *,
+    identifiers: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    min_count: int = 1,
+    min_parties: int = 1,
 ) -> tuple[Schema, dict[str, pd.DataFrame]]:
     """Infer the columns of the parties' tables.
 
-    Kinds are inferred from all rows; ranges and levels from those that are used. Text without equal cells
-    (identifiers, free text) and integers that count the rows are left out; so are columns with the same value
-    everywhere, which rewards repeat.
+    Kinds and identifiers are inferred from all rows; ranges and levels from those that are used. Identifiers and free
+    text are left out; columns with the same value everywhere are not valued, and rewards repeat it.
 
     Arguments:
         tables: The table of each party, as it was read.
@@ -157,7 +173,11 @@ def infer_schema(
         categorical: Columns to treat as categories, whatever their cells.
         drop: Columns to leave out.
         rare: The share of the rows below which levels are pooled to one, `(other)`.
-        known: A schema to use instead of inferring one.
+        known: A schema to use instead of inferring one. It states what may leave; its levels are not counted again.
+        identifiers: Columns to leave out as identifiers, beside those that are recognised.
+        keep: Columns that are no identifiers, whatever their name and cells.
+        min_count: The number of rows below which levels are pooled, too, and that the ends of ranges need.
+        min_parties: The number of parties below which levels are pooled.
 
     Returns:
         The schema, and the parsed tables with its columns.
@@ -167,9 +187,10 @@ def infer_schema(
             party, the column and the remedy.
     """
 
-    _check_columns(tables, drop, categorical)
+    _check_columns(tables, drop=drop, categorical=categorical, identifiers=identifiers, keep=keep)
     names = list(tables)
-    dropped = dict.fromkeys(drop, "drop")
+    dropped = {**dict.fromkeys(identifiers, "identifier"), **dict.fromkeys(drop, "drop")}
+    rules = Rules(rare, min_count, min_parties)
     given: dict[str, Column] = {}
     if known is not None:
         dropped, given = dict(known.dropped), {column.name: column for column in known.columns}
@@ -177,19 +198,22 @@ def infer_schema(
     rows = {name: np.ones(len(table), bool) for name, table in tables.items()} if used is None else used
 
     parsed: dict[str, dict[str, pd.Series]] = {name: {} for name in names}
-    columns, errors = [], []
+    columns, errors, warnings = [], [], []
     for name in [str(name) for name in tables[names[0]].columns if name not in dropped]:
         try:
             cells = {party: table[name] for party, table in tables.items()}
-            column, series = _describe(name, cells, rows, rare, name in categorical, given.get(name))
+            column, series, notes = _describe(
+                name, cells, rows, rules, name in categorical, name in keep, given.get(name)
+            )
         except ValueError as error:
             errors.append(str(error))
             continue
         if isinstance(column, str):
             dropped[name] = column
-            log.warning("column %s is left out: %s", name, column)
+            warnings.append(f"column {name} is left out: {column}")
             continue
         columns.append(column)
+        warnings += [f"column {name}: {note}" for note in notes]
         for party in names:
             parsed[party][name] = series[party]
     if errors:
@@ -199,25 +223,45 @@ def infer_schema(
     frames = {name: pd.DataFrame(parsed[name]) for name in names}
     if known is None:
         columns = _ordered_levels(columns, pd.concat([frames[name][rows[name]] for name in names], ignore_index=True))
-    return Schema(tuple(columns), dropped), frames
+    for warning in warnings:
+        log.warning(warning)
+    return Schema(tuple(columns), dropped, tuple(warnings)), frames
+
+
+class Rules(NamedTuple):
+    """What a level needs to leave the rows of a party.
+
+    Attributes:
+        rare: The share of all rows.
+        min_count: The number of rows.
+        min_parties: The number of parties.
+    """
+
+    rare: float
+    min_count: int
+    min_parties: int
 
 
 def _describe(
     name: str,
     cells: Mapping[str, pd.Series],
     rows: Mapping[str, np.ndarray],
-    rare: float,
+    rules: Rules,
     categorical: bool,
+    keep: bool,
     known: Column | None,
-) -> tuple[Column | str, Mapping[str, pd.Series]]:
-    """Describe a column, or return the reason why it is left out; and return its parsed cells, by party."""
+) -> tuple[Column | str, Mapping[str, pd.Series], list[str]]:
+    """Describe a column, or return the reason why it is left out; and return its parsed cells, by party, and notes."""
 
     cells = {party: prepare(part) for party, part in cells.items()}
     values = None if known is None else known.of_values
     asked = (CategoricalColumn if categorical else None) if values is None else type(values)
     formats: dict[str, str | None] = dict.fromkeys(cells)
+    written = _written(cells)
     if isinstance(values, DateColumn) and values.date_format:
         formats = dict.fromkeys(cells, values.date_format)
+    elif written:
+        formats = dict.fromkeys(cells, format_of_constant(written))
     elif asked in (None, DateColumn):
         formats = date_formats(name, cells)
     parts = {party: parse(part, f"{party}, column {name}", asked, formats[party]) for party, part in cells.items()}
@@ -226,12 +270,42 @@ def _describe(
     if known is not None:
         if missing and not known.missing:
             raise ValueError(f"column {name}: has empty cells, but the schema does not say missing: true")
-        return known, series
+        return known, series, []
+    if not written and not keep and (why := identified(name, list(series.values()))):
+        return f"identifier: {why}; keep=[{name}] values it all the same", series, []
 
     used = [part[rows[party]] for party, part in series.items()]
     date_format = formats.popitem()[1] if len(set(formats.values())) == 1 else None
     example = next(iter(parts.values())).example
-    return describe(Cells(name, kind, used, missing, example, date_format, rare, categorical)), series
+    described = Cells(name, kind, used, missing, example, date_format, rules.rare, categorical, *rules[1:], written)
+    column = describe(described)
+    return column, series, [] if isinstance(column, str) else _notes(column, described, cells)
+
+
+def _written(cells: Mapping[str, pd.Series]) -> str:
+    """Return the text of all prepared cells, if there is only one, otherwise nothing."""
+
+    if not all(map(is_text, cells.values())):
+        return ""
+    texts = {text for part in cells.values() for text in part.unique()}
+    return texts.pop() or "" if len(texts) == 1 else ""
+
+
+def _notes(column: Column, described: Cells, cells: Mapping[str, pd.Series]) -> list[str]:
+    """Return what the mediator should know about a column that is valued."""
+
+    name, notes = column.name, []
+    if isinstance(column, CategoricalColumn) and OTHER in column.levels:
+        of_one, _ = described.support(described.values.value_counts())
+        if of_one.any():
+            levels = "a level" if of_one.sum() == 1 else f"{of_one.sum()} levels"
+            each = "" if of_one.sum() == 1 else " each"
+            notes.append(
+                f"{levels} of one party{each} became {OTHER}; disclose=[levels] lets levels of one party leave"
+            )
+    if isinstance(column, IntegerColumn | NumericColumn) and (why := code_like(name, column.whole, cells.values())):
+        notes.append(why)
+    return notes
 
 
 def _same_kind(name: str, parts: Mapping[str, Parsed]) -> tuple[type[Column], dict[str, pd.Series]]:
@@ -275,7 +349,7 @@ def _ordered_levels(columns: Sequence[Column], rows: pd.DataFrame) -> list[Colum
     return ordered
 
 
-def _check_columns(tables: Mapping[str, pd.DataFrame], drop: Sequence[str], categorical: Sequence[str]) -> None:
+def _check_columns(tables: Mapping[str, pd.DataFrame], **settings: Sequence[str]) -> None:
     """Check that all tables have the same columns, and that those of settings are among them."""
 
     (first, expected), *others = [(name, set(table.columns)) for name, table in tables.items()]
@@ -284,7 +358,7 @@ def _check_columns(tables: Mapping[str, pd.DataFrame], drop: Sequence[str], cate
         if lacks or more:
             told = " and ".join([f"lacks {lacks}"] * bool(lacks) + [f"has also {more}"] * bool(more))
             raise ValueError(f"{name}: its columns are not those of {first}: it {told}; all need the same")
-    for setting, named in (("drop", drop), ("categorical", categorical)):
+    for setting, named in settings.items():
         for column in named:
             if column not in expected:
                 there = ", ".join(sorted(expected))
