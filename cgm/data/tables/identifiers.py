@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 MIN_CELLS = 10  # from which different cells say something
+SAMPLE = 1000  # different cells whose form is looked at
 DIFFERENT = 0.9  # share of different cells from which texts name their rows
 ROWS_OF_ONE = 10  # rows of one value, on average, up to which a name counts: persons have some rows, regions have many
 MIN_SHARE = 0.8  # of the cells that have a form; of card numbers .9, since a tenth of all numbers pass their check
@@ -141,13 +142,13 @@ def identified(name: str, parts: Sequence[pd.Series]) -> str:
         return ""
     if not is_text and not ((cells.abs() < 2**63) & (cells % 1 == 0)).all():
         return ""
-    distinct = pd.Series(cells.unique(), dtype=object)
-    texts = distinct if is_text else distinct.map(lambda number: str(int(number)))
+    distinct = pd.Series(cells.unique())
+    sample = distinct.head(SAMPLE).map(str if is_text else lambda number: str(int(number)))
     n, different = len(cells), len(distinct)
     if different < 2:
         return ""
     for form, fits, share in FORMS:
-        if np.mean([bool(fits(text)) for text in texts.head(1000)]) >= share:
+        if np.mean([bool(fits(text)) for text in sample]) >= share:
             return f"{form}"
     told = f"{different} of {n} values are different"
     words = words_of(name)
@@ -157,7 +158,7 @@ def identified(name: str, parts: Sequence[pd.Series]) -> str:
         return ""
     if is_text:
         return told if different >= DIFFERENT * n else ""
-    return _numbering(filled, cells.astype("float64").to_numpy(), texts, told)
+    return _numbering(filled, distinct.to_numpy(float), n, told)
 
 
 CODES = _words("""
@@ -180,16 +181,14 @@ def code_like(name: str, whole: bool, parts: Iterable[pd.Series]) -> str:
 
     cells = pd.concat([part.dropna() for part in parts], ignore_index=True)
     distinct = pd.Series(cells.unique())
-    texts = distinct.astype(str)
-    remedy = f"categorical=[{name}] values them as categories"
+    example, remedy = distinct[0], f"categorical=[{name}] values them as categories"
     if not whole:
-        is_code = distinct.dtype == object and texts.str.fullmatch(r"\d+[eE]\d+").all()
-        return f"texts such as {texts[0]} are valued as powers of ten; {remedy}" if is_code else ""
+        if pd.api.types.is_numeric_dtype(cells.dtype) or not distinct.str.fullmatch(r"\d+[eE]\d+").all():
+            return ""
+        return f"texts such as {example} are valued as powers of ten; {remedy}"
+    if is_dates(pd.to_numeric(distinct).to_numpy(float)):
+        return f"integers such as {example} are valued as numbers; write dates as 2024-12-31, or {remedy}"
     words = words_of(name)
-    for digits, form in ((8, "%Y%m%d"), (6, "%Y%m")):
-        dated = len(distinct) > 1 and texts.str.fullmatch(rf"(19|20)\d{{{digits - 2}}}").all()
-        if dated and pd.to_datetime(texts, format=form, errors="coerce").notna().all():
-            return f"integers such as {texts[0]} are valued as numbers; write dates as 2024-12-31, or {remedy}"
     if set(words) & PLACES:
         return f"postal codes are valued as numbers; {remedy}"
     if len(distinct) <= MAX_CODES and words and words[-1] in CODES:
@@ -197,23 +196,45 @@ def code_like(name: str, whole: bool, parts: Iterable[pd.Series]) -> str:
     return ""
 
 
-def _numbering(parts: Sequence[pd.Series], numbers: np.ndarray, texts: pd.Series, told: str) -> str:
-    """Return why integers are identifiers by their values; empty if they are not."""
+def is_dates(numbers: np.ndarray) -> bool:
+    """Return whether different integers are dates such as 20241231, or months such as 202412, from 1900 to 2100.
+
+    Example:
+        >>> is_dates(np.array([20240229, 20241231])), is_dates(np.array([20240229, 20241331]))
+        (True, False)
+    """
+
+    if len(numbers) < 2:
+        return False
+    days = numbers if numbers.min() >= 1e7 else 100 * numbers + 1
+    year, month, day = days // 10_000, days // 100 % 100, days % 100
+    in_range = (year >= 1900) & (year <= 2100) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+    return bool(in_range.all())
+
+
+def _numbering(parts: Sequence[pd.Series], distinct: np.ndarray, n: int, told: str) -> str:
+    """Return why integers are identifiers by their values; empty if they are not.
+
+    Arguments:
+        parts: The cells of each party that are not empty.
+        distinct: The different integers.
+        n: The number of cells.
+        told: How many of them are different.
+    """
 
     if all(_counts_the_rows(part) for part in parts if len(part)):
         return "integers that number the rows"
-    n, different = len(numbers), len(texts)
-    equal = n - different
-    if different < 0.95 * n:
+    equal = n - len(distinct)
+    if len(distinct) < 0.95 * n or is_dates(distinct):
         return ""
     # of n numbers that are spread evenly over a range, about so many pairs are equal, and more of all others
-    by_chance = n * (n - 1) / 2 / (numbers.max() - numbers.min() + 1)
+    by_chance = n * (n - 1) / 2 / (distinct.max() - distinct.min() + 1)
     if by_chance >= REPEATS * (equal + 1):
         return f"{told}, in a range in which chance repeats some"
-    lengths = texts.str.lstrip("-").str.len()
-    step = int(np.gcd.reduce(np.abs(numbers).astype(np.int64)))  # amounts are often whole tens or hundreds
-    if lengths.nunique() == 1 and lengths.iloc[0] >= MIN_DIGITS and step == 1:
-        return f"{told}, of {lengths.iloc[0]} digits each"
+    digits = len(str(int(distinct.min())))
+    step = int(np.gcd.reduce(distinct.astype(np.int64)))  # amounts are often whole tens or hundreds
+    if distinct.min() > 0 and digits == len(str(int(distinct.max()))) >= MIN_DIGITS and step == 1:
+        return f"{told}, of {digits} digits each"
     return ""
 
 
