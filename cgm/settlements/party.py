@@ -153,6 +153,31 @@ class PartyMediator(MediatorSettings):
         with timed("audit"):
             return self.audit.audit(settlement.parties, held_out, rewards, stream_seed(seed, Stream.AUDIT_ROWS))
 
+    def warn_of_copies(self, settlement: Settlement, audits: Sequence[RewardAudit], unit: str = "rows") -> list[str]:
+        """Warn where rewards that parties receive repeat rows of other parties.
+
+        Arguments:
+            settlement: The settlement.
+            audits: The audits of its rewards.
+            unit: What a row is.
+
+        Returns:
+            The warnings; parties have their numbers, from 1.
+        """
+
+        beta, warnings = recommend(settlement), []
+        for entry in audits:
+            if entry.beta == beta and entry.copies:
+                size = settlement.drawn[entry.party, beta].size
+                chance = f"; {entry.copies_held_out} equal {unit} that were kept apart" if entry.copies_held_out else ""
+                warnings.append(
+                    f"{entry.copies} of the {size} {unit} that party {entry.party + 1} receives equal {unit} of other "
+                    f"parties{chance}"
+                )
+        for warning in warnings:
+            log.warning(warning)
+        return warnings
+
     def compare_settings(
         self, mediator: Mediator, settlement: Settlement, parties: Sequence[torch.Tensor] | None, seed: int
     ) -> tuple[dict[str, Variant], list[str]]:

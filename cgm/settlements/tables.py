@@ -262,6 +262,7 @@ class TableMediator(PartyMediator):
             none = settlement.pool.points[:0]
             apart = [features.transform(schema.to_codes(table)) if len(table) else none for table in held_out]
             audits = self.run_audit(settlement, apart, seed)
+            copied = self.warn_of_copies(settlement, audits)
             with timed("downstream"):
                 accuracies = self._accuracies(settlement, labels, masks, apart)
             sensitivity, warnings = self.compare_settings(mediator, settlement, filled, seed)
@@ -269,7 +270,7 @@ class TableMediator(PartyMediator):
         return name_parties(
             replace(settlement, warnings=[*few, *settlement.warnings]),
             list(tables),
-            warnings=[*schema.warnings, *warnings],
+            warnings=[*schema.warnings, *copied, *warnings],
             seconds=clock.seconds,
             tables=tuple(used),
             held_out=tuple(held_out),

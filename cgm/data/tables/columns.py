@@ -222,9 +222,7 @@ class NumberColumn(Column):
         ends = np.array([_supported(numbers, cells.min_count), _supported(numbers[::-1], cells.min_count)])
         low, high = column.round(ends).tolist()
         if low >= high and numbers[0] < numbers[-1]:
-            return (
-                f"too few rows: without the {cells.min_count} outermost at each end (min_count), all values are equal"
-            )
+            return f"too few rows: without {cells.min_count} rows at each end (min_count), all values are equal"
         return replace(column, minimum=low, maximum=high, median=float(np.clip(median, low, high)))
 
     @classmethod
@@ -559,9 +557,10 @@ def _supported(numbers: np.ndarray, count: int) -> float:
     """
 
     edge = numbers[min(count, len(numbers)) - 1]
-    if len(numbers) <= count or np.count_nonzero(numbers == edge) >= count:
+    inner = numbers[numbers > edge] if numbers[-1] > numbers[0] else numbers[numbers < edge]
+    if len(inner) == 0 or np.count_nonzero(numbers == edge) >= count:
         return float(edge)
-    return float((edge + numbers[count]) / 2)
+    return float((edge + inner[0]) / 2)
 
 
 def _no_levels(levels: int, of_one: int, min_rows: int) -> str:

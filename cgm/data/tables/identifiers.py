@@ -137,10 +137,9 @@ def identified(name: str, parts: Sequence[pd.Series]) -> str:
 
     filled = [part.dropna() for part in parts]
     cells = pd.concat(filled, ignore_index=True)
-    is_text = cells.dtype == object
-    if len(cells) == 0 or not (is_text or (pd.api.types.is_numeric_dtype(cells.dtype) and cells.dtype != "boolean")):
-        return ""
-    if not is_text and not ((cells.abs() < 2**63) & (cells % 1 == 0)).all():
+    is_number = pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype)
+    is_text = not is_number and (cells.dtype == object or pd.api.types.is_string_dtype(cells.dtype))
+    if len(cells) == 0 or not (is_text or (is_number and _whole(cells))):
         return ""
     distinct = pd.Series(cells.unique())
     sample = distinct.head(SAMPLE).map(str if is_text else lambda number: str(int(number)))
@@ -194,6 +193,11 @@ def code_like(name: str, whole: bool, parts: Iterable[pd.Series]) -> str:
     if len(distinct) <= MAX_CODES and words and words[-1] in CODES:
         return f"codes are valued as numbers; {remedy}"
     return ""
+
+
+def _whole(cells: pd.Series) -> bool:
+    numbers = cells.to_numpy(float)
+    return bool(((np.abs(numbers) < 2**63) & (numbers % 1 == 0)).all())
 
 
 def is_dates(numbers: np.ndarray) -> bool:
