@@ -69,8 +69,6 @@ def test_each_party_has_its_own_form(tmp_path):
     german = "day;x;unit\n29.02.2024;1,5;Yes\n31.12.1999;-2,25;No\n02.01.2000;3,0;Yes\n"
     english = "unit,day,x\nyes,2/29/2024,1.5\nno,12/31/1999,-2.25\nyes,1/2/2000,3.0\n"
     iso = "x,unit,day\n1.5,yes,2024-02-29\n-2.25,no,1999-12-31\n3.0,yes,2000-01-02\n"
-        f"{x},{u},{d}\n" for x, u, d in zip([1.5, -2.25, 3.0], ["yes", "no", "yes"], days, strict=True)
-    )
     files = []
     for name, text in [("german.csv", german), ("english.csv", english), ("iso.csv", iso)]:
         (tmp_path / name).write_text(text, encoding="utf-8")
