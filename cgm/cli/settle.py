@@ -37,7 +37,7 @@ OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their va
     "missing": [],
     "decimal": None,
     "thousands": None,
-    "dates": {},
+    "dates": None,
     "min_count": 5,
     "labeller": None,
     "downstream": None,
@@ -62,8 +62,8 @@ class Command(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.separator is not None and len(self.separator) != 1:
-            raise ValueError(f"separator={self.separator}: expected one character, such as ';'")
+        if self.separator is not None and self.separator != "tab" and len(self.separator) != 1:
+            raise ValueError(f"separator={self.separator}: expected one character, such as ';', or tab")
         if isinstance(self.skip, list) and len(self.skip) != 2:
             raise ValueError(
                 f"skip={self.skip}: expected the lines before the header and those at the end, such as [1, 1]"
@@ -174,7 +174,7 @@ def prepare(config: DictConfig) -> Callable[[], None]:
             command.party_column,
             command.names,
             command.encoding,
-            command.separator,
+            "\t" if command.separator == "tab" else command.separator,
             command.skipped,
         )
         settle = partial(mediator.settle_tables, *parties, schema)

@@ -171,7 +171,7 @@ class TableMediator(PartyMediator):
         missing: Cells that stand for a missing value, beside the usual ones; text or numbers, such as -999.
         decimal: The decimal sign. `None`: it is recognised.
         thousands: The sign between thousands. `None`: it is recognised.
-        dates: The format of the dates of a column, such as `{"opened": "%Y%m%d"}`.
+        dates: The format of the dates of a column, such as `{"opened": "%Y%m%d"}`. `None`: it is recognised.
         min_count: The number of rows that each level needs, and each number that rewards may repeat, to leave the rows
             of a party, and that lie at each end of a range of numbers. Also two parties need to have a level, unless
             `disclose` has `levels`. If there is one party, nothing leaves, and nothing is pooled for this reason.
@@ -194,7 +194,7 @@ class TableMediator(PartyMediator):
     missing: Sequence[Any] = ()
     decimal: Decimal | None = None
     thousands: Thousands | None = None
-    dates: Mapping[str, str] = field(default_factory=dict)
+    dates: Mapping[str, str] | None = None
     min_count: Annotated[int, Integer(min=1)] = 5
     labeller: Labeller = field(default_factory=KNN)
     downstream: Task = field(default_factory=SVM)
@@ -214,7 +214,7 @@ class TableMediator(PartyMediator):
     def reading(self) -> Reading:
         """How cells are read."""
 
-        return Reading(self.missing, self.decimal, self.thousands, self.dates)
+        return Reading(self.missing, self.decimal, self.thousands, {} if self.dates is None else self.dates)
 
     def settle_tables(
         self,

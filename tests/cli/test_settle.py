@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
 from sklearn.datasets import load_digits
 
 from cgm.cli import main as program
+from cgm.cli.conf import CONF
 from cgm.cli.settle import to_overrides
 from cgm.settlements.verification import verify
 
@@ -76,6 +78,39 @@ def test_files_are_what_is_no_setting():
     overrides = ["out=o", "--config-dir", "conf", "+x.y=1", r"files=['a.csv','it\'s.csv']"]
     assert to_overrides(arguments) == overrides
     assert to_overrides(["out=o"]) == ["out=o"]
+
+
+def test_an_argument_that_is_a_file_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["data=2024.csv", "${x}.csv", "it's [1], {2}.csv", "year=2024/a.csv", "-x.csv"]
+    if os.name != "nt":
+        names += ["a\\b.csv", "a\\${x}.csv", "a\\'.csv"]
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (override,) = to_overrides(names)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert list(compose("settle", overrides=[override, "seed=1"]).files) == names
+    assert to_overrides(["out=o", "--config-dir", "conf", "-x.csv"])[-1] == "files=['-x.csv']"  # also after options
+    with pytest.raises(ValueError, match=r"drop=\[Income \(k\$\)\]: .* put them in quotes, such as 'drop=\[Income"):
+        to_overrides(["a.csv", "drop=[Income", "(k$)]"])
+
+
+def test_a_value_with_signs_gets_a_hint(folder):
+    message = refused("north.csv", "east.csv", "out=o", "drop=[Income (k$)]")
+    assert message.endswith("""put such text in quotes, and the setting as well: "drop=['Income (k$)']\"""")
+
+
+def test_settings_of_cells_reach_the_tables(folder):
+    for name in ("north", "east"):
+        text = (folder / f"{name}.csv").read_text(encoding="utf-8")
+        (folder / f"{name}.csv").write_text("made by hand, in 2024\n" + text.replace(",", "^"), encoding="utf-8")
+    assert "skip=[1]: expected" in refused("north.csv", "east.csv", "out=o", "skip=[1]")
+    assert "separator=||: expected one character" in refused("north.csv", "east.csv", "out=o", "separator=||")
+    settings = ["skip=1", "separator='^'", "missing=[-999, none]", "decimal='.'", "dates={day: '%d.%m.%Y'}"]
+    message = refused("north.csv", "east.csv", "out=o", *settings)
+    assert "dates=day: there is no such column; there are age, bmi, smoker, unit" in message
 
 
 def test_a_settlement_of_files(folder, capsys):

@@ -21,8 +21,6 @@ SEPARATORS = ",;\t|"
 SAMPLE_BYTES = 1 << 18  # from which separator and header are recognised
 BLOCK_BYTES = 1 << 24  # the longest row that can be read
 MAX_FOOTER = 10  # lines below a table that can be recognised as not part of it
-QUOTES = ' in quotes; say separator="{}"'
-NAMES = {"\t": "tab"}
 
 
 @dataclass(frozen=True)
@@ -344,7 +342,7 @@ def _refuse(path: Path, body: bytes, names: list[str], separator: str, before: i
                 raise ValueError(
                     f"{path}: line {rows.line_num + before} has {len(row)} cells where {width} are expected; is the "
                     "file truncated, or a cell with a separator not in quotes? skip=[1, 1] leaves out a line before "
-                    "the header and one at the end, separator=';' is for another separator"
+                    "the header and one at the end, \"separator=';'\" is for another separator"
                 )
     except csv.Error as error:
         raise ValueError(f"{path}: line {rows.line_num + before}: {error}") from error

@@ -278,7 +278,7 @@ def _plain_numbers(
         names = {" ": "' '", "'": '"\'"'}
         raise ValueError(
             f"{where}: data row {row + 1}, {cell}, can be {_read_as(cell, styles[0])} or {_read_as(cell, styles[-1])}; "
-            f"say thousands={names.get(sign, repr(sign))} or decimal={sign!r}"
+            f'say "thousands={names.get(sign, repr(sign))}" or "decimal={sign!r}"'
         )
     plain = text
     if style.thousands:

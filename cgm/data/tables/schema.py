@@ -208,7 +208,8 @@ def infer_schema(
             party, the column and the remedy.
     """
 
-    _check_columns(tables, drop=drop, categorical=categorical, identifiers=identifiers, keep=keep)
+    named = {"categorical": categorical, "identifiers": identifiers, "keep": keep, "dates": tuple(reading.dates)}
+    _check_columns(tables, drop=drop, **named)
     names = list(tables)
     dropped = {**dict.fromkeys(identifiers, "identifier"), **dict.fromkeys(drop, "drop")}
     rules = Rules(rare, min_count, min_parties)

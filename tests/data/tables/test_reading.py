@@ -143,7 +143,7 @@ def test_signs_of_numbers():
     assert numbers(["1.266", "904"], decimal=".") == [1.266, 904]
     assert numbers(["1,234", "7"], decimal=",") == [1.234, 7]
     for cells, separator in [(["1.266", "904"], ","), (["1.266", "2.345"], ";"), (["1,234", "7"], ";")]:
-        with pytest.raises(ValueError, match=r"a, column x: data row 1, 1.\d+, can be 1.\d+ or 1\d+; say thousands="):
+        with pytest.raises(ValueError, match=r"a, column x: data row 1, 1.\d+, can be 1.\d+ or 1\d+; say .thousands="):
             infer(cells, separators={"a": separator})
     # other columns of the party show which it is
     tables = {"a": pd.DataFrame({"x": ["1.266", "904", "31"], "y": ["1,5", "2,25", "3"]})}
