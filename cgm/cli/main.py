@@ -22,10 +22,21 @@ LINE = "COMP_LINE"  # an environment variable: the line that a shell completes
 def main() -> None:
     """Run the command line: a command such as `verify`, or an experiment.
 
-    Hydra and torch are imported where they are needed: their import is slower than all that `--help` does.
-
     Raises:
-        SystemExit: If a command ends, with its status, or if settings are invalid.
+        SystemExit: If a command ends, with its status, if settings are invalid, or if it is interrupted.
+    """
+
+    try:
+        run()
+    except KeyboardInterrupt:  # while modules are imported; `launch` has more to say
+        print("cgm: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def run() -> None:
+    """Run the command that the first argument names, or an experiment.
+
+    Hydra and torch are imported where they are needed: their import is slower than all that `--help` does.
     """
 
     os.environ.setdefault("PYTHONSAFEPATH", "1")  # other processes do not import from the current folder, see __main__

@@ -21,7 +21,6 @@ from cgm.data.images import read_image_parties
 from cgm.data.tables.dialects import Skip
 from cgm.data.tables.files import read_parties
 from cgm.data.tables.schema import Schema
-from cgm.settlements.certificate import check_disclose
 from cgm.settlements.folder import check_folder
 from cgm.utils.files import read_plain
 from cgm.utils.run import ending, limited
@@ -33,12 +32,15 @@ OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their va
     "label_column": None,
     "drop": [],
     "categorical": [],
+    "identifiers": [],
+    "keep": [],
     "numbers": "standardise",
     "rare": 0.005,
     "missing": [],
     "decimal": None,
     "thousands": None,
     "dates": None,
+    "min_count": 5,
     "labeller": None,
     "downstream": None,
 }
@@ -57,13 +59,11 @@ class Command(Settings):
     separator: Annotated[str, Text()] | None = None
     skip: Annotated[int, Integer(min=0)] | Annotated[list, Listed(Integer(min=0), min=2)] | None = None
     schema: Annotated[str, Text(path=True)] | None = None
-    disclose: list[str] = dataclasses.field(default_factory=list)
     alternatives: bool = False
     threads: Annotated[int, Integer(min=1)] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_disclose(self.disclose)
         if self.separator is not None and self.separator != "tab" and len(self.separator) != 1:
             raise ValueError(f"separator={self.separator}: expected one character, such as ';', or tab")
         if isinstance(self.skip, list) and len(self.skip) != 2:
@@ -185,7 +185,7 @@ def prepare(config: DictConfig) -> Callable[[], None]:
     def work() -> None:
         with ending(), limited(command.threads):
             settlement = settle()
-            settlement.write(command.out, command.disclose, command.alternatives)
+            settlement.write(command.out, alternatives=command.alternatives)
         print(printable_lines(f"\n{settlement.table()}\n{command.out}"))
 
     return work

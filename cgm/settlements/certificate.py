@@ -16,8 +16,9 @@ A certificate holds the party's own numbers. It leaves out, unless the mediator 
 - rewards that the party does not receive, and their audits;
 - the margins of R3, R5 and R6, which are differences to values of others;
 - the number of all points $t$ and the numbers of rows that were attacked in the audit, which are sums of the others'
-  sizes. Values have six significant digits, results of the audit three decimals: an exact share of rows would give the
-  number of rows away;
+  sizes. Values have six significant digits. Rates of the audit are shares of these rows, and their intervals depend on
+  how many there are: unless sizes are disclosed, rates are rounded to steps of 0.05, there are no intervals, and a
+  reason does not say how many rows there are too few;
 - the seed and all other settings: with the seed, who receives a reward can subtract the noise of a kernel density
   estimate from it, which leaves real rows of other parties. The certificate has the SHA-256 of the mediator's
   `settings.json` in their place. That file contains the SHA-256 of the synthetic pool, which a party does not know, so
@@ -44,8 +45,12 @@ DISCLOSED = {  # what may be disclosed of all parties, and its keys in a view
     "values": ["own_data"],
     "rewards": ["reward"],
     "sizes": ["rows_valued"],
+    "levels": [],  # of columns, in rewards: nothing in certificates
 }
-ATTACK = ("auc", "auc_low", "auc_high", "tpr", "tpr_low", "tpr_high")
+RATES = ("auc", "tpr")
+INTERVALS = ("auc_low", "auc_high", "tpr_low", "tpr_high")
+STEP = 0.05  # of rates in certificates
+FEW = "too few rows could be attacked"
 CELLS = (
     "Text that begins with = + - @, a tab or a line break has a leading apostrophe in the files, so that spreadsheets "
     "do not run it as a formula. Numbers are as they are."
@@ -135,12 +140,13 @@ def contents(
             "unit": view["unit"],
             "cells": CELLS if view["unit"] == "rows" else "",
         },
+        "left_out": list(view["dropped"]),
         "incentives": _incentives(view, own),
-        "audit": _audit(view, party, alternatives),
+        "audit": _audit(view, party, "sizes" in disclose, alternatives),
         "versions": view["versions"],
         "settings_sha256": settings_sha256,
     }
-    if disclose:
+    if any(DISCLOSED[name] for name in disclose):
         content["disclosed"] = _disclosed(view, party, disclose)
 
     return content
@@ -175,27 +181,40 @@ def _incentives(view: Mapping[str, Any], own: Mapping[str, Any]) -> list[dict[st
     ]
 
 
-def _audit(view: Mapping[str, Any], party: int, alternatives: bool) -> dict[str, Any]:
-    """Return the audits of the rewards that a party receives, without numbers of rows."""
+def _audit(view: Mapping[str, Any], party: int, sizes: bool, alternatives: bool) -> dict[str, Any]:
+    """Return the audits of the rewards that a party receives, without what would give the others' sizes away."""
 
-    def in_words(audit: Mapping[str, Any]) -> str | None:
-        strongest = (attack for attack in audit["attacks"] if attack["name"] == audit["strongest"])
-        return next((attack_in_words(attack, view["unit"]) for attack in strongest), None)
-
-    results = [
-        {
+    def result(audit: Mapping[str, Any]) -> dict[str, Any]:
+        attacks = [audited(attack, sizes) for attack in audit["attacks"]]
+        strongest = next((attack for attack in attacks if attack["name"] == audit["strongest"]), None)
+        return {
             "beta": audit["beta"],
             "strongest": audit["strongest"],
-            "meaning": in_words(audit),
-            "attacks": [
-                {"name": attack["name"]} | {key: round(attack[key], 3) for key in ATTACK} for attack in audit["attacks"]
-            ],
-            "reason": audit["reason"],
+            "meaning": None if strongest is None else attack_in_words(strongest, view["unit"]),
+            "attacks": attacks,
+            "reason": audit["reason"] if sizes or audit["reason"] is None else FEW,
         }
+
+    recommended = view["parties"][party]["recommended"]
+    results = [
+        result(audit)
         for audit in view["audits"]
-        if audit["party"] == party and (alternatives or audit["beta"] == view["parties"][party]["recommended"])
+        if audit["party"] == party and (alternatives or audit["beta"] == recommended)
     ]
     return {"threat_model": threat_model(view["unit"]), "results": results}
+
+
+def audited(attack: Mapping[str, Any], sizes: bool) -> dict[str, Any]:
+    """Return the numbers of an attack that a party may see.
+
+    Arguments:
+        attack: The attack, as a view has it.
+        sizes: Whether the party may know how many rows the others have.
+    """
+
+    if sizes:
+        return {"name": attack["name"]} | {key: round(attack[key], 3) for key in (*RATES, *INTERVALS)}
+    return {"name": attack["name"]} | {key: round(STEP * round(attack[key] / STEP), 2) for key in RATES}
 
 
 def _disclosed(view: Mapping[str, Any], party: int, disclose: Collection[str]) -> list[dict[str, Any]]:

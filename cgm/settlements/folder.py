@@ -28,7 +28,7 @@ from cgm.utils.plain import plain
 from cgm.utils.text import beta_name, csv_text
 
 RESULT, SETTINGS, REPORT = "result.json", "settings.json", "report.html"
-ELSEWHERE = ("unit", "columns", "dropped", "features", "settings")  # of a view, in settings.json and schema.yaml
+ELSEWHERE = ("unit", "columns", "features", "settings")  # of a view, in settings.json and schema.yaml
 REWARD = "reward"  # its file, with the ending of the party's own
 README = "README.txt"
 PRIVATE = 0o700  # permissions of a folder for its owner alone
@@ -53,8 +53,8 @@ def mediator_files(settlement: PartySettlement) -> dict[str, bytes]:
     name, pool = pool_file(settlement)
     rows = (
         (str(party), beta_name(beta), str(row))
-        for (party, beta), reward in settlement.drawn.items()
-        for row in reward.indices.tolist()
+        for party, beta in settlement.drawn
+        for row in settlement.rows(party, beta).tolist()
     )
     files = {
         RESULT: readable_json({key: x for key, x in describe(settlement).items() if key not in ELSEWHERE}),
@@ -133,7 +133,7 @@ def party_files(
         entry |= {"file": reward.name, "escaped_cells": reward.escaped}
 
     files = {path: data for reward in rewards.values() for path, data in reward.files.items()}
-    shown = {"certificate": content, "alternatives": len(rewards) > 1, "dropped": view["dropped"]}
+    shown = {"certificate": content, "alternatives": len(rewards) > 1}
     files[README] = render(TEMPLATES / README, **shown)
     listed = {reward.name: reward.entry for reward in rewards.values()} | {README: _listed(files[README])}
     files[PAGE] = render(TEMPLATES / PAGE, certificate=content, files=listed)

@@ -84,7 +84,7 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
             "versions": versions(),
             "unit": settlement.unit,
             "columns": 0 if settlement.schema is None else len(settlement.schema.columns),
-            "dropped": [] if settlement.schema is None else list(settlement.schema.dropped),
+            "dropped": {} if settlement.schema is None else dict(settlement.schema.dropped),
             "features": type(settlement.features).__name__,
             "settings": settlement.settings,
         }
@@ -148,17 +148,19 @@ def attack_in_words(attack: Mapping[str, Any], unit: str = "rows") -> str:
     """Return what the AUC of an attack means.
 
     Arguments:
-        attack: The attack, as a view has it.
+        attack: The attack, as a view or a certificate has it: perhaps without its interval.
         unit: What the data consists of.
     """
 
     a = "an" if unit == "images" else "a"
-    low, high = (100 * attack[key] for key in ("auc_low", "auc_high"))
     text = (
         f"Shown {a} {unit[:-1]} of another party that was used and one that was kept apart, the strongest attack picks "
-        f"the used one in {number(100 * attack['auc'], 2)} of 100 cases (95 % interval {number(low, 2)} to "
-        f"{number(high, 2)}); guessing picks it in 50"
+        f"the used one in {{}} of 100 cases{{}}; guessing picks it in 50"
     )
+    if "auc_low" not in attack:
+        return text.format(f"about {number(100 * attack['auc'], 2)}", "") + "."
+    low, high = (100 * attack[key] for key in ("auc_low", "auc_high"))
+    text = text.format(number(100 * attack["auc"], 2), f" (95 % interval {number(low, 2)} to {number(high, 2)})")
     if low <= 50:
         return f"{text}. The attack was not shown to be better than guessing."
     extent = next(words for limit, words in EXTENTS if attack["auc"] < limit)

@@ -152,16 +152,21 @@ def test_a_certificate_names_and_counts_no_other_party():
 def test_results_of_an_audit_are_rounded_and_name_their_threat_model():
     audit = certificate(settle(), 0)["audit"]
     assert "rows of the other parties that were used" in audit["threat_model"]
-    first = audit["results"][0]["attacks"][0]
-    assert first == {
+    (result,) = audit["results"]
+    assert result["attacks"][0] == {"name": "nearest_distance", "auc": 0.5, "tpr": 0.0}  # in steps of 0.05
+    assert "picks the used one in about 50 of 100 cases; guessing picks it in 50." in result["meaning"]
+    (result,) = certificate(settle(), 0, disclose=["sizes"])["audit"]["results"]
+    assert result["attacks"][0] == {
         "name": "nearest_distance", "auc": 0.51, "auc_low": 0.47, "auc_high": 0.55,
         "tpr": 0.012, "tpr_low": 0.001, "tpr_high": 0.046,
     }  # fmt: skip
-    (result,) = audit["results"]
     assert result["meaning"].startswith("Shown a row of another party that was used and one that was kept apart")
     assert "51 of 100 cases (95 % interval 47 to 55)" in result["meaning"]
+    for disclose in ([], ["sizes"]):
+        page = party_files(settle(), 0, disclose)["certificate.html"].decode()
+        assert ("95 % interval" in page) == ("sizes" in disclose)
     result = certificate(settle(), 0, alternatives=True)["audit"]["results"][1]
-    reason = "no rows were kept apart"
+    reason = "too few rows could be attacked"  # how many there are is not said
     assert result == {"beta": 1.0, "strongest": None, "meaning": None, "attacks": [], "reason": reason}
     assert certificate(replace(settle(), audits=[]), 0)["audit"]["results"] == []
 
@@ -195,7 +200,7 @@ def test_the_digest_of_the_settings_cannot_be_guessed():
 
 def test_what_cannot_be_certified_is_refused():
     for given, message in [
-        ({"disclose": ["all"]}, "disclose=all: expected one of names, contributions, values, rewards, sizes"),
+        ({"disclose": ["all"]}, "disclose=all: expected one of names, contributions, values, rewards, sizes, levels"),
         ({"disclose": "names"}, "disclose='names': expected a list"),
         ({"party": 3}, "party=3: expected an integer from 0 to 2"),
         ({"party": -1}, "party=-1: expected an integer from 0 to 2"),

@@ -83,6 +83,8 @@ class ConstantColumn(LevelColumn):
 
     @classmethod
     def describe(cls, cells: Cells) -> Column | str:
+        if cells.written:
+            return cls(cells.name, levels=(cells.written,))
         column = cells.kind.describe(cells)
         return column if isinstance(column, str) else cls(cells.name, levels=tuple(column.format(cells.values[:1])))
 
@@ -90,16 +92,10 @@ class ConstantColumn(LevelColumn):
     def _recognised(self) -> tuple[Column, pd.Series]:
         """The column that the value would have among others, and the value as a cell."""
 
-        text = pd.Series(self.levels, dtype="object")
-        try:
-            date_format = date_formats(self.name, {"": text})[""]
-        except ValueError:  # text that may be one of several dates
-            date_format = None
+        text, date_format = pd.Series(self.levels, dtype="object"), format_of_constant(self.levels[0])
         kind, cell = recognise(prepare(text), date_format)
         column = kind.describe(Cells(self.name, kind, [cell], example=self.levels[0], date_format=date_format))
-        if isinstance(column, str) or column.format(cell) != list(self.levels):  # written in no other form
-            return CategoricalColumn(self.name, levels=self.levels), text
-        return column, cell
+        return (CategoricalColumn(self.name, levels=self.levels), text) if isinstance(column, str) else (column, cell)
 
     @property
     def of_values(self) -> Column:
@@ -119,7 +115,9 @@ class ConstantColumn(LevelColumn):
         return self._recognised[1].take(np.zeros(len(codes), int)).reset_index(drop=True).rename(self.name)
 
     def format(self, cells: pd.Series, form: Form = Form()) -> list[str]:  # noqa: B008
-        return self.of_values.format(cells, form)
+        if self.of_values.kind in ("numeric", "integer") or form.date_format:
+            return self.of_values.format(cells, form)
+        return [self.levels[0]] * len(cells)
 
 
 # the kinds of values, in the order in which they are tried
@@ -633,8 +631,9 @@ def describe(cells: Cells) -> Column | str:
 
     values = cells.values
     if len(values) == 0:
-        return "all cells of the rows that are used are empty"
-    return (ConstantColumn if not cells.missing and values.nunique() == 1 else cells.kind).describe(cells)
+        return "empty: all cells of the rows that are used are empty"
+    is_constant = bool(cells.written) or (not cells.missing and values.nunique() == 1)
+    return (ConstantColumn if is_constant else cells.kind).describe(cells)
 
 
 def date_formats(column: str, cells: Mapping[str, pd.Series], given: str | None = None) -> dict[str, str | None]:
@@ -669,6 +668,13 @@ def date_formats(column: str, cells: Mapping[str, pd.Series], given: str | None 
                 f"as 2024-12-31, or say dates={{{column}: '{formats[0]}'}}, categorical=[{column}] or drop=[{column}]"
             )
     return {name: next(iter(formats), None) for name, formats in chosen.items()}
+
+
+def format_of_constant(text: str) -> str | None:
+    """Return the format of a date that a column has everywhere; `None` if it is none, or may be one of several."""
+
+    formats = _possible_formats(pd.Series([text], dtype="object"))
+    return formats[0] if len(formats) == 1 else None
 
 
 def _possible_formats(cells: pd.Series) -> list[str]:
