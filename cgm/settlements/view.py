@@ -175,8 +175,8 @@ def guess_in_words(guess: Mapping[str, Any]) -> str:
     rate, without, held_out = (f"{number(100 * guess[key], 2)}" for key in ("rate", "without", "held_out"))
     if guess["column"] is not None:
         text = (
-            f"Knowing all other cells of a row of another party, the attacker guesses {guess['column']} right in {rate} "
-            f"of 100 cases; without the reward in {without}, and for rows that were kept apart in {held_out}"
+            f"Knowing all other cells of a row of another party, the attacker guesses {guess['column']} right in "
+            f"{rate} of 100 cases; without the reward in {without}, and for rows that were kept apart in {held_out}"
         )
     else:
         of = "one column" if "one_column" in guess["name"] else "several columns"
