@@ -34,7 +34,7 @@ from collections.abc import Collection, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
-from cgm.settlements.view import INCENTIVES, attack_in_words, threat_model
+from cgm.settlements.view import INCENTIVES, attack_in_words, guess_in_words, strongest_guesses, threat_model
 from cgm.utils.checks import check_choice
 from cgm.utils.files import sha256
 
@@ -48,6 +48,7 @@ DISCLOSED = {  # what may be disclosed of all parties, and its keys in a view
     "levels": [],  # of columns, in rewards: nothing in certificates
 }
 RATES = ("auc", "tpr")
+GUESSED = ("rate", "without", "held_out")
 INTERVALS = ("auc_low", "auc_high", "tpr_low", "tpr_high")
 STEP = 0.05  # of rates in certificates
 FEW = "too few rows could be attacked"
@@ -192,6 +193,7 @@ def _audit(view: Mapping[str, Any], party: int, sizes: bool, alternatives: bool)
             "strongest": audit["strongest"],
             "meaning": None if strongest is None else attack_in_words(strongest, view["unit"]),
             "attacks": attacks,
+            "guesses": [guessed(guess, sizes) for guess in strongest_guesses(audit)],
             "reason": audit["reason"] if sizes or audit["reason"] is None else FEW,
         }
 
@@ -214,7 +216,24 @@ def audited(attack: Mapping[str, Any], sizes: bool) -> dict[str, Any]:
 
     if sizes:
         return {"name": attack["name"]} | {key: round(attack[key], 3) for key in (*RATES, *INTERVALS)}
-    return {"name": attack["name"]} | {key: round(STEP * round(attack[key] / STEP), 2) for key in RATES}
+    return {"name": attack["name"]} | {key: coarse(attack[key]) for key in RATES}
+
+
+def guessed(guess: Mapping[str, Any], sizes: bool) -> dict[str, Any]:
+    """Return the numbers of an attack on cells that a party may see; arguments as of `audited`."""
+
+    said: dict[str, Any] = {key: guess[key] for key in ("name", "column")}
+    if sizes:
+        said |= {key: round(guess[key], 3) for key in (*GUESSED, "excess_low", "excess_high")}
+    else:
+        said |= {key: coarse(guess[key]) for key in GUESSED}
+    return said | {"meaning": guess_in_words(said)}
+
+
+def coarse(rate: float) -> float:
+    """Return a rate in steps of `STEP`."""
+
+    return round(STEP * round(rate / STEP), 2)
 
 
 def _disclosed(view: Mapping[str, Any], party: int, disclose: Collection[str]) -> list[dict[str, Any]]:

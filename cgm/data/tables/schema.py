@@ -112,6 +112,17 @@ class Schema:
         parts = zip(self.columns, self.slices, strict=True)
         return pd.DataFrame({column.name: column.decode(values[:, part]) for column, part in parts})
 
+    def to_cells(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return a number for each cell of codes (N, p): missing numbers are below all others; constants have none."""
+
+        return _joined(
+            [
+                column.to_cells(codes.numpy()[:, part])[:, None]
+                for column, part in zip(self.columns, self.slices, strict=True)
+                if column.width
+            ]
+        )
+
     def _by_column(self, codes: torch.Tensor, convert: Callable[[Column, np.ndarray], np.ndarray]) -> torch.Tensor:
         """Convert the codes of each column."""
 
