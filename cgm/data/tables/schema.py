@@ -24,7 +24,7 @@ from cgm.data.tables.columns import (
     NumericColumn,
     is_text,
 )
-from cgm.data.tables.forms import USUAL, Form, Reading, decimal_signs, to_arrow
+from cgm.data.tables.forms import USUAL, Form, Reading, decimal_signs, has_gaps, to_arrow
 from cgm.data.tables.kinds import (
     KINDS,
     Parsed,
@@ -295,7 +295,7 @@ def _describe(
         }
         if warning:
             log.warning("%s", warning)
-    missing = any(part.isna().any() for part in series.values())
+    missing = any(map(has_gaps, series.values()))
     if known is not None:
         if missing and not known.missing:
             raise ValueError(f"column {name}: has empty cells, but the schema does not say missing: true")
@@ -345,7 +345,7 @@ def _forms(
             log.warning("%s, column %s: %s", party, name, note)
         if part.form.thousands:
             log.warning("%s, column %s: %s separates thousands", party, name, repr(part.form.thousands))
-        empty = int(part.cells.isna().sum()) - sum(markers.values())
+        empty = markers.get("", 0)
         marker = max(markers, key=lambda text: markers[text], default="")
         if markers.get(marker, 0) <= empty or marker.startswith(("=", "+", "-", "@")):
             marker = ""
