@@ -48,6 +48,7 @@ from cgm.data.tables.forms import (
     matches,
     number_styles,
     plain_minus,
+    remember,
     to_arrow,
     to_dates,
     unpadded,
@@ -495,7 +496,7 @@ def _prepared_text(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
     texts[:-1] = written.to_numpy(zero_copy_only=False)
     places = encoded.indices.fill_null(len(written)).to_numpy(zero_copy_only=False)
     counts = np.bincount(places, minlength=len(texts))
-    found: Counter[str] = Counter()
+    found: Counter[str] = Counter({"": values.null_count})
     spellings: dict[str, str] = {}
     words = []
     for k in np.flatnonzero(looked_at.to_numpy(zero_copy_only=False)):
@@ -516,7 +517,10 @@ def _prepared_text(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
             for k in words:
                 found[texts[k]] += int(counts[k])
                 texts[k] = None
-    return Prepared(pd.Series(texts[places], cells.index, dtype=object, name=cells.name), found, spellings)
+    prepared = pd.Series(texts[places], cells.index, dtype=object, name=cells.name)
+    if not looked_at.true_count:
+        remember(prepared, values)
+    return Prepared(prepared, found, spellings)
 
 
 def _without_sentinels(cells: pd.Series, reading: Reading) -> pd.Series:

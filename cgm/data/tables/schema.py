@@ -25,7 +25,7 @@ from cgm.data.tables.columns import (
     NumericColumn,
     is_text,
 )
-from cgm.data.tables.forms import USUAL, Form, Reading, decimal_signs, to_arrow
+from cgm.data.tables.forms import USUAL, Form, Reading, decimal_signs, has_gaps, to_arrow
 from cgm.data.tables.identifiers import code_like, identified
 from cgm.data.tables.kinds import (
     KINDS,
@@ -357,7 +357,7 @@ def _describe(
             for party, form in forms.items()
         }
         notes += [warning] if warning else []
-    missing = any(part.isna().any() for part in series.values())
+    missing = any(map(has_gaps, series.values()))
     if known is not None:
         if missing and not known.missing:
             raise ValueError(f"column {name}: has empty cells, but the schema does not say missing: true")
@@ -437,7 +437,7 @@ def _forms(
         notes += [f"{party}, column {name}: {note}" for note in part.form.notes]
         if part.form.thousands:
             notes.append(f"{party}, column {name}: {part.form.thousands!r} separates thousands")
-        empty = int(part.cells.isna().sum()) - sum(markers.values())
+        empty = markers.get("", 0)
         marker = max(markers, key=lambda text: markers[text], default="")
         if markers.get(marker, 0) <= empty or marker.startswith(("=", "+", "-", "@")):
             marker = ""
