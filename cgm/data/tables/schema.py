@@ -17,6 +17,7 @@ import torch
 from cgm.data.tables.columns import OTHER, CategoricalColumn, Cells, Column, DateColumn, IntegerColumn, NumericColumn
 from cgm.data.tables.kinds import KINDS, Parsed, date_formats, describe, parse, prepare
 from cgm.utils.checks import check_choice
+from cgm.utils.text import shortened
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ def _column(name: str, values: Any) -> Column:
     try:
         column = kind(name, **given)
     except ValueError as error:
-        raise ValueError(f"schema: column {name}: {error}") from None
+        raise ValueError(f"schema: column {name}: {shortened(str(error), 300)}") from None
     bounds = [given[bound] for bound in ("minimum", "median", "maximum") if bound in given]
     if bounds != sorted(bounds):
         raise ValueError(f"schema: column {name}: expected minimum <= median <= maximum, got {bounds}")
