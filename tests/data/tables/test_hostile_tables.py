@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cgm.cli.settle import Command
-from cgm.data.tables.files import read_table
+from cgm.data.tables.files import party_names, read_table
 from cgm.data.tables.schema import Schema
 
 NUMERIC = {"kind": "numeric", "minimum": 0.0, "maximum": 2.0, "median": 1.0}
@@ -112,3 +112,14 @@ def test_files_of_schemas_are_read_in_bounded_time(tmp_path):
     os.mkfifo(tmp_path / "schema.yaml")
     with pytest.raises(ValueError, match="a pipe or a device; expected a plain file"):
         Command(schema=str(tmp_path / "schema.yaml")).read_schema()
+
+
+def test_names_of_parties_are_not_empty_or_endless():
+    assert party_names(["a", "b"], None) == ["a", "b"]
+    for name, message in [
+        ("", "a name has 0 characters"),
+        (" \n", "a name has 2 characters"),
+        ("x" * 201, "201 characters, expected 1 to 200, .*: xxx"),
+    ]:
+        with pytest.raises(ValueError, match=f"parties: .*{message}"):
+            party_names(["a", name], None)
