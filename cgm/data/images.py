@@ -15,6 +15,7 @@ from PIL import Image
 from cgm.data.datasets.image_arrays import read_images
 from cgm.data.tables.files import Source, party_names
 from cgm.utils.files import check_bytes, check_file_name, folder_digest, read_plain
+from cgm.utils.text import shortened
 
 log = logging.getLogger(__name__)
 
@@ -142,8 +143,9 @@ def read_png(path: Path, content: bytes) -> np.ndarray:
     except _Refused as error:
         raise ValueError(f"{path}: {error}") from None
     except Exception as error:  # of Pillow, of many classes
+        reason = shortened(str(error), 200)
         raise ValueError(
-            f"{path}: not a PNG image, or a damaged or truncated one ({error}); save it again or leave it out"
+            f"{path}: not a PNG image, or a damaged or truncated one ({reason}); save it again or leave it out"
         ) from error
 
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -54,7 +54,7 @@ STEP = 0.05  # of rates in certificates
 FEW = "too few rows could be attacked"
 CELLS = (
     "Text that begins with = + - @, a tab or a line break has a leading apostrophe in the files, so that spreadsheets "
-    "do not run it as a formula. Numbers are as they are."
+    "do not run it as a formula; so has = + - @ behind a separator or a break inside a text. Numbers are as they are."
 )
 SEAL = "sha256"  # the key of a sealed mapping that has the digest of all others
 

@@ -75,6 +75,12 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def shortened(text: str, length: int) -> str:
+    """Return text of at most some characters, with the number of those that are left out."""
+
+    return text if len(text) <= length else f"{text[:length]}... ({len(text) - length:,} more characters)"
+
+
 def _escaped(match: re.Match[str]) -> str:
     x = match[0]
     return x if x.isprintable() or unicodedata.category(x) == "Zs" else ascii(x)[1:-1]

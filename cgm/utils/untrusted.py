@@ -16,8 +16,10 @@ from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 
 from cgm.utils.files import check_bytes, check_cells, open_plain
+from cgm.utils.text import shortened
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is seven times faster
+MAX_REASON = 200  # characters of a package's message, which may quote the file
 MAX_DEPTH = 20  # of lists and mappings in YAML
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}  # version 3 is for names of fields
 
@@ -44,7 +46,8 @@ def open_arrays(path: str | Path, links: bool = False) -> Iterator[NpzFile]:
         except (ValueError, OSError):
             raise
         except Exception as error:  # of zipfile, zlib and numpy, of many classes
-            raise ValueError(f"not a file of arrays (.npz), or a damaged one ({error})") from error
+            reason = shortened(str(error), MAX_REASON)
+            raise ValueError(f"not a file of arrays (.npz), or a damaged one ({reason})") from error
 
 
 def array_shapes(path: str | Path, file: BinaryIO) -> dict[str, tuple[int, ...]]:
@@ -72,7 +75,8 @@ def array_shapes(path: str | Path, file: BinaryIO) -> dict[str, tuple[int, ...]]
                 try:
                     shape, _, dtype = HEADERS[npy.read_magic(array)](array)
                 except Exception as error:  # of numpy and of Python's parser, of many classes
-                    raise ValueError(f"{name!r} is not an array of numbers, or a damaged one ({error})") from error
+                    reason = shortened(str(error), MAX_REASON)
+                    raise ValueError(f"{name!r} is not an array of numbers, or a damaged one ({reason})") from error
                 if dtype.hasobject or dtype.names is not None:
                     raise ValueError(f"{name!r} holds objects, expected an array of numbers")
                 size, has = math.prod(shape) * dtype.itemsize, member.file_size - array.tell()
@@ -120,4 +124,4 @@ def load_yaml(text: str) -> Any:
                 raise ValueError(f"line {event.start_mark.line + 1}: nested in more than {MAX_DEPTH} levels")
         return yaml.load(text, LOADER)
     except (yaml.YAMLError, RecursionError, TypeError, OverflowError, AttributeError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(shortened(" ".join(str(error).split()), MAX_REASON)) from error

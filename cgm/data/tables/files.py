@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 CSV = tuple(f".{name}{packed}" for name in ("csv", "tsv", "txt") for packed in ("", ".gz"))
 PARQUET, EXCEL = (".parquet",), (".xlsx",)
 FORMATS = (*CSV, *PARQUET, *EXCEL)
+MAX_NAME = 200  # characters of the name of a party
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def party_names(given: Sequence[str], names: Sequence[str] | None) -> list[str]:
     """Return the names of the parties: their own, or others in their place.
 
     Raises:
-        ValueError: If there is not one for each party, or one occurs twice.
+        ValueError: If there is not one for each party, one is empty or too long, or one occurs twice.
     """
 
     found = list(given)
@@ -132,6 +133,12 @@ def party_names(given: Sequence[str], names: Sequence[str] | None) -> list[str]:
         if len(names) != len(given):
             raise ValueError(f"names: {len(names)} names for {len(given)} parties ({', '.join(given)})")
         found = [str(name) for name in names]
+    for name in found:
+        if not name.strip() or len(name) > MAX_NAME:
+            raise ValueError(
+                f"parties: a name has {len(name)} characters, expected 1 to {MAX_NAME}, not only spaces; names=[...] "
+                f"gives others{f': {name[:20]}...' if name.strip() else ''}"
+            )
     twice = [name for name, count in Counter(found).items() if count > 1]
     if twice:
         raise ValueError(f"parties: the name {twice[0]} occurs more than once; names=[...] gives others")

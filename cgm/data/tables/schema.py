@@ -42,6 +42,7 @@ from cgm.data.tables.kinds import (
     same_zone,
 )
 from cgm.utils.checks import check_choice
+from cgm.utils.text import shortened
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +178,7 @@ def _column(name: str, values: Any) -> Column:
     try:
         column = kind(name, **given)
     except ValueError as error:
-        raise ValueError(f"schema: column {name}: {error}") from None
+        raise ValueError(f"schema: column {name}: {shortened(str(error), 300)}") from None
     bounds = [given[bound] for bound in ("minimum", "median", "maximum") if bound in given]
     if bounds != sorted(bounds):
         raise ValueError(f"schema: column {name}: expected minimum <= median <= maximum, got {bounds}")
