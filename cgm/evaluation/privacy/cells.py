@@ -42,8 +42,8 @@ class CellAttacks(Audit):
       those for held-out rows. There is a result for each column; their intervals hold together (Bonferroni).
     - **Singling out**: the attacker makes predicates that hold for exactly one row of the reward by one column (a value
       that occurs once, the smallest or the largest number), or takes two to four cells of each row of it (equal to a
-      value of few; a number at least or at most as large). A predicate is right if it holds for exactly one row of the other
-      parties. Beside it are predicates made of the attacker's own data, and of held-out rows.
+      value of few; a number at least or at most as large). A predicate is right if it holds for exactly one row of the
+      other parties. Beside it are predicates made of the attacker's own data, and of held-out rows.
 
     The definitions follow Anonymeter; the nearest row is that by the mean distance of all other cells.
 
