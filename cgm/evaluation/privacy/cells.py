@@ -41,9 +41,9 @@ class CellAttacks(Audit):
       deviations. Beside it are the guesses for the same rows with the attacker's own data in place of the reward, and
       those for held-out rows. There is a result for each column; their intervals hold together (Bonferroni).
     - **Singling out**: the attacker makes predicates that hold for exactly one row of the reward by one column (a value
-      that occurs once, the smallest or the largest number), or takes two to four cells of a row of it (equal to a value
-      of few; a number at least or at most as large). A predicate is right if it holds for exactly one row of the other
-      parties. Beside it are predicates made of the attacker's own data, and of held-out rows.
+      that occurs once, the smallest or the largest number), or takes two to four cells of each row of it (equal to a
+      value of few; a number at least or at most as large). A predicate is right if it holds for exactly one row of the
+      other parties. Beside it are predicates made of the attacker's own data, and of held-out rows.
 
     The definitions follow Anonymeter; the nearest row is that by the mean distance of all other cells.
 
@@ -254,8 +254,7 @@ class Columns:
     ) -> list[list[tuple[int, str, float]]]:
         d, middle = source.shape[1], np.median(source, 0)
         made = []
-        for _ in range(count):
-            row = source[random.integers(len(source))]
+        for row in source[random.permutation(len(source))[:count]]:  # one each: their outcomes are independent
             size = min(d, int(random.integers(2, MAX_CONDITIONS + 1)))
             chosen = random.choice(d, size, replace=False)
             made.append(

@@ -31,7 +31,7 @@ def test_a_generator_that_copies_is_flagged():
     copies = KDE(1e-9).fit(torch.cat(PARTIES), 0).sample(200, 0).round(decimals=4)
     found = flagged(copies)
     assert {f"attribute_inference {j}" for j in (1, 2, 3, 5)} <= found
-    assert {"singling_out_by_one_column", "singling_out_by_several_columns"} <= found
+    assert "singling_out_by_one_column" in found
     (entry,) = CellAttacks().audit(PARTIES, HELD_OUT, [(0, 1.0, copies)], 0)
     assert (entry.members, entry.non_members, entry.cells) == (300, 120, 1000)
     assert entry.foreign_cells > 300  # two thirds of 600 numbers
