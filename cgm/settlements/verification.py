@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cgm.data.tables.dialects import decode
 from cgm.data.tables.files import read_table, rows_digest, rows_of
 from cgm.settlements.certificate import SEAL, readable_json, seal
 from cgm.utils.files import IGNORED, folder_digest, sha256, write_whole
@@ -199,7 +200,8 @@ def _count_rows(name: str, content: bytes) -> int | None:
     if name.endswith(".gz"):
         content = gzip.decompress(content)
     csv.field_size_limit(2**31 - 1)
-    return sum(1 for row in csv.reader(io.StringIO(content.decode(), newline="")) if row) - 1
+    text, _ = decode(Path(name), content, "latin-1")  # in which all bytes are letters
+    return sum(1 for row in csv.reader(io.StringIO(text.decode(), newline="")) if row) - 1
 
 
 def _check_data(entry: Mapping[str, Any], data: Path | None) -> Iterator[Finding]:
