@@ -9,12 +9,13 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cgm.data.tables.dialects import decode
-from cgm.data.tables.files import read_table, rows_digest, rows_of
+from cgm.data.tables.files import CSV, read_table, rows_digest, rows_of
 from cgm.settlements.certificate import SEAL, readable_json, seal
 from cgm.utils.files import IGNORED, folder_digest, sha256, write_whole
 
@@ -226,7 +227,10 @@ def _check_data(entry: Mapping[str, Any], data: Path | None) -> Iterator[Finding
     valued, apart = entry.get("rows_valued"), entry.get("rows_held_out")
     unit = "images" if form == "folder" else "rows"
     if rows is None:
-        yield OPEN, f"the {unit} of your own {form} were not counted: it is neither CSV in UTF-8 nor PNG"
+        yield (
+            OPEN,
+            f"the {unit} of your own {form} were not counted: it is neither a CSV file that reads by itself nor PNG",
+        )
     elif rows == (valued or 0) + (apart or 0):
         yield OK, f"all of its {rows:,} {unit} are accounted for: {valued:,} valued, {apart:,} kept apart"
     else:
@@ -235,10 +239,10 @@ def _check_data(entry: Mapping[str, Any], data: Path | None) -> Iterator[Finding
 
 def _read_file(data: Path, entry: Mapping[str, Any]) -> OwnData:
     content = data.read_bytes()
-    try:
-        rows = _count_rows(data.name.lower(), content)
-    except NO_TABLE:  # another encoding, or no table
-        rows = None
+    rows = None
+    if data.name.lower().endswith(CSV):
+        with suppress(ValueError):  # a file that is read with settings of the mediator, or no table
+            rows = len(read_table(data, "latin-1")[0])
     other = (
         f"is not the file that was settled ({entry.get('file')}): its bytes differ. A program that saves a table anew "
         "changes them as well"
