@@ -22,7 +22,7 @@ from cgm.utils.files import IGNORED, folder_digest, sha256, write_whole
 CERTIFICATE, PAGE, SIGNATURE = "certificate.json", "certificate.html", "certificate.sig"
 OK, FAILED, OPEN = "ok", "FAILED", "open"
 INSTALL = 'install cryptography, by pip install ".[sign]" in a checkout of cgm'
-NO_TABLE = (csv.Error, OSError, EOFError, zlib.error, UnicodeDecodeError)  # of a file that is no CSV file in UTF-8
+NO_TABLE = (csv.Error, OSError, EOFError, zlib.error, ValueError)  # of a file that is no CSV file
 
 Finding = tuple[str, str]  # its state, one of the three above, and its text
 OwnData = tuple[str, int | None, str, str]  # digest, rows if they were counted, text if it is the same, text if not

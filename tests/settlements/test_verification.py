@@ -159,8 +159,8 @@ def test_a_wrong_number_of_rows_is_found(folder):
     files["reward.csv"]["rows"] += 1
     rewrite(folder, files=files)
     assert "rows, but the certificate says" in failures(folder)[0]
-    (folder / "reward.csv").write_bytes(b"\xff\n1\n")
-    files["reward.csv"] |= {"sha256": hashlib.sha256(b"\xff\n1\n").hexdigest(), "rows": 1}
+    (folder / "reward.csv").write_bytes(b"a\x00\n1\n")
+    files["reward.csv"] |= {"sha256": hashlib.sha256(b"a\x00\n1\n").hexdigest(), "rows": 1}
     rewrite(folder, files=files)
     assert "reward.csv is not a table, but the certificate says 1 rows" in failures(folder)[0]
 
