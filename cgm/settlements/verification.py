@@ -7,13 +7,14 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import msgspec
 
-from cgm.data.tables.files import read_table, rows_digest, rows_of
+from cgm.data.tables.files import CSV, read_table, rows_digest, rows_of
 from cgm.settlements.certificate import FORMAT, OLDER, SEAL, readable_json, seal
 from cgm.utils.files import IGNORED, check_bytes, folder_digest, gunzip, read_plain, sha256, write_whole
 from cgm.utils.text import printable
@@ -321,7 +322,11 @@ def _check_data(entry: Mapping[str, Any], data: Path | None) -> Iterator[Finding
     valued, apart = entry["rows_valued"], entry["rows_held_out"]
     unit = "images" if form == "folder" else "rows"
     if rows is None:
-        yield OPEN, f"the {unit} of your own {form} were not counted: it is neither CSV in UTF-8, Parquet, PNG nor npz"
+        yield (
+            OPEN,
+            f"the {unit} of your own {form} were not counted: it is neither a CSV file that reads by itself, nor Parquet, "
+            "PNG or npz",
+        )
     elif rows == valued + apart:
         yield OK, f"all of its {rows:,} {unit} are accounted for: {valued:,} valued, {apart:,} kept apart"
     else:
@@ -330,10 +335,10 @@ def _check_data(entry: Mapping[str, Any], data: Path | None) -> Iterator[Finding
 
 def _read_file(data: Path, entry: Mapping[str, Any]) -> OwnData:
     content = read_plain(data, links=True)
-    try:
-        rows = _count_rows(data.name.lower(), content)
-    except Exception:  # another encoding, or no table
-        rows = None
+    rows = None
+    with suppress(Exception):  # a file that is read with settings of the mediator, or no table
+        is_csv = data.name.lower().endswith(CSV)
+        rows = len(read_table(data, "latin-1")[0]) if is_csv else _count_rows(data.name.lower(), content)
     other = (
         f"is not the file that was settled ({entry.get('file')}): its bytes differ. A program that saves a table anew "
         "changes them as well"

@@ -88,7 +88,7 @@ def test_rows_that_a_certificate_forgets_are_told(folder, tmp_path):
             "FAILED  it has 64 rows, but the certificate says 60 valued and 5 kept apart",
         ),
         (
-            "income,ägé\n1,2\n".encode("latin-1"),
+            b"income,age\n1,2\n3\n",  # no table
             "open    the rows of your own file were not counted",
         ),
     ]:

@@ -76,7 +76,7 @@ def read_csv(
         ValueError: If the file is damaged or empty, or has a column without a name or with one that occurs twice.
     """
 
-    text, encoding = _decode(path, content, encoding)
+    text, encoding = decode(path, content, encoding)
     if not text.strip():
         raise ValueError(f"{path}: the file is empty; expected a line with the names of the columns, then the rows")
     start, end = 0, len(text)
@@ -114,7 +114,7 @@ def read_csv(
     return table, Dialect(separator, encoding, line_end, quoted)
 
 
-def _decode(path: Path, content: bytes, encoding: str) -> tuple[bytes, str]:
+def decode(path: Path, content: bytes, encoding: str) -> tuple[bytes, str]:
     """Return text in UTF-8 without a mark, and the encoding that it had.
 
     It is UTF-16 if it begins with the mark or has zero bytes at every other place, and UTF-8 if it is, so that files

@@ -461,6 +461,8 @@ def _from_arrow(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
             return _from_arrow(pc.cast(values, pa.string()), cells, reading)
         return Prepared(_without_sentinels(series(pd.arrays.IntegerArray(filled, missing)), reading))
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        if pa.types.is_decimal(kind):  # by way of text, the nearest number: 0.72 is not 72 * 0.01
+            values = pc.cast(values, pa.string())
         numbers = pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False)
         return Prepared(_without_sentinels(series(np.array(numbers, float)), reading))
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
