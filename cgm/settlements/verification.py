@@ -324,8 +324,8 @@ def _check_data(entry: Mapping[str, Any], data: Path | None) -> Iterator[Finding
     if rows is None:
         yield (
             OPEN,
-            f"the {unit} of your own {form} were not counted: it is neither a CSV file that reads by itself, nor Parquet, "
-            "PNG or npz",
+            f"the {unit} of your own {form} were not counted: it is neither a CSV file that reads by itself nor "
+            "Parquet, PNG or npz",
         )
     elif rows == valued + apart:
         yield OK, f"all of its {rows:,} {unit} are accounted for: {valued:,} valued, {apart:,} kept apart"
