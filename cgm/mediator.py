@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
@@ -242,16 +243,17 @@ class Mediator(MediatorSettings):
             InfeasibleScheme: If no rewards fit their bounds, however large $G$.
         """
 
-        warnings: list[str] = []
+        check_parties(parties)
+        sizes = self.sizes(rows := sum(map(len, parties)))
+        warnings = [_warn_of_size(sizes, rows)] if sizes[0] < rows else []
         with Clock() as clock:
             fitted = self.fit(parties, seed, features)  # Sec. 2: features and generator
             warnings.extend(fitted.generator.warnings)
-            sizes = self.sizes(rows := sum(map(len, parties)))
-            if sizes[-1] < rows:
-                warnings.append(_warn_of_size(sizes, rows))
             for size in sizes:
                 pooled = self.pool(fitted, size, seed)  # the synthetic pool G
                 game = self.value(pooled)  # Sec. 3 and 5: the values of all coalitions
+                if self._at_lower_end(game.kernel) and size == sizes[0]:
+                    warnings.append(self._warn_of_lengthscale())
                 contributions = self.contribute(game, seed)  # Sec. 4: φ and α
                 try:
                     settlement = self.reward(pooled, game, contributions, seed)  # Sec. 4.1 and 4.2: r_i and G_i
@@ -301,7 +303,10 @@ class Mediator(MediatorSettings):
             in_features = self.generator.space == "features"
             pooled = torch.cat(x).flatten(1) if in_features else torch.cat(list(parties))
             generator = copy.copy(self.generator)
+            begin = time.perf_counter()
+            log.info("generator: fitting %s to %d points", snake(type(generator).__name__), len(pooled))
             generator.fit(pooled, stream_seed(seed, Stream.FIT_GENERATOR))
+            log.info("generator: fitted in %.1f s", time.perf_counter() - begin)
 
         return Fitted(features, generator, x, refit)
 
@@ -399,6 +404,23 @@ class Mediator(MediatorSettings):
             {},
         )
 
+    def _at_lower_end(self, kernel: Kernel) -> bool:
+        """Return whether the length-scale was searched, and the smallest one that can be found is the result."""
+
+        is_searched = self.kernel.lengthscale in ("fit", "fit_monotone")
+        return is_searched and kernel.numeric_lengthscale <= self.kernel_search.grid(1)
+
+    def _warn_of_lengthscale(self) -> str:
+        """Return a warning, which is logged, that smaller length-scales were not searched."""
+
+        message = (
+            f"kernel.lengthscale={self.kernel.lengthscale}: all parties have values v(D_i) >= 0 even at the smallest "
+            f"length-scale, kernel_search.low={self.kernel_search.low:g}; if the distances of points are not much "
+            "larger, all data looks alike and contributions mean little: decrease it, or rescale the data"
+        )
+        log.warning(message)
+        return message
+
     def _grow(self, error: InfeasibleScheme, size: int, sizes: Sequence[int], refit: bool) -> str:
         """Return a warning that $G$ grows, or raise the error if it cannot."""
 
@@ -416,10 +438,11 @@ class Mediator(MediatorSettings):
 
 
 def _warn_of_size(sizes: Sequence[int], rows: int) -> str:
-    """Return a warning, which is logged, that $G$ may be too small for any rewards."""
+    """Return a warning, which is logged before any work, that $G$ may be too small for any rewards."""
 
+    grows = f" and grows up to {sizes[-1]}" if len(sizes) > 1 else ""
     message = (
-        f"synthetic_size={sizes[0]}: G has up to {sizes[-1]} points, and the parties {rows}; D_i ∪ G can hardly be "
+        f"synthetic_size={sizes[0]}: G has {sizes[0]} points{grows}, and the parties {rows}; D_i ∪ G can hardly be "
         "worth as much as all data then, and there may be no rewards; a synthetic_size about as large as all data helps"
     )
     log.warning(message)

@@ -1,5 +1,7 @@
 """Tests the mediator: from the parties' points alone to their rewards."""
 
+import logging
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -106,7 +108,7 @@ def test_features_of_parties_and_pool_are_fitted_again_when_the_pool_grows():
     features = UMAP(components=2, n_neighbors=5)
     settings = {"features": features, "scheme": Halves(min_t=200), "synthetic_size": 60}
     settlement = mediator(**settings).settle([data.x[:50], data.x[50:120]], seed=0)
-    assert "G grows from 60 to 120 points, and the features are fitted again" in settlement.warnings[0]
+    assert "G grows from 60 to 120 points, and the features are fitted again" in settlement.warnings[1]
     assert len(settlement.features.state["places"]) == 120 + 120
 
 
@@ -372,3 +374,21 @@ def test_fitted_features_of_parties_and_pool_are_used_as_they_are(monkeypatch):
     others = one.settle([x + 0.1 for x in parties()], features=first.features)
     assert others.pool.points.shape == first.pool.points.shape
     assert not torch.equal(others.pool.points, first.pool.points)
+
+
+def test_a_length_scale_at_the_lower_end_of_its_range_is_a_warning():
+    tiny = [1e-8 * x for x in parties()]
+    assert "kernel_search.low=0.01" in mediator().settle(tiny, seed=0).warnings[0]
+    assert not any("kernel_search" in warning for warning in mediator().settle(parties(), seed=0).warnings)
+
+
+def test_a_pool_that_is_smaller_than_the_data_is_a_warning_before_the_fit(caplog):
+    caplog.set_level(logging.INFO, "cgm")
+    data = parties()
+    settlement = mediator(synthetic_size=20, max_growth=1, scheme=Halves()).settle(data, seed=0)
+    assert settlement.warnings[0].startswith(
+        f"synthetic_size=20: G has 20 points, and the parties {sum(map(len, data))}"
+    )
+    assert caplog.messages[0] == settlement.warnings[0]
+    assert caplog.messages[1].startswith("generator: fitting ")
+    assert re.fullmatch(r"generator: fitted in \d+\.\d s", caplog.messages[2])

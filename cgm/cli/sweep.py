@@ -36,6 +36,7 @@ from cgm.cli.settings import OF_THE_PROGRAM, check_extras, check_launcher, resol
 from cgm.records.collect import TABLES, collect
 from cgm.records.settings import canonical
 from cgm.utils.files import Locked, locked, remove_parts, write_whole
+from cgm.utils.text import printable_lines
 
 log = logging.getLogger("cgm")
 
@@ -215,7 +216,7 @@ def run_sweep(config: DictConfig, context: HydraContext) -> int:
 
         counts = progress.counts()
         logging.getLogger("fontTools").setLevel(logging.WARNING)  # lists the glyphs of each PDF
-        print(f"\n{write_tables(folder, config.get('figures', True), counts)}")
+        print(printable_lines(f"\n{write_tables(folder, config.get('figures', True), counts)}"))
         return int(bool(counts["failed"] or counts["running"]))
 
 
@@ -271,8 +272,10 @@ def check_jobs(config: DictConfig, context: HydraContext) -> None:
     valid: set[str] = set()
     errors: dict[str, Exception] = {}
     folders: dict[str, dict[str, Any]] = {}
-    for number, job in enumerate(_some_jobs(values)):
-        if number and valid.issuperset(job):
+    given: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+    apart = [] if "${cgm.job:" in str(given["subdir"]) else _neighbours(values)  # names of folders of the user's own
+    for number, job in enumerate([*_some_jobs(values), *apart]):
+        if number and valid.issuperset(job) and job not in apart:
             continue
         try:
             composed = context.config_loader.load_sweep_config(config, list(job))
@@ -301,6 +304,13 @@ def _some_jobs(values: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
         for k in range(longest)
     )
     return list(dict.fromkeys(jobs))[: longest + MAX_OTHERS]
+
+
+def _neighbours(values: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Return the overrides of jobs that differ from the first in a single setting."""
+
+    first = [choices[0] for choices in values]
+    return [(*first[:i], choices[1], *first[i + 1 :]) for i, choices in enumerate(values) if len(choices) > 1]
 
 
 def _spread(values: Sequence[str]) -> Sequence[str]:

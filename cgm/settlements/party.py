@@ -17,11 +17,12 @@ import torch
 from cgm.contributions.base import Contributions
 from cgm.evaluation.entries import RewardAudit
 from cgm.evaluation.privacy.base import Audit, NoAudit
-from cgm.evaluation.privacy.membership import Membership
+from cgm.evaluation.privacy.cells import AllAttacks, merged
 from cgm.mediator import Fitted, Mediator, MediatorSettings, Pooled, Settlement
 from cgm.rewards.sampling import WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Scheme
 from cgm.rewards.schemes.gain import Gain
+from cgm.settlements.certificate import check_disclose
 from cgm.settlements.settlement import PartySettlement, Variant
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import progress, timed
@@ -58,6 +59,8 @@ class PartyMediator(MediatorSettings):
             of each party's rows is, the same share for all; the others are held out as well. The cost grows with the
             square of the number of rows. `None`: no limit.
         audit: Measures what rewards give away.
+        disclose: What each party may know of all parties: any of `names`, `sizes`, `contributions`, `values`,
+            `rewards`, and, of tables, `levels`: categories that only one party has.
         sensitivity: Whether contributions and rewards are computed again with other length-scales and another seed.
         seed: The seed of everything random. `None`: one that cannot be guessed. A party that knows the seed of the pool
             can undo the noise of some generators, and then sees real rows.
@@ -74,9 +77,15 @@ class PartyMediator(MediatorSettings):
     synthetic_size: Annotated[int, Integer(min=1)] | None = None
     held_out: Annotated[float, Number(min=0, max=0.5)] = 0.1
     max_rows: Annotated[int, Integer(min=2 * MIN_ROWS)] | None = 10_000
-    audit: Audit = field(default_factory=Membership)
+    audit: Audit = field(default_factory=AllAttacks)
+    disclose: Sequence[str] = ()
     sensitivity: bool = True
     seed: Annotated[int, Integer(min=0)] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_disclose(self.disclose)
+        object.__setattr__(self, "disclose", tuple(self.disclose))
 
     def draw_seed(self) -> int:
         """Return the seed, or draw one that cannot be guessed."""
@@ -136,13 +145,58 @@ class PartyMediator(MediatorSettings):
         log.warning(warning)
         return [warning]
 
-    def run_audit(self, settlement: Settlement, held_out: Sequence[torch.Tensor], seed: int) -> list[RewardAudit]:
-        """Audit the rewards, with the held-out points of each party in the features."""
+    def run_audit(
+        self,
+        settlement: Settlement,
+        held_out: Sequence[torch.Tensor],
+        seed: int,
+        cells: tuple[Sequence[torch.Tensor], Sequence[torch.Tensor], torch.Tensor] | None = None,
+    ) -> list[RewardAudit]:
+        """Audit the rewards.
 
-        points = settlement.pool.points
-        rewards = [(party, beta, points[reward.indices]) for (party, beta), reward in settlement.drawn.items()]
+        Arguments:
+            settlement: The settlement.
+            held_out: The held-out points of each party in the features.
+            seed: The seed of the settlement.
+            cells: The cells of the parties' rows, of held-out rows and of the pool, a coordinate for each column.
+                `None`: attacks on cells are left out.
+        """
+
+        points = (settlement.parties, held_out, settlement.pool.points)
+        audits = []
         with timed("audit"):
-            return self.audit.audit(settlement.parties, held_out, rewards, stream_seed(seed, Stream.AUDIT_ROWS))
+            for part in self.audit.parts:
+                if part.of_cells and cells is None:
+                    continue
+                parties, apart, pool = cells if part.of_cells and cells is not None else points
+                rewards = [(party, beta, pool[reward.indices]) for (party, beta), reward in settlement.drawn.items()]
+                audits.append(part.audit(parties, apart, rewards, stream_seed(seed, Stream.AUDIT_ROWS)))
+        return merged(audits)
+
+    def warn_of_copies(self, settlement: Settlement, audits: Sequence[RewardAudit], unit: str = "rows") -> list[str]:
+        """Warn where rewards that parties receive repeat rows of other parties.
+
+        Arguments:
+            settlement: The settlement.
+            audits: The audits of its rewards.
+            unit: What a row is.
+
+        Returns:
+            The warnings; parties have their numbers, from 1.
+        """
+
+        beta, warnings = recommend(settlement), []
+        for entry in audits:
+            if entry.beta == beta and entry.copies:
+                size = settlement.drawn[entry.party, beta].size
+                chance = f"; {entry.copies_held_out} equal {unit} that were kept apart" if entry.copies_held_out else ""
+                warnings.append(
+                    f"{entry.copies} of the {size} {unit} that party {entry.party + 1} receives equal {unit} of other "
+                    f"parties{chance}"
+                )
+        for warning in warnings:
+            log.warning(warning)
+        return warnings
 
     def compare_settings(
         self, mediator: Mediator, settlement: Settlement, parties: Sequence[torch.Tensor] | None, seed: int

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from cgm.data.tables.files import Source
 from cgm.data.tables.schema import Schema
 from cgm.evaluation.entries import Accuracy, RewardAudit
 from cgm.mediator import Settlement
 from cgm.rewards.sampling import Reward
-from cgm.utils.text import aligned_lines, listed, number, percent
+from cgm.utils.random import Stream, stream_seed
+from cgm.utils.text import aligned_lines, listed, number, percent, printable
 
 SENSITIVE = 0.25  # changes of α above it are printed
 
@@ -55,6 +59,7 @@ class PartySettlement(Settlement):
         sensitivity: Contributions and rewards with other settings, by a description of these; may be empty.
         settings: All settings, as JSON holds them.
         sources: Where the data of each party came from.
+        date: When it was computed, such as `2026-11-29T17:20:05Z`, in UTC.
     """
 
     names: Sequence[str]
@@ -68,12 +73,30 @@ class PartySettlement(Settlement):
     sensitivity: Mapping[str, Variant]
     settings: Mapping[str, Any]
     sources: Sequence[Source]
+    date: str = field(default_factory=lambda: datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     @property
     def unit(self) -> str:
         """What a row is: rows of tables, or images."""
 
         return "images" if self.schema is None else "rows"
+
+    def rows(self, party: int, beta: float) -> NDArray:
+        r"""Return the rows of the pool that a reward has, in the order of its file.
+
+        The order is random: that in which rows were accepted would say which of them were drawn for their value first.
+
+        Arguments:
+            party: The party, from 0.
+            beta: The inverse temperature.
+
+        Raises:
+            ValueError: If no such reward was drawn.
+        """
+
+        indices = self.find(party, beta).indices.numpy()
+        seed = stream_seed(int(self.settings.get("seed") or 0), Stream.ORDER_REWARDS)
+        return np.random.default_rng([seed, party, list(self.betas).index(beta)]).permutation(indices)
 
     def reward_table(self, party: int, beta: float) -> Any:
         r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, in the form of the party's data.
@@ -86,7 +109,7 @@ class PartySettlement(Settlement):
             ValueError: If no such reward was drawn.
         """
 
-        rows = self.find(party, beta).indices.numpy()
+        rows = self.rows(party, beta)
         if self.schema is None:
             return self.pool_table[rows]
         return self.pool_table[list(self.tables[party].columns)].iloc[rows].reset_index(drop=True)
@@ -141,7 +164,7 @@ class PartySettlement(Settlement):
             error = "" if errors is None else f" ± {number(float(errors[i]), 2)}"
             rows.append(
                 [
-                    name,
+                    printable(name),
                     str(len(self.tables[i])),
                     f"{float(self.game.party_values[i]):.4f}",
                     f"{float(self.contributions.alpha[i]):.4f}{error}",
@@ -165,26 +188,28 @@ class PartySettlement(Settlement):
         if self.uncertainty.reason:
             lines.append(f"the standard errors of contributions are unknown: {self.uncertainty.reason}")
         if tied := name_groups(self.not_distinguished, self.names):
-            lines.append(tied)
+            lines.append(printable(tied))
         alpha, largest = self.contributions.alpha.tolist(), SENSITIVE
         for setting, variant in self.sensitivity.items():
             for name, before, after in zip(self.names, alpha, variant.alpha, strict=True):
                 if abs(after - before) > largest:
                     largest = abs(after - before)
-                    sensitive = f"contributions depend on settings: with {setting}, α of {name} is {after:.2f}"
+                    sensitive = printable(
+                        f"contributions depend on settings: with {setting}, α of {name} is {after:.2f}"
+                    )
         if largest > SENSITIVE:
             lines.append(sensitive)
         if not all(reward.reached for reward in self.drawn.values()):
             lines.append("* stopped before v(D_i ∪ G_i) reached its target")
         return "\n".join(lines)
 
-    def write(self, folder: str | Path, disclose: Sequence[str] = (), alternatives: bool = False) -> Path:
+    def write(self, folder: str | Path, disclose: Sequence[str] | None = None, alternatives: bool = False) -> Path:
         r"""Write report, certificates and rewards to a folder, completely or not at all.
 
         Arguments:
             folder: The folder, new or empty.
             disclose: What each party may know of all parties: any of `names`, `sizes`, `contributions`, `values`,
-                `rewards`.
+                `rewards`, `levels`. `None`: the setting of the settlement.
             alternatives: Whether parties also receive their rewards for the $\beta$ that are not recommended; with
                 several rewards, a party has more than its reward value.
 
@@ -194,7 +219,8 @@ class PartySettlement(Settlement):
 
         from cgm.settlements.folder import write_settlement  # which writes objects of this class
 
-        return write_settlement(folder, self, disclose, alternatives)
+        given = self.settings.get("disclose", ()) if disclose is None else disclose
+        return write_settlement(folder, self, given, alternatives)
 
 
 def name_groups(groups: Sequence[Sequence[int]], names: Sequence[str]) -> str:

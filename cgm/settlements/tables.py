@@ -23,6 +23,7 @@ from cgm.data.tables.kinds import label_texts
 from cgm.data.tables.schema import Schema, infer_schema
 from cgm.evaluation.entries import Accuracy
 from cgm.evaluation.labellers import KNN, Labeller
+from cgm.evaluation.privacy.cells import name_columns
 from cgm.evaluation.tasks import SVM, LabelledReward, Task
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
@@ -34,7 +35,7 @@ from cgm.settlements.settlement import PartySettlement
 from cgm.utils.plain import plain
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, timed
-from cgm.utils.settings import Choice, Number
+from cgm.utils.settings import Choice, Integer, Number
 
 log = logging.getLogger(__name__)
 
@@ -47,17 +48,28 @@ class Rows(Generator):
     Arguments:
         generator: A generator of encoded rows; a copula draws the codes of columns, since it has their margins.
         encoding: The encoding, fitted.
+        repeated: The numbers that rewards may repeat, by the place of their column, see `repeated_numbers`. A copula
+            repeats those that occur more than once in its data, and all integers; it is fitted to draws between the
+            neighbours of the others. `None`: all may be repeated.
     """
 
     space: ClassVar[str] = "data"
 
-    def __init__(self, generator: Generator, encoding: TableEncoding) -> None:
-        self.generator, self.encoding = generator, encoding
+    def __init__(
+        self, generator: Generator, encoding: TableEncoding, repeated: Mapping[int, np.ndarray] | None = None
+    ) -> None:
+        self.generator, self.encoding, self.repeated = generator, encoding, repeated or {}
         self.of_codes = isinstance(generator, Copula)
+        self.levels = [place for place, size in enumerate(encoding.schema.sizes) if size]
 
     def fit(self, x: torch.Tensor, seed: int) -> Rows:
         """Fit the generator to the codes x of rows, of shape (N, number of columns)."""
 
+        if self.of_codes:
+            random = np.random.default_rng(stream_seed(seed, Stream.SPREAD_NUMBERS))
+            x = x.clone()
+            for place, numbers in self.repeated.items():
+                x[:, place] = torch.from_numpy(spread(x[:, place].numpy(), numbers, random))
         self.generator.fit(x if self.of_codes else self.encoding.transform(x), seed)
         self.warnings = self.generator.warnings
         return self
@@ -66,7 +78,46 @@ class Rows(Generator):
         """Draw the codes of n rows that the columns allow."""
 
         x = self.generator.sample(n, seed)
-        return self.encoding.decode(self.encoding.transform(x) if self.of_codes else x)
+        if self.of_codes:
+            x[:, self.levels] = x[:, self.levels].round()  # between levels there is none
+            x = self.encoding.transform(x)
+        return self.encoding.decode(x)
+
+
+def repeated_numbers(
+    schema: Schema, parties: Sequence[torch.Tensor], min_count: int, min_parties: int
+) -> dict[int, np.ndarray]:
+    """Return the numbers that enough rows of enough parties have, by the place of their column.
+
+    Arguments:
+        schema: The columns.
+        parties: The codes of each party, of shape (N_i, p).
+        min_count: The number of rows that a number needs.
+        min_parties: The number of parties.
+    """
+
+    found = {}
+    for place, size in enumerate(schema.sizes):
+        if size == 0:
+            parts = [codes[:, place].numpy() for codes in parties]
+            numbers, counts = np.unique(np.concatenate(parts), return_counts=True)
+            owners = np.sum([np.isin(numbers, part) for part in parts], axis=0)
+            found[place] = numbers[(counts >= min_count) & (owners >= min_parties)]
+    return found
+
+
+def spread(numbers: np.ndarray, repeated: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return numbers of shape (N) in which those that are not to be repeated are drawn between their neighbours.
+
+    A column without equal numbers stays as it is, since no generator repeats its numbers.
+    """
+
+    distinct, index, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    if counts.max() == 1:
+        return numbers
+    low, high = (distinct[np.clip(np.arange(len(distinct)) + step, 0, len(distinct) - 1)] for step in (-1, 1))
+    drawn = low[index] + random.random(len(numbers)) * (high - low)[index]
+    return np.where(np.isin(numbers, repeated), numbers, drawn)
 
 
 class OfRows(Features):
@@ -115,12 +166,17 @@ class TableMediator(PartyMediator):
             without rewards. `None`: no classifiers.
         drop: Columns to leave out.
         categorical: Columns that are categories, whatever their cells.
+        identifiers: Columns that are identifiers, beside those that are recognised; they are left out.
+        keep: Columns that are no identifiers, whatever their name and cells.
         numbers: How numbers are encoded, see `TableEncoding`.
         rare: The share of rows below which levels of a category are pooled.
         missing: Cells that stand for a missing value, beside the usual ones; text or numbers, such as -999.
         decimal: The decimal sign. `None`: it is recognised.
         thousands: The sign between thousands. `None`: it is recognised.
         dates: The format of the dates of a column, such as `{"opened": "%Y%m%d"}`. `None`: it is recognised.
+        min_count: The number of rows that each level needs, and each number that rewards may repeat, to leave the rows
+            of a party, and that lie at each end of a range of numbers. Also two parties need to have a level, unless
+            `disclose` has `levels`. If there is one party, nothing leaves, and nothing is pooled for this reason.
         labeller: Labels synthetic rows, for the classifiers alone.
         downstream: Trains and tests the classifiers.
         held_out, max_rows, audit, sensitivity, seed: See `PartyMediator`.
@@ -133,23 +189,28 @@ class TableMediator(PartyMediator):
     label_column: str | None = None
     drop: Sequence[str] = ()
     categorical: Sequence[str] = ()
+    identifiers: Sequence[str] = ()
+    keep: Sequence[str] = ()
     numbers: Annotated[str, Choice(NUMBER_ENCODINGS)] = "standardise"
     rare: Annotated[float, Number(min=0, max=0.5)] = 0.005
     missing: Sequence[Any] = ()
     decimal: Decimal | None = None
     thousands: Thousands | None = None
     dates: Mapping[str, str] | None = None
+    min_count: Annotated[int, Integer(min=1)] = 5
     labeller: Labeller = field(default_factory=KNN)
     downstream: Task = field(default_factory=SVM)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("drop", "categorical"):
+        for name in ("drop", "categorical", "identifiers", "keep"):
             columns = getattr(self, name)
             if not isinstance(columns, list | tuple) or not all(isinstance(column, str) for column in columns):
                 raise ValueError(f"{name}={columns}: expected a list of columns, such as [{columns}]")
             object.__setattr__(self, name, tuple(columns))
         object.__setattr__(self, "missing", tuple(self.reading.missing))
+        if both := set(self.keep) & {*self.identifiers, *self.drop}:
+            raise ValueError(f"keep={both.pop()}: the same column is in drop or identifiers")
 
     @property
     def reading(self) -> Reading:
@@ -186,6 +247,7 @@ class TableMediator(PartyMediator):
                 few = self.warn_of_few(masks, self._untested(masks))
                 forms: dict[str, dict[str, Form]] = {}
                 separators = {name: source.separator for name, source in zip(tables, sources, strict=True)}
+                alone = len(tables) == 1
                 schema, parsed = infer_schema(
                     tables,
                     masks,
@@ -193,6 +255,10 @@ class TableMediator(PartyMediator):
                     self.drop,
                     self.rare,
                     schema,
+                    identifiers=self.identifiers,
+                    keep=self.keep,
+                    min_count=1 if alone else self.min_count,
+                    min_parties=1 if alone or "levels" in self.disclose else 2,
                     reading=self.reading,
                     separators=separators,
                     forms=forms,
@@ -208,7 +274,8 @@ class TableMediator(PartyMediator):
             encoding = TableEncoding(schema, self.numbers).fit(torch.cat(filled), seed)
             given = self.features
             features: Features = encoding if isinstance(given, Automatic) else OfRows(given, encoding)
-            mediator = self.mediator(features=features, generator=Rows(copy.copy(self.generator), encoding))
+            repeated = None if alone else repeated_numbers(schema, filled, self.min_count, 2)
+            mediator = self.mediator(features=features, generator=Rows(copy.copy(self.generator), encoding, repeated))
             try:
                 settlement = mediator.settle(filled, seed)
             except InfeasibleScheme as error:
@@ -218,8 +285,13 @@ class TableMediator(PartyMediator):
                 size = len(settlement.pool.points)
                 pool_table = schema.to_table(settlement.generator.sample(size, stream_seed(seed, Stream.SAMPLE_POOL)))
             none = settlement.pool.points[:0]
-            apart = [features.transform(schema.to_codes(table)) if len(table) else none for table in held_out]
-            audits = self.run_audit(settlement, apart, seed)
+            codes_apart = [schema.to_codes(table) for table in held_out]
+            apart = [features.transform(codes) if len(codes) else none for codes in codes_apart]
+            cells = [schema.to_cells(codes) for codes in (*filled, *codes_apart, schema.to_codes(pool_table))]
+            of_cells = (cells[: len(used)], cells[len(used) : -1], cells[-1])
+            valued = [column.name for column in schema.columns if column.width]
+            audits = [name_columns(entry, valued) for entry in self.run_audit(settlement, apart, seed, of_cells)]
+            copied = self.warn_of_copies(settlement, audits)
             with timed("downstream"):
                 accuracies = self._accuracies(settlement, labels, masks, apart)
             sensitivity, warnings = self.compare_settings(mediator, settlement, filled, seed)
@@ -227,7 +299,7 @@ class TableMediator(PartyMediator):
         return name_parties(
             replace(settlement, warnings=[*few, *settlement.warnings]),
             list(tables),
-            warnings=warnings,
+            warnings=[*schema.warnings, *copied, *warnings],
             seconds=clock.seconds,
             tables=tuple(used),
             held_out=tuple(held_out),

@@ -23,6 +23,8 @@ class Stream(IntEnum):
     AUDIT_ROWS = 12
     SENSITIVITY = 13
     FILL_CELLS = 14
+    SPREAD_NUMBERS = 15  # of columns, that are not repeated
+    ORDER_REWARDS = 16
     HOLD_OUT = 101  # of a dataset
     SHUFFLE = 102
     SHARES = 103

@@ -61,6 +61,10 @@ def test_a_sweep_is_refused_before_its_first_job_and_leaves_nothing(cgm, tmp_pat
         ("generator._target_=os.system seed=0,1", "generator._target_=os.system: os is of Python's standard library"),
         ("generator._target_=no.such.Class seed=0,1", "generator._target_=no.such.Class: no module no was found"),
         ("seed=0,1 hydra.sweep.subdir=same", "hydra.sweep.subdir=same: jobs of different settings would have the same"),
+        (
+            "seed=0,1 split=unequal,equal_disjoint hydra.sweep.subdir=${seed}",
+            "hydra.sweep.subdir=0: jobs of different settings would have the same",
+        ),
     ):
         with pytest.raises(SystemExit) as caught:
             cgm("-m", *arguments.split())

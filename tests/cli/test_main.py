@@ -692,3 +692,23 @@ def test_the_wheel_holds_the_configuration():
     assert project["project"]["version"] == __version__
     assert not (ROOT / "cgm" / "conf").exists()  # it would take precedence over the one that is edited
     assert CONF == ROOT / "conf"
+
+
+def test_an_interrupted_program_says_so_in_one_line(cgm, capsys, monkeypatch, tmp_path):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    for name, arguments in (("launch.launch", []), ("commands.verify", ["verify"])):  # imports, and commands
+        with monkeypatch.context() as patch:
+            patch.setattr(f"cgm.cli.{name}", interrupt)
+            with pytest.raises(SystemExit) as caught:
+                cgm(*arguments)
+        assert caught.value.code == 130
+        assert capsys.readouterr() == ("", "cgm: interrupted\n")
+    monkeypatch.setattr("cgm.settlements.tables.TableMediator.settle_tables", interrupt)
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("x\n" + "\n".join(str(k % 7) for k in range(50)))
+    with pytest.raises(SystemExit) as caught:
+        cgm("settle", "a.csv", "b.csv", "out=out")
+    assert (caught.value.code, capsys.readouterr().err) == (130, "cgm: interrupted\n")
+    assert not (tmp_path / "out").exists()

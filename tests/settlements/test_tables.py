@@ -233,7 +233,7 @@ def test_what_rewards_are_with_other_settings(scheme):
     """The same as the rewards of a mediator with these settings, of which only those are drawn that are delivered."""
 
     sampling = WeightedSampling((2.0, 8.0), tolerance=0.01)
-    settings = {"audit": NoAudit(), "synthetic_size": 600, "seed": 0, "scheme": scheme, "sampling": sampling}
+    settings = {"audit": NoAudit(), "synthetic_size": 1000, "seed": 0, "scheme": scheme, "sampling": sampling}
     settlement = cgm.settle(TABLES, drop=["ill"], **settings)
     seed = stream_seed(0, Stream.SENSITIVITY)
     pooled = Pooled(settlement.parties, settlement.pool, settlement.features, settlement.generator)

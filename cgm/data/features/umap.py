@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,7 +96,6 @@ class UMAP(Features):
         """Compute the positions of x."""
 
         from sklearn.neighbors import NearestNeighbors
-        from umap import UMAP as Embedding  # the import takes seconds
 
         check_points(x, "points to fit features to", min=2)
         needed = max(self.n_neighbors, self.components) + 2
@@ -116,7 +116,7 @@ class UMAP(Features):
             warnings.filterwarnings("ignore", module="umap|sklearn")
             # Exact neighbours: the search of umap-learn is slow for few points, and random for many
             distances, neighbours = NearestNeighbors(n_neighbors=self.n_neighbors).fit(points).kneighbors(points)
-            places = Embedding(
+            places = compiled_umap()(
                 n_components=self.components,
                 n_neighbors=self.n_neighbors,
                 min_dist=self.min_dist,
@@ -194,6 +194,24 @@ class UMAP(Features):
         """Return the weights of the network that `of` names, for images like x."""
 
         return pretrained.get(self.of, x.shape[1:]) if self.weights is None else pretrained.read(self.weights)
+
+
+def compiled_umap() -> type:
+    """Import the class of umap-learn, whose compiled functions are kept on disk for the next process.
+
+    Without this, each process compiles them again, which takes four seconds; the numbers are the same. numba keeps them
+    where it keeps those of all packages, see `NUMBA_CACHE_DIR`.
+    """
+
+    import umap
+    from numba.core.dispatcher import Dispatcher
+
+    for module in (umap.umap_, umap.layouts, umap.utils):
+        for function in vars(module).values():
+            if isinstance(function, Dispatcher) and function.stats.cache_path is None:
+                with contextlib.suppress(RuntimeError):  # no folder can be written
+                    function.enable_caching()
+    return umap.UMAP
 
 
 def principal_components(x: torch.Tensor, k: int) -> dict[str, torch.Tensor]:

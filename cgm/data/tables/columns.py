@@ -16,9 +16,10 @@ constant           none
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ INTEGER = r"[+-]?(0|[1-9]\d*)"
 MAX_INTEGER = 2**53  # float64 holds all smaller integers
 MAX_DECIMALS = 9  # of numeric columns; numbers with more are rounded to twelve significant digits
 MAX_LEVELS = 1000  # of a categorical column; more are refused
-MIN_IDENTIFIERS = 50  # rows from which a column without equal cells counts as an identifier
+MIN_FREE_TEXT = 50  # rows from which a column of mostly different texts counts as free text
 OTHER = "(other)"  # the level that stands for all rare ones
 
 
@@ -64,6 +65,9 @@ class Cells(NamedTuple):
         date_format: The format of dates that all parties share. `None`: that of 2024-12-31.
         rare: The share of rows below which levels are pooled to one.
         asked: Whether the user has said that the column is categorical.
+        min_count: The number of rows that a level needs, and that lie at or beyond each end of a range.
+        min_parties: The number of parties that a level needs.
+        written: The text of all cells of all parties, if it is the same.
     """
 
     name: str
@@ -74,12 +78,32 @@ class Cells(NamedTuple):
     date_format: str | None = None
     rare: float = 0.0
     asked: bool = False
+    min_count: int = 1
+    min_parties: int = 1
+    written: str = ""
 
     @property
     def values(self) -> pd.Series:
         """The cells that are not empty."""
 
         return pd.concat(list(self.parts), ignore_index=True).dropna()
+
+    @property
+    def min_rows(self) -> int:
+        """The number of rows that a level needs."""
+
+        return max(self.min_count, math.ceil(self.rare * sum(int(part.notna().sum()) for part in self.parts)))
+
+    def support(self, counts: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """Return which levels have enough rows but of too few parties, and which have enough rows and parties.
+
+        Arguments:
+            counts: The number of rows of each level, by level.
+        """
+
+        many = (counts >= self.min_rows).to_numpy()
+        parties = np.sum([counts.index.isin(part.dropna().unique()) for part in self.parts], axis=0)
+        return many & (parties < self.min_parties), many & (parties >= self.min_parties)
 
 
 @dataclass(frozen=True)
@@ -174,6 +198,11 @@ class Column(Settings, ABC):
 
         return codes
 
+    def to_cells(self, codes: np.ndarray) -> np.ndarray:
+        """Return one number for each cell of codes of shape (N, width): missing numbers lie below all others."""
+
+        return codes[:, 0]
+
     def to_dict(self) -> dict[str, Any]:
         """Return kind and settings, but for the name and for defaults, as plain values."""
 
@@ -201,10 +230,17 @@ class NumberColumn(Column):
 
     @classmethod
     def describe(cls, cells: Cells) -> Column | str:
-        numbers = cls.to_numbers(cells.values)
+        numbers = np.sort(cls.to_numbers(cells.values))
         median = float(np.quantile(numbers, 0.5, method="lower"))
-        bounds = {"minimum": float(numbers.min()), "maximum": float(numbers.max()), "median": median}
-        return cls(cells.name, cells.missing, **bounds, **cls._details(cells, numbers))
+        bounds = {"minimum": float(numbers[0]), "maximum": float(numbers[-1]), "median": median}
+        column = cls(cells.name, cells.missing, **bounds, **cls._details(cells, numbers))
+        if cells.min_count == 1:
+            return column
+        ends = np.array([_supported(numbers, cells.min_count), _supported(numbers[::-1], cells.min_count)])
+        low, high = column.round(ends).tolist()
+        if low >= high and numbers[0] < numbers[-1]:
+            return f"too few rows: without {cells.min_count} rows at each end (min_count), all values are equal"
+        return replace(column, minimum=low, maximum=high, median=float(np.clip(median, low, high)))
 
     @classmethod
     def _details(cls, cells: Cells, numbers: np.ndarray) -> dict[str, Any]:
@@ -238,7 +274,8 @@ class NumberColumn(Column):
 
     def encode(self, cells: pd.Series) -> np.ndarray:
         empty = cells.isna().to_numpy()
-        return np.column_stack([np.where(empty, self.median, self.to_numbers(cells)), empty])[:, : self.width]
+        numbers = np.clip(self.to_numbers(cells), self.minimum, self.maximum)
+        return np.column_stack([np.where(empty, self.median, numbers), empty])[:, : self.width]
 
     def nearest(self, codes: np.ndarray) -> np.ndarray:
         numbers = self.round(np.clip(codes[:, 0], self.minimum, self.maximum))
@@ -253,6 +290,12 @@ class NumberColumn(Column):
 
     def numbers(self, cells: pd.Series) -> np.ndarray:
         return self.to_numbers(cells)
+
+    def to_cells(self, codes: np.ndarray) -> np.ndarray:
+        if not self.missing:
+            return codes[:, 0]
+        below = self.minimum - max(self.maximum - self.minimum, 1.0)
+        return np.where(codes[:, 1] > 0.5, below, codes[:, 0])
 
     def fill(self, codes: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
         if not self.missing:
@@ -347,12 +390,6 @@ class IntegerColumn(NumberColumn):
         if not np.nanmax(np.abs(numbers), initial=0) < MAX_INTEGER:
             return None
         return pd.Series(as_integers(numbers), cells.index, name=cells.name)
-
-    @classmethod
-    def describe(cls, cells: Cells) -> Column | str:
-        if len(cells.values) >= MIN_IDENTIFIERS and all(map(_number_the_rows, cells.parts)):
-            return "integers that number the rows; identifiers cannot be valued"
-        return super().describe(cells)
 
     def round(self, numbers: np.ndarray) -> np.ndarray:
         return np.rint(numbers)
@@ -518,6 +555,9 @@ class BooleanColumn(LevelColumn):
 
     @classmethod
     def describe(cls, cells: Cells) -> Column | str:
+        fewest = cells.values.value_counts().min()
+        if fewest < cells.min_count:
+            return f"too few rows: fewer than {cells.min_count} (min_count) have one of the two values"
         levels = ("False", "True")
         if cells.example.islower():
             levels = ("false", "true")
@@ -565,18 +605,22 @@ class CategoricalColumn(LevelColumn):
     def describe(cls, cells: Cells) -> Column | str:
         values = cells.values
         counts = values.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
-        if not cells.asked and len(counts) > max(len(values) / 2, 20) and len(values) >= MIN_IDENTIFIERS:
+        if not cells.asked and len(counts) > max(len(values) / 2, 20) and len(values) >= MIN_FREE_TEXT:
             hint = "; write dates as 2024-12-31" if values.str.fullmatch(DATE_LIKE).mean() > 0.5 else ""
-            return (
-                f"{len(counts)} different texts in {len(values)} rows; identifiers or free text cannot be valued{hint}"
-            )
-        if len(counts) > MAX_LEVELS:
+            return f"free text: {len(counts)} different texts in {len(values)} rows cannot be valued{hint}"
+        of_one, enough = cells.support(counts)
+        levels = counts[enough].index.tolist()
+        left = int(counts[~enough].sum())  # rows of (other), which needs as many as every level
+        while levels and 0 < left < cells.min_count:
+            left += int(counts[levels.pop()])
+        if len(levels) > MAX_LEVELS:
             raise ValueError(
-                f"column {cells.name}: {len(counts)} levels, at most {MAX_LEVELS} are possible; group them, or say "
+                f"column {cells.name}: {len(levels)} levels, at most {MAX_LEVELS} are possible; group them, or say "
                 f"drop=[{cells.name}]"
             )
-        levels = counts[counts >= cells.rare * len(values)].index.tolist()
-        if len(levels) < len(counts) and OTHER not in levels:
+        if left and not levels:
+            return _no_levels(len(counts), int(of_one.sum()), cells.min_rows)
+        if left and OTHER not in levels:
             levels.append(OTHER)
         return cls(cells.name, cells.missing, levels=tuple(levels))
 
@@ -594,11 +638,34 @@ def as_integers(numbers: np.ndarray) -> pd.api.extensions.ExtensionArray:
     return pd.arrays.IntegerArray(np.where(missing, 0, numbers).astype("int64"), missing)
 
 
-def _number_the_rows(cells: pd.Series) -> bool:
-    """Return whether integers are all different and lie close together, as those that number the rows do."""
+def _supported(numbers: np.ndarray, count: int) -> float:
+    """Return the end of the range of sorted numbers that some rows support: they lie at it or beyond it.
 
-    filled = cells.dropna()
-    return len(filled) > 0 and filled.nunique() == len(filled) and filled.max() - filled.min() < 2 * len(filled)
+    It is a number of that many rows, or lies between two numbers, so that it is not the number of one row.
+    """
+
+    edge = numbers[min(count, len(numbers)) - 1]
+    inner = numbers[numbers > edge] if numbers[-1] > numbers[0] else numbers[numbers < edge]
+    if len(inner) == 0 or np.count_nonzero(numbers == edge) >= count:
+        return float(edge)
+    return float((edge + inner[0]) / 2)
+
+
+def _no_levels(levels: int, of_one: int, min_rows: int) -> str:
+    """Return why a column of categories is left without levels, and the remedy.
+
+    Arguments:
+        levels: The number of levels that there are.
+        of_one: The number of those that have enough rows, but of one party alone.
+        min_rows: The number of rows that a level needs.
+    """
+
+    if of_one:
+        return (
+            f"one level is left: of {levels} levels, {of_one} belong to one party each and become {OTHER}; "
+            "disclose=[levels] lets them leave"
+        )
+    return f"one level is left: {levels} levels have too few rows, most of them fewer than {min_rows} (min_count, rare)"
 
 
 def _written(value: object) -> str:

@@ -48,6 +48,7 @@ from cgm.data.tables.forms import (
     matches,
     number_styles,
     plain_minus,
+    remember,
     to_arrow,
     to_dates,
     unpadded,
@@ -83,6 +84,8 @@ class ConstantColumn(LevelColumn):
 
     @classmethod
     def describe(cls, cells: Cells) -> Column | str:
+        if cells.written:
+            return cls(cells.name, levels=(cells.written,))
         column = cells.kind.describe(cells)
         return column if isinstance(column, str) else cls(cells.name, levels=tuple(column.format(cells.values[:1])))
 
@@ -90,16 +93,10 @@ class ConstantColumn(LevelColumn):
     def _recognised(self) -> tuple[Column, pd.Series]:
         """The column that the value would have among others, and the value as a cell."""
 
-        text = pd.Series(self.levels, dtype="object")
-        try:
-            date_format = date_formats(self.name, {"": text})[""]
-        except ValueError:  # text that may be one of several dates
-            date_format = None
+        text, date_format = pd.Series(self.levels, dtype="object"), format_of_constant(self.levels[0])
         kind, cell = recognise(prepare(text), date_format)
         column = kind.describe(Cells(self.name, kind, [cell], example=self.levels[0], date_format=date_format))
-        if isinstance(column, str) or column.format(cell) != list(self.levels):  # written in no other form
-            return CategoricalColumn(self.name, levels=self.levels), text
-        return column, cell
+        return (CategoricalColumn(self.name, levels=self.levels), text) if isinstance(column, str) else (column, cell)
 
     @property
     def of_values(self) -> Column:
@@ -119,7 +116,9 @@ class ConstantColumn(LevelColumn):
         return self._recognised[1].take(np.zeros(len(codes), int)).reset_index(drop=True).rename(self.name)
 
     def format(self, cells: pd.Series, form: Form = Form()) -> list[str]:  # noqa: B008
-        return self.of_values.format(cells, form)
+        if self.of_values.kind in ("numeric", "integer") or form.date_format:
+            return self.of_values.format(cells, form)
+        return [self.levels[0]] * len(cells)
 
 
 # the kinds of values, in the order in which they are tried
@@ -462,6 +461,8 @@ def _from_arrow(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
             return _from_arrow(pc.cast(values, pa.string()), cells, reading)
         return Prepared(_without_sentinels(series(pd.arrays.IntegerArray(filled, missing)), reading))
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        if pa.types.is_decimal(kind):  # by way of text, the nearest number: 0.72 is not 72 * 0.01
+            values = pc.cast(values, pa.string())
         numbers = pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False)
         return Prepared(_without_sentinels(series(np.array(numbers, float)), reading))
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -497,7 +498,7 @@ def _prepared_text(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
     texts[:-1] = written.to_numpy(zero_copy_only=False)
     places = encoded.indices.fill_null(len(written)).to_numpy(zero_copy_only=False)
     counts = np.bincount(places, minlength=len(texts))
-    found: Counter[str] = Counter()
+    found: Counter[str] = Counter({"": values.null_count})
     spellings: dict[str, str] = {}
     words = []
     for k in np.flatnonzero(looked_at.to_numpy(zero_copy_only=False)):
@@ -518,7 +519,10 @@ def _prepared_text(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
             for k in words:
                 found[texts[k]] += int(counts[k])
                 texts[k] = None
-    return Prepared(pd.Series(texts[places], cells.index, dtype=object, name=cells.name), found, spellings)
+    prepared = pd.Series(texts[places], cells.index, dtype=object, name=cells.name)
+    if not looked_at.true_count:
+        remember(prepared, values)
+    return Prepared(prepared, found, spellings)
 
 
 def _without_sentinels(cells: pd.Series, reading: Reading) -> pd.Series:
@@ -633,8 +637,9 @@ def describe(cells: Cells) -> Column | str:
 
     values = cells.values
     if len(values) == 0:
-        return "all cells of the rows that are used are empty"
-    return (ConstantColumn if not cells.missing and values.nunique() == 1 else cells.kind).describe(cells)
+        return "empty: all cells of the rows that are used are empty"
+    is_constant = bool(cells.written) or (not cells.missing and values.nunique() == 1)
+    return (ConstantColumn if is_constant else cells.kind).describe(cells)
 
 
 def date_formats(column: str, cells: Mapping[str, pd.Series], given: str | None = None) -> dict[str, str | None]:
@@ -669,6 +674,13 @@ def date_formats(column: str, cells: Mapping[str, pd.Series], given: str | None 
                 f"as 2024-12-31, or say dates={{{column}: '{formats[0]}'}}, categorical=[{column}] or drop=[{column}]"
             )
     return {name: next(iter(formats), None) for name, formats in chosen.items()}
+
+
+def format_of_constant(text: str) -> str | None:
+    """Return the format of a date that a column has everywhere; `None` if it is none, or may be one of several."""
+
+    formats = _possible_formats(pd.Series([text], dtype="object"))
+    return formats[0] if len(formats) == 1 else None
 
 
 def _possible_formats(cells: pd.Series) -> list[str]:

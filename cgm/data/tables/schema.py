@@ -6,9 +6,10 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
+from datetime import date
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,8 @@ from cgm.data.tables.columns import (
     NumericColumn,
     is_text,
 )
-from cgm.data.tables.forms import USUAL, Form, Reading, decimal_signs, to_arrow
+from cgm.data.tables.forms import USUAL, Form, Reading, decimal_signs, has_gaps, to_arrow
+from cgm.data.tables.identifiers import code_like, identified
 from cgm.data.tables.kinds import (
     KINDS,
     Parsed,
@@ -32,6 +34,7 @@ from cgm.data.tables.kinds import (
     arrow_type,
     date_formats,
     describe,
+    format_of_constant,
     parse,
     prepare,
     prepare_counting,
@@ -39,6 +42,7 @@ from cgm.data.tables.kinds import (
     same_zone,
 )
 from cgm.utils.checks import check_choice
+from cgm.utils.text import shortened
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +57,12 @@ class Schema:
     Attributes:
         columns: The columns, in the order of the tables.
         dropped: The columns that are left out, and why.
+        warnings: What the mediator should know about columns that are valued; not part of the file.
     """
 
     columns: tuple[Column, ...]
     dropped: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not any(column.width for column in self.columns):
@@ -107,6 +113,17 @@ class Schema:
         parts = zip(self.columns, self.slices, strict=True)
         return pd.DataFrame({column.name: column.decode(values[:, part]) for column, part in parts})
 
+    def to_cells(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return a number for each cell of codes (N, p): missing numbers are below all others; constants have none."""
+
+        return _joined(
+            [
+                column.to_cells(codes.numpy()[:, part])[:, None]
+                for column, part in zip(self.columns, self.slices, strict=True)
+                if column.width
+            ]
+        )
+
     def _by_column(self, codes: torch.Tensor, convert: Callable[[Column, np.ndarray], np.ndarray]) -> torch.Tensor:
         """Convert the codes of each column."""
 
@@ -125,13 +142,18 @@ class Schema:
         """Return the schema that `to_dict` has written.
 
         Raises:
-            ValueError: If values are missing or unknown.
+            ValueError: If values are missing, unknown, or of another type.
         """
 
         if not isinstance(values, Mapping) or not isinstance(values.get("columns"), Mapping):
             raise ValueError("schema: expected a file with columns: and dropped:, as cgm settle writes it")
+        dropped = values.get("dropped") or {}
+        if not isinstance(dropped, Mapping) or not all(
+            map(_is_scalar, [*dropped.values(), *dropped, *values["columns"]])
+        ):
+            raise ValueError("schema: expected names of columns, and below dropped: a text for each")
         columns = [_column(str(name), settings) for name, settings in values["columns"].items()]
-        return cls(tuple(columns), dict(values.get("dropped") or {}))
+        return cls(tuple(columns), {str(name): str(why) for name, why in dropped.items()})
 
 
 def _column(name: str, values: Any) -> Column:
@@ -148,12 +170,23 @@ def _column(name: str, values: Any) -> Column:
             f"schema: column {name} is {kind.kind} and needs {', '.join(needs)}; besides, it may have "
             f"{', '.join(others)}, got {', '.join(map(str, given)) or 'none'}"
         )
+    for setting, value in given.items():
+        if not all(map(_is_scalar, value if setting == "levels" and isinstance(value, list) else [value])):
+            raise ValueError(f"schema: column {name}: {setting}: expected a number or a text, without parts")
     if isinstance(given.get("levels"), list):
         given["levels"] = list(map(str, given["levels"]))
     try:
-        return kind(name, **given)
+        column = kind(name, **given)
     except ValueError as error:
-        raise ValueError(f"schema: column {name}: {error}") from None
+        raise ValueError(f"schema: column {name}: {shortened(str(error), 300)}") from None
+    bounds = [given[bound] for bound in ("minimum", "median", "maximum") if bound in given]
+    if bounds != sorted(bounds):
+        raise ValueError(f"schema: column {name}: expected minimum <= median <= maximum, got {bounds}")
+    return column
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | date)
 
 
 def _joined(parts: Sequence[np.ndarray]) -> torch.Tensor:
@@ -167,15 +200,19 @@ def infer_schema(
     drop: Sequence[str] = (),
     rare: float = 0.005,
     known: Schema | None = None,
+    *,
+    identifiers: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    min_count: int = 1,
+    min_parties: int = 1,
     reading: Reading = Reading(),  # noqa: B008 - it is frozen
     separators: Mapping[str, str] | None = None,
     forms: dict[str, dict[str, Form]] | None = None,
 ) -> tuple[Schema, dict[str, pd.DataFrame]]:
     """Infer the columns of the parties' tables.
 
-    Kinds are inferred from all rows; ranges and levels from those that are used. Text without equal cells
-    (identifiers, free text) and integers that count the rows are left out; so are columns with the same value
-    everywhere, which rewards repeat.
+    Kinds and identifiers are inferred from all rows; ranges and levels from those that are used. Identifiers and free
+    text are left out; columns with the same value everywhere are not valued, and rewards repeat it.
 
     Arguments:
         tables: The table of each party, as it was read.
@@ -183,7 +220,11 @@ def infer_schema(
         categorical: Columns to treat as categories, whatever their cells.
         drop: Columns to leave out.
         rare: The share of the rows below which levels are pooled to one, `(other)`.
-        known: A schema to use instead of inferring one.
+        known: A schema to use instead of inferring one. It states what may leave; its levels are not counted again.
+        identifiers: Columns to leave out as identifiers, beside those that are recognised.
+        keep: Columns that are no identifiers, whatever their name and cells.
+        min_count: The number of rows below which levels are pooled, too, and that the ends of ranges need.
+        min_parties: The number of parties below which levels are pooled.
         reading: How cells are read.
         separators: The separator of columns in the file of each party.
         forms: Filled with how each party writes each column.
@@ -196,9 +237,11 @@ def infer_schema(
             party, the column and the remedy.
     """
 
-    _check_columns(tables, drop, categorical, tuple(reading.dates))
+    named = {"categorical": categorical, "identifiers": identifiers, "keep": keep, "dates": tuple(reading.dates)}
+    _check_columns(tables, drop=drop, **named)
     names = list(tables)
-    dropped = dict.fromkeys(drop, "drop")
+    dropped = {**dict.fromkeys(identifiers, "identifier"), **dict.fromkeys(drop, "drop")}
+    rules = Rules(rare, min_count, min_parties)
     given: dict[str, Column] = {}
     if known is not None:
         dropped, given = dict(known.dropped), {column.name: column for column in known.columns}
@@ -208,19 +251,20 @@ def infer_schema(
     written: dict[str, dict[str, Form]] = {name: {} for name in names}
 
     parsed: dict[str, dict[str, pd.Series]] = {name: {} for name in names}
-    columns, errors = [], []
+    columns, errors, warnings = [], [], []
     for name in [str(name) for name in tables[names[0]].columns if name not in dropped]:
         try:
             cells = {party: table[name] for party, table in tables.items()}
-            column, series, of_column = _describe(
-                name, cells, rows, rare, name in categorical, given.get(name), reading, signs
+            column, series, of_column, notes = _describe(
+                name, cells, rows, rules, name in categorical, name in keep, given.get(name), reading, signs
             )
         except ValueError as error:
             errors.append(str(error))
             continue
+        warnings += notes
         if isinstance(column, str):
             dropped[name] = column
-            log.warning("column %s is left out: %s", name, column)
+            warnings.append(f"column {name} is left out: {column}")
             continue
         columns.append(column)
         for party in names:
@@ -235,20 +279,37 @@ def infer_schema(
     frames = {name: pd.DataFrame(parsed[name]) for name in names}
     if known is None:
         columns = _ordered_levels(columns, pd.concat([frames[name][rows[name]] for name in names], ignore_index=True))
-    return Schema(tuple(columns), dropped), frames
+    for warning in warnings:
+        log.warning(warning)
+    return Schema(tuple(columns), dropped, tuple(warnings)), frames
+
+
+class Rules(NamedTuple):
+    """What a level needs to leave the rows of a party.
+
+    Attributes:
+        rare: The share of all rows.
+        min_count: The number of rows.
+        min_parties: The number of parties.
+    """
+
+    rare: float
+    min_count: int
+    min_parties: int
 
 
 def _describe(
     name: str,
     cells: Mapping[str, pd.Series],
     rows: Mapping[str, np.ndarray],
-    rare: float,
+    rules: Rules,
     categorical: bool,
+    keep: bool,
     known: Column | None,
     reading: Reading,
     signs: Mapping[str, _Signs],
-) -> tuple[Column | str, Mapping[str, pd.Series], Mapping[str, Form]]:
-    """Describe a column, or return the reason why it is left out; and return its parsed cells and forms, by party."""
+) -> tuple[Column | str, Mapping[str, pd.Series], Mapping[str, Form], list[str]]:
+    """Describe a column, or return the reason why it is left out; and return cells and forms by party, and notes."""
 
     raw = cells
     counted = {party: prepare_counting(part, reading) for party, part in raw.items()}
@@ -262,8 +323,11 @@ def _describe(
             for party, part in cells.items()
         }
     formats: dict[str, str | None] = dict.fromkeys(cells)
+    written = _written(cells)
     if isinstance(values, DateColumn) and values.date_format:
         formats = dict.fromkeys(cells, values.date_format)
+    elif written and name not in reading.dates:
+        formats = dict.fromkeys(cells, format_of_constant(written))
     elif asked in (None, DateColumn):
         formats = date_formats(name, cells, reading.dates.get(name))
     parts = {
@@ -279,9 +343,9 @@ def _describe(
         for party, part in cells.items()
     }
     if all(part.kind is None for part in parts.values()) and known is None:
-        return "all cells are empty", {}, {}
+        return "all cells are empty", {}, {}, []
     kind, series = _same_kind(name, parts, asked)
-    forms = _forms(name, raw, parts, counted, reading)
+    forms, notes = _forms(name, raw, parts, counted, reading)
     same_zone(name, forms, {party: part.kind for party, part in parts.items()})
     if kind is CategoricalColumn and not categorical and known is None:
         series, levels, warning = same_levels(name, series)
@@ -293,20 +357,50 @@ def _describe(
             )
             for party, form in forms.items()
         }
-        if warning:
-            log.warning("%s", warning)
-    missing = any(part.isna().any() for part in series.values())
+        notes += [warning] if warning else []
+    missing = any(map(has_gaps, series.values()))
     if known is not None:
         if missing and not known.missing:
             raise ValueError(f"column {name}: has empty cells, but the schema does not say missing: true")
-        return known, series, forms
+        return known, series, forms, notes
+    if not written and not keep and (why := identified(name, list(series.values()))):
+        return f"identifier: {why}; keep=[{name}] values it all the same", series, forms, notes
 
     used = [part[rows[party]] for party, part in series.items()]
     filled = [party for party, part in parts.items() if part.kind is not None]
     shared = {formats[party] for party in filled}
     date_format = shared.pop() if len(shared) == 1 else None
     example = parts[filled[0]].example
-    return describe(Cells(name, kind, used, missing, example, date_format, rare, categorical)), series, forms
+    described = Cells(name, kind, used, missing, example, date_format, rules.rare, categorical, *rules[1:], written)
+    column = describe(described)
+    return column, series, forms, notes if isinstance(column, str) else [*notes, *_notes(column, described, cells)]
+
+
+def _written(cells: Mapping[str, pd.Series]) -> str:
+    """Return the text of all prepared cells, if there is only one, otherwise nothing."""
+
+    if not all(map(is_text, cells.values())):
+        return ""
+    texts = {text for part in cells.values() for text in part.unique()}
+    return texts.pop() or "" if len(texts) == 1 else ""
+
+
+def _notes(column: Column, described: Cells, cells: Mapping[str, pd.Series]) -> list[str]:
+    """Return what the mediator should know about a column that is valued."""
+
+    name, notes = column.name, []
+    if isinstance(column, CategoricalColumn) and OTHER in column.levels:
+        of_one, _ = described.support(described.values.value_counts())
+        if of_one.any():
+            levels = "a level" if of_one.sum() == 1 else f"{of_one.sum()} levels"
+            each = "" if of_one.sum() == 1 else " each"
+            notes.append(
+                f"column {name}: {levels} of one party{each} became {OTHER}; disclose=[levels] lets levels of one "
+                "party leave"
+            )
+    if isinstance(column, IntegerColumn | NumericColumn) and (why := code_like(name, column.whole, cells.values())):
+        notes.append(f"column {name}: {why}")
+    return notes
 
 
 class _Signs:
@@ -330,22 +424,21 @@ def _forms(
     parts: Mapping[str, Parsed],
     prepared: Mapping[str, Prepared],
     reading: Reading,
-) -> dict[str, Form]:
-    """Return how each party writes a column, and warn of what is not as it is written."""
+) -> tuple[dict[str, Form], list[str]]:
+    """Return how each party writes a column, and what is not as it is written."""
 
-    forms = {}
+    forms, notes = {}, []
     for party, part in parts.items():
         markers = prepared[party].markers
         known = USUAL | reading.markers | {""}
         if unusual := [marker for marker in markers if marker.lower() not in known]:
             count = sum(markers[marker] for marker in unusual)
             told = ", ".join(map(repr, unusual))
-            log.warning("%s, column %s: %d cells (%s) count as missing", party, name, count, told)
-        for note in part.form.notes:
-            log.warning("%s, column %s: %s", party, name, note)
+            notes.append(f"{party}, column {name}: {count} cells ({told}) count as missing")
+        notes += [f"{party}, column {name}: {note}" for note in part.form.notes]
         if part.form.thousands:
-            log.warning("%s, column %s: %s separates thousands", party, name, repr(part.form.thousands))
-        empty = int(part.cells.isna().sum()) - sum(markers.values())
+            notes.append(f"{party}, column {name}: {part.form.thousands!r} separates thousands")
+        empty = markers.get("", 0)
         marker = max(markers, key=lambda text: markers[text], default="")
         if markers.get(marker, 0) <= empty or marker.startswith(("=", "+", "-", "@")):
             marker = ""
@@ -353,7 +446,7 @@ def _forms(
         forms[party] = replace(part.form, arrow=arrow_type(raw[party]), missing=marker, levels=spellings)
         if isinstance(raw[party].dtype, pd.DatetimeTZDtype) or getattr(forms[party].arrow, "tz", None):
             forms[party] = replace(forms[party], zone="Z")
-    return forms
+    return forms, notes
 
 
 def _same_kind(
@@ -427,9 +520,7 @@ def _ordered_levels(columns: Sequence[Column], rows: pd.DataFrame) -> list[Colum
     return ordered
 
 
-def _check_columns(
-    tables: Mapping[str, pd.DataFrame], drop: Sequence[str], categorical: Sequence[str], dates: Sequence[str]
-) -> None:
+def _check_columns(tables: Mapping[str, pd.DataFrame], **settings: Sequence[str]) -> None:
     """Check that all tables have the same columns, and that those of settings are among them."""
 
     (first, expected), *others = [(name, set(table.columns)) for name, table in tables.items()]
@@ -438,7 +529,7 @@ def _check_columns(
         if lacks or more:
             told = " and ".join([f"lacks {lacks}"] * bool(lacks) + [f"has also {more}"] * bool(more))
             raise ValueError(f"{name}: its columns are not those of {first}: it {told}; all need the same")
-    for setting, named in (("drop", drop), ("categorical", categorical), ("dates", dates)):
+    for setting, named in settings.items():
         for column in named:
             if column not in expected:
                 there = ", ".join(sorted(expected))

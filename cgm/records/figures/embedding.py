@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
+from cgm.data.features.umap import compiled_umap
 from cgm.records.figures.style import BACKGROUND, beta_label, legend
 
 OWN, REWARD = "#4C78A8", "#E69F00"  # blue and orange: distinguishable by colour-blind readers
@@ -207,14 +208,12 @@ def embed(x: Points, seed: int) -> tuple[Points, str]:
         scores = (u * s)[:, :2]
         return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1]))), "principal component"
 
-    from umap import UMAP  # takes seconds to import
-
     # UMAP's own search calls Python for each pair of points when they are fewer than 4,096: 10 s for 3,000
     distances, neighbors = NearestNeighbors(n_neighbors=15).fit(x).kneighbors(x)
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="umap|sklearn")
-        umap = UMAP(
+        umap = compiled_umap()(
             n_neighbors=15,
             min_dist=0.4,
             random_state=seed,

@@ -42,8 +42,9 @@ def test_kinds_ranges_and_levels():
     assert [column.kind for column in schema.columns] == kinds
     assert list(columns) == ["age", "bmi", "score", "sex", "unit", "smoker", "day", "country"]
     assert set(schema.dropped) == {"id", "note"}
-    assert "number the rows" in schema.dropped["id"]
-    assert "free text" in schema.dropped["note"]
+    named = "identifier: named like one, and 200 of 600 values are different; keep=[id] values it all the same"
+    assert schema.dropped["id"] == named
+    assert "identifier: 600 of 600 values are different" in schema.dropped["note"]
     together = pd.concat(list(TABLES.values()))
     assert (columns["age"].minimum, columns["age"].maximum) == (together["age"].min(), together["age"].max())
     assert columns["bmi"].decimals == 1
@@ -104,7 +105,7 @@ def test_ranges_and_levels_come_from_the_rows_that_are_used():
 
     assert schema.columns[0].maximum == 3
     assert schema.columns[1].levels == ("a", "b")
-    assert schema.to_codes(parsed["one"])[3].tolist() == [99, -1]  # no level: equal to none
+    assert schema.to_codes(parsed["one"])[3].tolist() == [3, -1]  # within the range; no level: equal to none
 
 
 def test_a_schema_can_be_written_edited_and_used():
@@ -181,8 +182,10 @@ def test_too_many_levels_are_refused():
     levels = [f"l{i % 1500}" for i in range(6000)]
     table = pd.DataFrame({"city": levels, "x": np.arange(6000) % 7})
     with pytest.raises(ValueError, match=r"column city: 1500 levels, at most 1000 are possible; .* drop=\[city\]"):
-        infer_schema({"a": table})
+        infer_schema({"a": table}, rare=0)
     assert len(infer_schema({"a": table}, drop=["city"])[0].columns) == 1
+    left_out = infer_schema({"a": table})[0].dropped["city"]
+    assert left_out == "one level is left: 1500 levels have too few rows, most of them fewer than 30 (min_count, rare)"
 
 
 @pytest.mark.slow
@@ -191,11 +194,11 @@ def test_a_million_levels_are_refused_or_left_out():
     tables = {"a": pd.DataFrame({"id": np.arange(n).astype(str), "x": np.arange(n) % 9})}
     tables["a"]["id"] = "id " + tables["a"]["id"]
     schema, _ = infer_schema(tables)
-    assert "1000000 different texts in 1000000 rows" in schema.dropped["id"]
+    assert "1000000 of 1000000 values are different" in schema.dropped["id"]
     with pytest.raises(
         ValueError, match=r"column id: 1000000 levels, at most 1000 are possible; group them, or say drop"
     ):
-        infer_schema(tables, categorical=["id"])
+        infer_schema(tables, categorical=["id"], keep=["id"], rare=0)
 
 
 def test_tables_without_a_column_that_differs_are_refused():
