@@ -19,7 +19,7 @@ from cgm.cli.errors import write_error
 from cgm.cli.settings import OF_THE_PROGRAM, Program, check_extras, resolve, share_of_threads, task_overrides
 from cgm.cli.targets import check_targets
 from cgm.experiment import Experiment
-from cgm.records.headline import objective_value
+from cgm.records.headline import check_objective, objective_value
 from cgm.records.record import CONFIGURATION, RESULT, check_run, read_run
 from cgm.records.result import Result
 from cgm.records.settings import flatten, union
@@ -56,11 +56,16 @@ class Job:
         """
 
         settings = resolve(config, overrides)
+        if "metric=[]" in overrides:  # Hydra composes no section of it, and the default would be measured
+            raise ValueError("metric=[]: expected names of metrics; for none at all, metric=none")
         program = Program(**{name: settings[name] for name in ("threads", "force", "objective") if name in settings})
         configuration = {name: value for name, value in settings.items() if name not in OF_THE_PROGRAM}
         check_targets(settings)
         logger = instantiate({"logger": settings.get("logger")}, _convert_="all")["logger"]
-        return cls(instantiate(configuration, _convert_="all"), logger, program, configuration)
+        job = cls(instantiate(configuration, _convert_="all"), logger, program, configuration)
+        if program.objective is not None:
+            check_objective(program.objective, job.experiment.downstream.scores)
+        return job
 
     def run(self, folder: Path, threads: int | None = None) -> tuple[str, float | None]:
         """Run the experiment, or skip it if its folder is complete.

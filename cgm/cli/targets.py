@@ -26,6 +26,7 @@ WITHOUT_BASE = {
     "cgm.rewards.sampling.WeightedSampling",
     "cgm.settlements.tables.TableMediator",
     "cgm.valuation.lengthscale.LengthscaleSearch",
+    "sklearn.base.BaseEstimator",
 }
 
 

@@ -3,14 +3,15 @@ r"""The content of `result.json`: every key, its type, its writer and its only r
 Sections are the objects that the stations of a run return, as dataclasses. Parties are numbered from 0. `NaN` never
 occurs: what could not be computed is `None`, and `missing` has the reason. JSON has no infinity: it is written as
 `"inf"`. Numbers are read back as numbers, and tensors as tensors of float64; the sections without a fixed layout,
-`settings` and `details`, are what JSON holds.
+`settings` and `details`, are what JSON holds. Scores of the downstream task have names that the task chooses: in the
+file they are beside the other keys of their entry, such as `accuracy` and `accuracy_before`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -18,7 +19,7 @@ import msgspec
 import torch
 
 from cgm.contributions.base import Contributions
-from cgm.evaluation.entries import Accuracy, AlphaCorrelation, AttackGains, BetaCorrelation, Missing, RewardAudit
+from cgm.evaluation.entries import AlphaCorrelation, AttackGains, BetaCorrelation, BetaGain, Missing, RewardAudit, Scores
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import Reward
 from cgm.rewards.schemes.base import Rewards
@@ -26,6 +27,12 @@ from cgm.utils.plain import plain
 from cgm.valuation.bounds import Increments, KernelBounds
 
 SCHEMA = 2  # increased when keys are renamed or removed
+
+# fields of entries that have a number for each score, and what is added to the name of the score in the file
+SCORES: dict[type, dict[str, str]] = {
+    Scores: {"after": "", "before": "_before"},
+    BetaGain: {"scores_honest": "_honest", "scores": ""},
+}
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Result:
         incentives: Which incentives the rewards hold.
         sampling: The numbers of each reward $G_i$; `rewards.npz` has its points.
         correlations, beta_correlations: Correlations of each metric with $\alpha$ and with $\beta$.
-        downstream: The accuracies of the downstream task.
+        downstream: The scores of the downstream task.
         audit: What rewards reveal about the rows of other parties; empty without an audit, and in older records.
         missing: What could not be computed.
         warnings: What the user should know.
@@ -112,7 +119,7 @@ class Result:
     sampling: list[Reward]
     correlations: dict[str, AlphaCorrelation]
     beta_correlations: dict[str, BetaCorrelation]
-    downstream: list[Accuracy]
+    downstream: list[Scores]
     audit: list[RewardAudit] = field(default_factory=list)
     missing: list[Missing]
     warnings: list[str]
@@ -136,7 +143,13 @@ class Result:
         content = plain(self, classes=False)
         scheme = content["scheme"]
         numbers = {"name": scheme["name"], "rewards": scheme["values"], "spread": self.scheme.spread}
-        return content | {"scheme": numbers | scheme["details"]}
+        content |= {
+            "scheme": numbers | scheme["details"],
+            "downstream": [scores_beside(entry, Scores) for entry in content["downstream"]],
+        }
+        if self.attack is not None:
+            content["attack"]["by_beta"] = [scores_beside(entry, BetaGain) for entry in content["attack"]["by_beta"]]
+        return content
 
     @classmethod
     def from_json(cls, content: Any) -> Result:
@@ -156,6 +169,10 @@ class Result:
             bounds = {name: values[name] for name in ("lower", "upper") if name in values}
             rewards = {"values": scheme["rewards"]} if "rewards" in scheme else {}
             content = content | {"scheme": {"name": scheme.get("name"), **rewards, **bounds, "details": details}}
+        if isinstance(entries := content.get("downstream"), list):
+            content = content | {"downstream": [_scores_apart(entry, Scores) for entry in entries]}
+        if isinstance(attack := content.get("attack"), dict) and isinstance(entries := attack.get("by_beta"), list):
+            content = content | {"attack": attack | {"by_beta": [_scores_apart(entry, BetaGain) for entry in entries]}}
         try:
             return msgspec.convert(_read_infinity(cls, content), cls, dec_hook=_read_tensor)
         except msgspec.ValidationError as error:
@@ -179,6 +196,39 @@ class Result:
         """
 
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def scores_beside(entry: Mapping[str, Any], cls: type) -> dict[str, Any]:
+    """Return an entry as the file has it, with its scores beside its other keys.
+
+    Arguments:
+        entry: The fields of the entry.
+        cls: Its class, a key of `SCORES`.
+    """
+
+    parts = SCORES[cls]
+    written: dict[str, Any] = {}
+    for key, value in entry.items():
+        if key not in parts:
+            written[key] = value
+        elif key == next(iter(parts)):  # the others with it, score by score
+            written |= {name + end: entry[part][name] for name in value for part, end in parts.items()}
+    return written
+
+
+def _scores_apart(entry: Any, cls: type) -> Any:
+    """Return the fields of an entry in the file, as they were before `scores_beside`."""
+
+    if not isinstance(entry, dict):
+        return entry
+    names = {field.name for field in fields(cls)}
+    read = {key: value for key, value in entry.items() if key in names}
+    scores = {key: value for key, value in entry.items() if key not in names}
+    suffixed = tuple(filter(None, SCORES[cls].values()))
+    for part, end in SCORES[cls].items():
+        chosen = [key for key in scores if key.endswith(end) and (end or not key.endswith(suffixed))]
+        read[part] = {key.removesuffix(end): scores[key] for key in chosen}
+    return read
 
 
 def _read_tensor(kind: type, x: Any) -> torch.Tensor:

@@ -19,7 +19,7 @@ from cgm.data.features.base import Features
 from cgm.data.tables.encoding import NUMBER_ENCODINGS, TableEncoding
 from cgm.data.tables.files import Source, tables_by_name
 from cgm.data.tables.schema import Schema, infer_schema
-from cgm.evaluation.entries import Accuracy
+from cgm.evaluation.entries import Scores
 from cgm.evaluation.labellers import KNN, Labeller
 from cgm.evaluation.tasks import SVM, LabelledReward, Task
 from cgm.generators.base import Generator
@@ -241,7 +241,7 @@ class TableMediator(PartyMediator):
         labels: Mapping[str, pd.Series] | None,
         masks: Mapping[str, np.ndarray],
         held_out: Sequence[torch.Tensor],
-    ) -> list[Accuracy]:
+    ) -> list[Scores]:
         """Train and test classifiers of the labels."""
 
         if labels is None or self._untested(masks):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cgm.evaluation.entries import AttackResult, RewardAudit
-from cgm.evaluation.metrics import flat_array
+from cgm.evaluation.labelled import flat_array
 from cgm.evaluation.privacy.attacks import ATTACKS, Target, nearest_rows, neighbour_distances, subsample
 from cgm.evaluation.privacy.base import Audit, Reward
 from cgm.evaluation.privacy.intervals import auc, true_positive_rate
