@@ -19,13 +19,14 @@ from cgm.data.splits import EqualDisjoint, Split
 from cgm.evaluation.entries import AttackGains, RewardAudit
 from cgm.evaluation.evaluate import Evaluation, correlated_names, evaluate
 from cgm.evaluation.gains import measure_gains
-from cgm.evaluation.labellers import KNN, AutoLabeller, Labeller, classify_pool
 from cgm.evaluation.labelled import Labelled
+from cgm.evaluation.labellers import KNN, AutoLabeller, Labeller, classify_pool
 from cgm.evaluation.measure import OF_REWARDS
 from cgm.evaluation.metrics.base import Metric, check_metrics
 from cgm.evaluation.metrics.paper import paper_metrics
 from cgm.evaluation.privacy.base import Audit, NoAudit, audit_rows
-from cgm.evaluation.tasks import SVM, Task
+from cgm.evaluation.tasks.base import Task
+from cgm.evaluation.tasks.svm import SVM
 from cgm.mediator import Mediator, MediatorSettings, Settlement
 from cgm.records.record import Arrays, Record
 from cgm.records.result import Memory, Result, Values
@@ -170,9 +171,7 @@ class Experiment(MediatorSettings):
             with timed("labels"):
                 labeller, labels = self._label(settlement, honest or settlement, data)
                 labels_honest = None if honest is None else self._label(honest, honest, data)[1]
-            evaluation = evaluate(
-                settlement, classes, labels, len(data.classes), self.metric, self.downstream, test
-            )
+            evaluation = evaluate(settlement, classes, labels, len(data.classes), self.metric, self.downstream, test)
             gains = None
             if honest is not None and data.attacked is not None:
                 with timed("gains"):

@@ -69,7 +69,7 @@ class Scores:
 
     @property
     def accuracy(self) -> float | None:
-        """The accuracy after training on $D_i \cup G_i$; `None` if the task has no such score."""
+        r"""The accuracy after training on $D_i \cup G_i$; `None` if the task has no such score."""
 
         return self.after.get("accuracy")
 
@@ -136,13 +136,13 @@ class BetaGain:
 
     @property
     def accuracy_honest(self) -> float | None:
-        """The accuracy after training on $D_i \cup G_i$; `None` if the task has no such score."""
+        r"""The accuracy after training on $D_i \cup G_i$; `None` if the task has no such score."""
 
         return self.scores_honest.get("accuracy")
 
     @property
     def accuracy(self) -> float | None:
-        """The accuracy after training on $D_i \cup G_a$; `None` if the task has no such score."""
+        r"""The accuracy after training on $D_i \cup G_a$; `None` if the task has no such score."""
 
         return self.scores.get("accuracy")
 

@@ -12,7 +12,7 @@ from cgm.evaluation.entries import AlphaCorrelation, BetaCorrelation, MetricRow,
 from cgm.evaluation.labelled import NO_LABELS, Labelled
 from cgm.evaluation.measure import by_beta, measure
 from cgm.evaluation.metrics.base import Metric, metric_name
-from cgm.evaluation.tasks import LabelledReward, Task
+from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.mediator import Settlement
 from cgm.utils.run import timed
 

@@ -14,7 +14,7 @@ import torch
 
 from cgm.evaluation.entries import AttackGains, BetaGain, Change, Scores
 from cgm.evaluation.labelled import NO_LABELS, Labelled
-from cgm.evaluation.tasks import LabelledReward, Task
+from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.mediator import Settlement
 from cgm.valuation.mmd import block_sums, cross_sums
 from cgm.valuation.valuation import Valuation
@@ -142,9 +142,7 @@ def _change(honest: torch.Tensor, attacked: torch.Tensor, identities: Sequence[i
     return Change(float(honest[identities[0]]), float(of_attacker.sum()), float(of_attacker.max()))
 
 
-def _scores(
-    rewards: Sequence[LabelledPoints], parties: Sequence[Labelled], task: Task, test: Labelled
-) -> list[Scores]:
+def _scores(rewards: Sequence[LabelledPoints], parties: Sequence[Labelled], task: Task, test: Labelled) -> list[Scores]:
     """Return the scores of rewards, of which none has labels or all have."""
 
     labelled = [LabelledReward(i, beta, x, y) for i, beta, x, y in rewards if y is not None]

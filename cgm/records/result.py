@@ -19,7 +19,16 @@ import msgspec
 import torch
 
 from cgm.contributions.base import Contributions
-from cgm.evaluation.entries import AlphaCorrelation, AttackGains, BetaCorrelation, BetaGain, Missing, RewardAudit, Scores
+from cgm.evaluation.entries import (
+    AlphaCorrelation,
+    AttackGains,
+    BetaCorrelation,
+    BetaGain,
+    Missing,
+    RewardAudit,
+    Scores,
+)
+from cgm.records.settings import union
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import Reward
 from cgm.rewards.schemes.base import Rewards
@@ -169,10 +178,11 @@ class Result:
             bounds = {name: values[name] for name in ("lower", "upper") if name in values}
             rewards = {"values": scheme["rewards"]} if "rewards" in scheme else {}
             content = content | {"scheme": {"name": scheme.get("name"), **rewards, **bounds, "details": details}}
-        if isinstance(entries := content.get("downstream"), list):
-            content = content | {"downstream": [_scores_apart(entry, Scores) for entry in entries]}
-        if isinstance(attack := content.get("attack"), dict) and isinstance(entries := attack.get("by_beta"), list):
-            content = content | {"attack": attack | {"by_beta": [_scores_apart(entry, BetaGain) for entry in entries]}}
+        if "downstream" in content:
+            content = content | {"downstream": _scores_apart(content["downstream"], Scores, "$.downstream")}
+        if isinstance(attack := content.get("attack"), dict) and "by_beta" in attack:
+            gains = _scores_apart(attack["by_beta"], BetaGain, "$.attack.by_beta")
+            content = content | {"attack": attack | {"by_beta": gains}}
         try:
             return msgspec.convert(_read_infinity(cls, content), cls, dec_hook=_read_tensor)
         except msgspec.ValidationError as error:
@@ -216,19 +226,35 @@ def scores_beside(entry: Mapping[str, Any], cls: type) -> dict[str, Any]:
     return written
 
 
-def _scores_apart(entry: Any, cls: type) -> Any:
-    """Return the fields of an entry in the file, as they were before `scores_beside`."""
+def _scores_apart(entry: Any, cls: type, path: str) -> Any:
+    """Return the fields of an entry in the file, or of a list of entries, as they were before `scores_beside`.
 
+    Raises:
+        ValueError: If a score is not a number, or is there before or after the reward alone; the message has the path.
+    """
+
+    if isinstance(entry, list):
+        return [_scores_apart(each, cls, f"{path}[{k}]") for k, each in enumerate(entry)]
     if not isinstance(entry, dict):
         return entry
-    names = {field.name for field in fields(cls)}
-    read = {key: value for key, value in entry.items() if key in names}
+    names, parts = {field.name for field in fields(cls)}, SCORES[cls]
     scores = {key: value for key, value in entry.items() if key not in names}
-    suffixed = tuple(filter(None, SCORES[cls].values()))
-    for part, end in SCORES[cls].items():
-        chosen = [key for key in scores if key.endswith(end) and (end or not key.endswith(suffixed))]
-        read[part] = {key.removesuffix(end): scores[key] for key in chosen}
-    return read
+    ends = tuple(filter(None, parts.values()))
+    of_part = {
+        part: {key.removesuffix(end): key for key in scores if key.endswith(end) and (end or not key.endswith(ends))}
+        for part, end in parts.items()
+    }
+    for part, end in parts.items():
+        for name in union(of_part.values()):
+            if name not in of_part[part]:
+                raise ValueError(f"Object missing required field `{name}{end}` - at `{path}`")
+    for key, value in scores.items():
+        try:
+            msgspec.convert(value, float | None)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{error} - at `{path}.{key}`") from error
+    read = {key: value for key, value in entry.items() if key in names}
+    return read | {part: {name: scores[key] for name, key in keys.items()} for part, keys in of_part.items()}
 
 
 def _read_tensor(kind: type, x: Any) -> torch.Tensor:

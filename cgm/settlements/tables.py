@@ -21,7 +21,8 @@ from cgm.data.tables.files import Source, tables_by_name
 from cgm.data.tables.schema import Schema, infer_schema
 from cgm.evaluation.entries import Scores
 from cgm.evaluation.labellers import KNN, Labeller
-from cgm.evaluation.tasks import SVM, LabelledReward, Task
+from cgm.evaluation.tasks.base import LabelledReward, Task
+from cgm.evaluation.tasks.svm import SVM
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
 from cgm.mediator import Settlement

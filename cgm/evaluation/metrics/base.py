@@ -64,9 +64,9 @@ class PointSet:
 class Metric(Settings, ABC):
     r"""Base class of metrics.
 
-    A metric is a frozen dataclass of its settings with one method, `measure`. Its name in records is the one that it has
-    in the settings of an experiment, `metric={"energy_distance": EnergyDistance()}`, with `neg_` before it if lower is
-    better: the record has minus its numbers, so that higher is better for all.
+    A metric is a frozen dataclass of its settings with one method, `measure`. Its name in records is that in the
+    settings of an experiment, `metric={"energy_distance": EnergyDistance()}`, with `neg_` before it if lower is better:
+    the record has minus its numbers, so that higher is better for all.
 
     Attributes:
         higher_is_better: Whether a higher number means that the points are closer.

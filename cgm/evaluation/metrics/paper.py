@@ -261,8 +261,8 @@ class MMD2Unbiased(Metric):
     r"""The unbiased estimate of the squared maximum mean discrepancy, equation (1).
 
     Arguments:
-        kernel: The kernel. `None`: that of the valuation, with its length-scale. The length-scale of another kernel is a
-            number or `"median"`, the median distance of the points of $T$.
+        kernel: The kernel. `None`: that of the valuation, with its length-scale. The length-scale of another kernel is
+            a number or `"median"`, the median distance of the points of $T$.
         max_points: With another kernel, the number of points of each set that are used at most; if there are more,
             evenly spaced ones. No limit, if `None`.
 
@@ -281,8 +281,8 @@ class MMD2Unbiased(Metric):
         super().__post_init__()
         if self.kernel is not None and self.kernel.lengthscale in ("fit", "fit_monotone"):
             raise ValueError(
-                f"metric.kernel.lengthscale={self.kernel.lengthscale}: expected a number or median; the rule is for the "
-                "kernel of the valuation"
+                f"metric.kernel.lengthscale={self.kernel.lengthscale}: expected a number or median; the rule is for "
+                "the kernel of the valuation"
             )
 
     def measure(self, s: PointSet, t: PointSet) -> float:

@@ -47,7 +47,9 @@ def attack_gains(
         ValueError: If the number is unknown, if no run has an attack, or if a run does not have the setting.
     """
 
-    names = [name for name in union([dict.fromkeys(ATTACK), *(run.numbers for run in runs)]) if name.startswith("attack_")]
+    names = [
+        name for name in union([dict.fromkeys(ATTACK), *(run.numbers for run in runs)]) if name.startswith("attack_")
+    ]
     if number not in names:
         raise ValueError(f"number={number}: expected one of {', '.join(names)}")
     runs = [run for run in runs if run.numbers.get("attack_gain_value") is not None]
