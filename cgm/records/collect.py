@@ -27,7 +27,7 @@ from cgm.records.record import (
     read_run,
 )
 from cgm.records.result import Result
-from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union
+from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union, with_metrics
 from cgm.utils.files import write_whole
 from cgm.utils.text import aligned_lines, csv_text, markdown_table, mean_cell
 
@@ -91,14 +91,14 @@ class Run:
         check_run(folder, result)
         try:
             # includes the settings of a user's class that is not a dataclass, which result.json lacks
-            given = flatten(json.loads((folder / CONFIGURATION).read_text(encoding="utf-8")))
+            given = flatten(with_metrics(json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))))
         except FileNotFoundError:  # records of older versions, and of runs that were started in Python, have none
             given = {}
         except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(f"{CONFIGURATION} is damaged: {error}") from error
         numbers = headline(result)
         numbers |= {one: _extra_number(result, metrics, one) for one in extra if one not in numbers}
-        settings = given | flatten(result.settings)
+        settings = given | flatten(with_metrics(result.settings))
         return cls(name, settings, numbers, metrics, result.synthetic_size, tuple(result.warnings))
 
     def cells(self, names: Sequence[str]) -> list[str]:
