@@ -124,8 +124,8 @@ def test_a_search_for_a_lengthscale_shows_every_default():
 def test_each_setting_is_declared_once():
     """No option of a group has the name of a setting at the top, and no class is an option of two groups.
 
-    The exceptions are `dataset.reference` and `generator.reference`: whether the data is that of the paper's program, and
-    settings of metrics: a kernel that is another than that of the valuation, a seed that is the same in all runs.
+    The exceptions are `dataset.reference` and `generator.reference`: whether the data is that of the paper's program,
+    and settings of metrics: a kernel that is another than that of the valuation, a seed that is the same in all runs.
     """
 
     targets = {option: get_class(section_of(option)["_target_"]) for option in OPTIONS}
