@@ -45,7 +45,7 @@ def test_scores_are_those_of_scikit_learn():
 
 def test_a_task_of_the_user_is_checked():
     check_task(Mine())
-    with pytest.raises(AssertionError, match="Mine breaks a rule of tasks: evaluate works.*expected a dictionary of"):
+    with pytest.raises(AssertionError, match=r"Mine breaks a rule of tasks: evaluate works.*expected a dictionary of"):
         check_task(Mine("other"))
 
 
