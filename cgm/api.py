@@ -8,6 +8,7 @@ from cgm.data import *
 from cgm.data.attacks import *
 from cgm.data.features import *
 from cgm.evaluation.labellers import *
+from cgm.evaluation.metrics import *
 from cgm.evaluation.privacy import *
 from cgm.evaluation.tasks import *
 from cgm.experiment import Experiment as Experiment

@@ -3,7 +3,7 @@ r"""Experiments: dataset, split, attack, mediator, evaluation, record."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +17,16 @@ from cgm.data.features.base import transform_parts
 from cgm.data.holdout import match_parties
 from cgm.data.splits import EqualDisjoint, Split
 from cgm.evaluation.entries import AttackGains, RewardAudit
-from cgm.evaluation.evaluate import Evaluation, evaluate
+from cgm.evaluation.evaluate import Evaluation, correlated_names, evaluate
 from cgm.evaluation.gains import measure_gains
+from cgm.evaluation.labelled import Labelled
 from cgm.evaluation.labellers import KNN, AutoLabeller, Labeller, classify_pool
-from cgm.evaluation.metrics import Labelled
+from cgm.evaluation.measure import OF_REWARDS
+from cgm.evaluation.metrics.base import Metric, check_metrics
+from cgm.evaluation.metrics.paper import paper_metrics
 from cgm.evaluation.privacy.base import Audit, NoAudit, audit_rows
-from cgm.evaluation.tasks import SVM, Task
+from cgm.evaluation.tasks.base import Task
+from cgm.evaluation.tasks.svm import SVM
 from cgm.mediator import Mediator, MediatorSettings, Settlement
 from cgm.records.record import Arrays, Record
 from cgm.records.result import Memory, Result, Values
@@ -79,6 +83,8 @@ class Experiment(MediatorSettings):
         split: Assigns them to the parties.
         attack: What a party hands in instead of its data. The parties are then settled twice, honest and attacked.
         labeller: Labels synthetic points, for evaluation.
+        metric: Metrics of how close the parties come to all data with their rewards, by their names. The metrics of the
+            paper by default.
         downstream: The task by which rewards are evaluated.
         audit: Measures what rewards reveal about the rows of other parties. Held-out rows are drawn with the shares of
             classes of each party, so that an attack cannot tell members from others by their class.
@@ -101,6 +107,7 @@ class Experiment(MediatorSettings):
     split: Split = field(default_factory=EqualDisjoint)
     attack: Attack = field(default_factory=NoAttack)
     labeller: Labeller = field(default_factory=AutoLabeller)
+    metric: Mapping[str, Metric] = field(default_factory=paper_metrics)
     downstream: Task = field(default_factory=SVM)
     audit: Audit = field(default_factory=NoAudit)
     seed: Annotated[int, Integer(min=0)] = 0
@@ -112,8 +119,17 @@ class Experiment(MediatorSettings):
         super().__post_init__()
         if not callable(getattr(self.dataset, "load", None)):
             raise ValueError(f"dataset: expected an object with a method load, got {type(self.dataset).__name__}")
+        taken = dict.fromkeys(OF_REWARDS, "a number of each reward")
+        taken |= {f"{name}{end}": f"the score {name}" for name in self.downstream.scores for end in ("", "_before")}
+        check_metrics(self.metric, taken)
         if isinstance(n := getattr(self.split, "n_parties", None), int):  # of splits that know it without data
             self._check_parties(n)
+
+    @property
+    def correlated(self) -> list[str]:
+        """The names of what is correlated with α and β: metrics, the size of rewards, and scores."""
+
+        return correlated_names(self.metric, self.downstream)
 
     def run(self, output_dir: str | Path) -> Record:
         """Run the experiment and write its record to a folder.
@@ -155,7 +171,7 @@ class Experiment(MediatorSettings):
             with timed("labels"):
                 labeller, labels = self._label(settlement, honest or settlement, data)
                 labels_honest = None if honest is None else self._label(honest, honest, data)[1]
-            evaluation = evaluate(settlement, classes, labels, len(data.classes), self.downstream, test)
+            evaluation = evaluate(settlement, classes, labels, len(data.classes), self.metric, self.downstream, test)
             gains = None
             if honest is not None and data.attacked is not None:
                 with timed("gains"):
@@ -291,7 +307,7 @@ class Experiment(MediatorSettings):
             sampling=list(settlement.drawn.values()),
             correlations=evaluation.correlations,
             beta_correlations=evaluation.beta_correlations,
-            downstream=evaluation.accuracies,
+            downstream=evaluation.scores,
             audit=audits,
             missing=evaluation.missing,
             warnings=warnings,

@@ -141,10 +141,11 @@ def read(path: Path, group: str = "") -> File:
     package = next((line.split()[1] for line in comment if line.startswith("@package ")), group.replace("/", "."))
     defaults = content.get("defaults") or []
     defaults = defaults if isinstance(defaults, list) else [defaults]
+    sections = [value for value in content.values() if isinstance(value, dict)]  # of a metric, its name comes first
     groups = [item for entry in defaults if isinstance(entry, dict) for item in entry.items()]
     return File(
         comment=tuple(line for line in comment if not line.startswith("@package ")),
-        target=str(content.get("_target_", "")),
+        target=str(content.get("_target_", "") or next(iter(sections), {}).get("_target_", "")),
         settings=tuple(_settings(node, package.replace("_global_", ""), [""] * top + lines[top:])) if node else (),
         choices={re.sub(r"^((override|optional)\s+)*/?|@.*", "", str(key)): choice for key, choice in groups},
         bases=tuple(str(entry) for entry in defaults if not isinstance(entry, dict) and entry != "_self_"),

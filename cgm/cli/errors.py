@@ -14,8 +14,9 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from cgm.cli.conf import describe_yaml
+from cgm.cli.conf import CONF, Configuration, describe_yaml
 from cgm.cli.help import COMMANDS
+from cgm.cli.targets import option_error, options_of
 from cgm.utils.files import write_whole
 from cgm.utils.text import choice_error, setting_error, shortened
 
@@ -42,6 +43,8 @@ def explain(error: BaseException) -> str:
         return f"{section}{foreign[2]}: {foreign[1]} has no such setting; --help lists all settings"
     text = " ".join(re.sub(r"^\s*(full_key: |object_type=).*$", "", str(error), flags=re.M).split())
     text = re.sub(r"^\w+ raised while resolving interpolation: ", "", text)
+    if key is not None and key[1].startswith("metric.") and text.startswith("metric."):
+        text = f"{key[1]}{text.removeprefix('metric')}"  # the name of a metric is that in the settings
     text = shortened(text, MAX_LENGTH)
     return text if key is None or key[1] in text else f"{text} (in {key[1]})"
 
@@ -59,9 +62,14 @@ def _of_hydra(error: HydraException) -> str | None:
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         return choice_error(f"{group}={choice}", choice, error.options)
+    if missing := re.search(r"Could not load '(\w+)/(\w+)'", text):  # of a list of choices
+        group, choice = missing.groups()
+        return choice_error(f"{group}={choice}", choice, Configuration([CONF], "config").choices(group))
     if unknown := re.match(r"Could not override '(.+?)'", text):
         parent, name = getattr(cause, "parent_node", None), getattr(cause, "full_key", None) or ""
         name = name if name.startswith(f"{unknown[1]}.") else unknown[1]  # kernel.a of kernel={a: 1}
+        if of_class := _of_class(parent, name):
+            return of_class
         is_of_hydra = name.startswith("hydra.")
         names = () if parent is None else _names(parent._get_root(), "")
         return setting_error(name, [other for other in names if other.startswith("hydra.") == is_of_hydra])
@@ -86,6 +94,27 @@ def _hint_at_quotes(override: str) -> str:
         f"[{', '.join(repr(part.strip()) for part in inner.split(', '))}]" if value.startswith("[") else repr(value)
     )
     return f'; put such text in quotes, and the setting as well: "{name}={quoted}"'
+
+
+def _of_class(section: object, name: str) -> str | None:
+    """Describe an unknown setting of a class of the user, which has other settings than the configuration shows.
+
+    Returns:
+        A line; `None` if the section has no class, or one of cgm, of which the configuration shows all settings.
+    """
+
+    target = section._get_node("_target_") if isinstance(section, DictConfig) and not section._is_none() else None
+    path = str(target)
+    if target is None or path.startswith("cgm."):
+        return None
+    prefix, _, option = name.rpartition(".")
+    try:
+        names = options_of(f"{prefix}._target_", path)
+    except ValueError as error:  # there is no such class
+        return str(error)
+    if names is None or option in names:
+        return f"{name}: {path.rpartition('.')[2]} has this setting, but the configuration does not; write +{name}="
+    return option_error(prefix, option, path, names)
 
 
 def _names(node: object, prefix: str) -> Iterator[str]:

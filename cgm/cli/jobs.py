@@ -17,12 +17,12 @@ from omegaconf import DictConfig
 
 from cgm.cli.errors import write_error
 from cgm.cli.settings import OF_THE_PROGRAM, Program, check_extras, resolve, share_of_threads, task_overrides
-from cgm.cli.targets import check_targets
+from cgm.cli.targets import check_options, check_targets
 from cgm.experiment import Experiment
-from cgm.records.headline import objective_value
+from cgm.records.headline import check_objective, objective_value
 from cgm.records.record import CONFIGURATION, RESULT, check_run, read_run
 from cgm.records.result import Result
-from cgm.records.settings import flatten, union
+from cgm.records.settings import flatten, union, with_metrics
 from cgm.records.trackers import Logger
 from cgm.utils.files import locked, remove_parts, write_whole
 from cgm.utils.plain import NUMERICS, plain
@@ -57,11 +57,18 @@ class Job:
         """
 
         settings = resolve(config, overrides)
+        if "metric=[]" in overrides:  # Hydra composes no section of it, and the default would be measured
+            raise ValueError("metric=[]: expected names of metrics; for none at all, metric=none")
         program = Program(**{name: settings[name] for name in ("threads", "force", "objective") if name in settings})
         configuration = {name: value for name, value in settings.items() if name not in OF_THE_PROGRAM}
         check_targets(settings)
+        check_options(configuration)
+        check_options({"logger": settings.get("logger")})
         logger = instantiate({"logger": settings.get("logger")}, _convert_="all")["logger"]
-        return cls(instantiate(configuration, _convert_="all"), logger, program, configuration)
+        job = cls(instantiate(configuration, _convert_="all"), logger, program, configuration)
+        if program.objective is not None:
+            check_objective(program.objective, job.experiment.downstream.scores)
+        return job
 
     def run(self, folder: Path, threads: int | None = None) -> tuple[str, float | None]:
         """Run the experiment, or skip it if its folder is complete.
@@ -107,7 +114,8 @@ class Job:
                 raise ValueError(f"no {CONFIGURATION}, although there is a {RESULT}")
             given = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
             # the settings of a class of the user that is no dataclass are those that were given
-            pairs = (result.settings, plain(self.experiment)), (given, plain(self.configuration))
+            old = with_metrics(result.settings), with_metrics(given)
+            pairs = list(zip(old, (plain(self.experiment), plain(self.configuration)), strict=True))
             names = [name for old, new in pairs for name in _different(flatten(old), flatten(new))]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("damaged, runs again: %s", " ".join(str(error).split()))

@@ -12,7 +12,6 @@ from typing import Annotated, Any, cast
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, resolvers
 
-from cgm.records.headline import check_objective
 from cgm.utils.settings import Integer, Settings
 
 # sections and settings on which the numbers of a run do not depend
@@ -45,11 +44,6 @@ class Program(Settings):
     threads: Annotated[int, Integer(min=1)] | None = None
     force: bool = False
     objective: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.objective is not None:
-            check_objective(self.objective)
 
 
 def task_overrides(hydra: Any) -> list[str]:
@@ -101,7 +95,7 @@ def drop_other_options(config: DictConfig, overrides: Sequence[str]) -> None:
 
     keys = [override.lstrip("+~").split("=", 1)[0] for override in overrides]
     for group in [key.removesuffix("._target_") for key in keys if key.endswith("._target_")]:
-        section = config.get(group)
+        section = OmegaConf.select(config, group)
         if isinstance(section, DictConfig):
             with open_dict(section):
                 for option in list(section):

@@ -34,6 +34,7 @@ from cgm.cli.errors import REFUSALS, reason, write_error
 from cgm.cli.jobs import Job, run_alone
 from cgm.cli.settings import OF_THE_PROGRAM, check_extras, check_launcher, resolve, task_overrides
 from cgm.records.collect import TABLES, collect
+from cgm.records.headline import check_objective
 from cgm.records.settings import canonical
 from cgm.utils.files import Locked, locked, remove_parts, write_whole
 from cgm.utils.text import printable_lines
@@ -267,6 +268,7 @@ def check_jobs(config: DictConfig, context: HydraContext) -> None:
         ValueError, HydraException, OmegaConfBaseException: If a value is refused; the message names it.
     """
 
+    is_search = not config.hydra.sweeper._target_.endswith("BasicSweeper")
     by_key = {override.get_key_element(): _values_of(override) for override in sweep_overrides(config)}
     values = [choices for choices in by_key.values() if choices]
     valid: set[str] = set()
@@ -279,7 +281,11 @@ def check_jobs(config: DictConfig, context: HydraContext) -> None:
             continue
         try:
             composed = context.config_loader.load_sweep_config(config, list(job))
-            settings = Job.construct(composed, job).configuration
+            constructed = Job.construct(composed, job)
+            objective = constructed.program.objective
+            if is_search and objective is not None:
+                check_objective(objective, constructed.experiment.downstream.scores, constructed.experiment.correlated)
+            settings = constructed.configuration
         except REFUSALS as error:
             errors |= {value: error for value in ("", *job) if value not in errors}
             continue

@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 
 from cgm.utils.settings import Settings
+from cgm.utils.text import suggestion
 
 INSTALLED = {"site-packages", "dist-packages"}  # folders of packages that are installed
 
@@ -28,6 +29,7 @@ WITHOUT_BASE = {
     "cgm.rewards.sampling.WeightedSampling",
     "cgm.settlements.tables.TableMediator",
     "cgm.valuation.lengthscale.LengthscaleSearch",
+    "sklearn.base.BaseEstimator",
 }
 
 
@@ -67,6 +69,51 @@ def check_target(key: str, target: Any) -> None:
             f"{key}={target}: expected a class of one of cgm's groups, a subclass of one of their base classes, or a "
             "class of your own modules"
         )
+
+
+def check_options(settings: Any) -> None:
+    """Check that each class of a configuration has the settings that it is given.
+
+    Arguments:
+        settings: The resolved settings, whose classes `check_targets` has checked.
+
+    Raises:
+        ValueError: If one has not; the message has the settings of the class.
+    """
+
+    for key, target in targets(settings):
+        name = key.rpartition(".")[0]
+        given: Any = settings
+        for part in re.findall(r"[^.\[\]]+", name):
+            given = given[int(part)] if isinstance(given, list) else given[part]
+        names = options_of(key, target)
+        if names is not None:
+            for option in given:
+                if option not in names and not option.startswith("_"):
+                    raise ValueError(option_error(name, option, target, names))
+
+
+def options_of(key: str, target: str) -> list[str] | None:
+    """Return the names of the settings of a class; `None` if it takes any.
+
+    Arguments:
+        key: The name of the setting that names the class.
+        target: The path of the class.
+    """
+
+    parameters = inspect.signature(_class(key, target)).parameters.values()
+    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return [parameter.name for parameter in parameters]
+
+
+def option_error(section: str, option: str, target: str, names: Sequence[str]) -> str:
+    """Describe in one line that a class has no such setting, with those that it has."""
+
+    listed = f"{section} has {', '.join(names)}" if section and names else "--help lists all settings"
+    near = suggestion(option, names)
+    name = f"{section}.{option}".lstrip(".")
+    return f"{name}: {target.rpartition('.')[2]} has no such setting{near or f'; {listed}'}"
 
 
 def check_callback(key: str, target: Any) -> None:

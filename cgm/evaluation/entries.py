@@ -5,6 +5,7 @@ Parties are numbered from 0. A value that could not be computed is `None`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -43,22 +44,50 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    r"""The accuracies of a downstream task for one reward.
+class Scores:
+    r"""The scores of a downstream task for one reward.
 
     Attributes:
         party: The party.
         beta: The inverse temperature $\beta$.
-        accuracy: The accuracy after training on $D_i \cup G_i$.
-        accuracy_before: The accuracy after training on $D_i$.
-        reason: Why an accuracy is `None`; `None` if there are both.
+        after: Each score, by its name, after training on $D_i \cup G_i$.
+        before: Each score after training on $D_i$.
+        reason: Why a score is `None`; `None` if there are all.
     """
 
     party: int
     beta: float
-    accuracy: float | None
-    accuracy_before: float | None
+    after: dict[str, float | None]
+    before: dict[str, float | None]
     reason: str | None
+
+    @classmethod
+    def missing(cls, party: int, beta: float, names: Sequence[str], reason: str) -> Scores:
+        """Return the scores of these names where there are none."""
+
+        return cls(party, beta, dict.fromkeys(names), dict.fromkeys(names), reason)
+
+    @property
+    def accuracy(self) -> float | None:
+        r"""The accuracy after training on $D_i \cup G_i$; `None` if the task has no such score."""
+
+        return self.after.get("accuracy")
+
+    @property
+    def accuracy_before(self) -> float | None:
+        """The accuracy after training on $D_i$; `None` if the task has no such score."""
+
+        return self.before.get("accuracy")
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """All scores by their names in records: `accuracy`, `accuracy_before` and so on."""
+
+        return {
+            name + suffix: scores[name]
+            for name in self.after
+            for suffix, scores in (("", self.after), ("_before", self.before))
+        }
 
 
 @dataclass(frozen=True)
@@ -87,8 +116,8 @@ class BetaGain:
         beta: The inverse temperature $\beta$.
         size_honest, size: $|G_i|$ and $|G_a|$.
         value_honest, value: $v(D_i \cup G_i)$ and $v(D_i \cup G_a)$.
-        accuracy_honest, accuracy: The accuracies of the downstream task after training on these.
-        reason: Why an accuracy is `None`; `None` if there are both.
+        scores_honest, scores: The scores of the downstream task, by their names, after training on these.
+        reason: Why a score is `None`; `None` if there are all.
         others: For each other party the change of $v(D_j \cup G_j)$ by the attack, negative if it is harmed.
         others_mean, others_worst: Their mean and minimum; `None` if there are no other parties.
     """
@@ -98,12 +127,24 @@ class BetaGain:
     size: int
     value_honest: float
     value: float
-    accuracy_honest: float | None
-    accuracy: float | None
+    scores_honest: dict[str, float | None]
+    scores: dict[str, float | None]
     reason: str | None
     others: list[float]
     others_mean: float | None
     others_worst: float | None
+
+    @property
+    def accuracy_honest(self) -> float | None:
+        r"""The accuracy after training on $D_i \cup G_i$; `None` if the task has no such score."""
+
+        return self.scores_honest.get("accuracy")
+
+    @property
+    def accuracy(self) -> float | None:
+        r"""The accuracy after training on $D_i \cup G_a$; `None` if the task has no such score."""
+
+        return self.scores.get("accuracy")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,19 +2,19 @@ r"""The evaluation of a settlement: what its rewards are worth (Sec. 6)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from cgm.evaluation.correlations import alpha_correlations, beta_correlations
-from cgm.evaluation.entries import Accuracy, AlphaCorrelation, BetaCorrelation, MetricRow, Missing
-from cgm.evaluation.metrics import NO_LABELS, Labelled, by_beta, measure
-from cgm.evaluation.tasks import LabelledReward, Task
+from cgm.evaluation.entries import AlphaCorrelation, BetaCorrelation, MetricRow, Missing, Scores
+from cgm.evaluation.labelled import NO_LABELS, Labelled
+from cgm.evaluation.measure import by_beta, measure
+from cgm.evaluation.metrics.base import Metric, metric_name
+from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.mediator import Settlement
 from cgm.utils.run import timed
-
-CORRELATED_WITH_BETA = ("size", "neg_mmd2_unbiased")
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,16 @@ class Evaluation:
     r"""What the rewards of a settlement are worth.
 
     Attributes:
-        metrics: The metrics of each reward, accuracies included.
+        metrics: The metrics of each reward, with its scores.
         missing: The values that could not be computed.
-        accuracies: The accuracies of the downstream task.
-        correlations: For each metric its correlation with $\alpha$.
-        beta_correlations: For size and MMD their correlation with $\beta$.
+        scores: The scores of the downstream task.
+        correlations: For each metric, the size and each score its correlation with $\alpha$.
+        beta_correlations: For the same numbers their correlation with $\beta$.
     """
 
     metrics: list[MetricRow]
     missing: list[Missing]
-    accuracies: list[Accuracy]
+    scores: list[Scores]
     correlations: dict[str, AlphaCorrelation]
     beta_correlations: dict[str, BetaCorrelation]
 
@@ -41,6 +41,7 @@ def evaluate(
     classes: Sequence[torch.Tensor],
     labels: torch.Tensor | None,
     n_classes: int,
+    metrics: Mapping[str, Metric],
     task: Task,
     test: Labelled,
 ) -> Evaluation:
@@ -51,36 +52,43 @@ def evaluate(
         classes: The classes of the parties' points, each of shape $(N_i)$.
         labels: The classes of the points of $G$, of shape $(|G|)$; `None` if they have none.
         n_classes: The number of classes $m$.
+        metrics: The metrics, by their names.
         task: The downstream task; not run if there are no labels.
         test: Held-out points in the features, of shape $(M, d)$, and their classes.
     """
 
     game, drawn = settlement.game, list(settlement.drawn.values())
     with timed("metrics"):
-        metrics, missing = measure(game, drawn, classes, labels, n_classes)
+        table, missing = measure(game, drawn, classes, labels, n_classes, metrics)
     with timed("downstream"):
         if labels is None:
-            accuracies = [Accuracy(party, beta, None, None, NO_LABELS) for party, beta in settlement.drawn]
+            scores = [Scores.missing(party, beta, task.scores, NO_LABELS) for party, beta in settlement.drawn]
         else:
             pool = settlement.pool.points
             rewards = [LabelledReward(c.party, c.beta, pool[c.indices], labels[c.indices]) for c in drawn]
-            accuracies = task.evaluate(list(zip(settlement.parties, classes, strict=True)), rewards, test)
-    for entry in accuracies:
-        for name, value in (("accuracy", entry.accuracy), ("accuracy_before", entry.accuracy_before)):
-            metrics.append(MetricRow(entry.party, entry.beta, name, value))
+            scores = task.evaluate(list(zip(settlement.parties, classes, strict=True)), rewards, test)
+    for entry in scores:
+        for name, value in entry.numbers.items():
+            table.append(MetricRow(entry.party, entry.beta, name, value))
             if value is None:
                 missing.append(Missing(entry.party, entry.beta, name, entry.reason or "no reason given"))
 
     betas = settlement.betas
-    tables = by_beta(metrics, betas, game.n)
+    tables = by_beta(table, correlated_names(metrics, task), betas, game.n)
     correlations = alpha_correlations(settlement.contributions.alpha.tolist(), betas, tables)
     return Evaluation(
-        metrics,
+        table,
         missing,
-        accuracies,
+        scores,
         {metric: _with_reason(metric, entry, missing) for metric, entry in correlations.items()},
-        beta_correlations(betas, {metric: tables[metric] for metric in CORRELATED_WITH_BETA}),
+        beta_correlations(betas, tables),
     )
+
+
+def correlated_names(metrics: Mapping[str, Metric], task: Task) -> list[str]:
+    """Return the names of what is correlated: metrics, the size of rewards, and scores."""
+
+    return [*(metric_name(name, metric) for name, metric in metrics.items()), "size", *task.scores]
 
 
 def _with_reason(metric: str, correlation: AlphaCorrelation, missing: Sequence[Missing]) -> AlphaCorrelation:

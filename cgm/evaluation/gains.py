@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 import torch
 
-from cgm.evaluation.entries import Accuracy, AttackGains, BetaGain, Change
-from cgm.evaluation.metrics import NO_LABELS, Labelled
-from cgm.evaluation.tasks import LabelledReward, Task
+from cgm.evaluation.entries import AttackGains, BetaGain, Change, Scores
+from cgm.evaluation.labelled import NO_LABELS, Labelled
+from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.mediator import Settlement
 from cgm.valuation.mmd import block_sums, cross_sums
 from cgm.valuation.valuation import Valuation
@@ -71,12 +71,12 @@ def measure_gains(
             (pool, labels[1], after[i, beta]),
         ):
             rewards.append((i, beta, x[rows], None if y is None else y[rows]))
-    accuracies = _accuracies(rewards, list(zip(honest.parties, classes, strict=True)), task, test)
+    scores = _scores(rewards, list(zip(honest.parties, classes, strict=True)), task, test)
 
     gains = []
-    for beta, with_honest, with_attack in zip(betas, accuracies[::2], accuracies[1::2], strict=True):
+    for beta, with_honest, with_attack in zip(betas, scores[::2], scores[1::2], strict=True):
         changes = [value[j, beta] - before[j, beta].value for j in others]
-        reasons = {entry.reason for entry in (with_honest, with_attack) if entry.accuracy is None}
+        reasons = {entry.reason for entry in (with_honest, with_attack) if None in entry.after.values()}
         gains.append(
             BetaGain(
                 beta=beta,
@@ -84,8 +84,8 @@ def measure_gains(
                 size=len(after[i, beta]),
                 value_honest=before[i, beta].value,
                 value=value[i, beta],
-                accuracy_honest=with_honest.accuracy,
-                accuracy=with_attack.accuracy,
+                scores_honest=with_honest.after,
+                scores=with_attack.after,
                 reason="; ".join(sorted(reason or "no reason given" for reason in reasons)) or None,
                 others=changes,
                 others_mean=fmean(changes) if changes else None,
@@ -142,12 +142,10 @@ def _change(honest: torch.Tensor, attacked: torch.Tensor, identities: Sequence[i
     return Change(float(honest[identities[0]]), float(of_attacker.sum()), float(of_attacker.max()))
 
 
-def _accuracies(
-    rewards: Sequence[LabelledPoints], parties: Sequence[Labelled], task: Task, test: Labelled
-) -> list[Accuracy]:
-    """Return the accuracies of rewards, of which none has labels or all have."""
+def _scores(rewards: Sequence[LabelledPoints], parties: Sequence[Labelled], task: Task, test: Labelled) -> list[Scores]:
+    """Return the scores of rewards, of which none has labels or all have."""
 
     labelled = [LabelledReward(i, beta, x, y) for i, beta, x, y in rewards if y is not None]
     if not labelled:
-        return [Accuracy(i, beta, None, None, NO_LABELS) for i, beta, *_ in rewards]
+        return [Scores.missing(i, beta, task.scores, NO_LABELS) for i, beta, *_ in rewards]
     return task.evaluate(parties, labelled, test)

@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from cgm.evaluation.metrics import flat_array, labelled_arrays
+from cgm.evaluation.labelled import flat_array, labelled_arrays
 from cgm.generators.base import Generator
 from cgm.networks import weights as pretrained
 from cgm.networks.classifier import Classifier

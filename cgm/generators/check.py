@@ -5,20 +5,18 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
 
 from cgm.generators.base import Generator
 from cgm.networks.fitted import ObjectOrClassMethod
 from cgm.utils.checks import check_points
+from cgm.utils.rules import broken_rule, refused, require, unchanged_random_state
 
 DRAWS = 16
 
@@ -43,12 +41,12 @@ def check_generator(generator: Generator, x: torch.Tensor | None = None) -> None
         >>> check_generator(KDE())
     """
 
-    rule = partial(_rule, type(generator).__name__)
+    rule = partial(broken_rule, type(generator).__name__, "generators")
 
     with rule("is a subclass of cgm.generators.Generator"):
-        _require(isinstance(generator, Generator), f"its bases are {type(generator).__mro__[1:]}")
+        require(isinstance(generator, Generator), f"its bases are {type(generator).__mro__[1:]}")
     with rule('space is "features" or "data"'):
-        _require(generator.space in ("features", "data"), f"it is {generator.space!r}")
+        require(generator.space in ("features", "data"), f"it is {generator.space!r}")
 
     if generator.state is not None:
         raise ValueError("generator: already fitted; pass a new one")
@@ -72,9 +70,9 @@ def check_generator(generator: Generator, x: torch.Tensor | None = None) -> None
 
 def _check_refusals(rule: Callable, new: Callable[[], Generator], x: torch.Tensor, folder: Path) -> None:
     with rule("sample before fit raises a ValueError"):
-        _refused(lambda: new().sample(1, seed=0))
+        refused(lambda: new().sample(1, seed=0))
     with rule("save before fit raises a ValueError"):
-        _refused(lambda: new().save(folder / "unfitted"))
+        refused(lambda: new().save(folder / "unfitted"))
 
     def spoiled(value: float) -> torch.Tensor:
         y = x.clone()
@@ -94,56 +92,56 @@ def _check_refusals(rule: Callable, new: Callable[[], Generator], x: torch.Tenso
 
     for name, y in bad.items():
         with rule(f"fit on {name} raises a ValueError"):
-            _refused(partial(new().fit, y, seed=0))
+            refused(partial(new().fit, y, seed=0))
 
 
 def _check_fit(rule: Callable, new: Callable[[], Generator], x: torch.Tensor) -> tuple[Generator, torch.Tensor]:
     generator, points = new(), x.clone()
 
-    with _global_state(rule, "fit"), rule("fit works"):
+    with unchanged_random_state(rule, "fit"), rule("fit works"):
         result = generator.fit(points, seed=0)
     with rule("fit returns the generator itself"):
-        _require(result is generator, f"it returns {type(result).__name__}")
+        require(result is generator, f"it returns {type(result).__name__}")
     with rule("fit does not change x"):
-        _require(torch.equal(points, x), "x is different after the fit")
+        require(torch.equal(points, x), "x is different after the fit")
 
     return generator, points
 
 
 def _check_sample(rule: Callable, generator: Generator, x: torch.Tensor) -> None:
-    with _global_state(rule, "sample"), rule("sample works"):
+    with unchanged_random_state(rule, "sample"), rule("sample works"):
         sample = generator.sample(DRAWS, seed=0)
     with rule("sample returns a tensor of shape (n, d), on the CPU"):
-        _require(isinstance(sample, torch.Tensor), f"it is a {type(sample).__name__}")
-        _require(sample.shape == (DRAWS, *x.shape[1:]), f"it is {tuple(sample.shape)}")
-        _require(sample.device.type == "cpu", f"it is on {sample.device}")
+        require(isinstance(sample, torch.Tensor), f"it is a {type(sample).__name__}")
+        require(sample.shape == (DRAWS, *x.shape[1:]), f"it is {tuple(sample.shape)}")
+        require(sample.device.type == "cpu", f"it is on {sample.device}")
     with rule("sample returns the dtype of the points of the fit"):
-        _require(sample.dtype == x.dtype, f"{sample.dtype} after a fit to {x.dtype}")
+        require(sample.dtype == x.dtype, f"{sample.dtype} after a fit to {x.dtype}")
     with rule("a sample is finite"):
-        _require(bool(torch.isfinite(sample).all()), "it contains NaN or infinity")
+        require(bool(torch.isfinite(sample).all()), "it contains NaN or infinity")
     with rule("a sample needs no gradient"):
-        _require(not sample.requires_grad, "it requires one")
+        require(not sample.requires_grad, "it requires one")
 
     kept = sample.clone()
 
     with rule("the same seed gives the same sample"):
-        _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "two samples of seed 0 differ")
+        require(torch.equal(generator.sample(DRAWS, seed=0), kept), "two samples of seed 0 differ")
     with rule("a change of a sample does not change the next one"):
         generator.sample(DRAWS, seed=0).zero_()
-        _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "it does")
+        require(torch.equal(generator.sample(DRAWS, seed=0), kept), "it does")
     if generator.fixed:
         with rule("a generator that is fixed gives the same sample for every seed"):
-            _require(torch.equal(generator.sample(DRAWS, seed=1), kept), "samples of the seeds 0 and 1 differ")
+            require(torch.equal(generator.sample(DRAWS, seed=1), kept), "samples of the seeds 0 and 1 differ")
     else:
         with rule("another seed gives another sample, unless the generator is declared as fixed"):
-            _require(not torch.equal(generator.sample(DRAWS, seed=1), kept), "seeds 0 and 1 give the same sample")
+            require(not torch.equal(generator.sample(DRAWS, seed=1), kept), "seeds 0 and 1 give the same sample")
 
     with rule("sample works for n = 1"):
         one = generator.sample(1, seed=0)
-        _require(one.shape == (1, *x.shape[1:]), f"its shape is {tuple(one.shape)}")
+        require(one.shape == (1, *x.shape[1:]), f"its shape is {tuple(one.shape)}")
     for n in (0, -1):
         with rule(f"sample for n = {n} raises a ValueError"):
-            _refused(partial(generator.sample, n, seed=0))
+            refused(partial(generator.sample, n, seed=0))
 
 
 def _check_hold(rule: Callable, generator: Generator, points: torch.Tensor) -> None:
@@ -151,7 +149,7 @@ def _check_hold(rule: Callable, generator: Generator, points: torch.Tensor) -> N
 
     with rule("fit does not keep x without a copy"):
         points.zero_()
-        _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "the sample changes when x does")
+        require(torch.equal(generator.sample(DRAWS, seed=0), kept), "the sample changes when x does")
 
 
 def _check_refit(rule: Callable, generator: Generator, x: torch.Tensor) -> None:
@@ -160,10 +158,10 @@ def _check_refit(rule: Callable, generator: Generator, x: torch.Tensor) -> None:
 
     with rule("sample returns the dtype of the points of the fit"):
         dtype = generator.fit(x.to(other), seed=0).sample(DRAWS, seed=0).dtype
-        _require(dtype == other, f"{dtype} after a fit to {other}")
+        require(dtype == other, f"{dtype} after a fit to {other}")
     with rule("a second fit with the same points and seed gives the same sample"):
         generator.fit(x.clone(), seed=0)
-        _require(torch.equal(generator.sample(DRAWS, seed=0), kept), "the sample is different")
+        require(torch.equal(generator.sample(DRAWS, seed=0), kept), "the sample is different")
 
 
 def _check_files(rule: Callable, new: Callable[[], Generator], generator: Generator, folder: Path) -> None:
@@ -175,15 +173,15 @@ def _check_files(rule: Callable, new: Callable[[], Generator], generator: Genera
         generator.save(path)
         generator.save(path)
         names = sorted(file.name for file in folder.iterdir())
-        _require(names == [path.name], f"asked to write {path.name}, it leaves {names}")
+        require(names == [path.name], f"asked to write {path.name}, it leaves {names}")
 
     fresh = new()
 
     with rule("load works and returns the generator itself"):
-        _require(fresh.load(path) is fresh, "it returns something else")
+        require(fresh.load(path) is fresh, "it returns something else")
     with rule("after load, the same seed gives the same sample"):
         same = torch.equal(fresh.sample(DRAWS, seed=0), generator.sample(DRAWS, seed=0))
-        _require(same, "the sample differs from the one before save")
+        require(same, "the sample differs from the one before save")
 
     marker, data = folder / "marker", path.read_bytes()
     path.write_bytes(pickle.dumps(_Touch(marker)))
@@ -205,9 +203,9 @@ def _check_files(rule: Callable, new: Callable[[], Generator], generator: Genera
         except Exception as raised:  # its type matters only after the check that no code was executed
             error = raised
         with rule("load executes no code from a file"):
-            _require(not marker.exists(), f"it executed that of {name}")
+            require(not marker.exists(), f"it executed that of {name}")
         with rule(f"load of {name} raises a ValueError"):
-            _require(isinstance(error, ValueError), f"it raises {error!r}" if error else "no error is raised")
+            require(isinstance(error, ValueError), f"it raises {error!r}" if error else "no error is raised")
 
 
 def _check_pretrained(
@@ -223,18 +221,18 @@ def _check_pretrained(
     generator.save(path)
     with rule("load of the class returns a generator with the settings that were saved"):
         loaded = cls.load(path)
-        _require(type(loaded) is cls, f"it returns a {type(loaded).__name__}")
-        _require(torch.equal(loaded.sample(DRAWS, seed=0), sample), "its sample differs from the one before save")
+        require(type(loaded) is cls, f"it returns a {type(loaded).__name__}")
+        require(torch.equal(loaded.sample(DRAWS, seed=0), sample), "its sample differs from the one before save")
     fresh = new()
     fresh.pretrained = str(path)
     with rule("with pretrained=FILE, fit loads the file"):
-        _require(fresh.fit(x.clone(), seed=1) is fresh, "it returns something else")
-        _require(torch.equal(fresh.sample(DRAWS, seed=0), sample), "the sample differs from the one before save")
+        require(fresh.fit(x.clone(), seed=1) is fresh, "it returns something else")
+        require(torch.equal(fresh.sample(DRAWS, seed=0), sample), "the sample differs from the one before save")
     if fresh.state:  # a generator may have learnt nothing but sizes
         for weights in fresh.state.values():
             weights.fill_(float("nan"))
         with rule("save of NaN raises a ValueError"):
-            _refused(partial(fresh.save, folder / "spoiled"))
+            refused(partial(fresh.save, folder / "spoiled"))
 
 
 class _Touch:
@@ -245,66 +243,6 @@ class _Touch:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (self.path,)
-
-
-@contextmanager
-def _rule(name: str, rule: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        found = str(error) if type(error) is AssertionError else repr(error)
-        raise AssertionError(f"{name} breaks a rule of generators: {rule}. Found: {found}") from error
-
-
-def _require(condition: bool, found: str) -> None:
-    if not condition:
-        raise AssertionError(found)
-
-
-def _refused(call: Callable[[], object]) -> None:
-    try:
-        call()
-    except ValueError:
-        return
-    except Exception as error:
-        raise AssertionError(f"it raises {error!r}") from error
-    raise AssertionError("no error is raised")
-
-
-@contextmanager
-def _global_state(rule: Callable, method: str) -> Iterator[None]:
-    """Check that a method leaves the global random state as it was, and restore it."""
-
-    streams: dict[str, tuple[Callable[[], Any], Callable[[Any], None], Callable[[int], Any]]] = {
-        "torch": (torch.get_rng_state, torch.set_rng_state, torch.rand),
-        "numpy": (np.random.get_state, np.random.set_state, np.random.rand),
-        "random": (random.getstate, random.setstate, lambda _: random.random()),
-    }
-    if torch.cuda.is_available():
-        cuda = torch.cuda
-        streams["torch on CUDA"] = (
-            cuda.get_rng_state,
-            cuda.set_rng_state,
-            partial(torch.rand, device="cuda"),
-        )
-
-    states = {name: get() for name, (get, _, _) in streams.items()}
-
-    try:
-        for _, _, draw in streams.values():
-            draw(1)  # a state that no seed leads to, so that seeding is noticed
-        before = {name: _plain(get()) for name, (get, _, _) in streams.items()}
-        yield
-        with rule(f"{method} does not change the global random state"):
-            changed = [name for name, (get, _, _) in streams.items() if _plain(get()) != before[name]]
-            _require(not changed, f"it changes that of {', '.join(changed)}")
-    finally:
-        for name, (_, put, _) in streams.items():
-            put(states[name])
-
-
-def _plain(state: Any) -> list[Any]:
-    return state.tolist() if isinstance(state, torch.Tensor) else [np.asarray(part).tolist() for part in state]
 
 
 def _blobs() -> torch.Tensor:

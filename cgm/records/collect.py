@@ -11,6 +11,8 @@ from statistics import fmean
 from typing import Any
 
 from cgm.evaluation.entries import MetricRow
+from cgm.evaluation.metrics.base import metric_name
+from cgm.evaluation.metrics.paper import paper_metrics
 from cgm.records.headline import headline, objective_value
 from cgm.records.overrides import Overrides, find_chosen, find_differing, read_choices, read_overrides
 from cgm.records.record import (
@@ -25,12 +27,17 @@ from cgm.records.record import (
     read_run,
 )
 from cgm.records.result import Result
-from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union
+from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union, with_metrics
 from cgm.utils.files import write_whole
 from cgm.utils.text import aligned_lines, csv_text, markdown_table, mean_cell
 
 TABLES = ("runs.csv", "metrics.csv", "summary.md")
 NO_EFFECT = ("figures", "embedding_party", "cache")  # settings that do not change any number of a run
+OF_THE_PAPER = (  # what experiments measure by default
+    *(metric_name(name, metric) for name, metric in paper_metrics().items()),
+    "size",
+    "accuracy",
+)
 CONSOLE_COLUMNS = (
     "v_star",
     "rho",
@@ -84,14 +91,14 @@ class Run:
         check_run(folder, result)
         try:
             # includes the settings of a user's class that is not a dataclass, which result.json lacks
-            given = flatten(json.loads((folder / CONFIGURATION).read_text(encoding="utf-8")))
+            given = flatten(with_metrics(json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))))
         except FileNotFoundError:  # records of older versions, and of runs that were started in Python, have none
             given = {}
         except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(f"{CONFIGURATION} is damaged: {error}") from error
         numbers = headline(result)
         numbers |= {one: _extra_number(result, metrics, one) for one in extra if one not in numbers}
-        settings = given | flatten(result.settings)
+        settings = given | flatten(with_metrics(result.settings))
         return cls(name, settings, numbers, metrics, result.synthetic_size, tuple(result.warnings))
 
     def cells(self, names: Sequence[str]) -> list[str]:
@@ -169,7 +176,7 @@ class Table:
 
         lines = []
         if self.runs:
-            rows = self.summary([name for name in CONSOLE_COLUMNS if name in self.numbers])
+            rows = self.summary([name for name in self.numbers if name in CONSOLE_COLUMNS or _is_added(name)])
             lines += aligned_lines(rows)[: max_rows + 1]
             if len(rows) > max_rows + 1:
                 lines.append(f"... and {len(rows) - max_rows - 1} more rows")
@@ -284,6 +291,12 @@ def _with_choices(runs: Sequence[Run], folder: Path) -> list[Run]:
         )
         for run, own in zip(runs, choices, strict=True)
     ]
+
+
+def _is_added(name: str) -> bool:
+    """Return whether a number is the correlation with α of a metric or score that is not in every experiment."""
+
+    return name.startswith("correlation_") and name.removeprefix("correlation_") not in OF_THE_PAPER
 
 
 def _extra_number(result: Result, metrics: Sequence[MetricRow], name: str) -> float | None:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from cgm.evaluation.entries import AttackGains, Change, RewardAudit
+from cgm.evaluation.entries import AttackGains, Change, MeanCorrelation, RewardAudit
 from cgm.records.result import Result
+from cgm.records.settings import union
 from cgm.utils.text import aligned_lines
 
 ATTACK = (  # numbers of a run with an attack
@@ -24,6 +25,7 @@ ATTACK = (  # numbers of a run with an attack
     "attack_others_worst",
 )
 HEADLINE = ("v_star", "rho", "spread", "t", "lengthscale", "accuracy", "accuracy_gain", *ATTACK, "seconds", "warnings")
+CORRELATIONS = ("correlations", "beta_correlations")
 SECTIONS = ("scheme", "kernel", "correlations", "beta_correlations", "incentives", "attack", "seconds")  # with numbers
 
 
@@ -31,19 +33,19 @@ STATES = {True: "held", False: "NOT held", None: "unknown"}  # of an incentive
 
 
 def headline(result: Result) -> dict[str, float | None]:
-    r"""Return the headline numbers of a run: means over $\beta$ or over parties, or over both for accuracies."""
+    r"""Return the headline numbers of a run: means over $\beta$ or over parties, or over both for scores.
 
-    after = [entry.accuracy for entry in result.downstream if entry.accuracy is not None]
-    gains = [
-        entry.accuracy - entry.accuracy_before
-        for entry in result.downstream
-        if entry.accuracy is not None and entry.accuracy_before is not None
-    ]
+    The accuracy and its gain are there in any case, other scores if the task has them.
+    """
+
     numbers: dict[str, float | None] = {name: result.scheme.number(name) for name in ("v_star", "rho")}
     numbers |= {"spread": result.scheme.spread, "t": result.t, "lengthscale": result.kernel.lengthscale}
     numbers |= {f"correlation_{metric}": entry.mean for metric, entry in result.correlations.items()}
     numbers |= {f"beta_correlation_{metric}": entry.mean for metric, entry in result.beta_correlations.items()}
-    numbers |= {"accuracy": _mean(after), "accuracy_gain": _mean(gains)}
+    for score in union([{"accuracy": None}, *(entry.after for entry in result.downstream)]):
+        pairs = [(entry.after.get(score), entry.before.get(score)) for entry in result.downstream]
+        numbers[score] = _mean([after for after, _ in pairs if after is not None])
+        numbers[f"{score}_gain"] = _mean(_differences(pairs))
     numbers |= dict.fromkeys(ATTACK) if result.attack is None else _attack(result.attack)
     return numbers | {"seconds": sum(result.seconds.values()), "warnings": len(result.warnings)}
 
@@ -56,15 +58,20 @@ def objective_value(result: Result, objective: str) -> float:
     """
 
     numbers = headline(result)
+    value: Any
     if objective in numbers:
-        value: Any = numbers[objective]
+        value = numbers[objective]
+    elif re.match("(beta_)?correlation_.", objective):
+        value = None  # of a metric that was not measured
+    elif len(keys := objective.split(".")) > 2 and keys[0] in CORRELATIONS and keys[1] not in getattr(result, keys[0]):
+        value = None
     else:
         value = result.to_json()
         path: list[str] = []
         for key in objective.split("."):
             if not (isinstance(value, Mapping) and key in value):
-                keys = sorted(value) if isinstance(value, Mapping) else []
-                found = f"there are {', '.join(keys)}" if keys else "that is not a section"
+                names = sorted(value) if isinstance(value, Mapping) else []
+                found = f"there are {', '.join(names)}" if names else "that is not a section"
                 raise ValueError(f"objective={objective}: no {key!r} in {'.'.join(path) or 'result.json'}; {found}")
             value = value[key]
             path.append(key)
@@ -75,33 +82,40 @@ def objective_value(result: Result, objective: str) -> float:
     return float(value)
 
 
-def check_objective(objective: str) -> None:
+def check_objective(objective: str, scores: Sequence[str], correlated: Sequence[str] | None = None) -> None:
     """Check the name of an objective before there is a run.
+
+    Arguments:
+        objective: The name.
+        scores: The names of the scores of the downstream task.
+        correlated: The names of what is correlated; `None` to accept any.
 
     Raises:
         ValueError: If no run can have such a number.
     """
 
-    section, dot, _ = objective.partition(".")
-    if dot and section in SECTIONS:
-        return
-    if not dot and (objective in HEADLINE or re.match("(beta_)?correlation_.", objective)):
-        return
-    raise ValueError(
-        f"objective={objective}: expected a column of runs.csv ({', '.join(HEADLINE)}, correlation_... or "
-        f"beta_correlation_... of a metric) or a path in result.json that begins with {', '.join(SECTIONS)}"
-    )
+    section, dot, rest = objective.partition(".")
+    correlation = re.match("(?:beta_)?correlation_(.+)", objective)
+    columns = [*HEADLINE, *(name for score in scores for name in (score, f"{score}_gain", f"attack_gain_{score}"))]
+    if not (correlation or (dot and section in SECTIONS) or objective in columns):
+        raise ValueError(
+            f"objective={objective}: expected a column of runs.csv ({', '.join(dict.fromkeys(columns))}, "
+            "correlation_... or beta_correlation_... of a metric) or a path in result.json that begins with "
+            f"{', '.join(SECTIONS)}"
+        )
+    name = correlation[1] if correlation else rest.partition(".")[0] if section in CORRELATIONS else None
+    if name is not None and correlated is not None and name not in correlated:
+        raise ValueError(f"objective={objective}: {name} is not measured; there are {', '.join(correlated)}")
 
 
 def _attack(gains: AttackGains) -> dict[str, float | None]:
     r"""Return the gains of an attack: attacked minus honest, means over $\beta$; the worst change is the minimum."""
 
     alpha, reward, by_beta = gains.alpha, gains.reward, gains.by_beta
-    accuracies = [
-        entry.accuracy - entry.accuracy_honest
-        for entry in by_beta
-        if entry.accuracy is not None and entry.accuracy_honest is not None
-    ]
+    scores = {
+        score: _mean(_differences([(entry.scores.get(score), entry.scores_honest.get(score)) for entry in by_beta]))
+        for score in union([{"accuracy": None}, *(entry.scores for entry in by_beta)])
+    }
     numbers = (
         alpha.total - alpha.honest,
         alpha.max - alpha.honest,
@@ -109,11 +123,17 @@ def _attack(gains: AttackGains) -> dict[str, float | None]:
         reward.max - reward.honest,
         fmean(entry.size - entry.size_honest for entry in by_beta),
         fmean(entry.value - entry.value_honest for entry in by_beta),
-        _mean(accuracies),
+        scores.pop("accuracy"),
         _mean([entry.others_mean for entry in by_beta if entry.others_mean is not None]),
         min((entry.others_worst for entry in by_beta if entry.others_worst is not None), default=None),
     )
-    return dict(zip(ATTACK, numbers, strict=True))
+    return dict(zip(ATTACK, numbers, strict=True)) | {f"attack_gain_{name}": gain for name, gain in scores.items()}
+
+
+def _differences(pairs: Sequence[tuple[float | None, float | None]]) -> list[float]:
+    """Return the differences of the pairs of which both numbers are known."""
+
+    return [a - b for a, b in pairs if a is not None and b is not None]
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -144,9 +164,25 @@ def headline_table(result: Result) -> str:
         shown = 0.0 if slack is not None and abs(slack) <= 1e-12 else slack  # rounding errors are shown as 0
         incentives.append(f"{name} {STATES[result.incentives[name].holds]}{'' if shown is None else f' ({shown:.2g})'}")
     lines.append("incentives (slack): " + ", ".join(incentives))
+    if result.correlations:
+        lines += ["", *_correlation_lines(result)]
     if result.attack is not None:
         lines += ["", *_attack_lines(result.attack)]
     return "\n".join([*lines, *_audit_lines(result.audit)])
+
+
+def _correlation_lines(result: Result) -> list[str]:
+    r"""Return a row for each metric with its correlations with $\alpha$ and $\beta$: mean ± standard error."""
+
+    def shown(entry: MeanCorrelation | None) -> str:
+        if entry is None or entry.mean is None:
+            return "n/a"
+        return f"{entry.mean:+.3f}" + ("" if entry.sem is None else f" ± {entry.sem:.3f}")
+
+    rows = [["correlation of", "with α", "with β"]]
+    for name, entry in result.correlations.items():
+        rows.append([name, shown(entry), shown(result.beta_correlations.get(name))])
+    return aligned_lines(rows)
 
 
 def _audit_lines(audit: Sequence[RewardAudit]) -> list[str]:
@@ -182,14 +218,15 @@ def _attack_lines(gains: AttackGains) -> list[str]:
     def change(x: Change) -> str:
         return both(x.honest, x.total) + (f" (max {x.max:.4f})" if several else "")
 
-    rows = [["β", "|G_i|", "v(D_i∪G_i)", "accuracy", "others' v, mean", "worst"]]
+    scores = list(gains.by_beta[0].scores) if gains.by_beta else []
+    rows = [["β", "|G_i|", "v(D_i∪G_i)", *(score.replace("_", " ") for score in scores), "others' v, mean", "worst"]]
     for entry in gains.by_beta:
         rows.append(
             [
                 f"{entry.beta:g}",
                 f"{entry.size_honest} -> {entry.size}",
                 both(entry.value_honest, entry.value),
-                both(entry.accuracy_honest, entry.accuracy),
+                *(both(entry.scores_honest[score], entry.scores[score]) for score in scores),
                 signed(entry.others_mean),
                 signed(entry.others_worst),
             ]

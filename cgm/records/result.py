@@ -3,7 +3,8 @@ r"""The content of `result.json`: every key, its type, its writer and its only r
 Sections are the objects that the stations of a run return, as dataclasses. Parties are numbered from 0. `NaN` never
 occurs: what could not be computed is `None`, and `missing` has the reason. JSON has no infinity: it is written as
 `"inf"`. Numbers are read back as numbers, and tensors as tensors of float64; the sections without a fixed layout,
-`settings` and `details`, are what JSON holds.
+`settings` and `details`, are what JSON holds. Scores of the downstream task have names that the task chooses: in the
+file they are beside the other keys of their entry, such as `accuracy` and `accuracy_before`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sized
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -19,7 +20,16 @@ import msgspec
 import torch
 
 from cgm.contributions.base import Contributions
-from cgm.evaluation.entries import Accuracy, AlphaCorrelation, AttackGains, BetaCorrelation, Missing, RewardAudit
+from cgm.evaluation.entries import (
+    AlphaCorrelation,
+    AttackGains,
+    BetaCorrelation,
+    BetaGain,
+    Missing,
+    RewardAudit,
+    Scores,
+)
+from cgm.records.settings import union
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import Reward
 from cgm.rewards.schemes.base import Rewards
@@ -27,6 +37,12 @@ from cgm.utils.plain import plain
 from cgm.valuation.bounds import Increments, KernelBounds
 
 SCHEMA = 2  # increased when keys are renamed or removed
+
+# fields of entries that have a number for each score, and what is added to the name of the score in the file
+SCORES: dict[type, dict[str, str]] = {
+    Scores: {"after": "", "before": "_before"},
+    BetaGain: {"scores_honest": "_honest", "scores": ""},
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,7 @@ class Result:
         incentives: Which incentives the rewards hold.
         sampling: The numbers of each reward $G_i$; `rewards.npz` has its points.
         correlations, beta_correlations: Correlations of each metric with $\alpha$ and with $\beta$.
-        downstream: The accuracies of the downstream task.
+        downstream: The scores of the downstream task.
         audit: What rewards reveal about the rows of other parties; empty without an audit, and in older records.
         missing: What could not be computed.
         warnings: What the user should know.
@@ -113,7 +129,7 @@ class Result:
     sampling: list[Reward]
     correlations: dict[str, AlphaCorrelation]
     beta_correlations: dict[str, BetaCorrelation]
-    downstream: list[Accuracy]
+    downstream: list[Scores]
     audit: list[RewardAudit] = field(default_factory=list)
     missing: list[Missing]
     warnings: list[str]
@@ -137,7 +153,13 @@ class Result:
         content = plain(self, classes=False)
         scheme = content["scheme"]
         numbers = {"name": scheme["name"], "rewards": scheme["values"], "spread": self.scheme.spread}
-        return content | {"scheme": numbers | scheme["details"]}
+        content |= {
+            "scheme": numbers | scheme["details"],
+            "downstream": [scores_beside(entry, Scores) for entry in content["downstream"]],
+        }
+        if self.attack is not None:
+            content["attack"]["by_beta"] = [scores_beside(entry, BetaGain) for entry in content["attack"]["by_beta"]]
+        return content
 
     @classmethod
     def from_json(cls, content: Any) -> Result:
@@ -157,6 +179,11 @@ class Result:
             bounds = {name: values[name] for name in ("lower", "upper") if name in values}
             rewards = {"values": scheme["rewards"]} if "rewards" in scheme else {}
             content = content | {"scheme": {"name": scheme.get("name"), **rewards, **bounds, "details": details}}
+        if "downstream" in content:
+            content = content | {"downstream": _scores_apart(content["downstream"], Scores, "$.downstream")}
+        if isinstance(attack := content.get("attack"), dict) and "by_beta" in attack:
+            gains = _scores_apart(attack["by_beta"], BetaGain, "$.attack.by_beta")
+            content = content | {"attack": attack | {"by_beta": gains}}
         try:
             result = msgspec.convert(_read_infinity(cls, content), cls, dec_hook=_read_tensor)
         except msgspec.ValidationError as error:
@@ -220,6 +247,55 @@ class Result:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number that a result has")
+
+
+def scores_beside(entry: Mapping[str, Any], cls: type) -> dict[str, Any]:
+    """Return an entry as the file has it, with its scores beside its other keys.
+
+    Arguments:
+        entry: The fields of the entry.
+        cls: Its class, a key of `SCORES`.
+    """
+
+    parts = SCORES[cls]
+    written: dict[str, Any] = {}
+    for key, value in entry.items():
+        if key not in parts:
+            written[key] = value
+        elif key == next(iter(parts)):  # the others with it, score by score
+            written |= {name + end: entry[part][name] for name in value for part, end in parts.items()}
+    return written
+
+
+def _scores_apart(entry: Any, cls: type, path: str) -> Any:
+    """Return the fields of an entry in the file, or of a list of entries, as they were before `scores_beside`.
+
+    Raises:
+        ValueError: If a score is not a number, or is there before or after the reward alone; the message has the path.
+    """
+
+    if isinstance(entry, list):
+        return [_scores_apart(each, cls, f"{path}[{k}]") for k, each in enumerate(entry)]
+    if not isinstance(entry, dict):
+        return entry
+    names, parts = {field.name for field in fields(cls)}, SCORES[cls]
+    scores = {key: value for key, value in entry.items() if key not in names}
+    ends = tuple(filter(None, parts.values()))
+    of_part = {
+        part: {key.removesuffix(end): key for key in scores if key.endswith(end) and (end or not key.endswith(ends))}
+        for part, end in parts.items()
+    }
+    for part, end in parts.items():
+        for name in union(of_part.values()):
+            if name not in of_part[part]:
+                raise ValueError(f"Object missing required field `{name}{end}` - at `{path}`")
+    for key, value in scores.items():
+        try:
+            msgspec.convert(value, float | None)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{error} - at `{path}.{key}`") from error
+    read = {key: value for key, value in entry.items() if key in names}
+    return read | {part: {name: scores[key] for name, key in keys.items()} for part, keys in of_part.items()}
 
 
 def _read_tensor(kind: type, x: Any) -> torch.Tensor:

@@ -6,6 +6,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cgm.evaluation.metrics.paper import paper_metrics
+from cgm.utils.plain import plain
+
 
 def canonical(value: Any) -> str:
     """Return a value as JSON that does not depend on the order of keys or on whether a number is 1.0 or 1."""
@@ -34,6 +37,25 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
+
+
+def with_metrics(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of an experiment with its metrics: those of the paper, in records that do not state them.
+
+    Arguments:
+        settings: The settings in `result.json` or in `configuration.json`; others are returned as they are.
+    """
+
+    key = next((key for key in ("_target_", "class") if key in settings), None)
+    if "metric" in settings or key is None:
+        return dict(settings)
+    metrics = plain(paper_metrics())
+    if key == "_target_":
+        metrics = {
+            name: {key: f"cgm.evaluation.metrics.{options.pop('class')}", **options}
+            for name, options in metrics.items()
+        }
+    return {**settings, "metric": metrics}
 
 
 def find_varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -111,6 +111,7 @@ def report(settlement: PartySettlement, seed: int = 0, alternatives: bool = Fals
         threat_model=threat_model(view["unit"]),
         audits=delivered,
         other_audits=not_delivered,
+        scores=list(settlement.accuracies[0].after) if settlement.accuracies else [],
         delivered_accuracies=[
             entry
             for entry in view["accuracies"]

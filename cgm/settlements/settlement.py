@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cgm.data.tables.files import Source
 from cgm.data.tables.schema import Schema
-from cgm.evaluation.entries import Accuracy, RewardAudit
+from cgm.evaluation.entries import RewardAudit, Scores
 from cgm.mediator import Settlement
 from cgm.rewards.sampling import Reward
 from cgm.utils.random import Stream, stream_seed
@@ -55,7 +55,7 @@ class PartySettlement(Settlement):
         recommended: For each party the $\beta$ of the reward that it receives: the one for which rewards are nearest to
             all data, the same for all parties.
         audits: What an attacker can learn from each reward; may be empty.
-        accuracies: The accuracies of classifiers with and without each reward; empty without labels.
+        accuracies: The scores of classifiers with and without each reward; empty without labels.
         sensitivity: Contributions and rewards with other settings, by a description of these; may be empty.
         settings: All settings, as JSON holds them.
         sources: Where the data of each party came from.
@@ -69,7 +69,7 @@ class PartySettlement(Settlement):
     schema: Schema | None
     recommended: Sequence[float]
     audits: Sequence[RewardAudit]
-    accuracies: Sequence[Accuracy]
+    accuracies: Sequence[Scores]
     sensitivity: Mapping[str, Variant]
     settings: Mapping[str, Any]
     sources: Sequence[Source]

@@ -21,10 +21,11 @@ from cgm.data.tables.files import Source, tables_by_name
 from cgm.data.tables.forms import Decimal, Form, Reading, Thousands
 from cgm.data.tables.kinds import label_texts
 from cgm.data.tables.schema import Schema, infer_schema
-from cgm.evaluation.entries import Accuracy
+from cgm.evaluation.entries import Scores
 from cgm.evaluation.labellers import KNN, Labeller
 from cgm.evaluation.privacy.cells import name_columns
-from cgm.evaluation.tasks import SVM, LabelledReward, Task
+from cgm.evaluation.tasks.base import LabelledReward, Task
+from cgm.evaluation.tasks.svm import SVM
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
 from cgm.mediator import Settlement
@@ -344,7 +345,7 @@ class TableMediator(PartyMediator):
         labels: Mapping[str, pd.Series] | None,
         masks: Mapping[str, np.ndarray],
         held_out: Sequence[torch.Tensor],
-    ) -> list[Accuracy]:
+    ) -> list[Scores]:
         """Train and test classifiers of the labels."""
 
         if labels is None or self._untested(masks):

@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from cgm.data.tables.files import Source
+from cgm.evaluation.entries import Scores
+from cgm.records.result import scores_beside
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.plain import plain, versions
 from cgm.utils.text import number
@@ -77,7 +79,7 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
             "target_incentives": plain(settlement.target_incentives, classes=False),
             "sampling": sampling,
             "sensitivity": plain(settlement.sensitivity, classes=False),
-            "accuracies": settlement.accuracies,
+            "accuracies": [scores_beside(plain(entry, classes=False), Scores) for entry in settlement.accuracies],
             "audits": settlement.audits,
             "warnings": settlement.warnings,
             "seconds": settlement.seconds,

@@ -26,7 +26,8 @@ NOT_WRITTEN = {"written": False}  # metadata of a field that `plain` leaves out
 def plain(x: Any, classes: bool = True) -> Any:
     """Convert tensors, arrays, dataclasses and named tuples to what JSON holds; infinity becomes `"inf"`.
 
-    An object of any other class becomes the name of its class. Fields with the metadata `NOT_WRITTEN` are left out.
+    An estimator of scikit-learn states its class and its settings; an object of any other class becomes the name of its
+    class. Fields with the metadata `NOT_WRITTEN` are left out.
 
     Arguments:
         x: What to convert.
@@ -39,6 +40,12 @@ def plain(x: Any, classes: bool = True) -> Any:
         written = [f.name for f in dataclasses.fields(x) if f.init and f.metadata != NOT_WRITTEN]
         fields = {name: plain(getattr(x, name), classes) for name in written}
         return {"class": type(x).__name__} | fields if classes else fields
+    if callable(getattr(x, "get_params", None)) and not isinstance(x, type):
+        settings = {
+            name: "nan" if isinstance(value, float) and math.isnan(value) else plain(value, classes)
+            for name, value in x.get_params(deep=False).items()
+        }
+        return {"class": type(x).__name__} | settings if classes else settings
     if isinstance(x, tuple) and hasattr(x, "_asdict"):
         return plain(x._asdict(), classes)
     if isinstance(x, Mapping):

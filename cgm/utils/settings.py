@@ -221,7 +221,7 @@ def _constraints(hint: Any) -> tuple[tuple[Constraint, ...], bool]:
         return (Choice(get_args(hint)),), False
     if hint in PLAIN:
         return (PLAIN[hint],), False
-    if isinstance(hint, type) and hint is not object and not getattr(hint, "_is_protocol", False):
+    if isinstance(hint, type) and hint not in (object, Any) and not getattr(hint, "_is_protocol", False):
         return (Instance(hint),), False
     return (), False
 

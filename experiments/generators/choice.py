@@ -31,7 +31,7 @@ from cgm.data.datasets.cifar10 import CIFAR10
 from cgm.data.datasets.credit_card import CreditCard
 from cgm.data.datasets.digits import Digits
 from cgm.data.datasets.mnist import MNIST
-from cgm.evaluation.metrics import fit_gaussian
+from cgm.evaluation.metrics.paper import fit_gaussian
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
 from cgm.generators.flow import Flow

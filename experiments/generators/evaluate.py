@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 from cgm.cli.errors import explain
 from cgm.cli.settings import drop_other_options
 from cgm.data.datasets.base import Dataset
-from cgm.evaluation.metrics import fit_gaussian
+from cgm.evaluation.metrics.paper import fit_gaussian
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
 from cgm.generators.flow import Flow

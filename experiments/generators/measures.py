@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cgm.evaluation.metrics import Gaussian, neg_wasserstein2
+from cgm.evaluation.metrics.paper import Gaussian, neg_wasserstein2
 from cgm.generators.network import cubic_kernel, kid
 from cgm.utils.run import progress
 

@@ -21,7 +21,7 @@ import torch
 from cgm.cli.jobs import Job
 from cgm.data.features.base import Identity
 from cgm.evaluation.correlations import correlation, summarise
-from cgm.evaluation.metrics import neg_reverse_kl
+from cgm.evaluation.metrics.paper import neg_reverse_kl
 from cgm.experiment import Experiment
 from cgm.generators.base import Generator
 from cgm.utils.files import write_whole

@@ -39,7 +39,13 @@ def refused(cgm, *args: str) -> str:
 
 def test_a_folder_gets_its_tables_figures_and_page(cgm, folder):
     out = cgm("collect", "sweep")
-    assert out.splitlines()[0].split() == ["runs", "spread", "correlation_neg_mmd2_unbiased", "accuracy_gain"]
+    assert out.splitlines()[0].split() == [
+        "runs",
+        "spread",
+        "correlation_neg_mmd2_unbiased",
+        "correlation_my_metric",
+        "accuracy_gain",
+    ]
     assert out.endswith("sweep/: runs.csv, metrics.csv, summary.md, sweep.html, figures/\n")
     files = {path.name for path in folder.iterdir() if path.is_file()}
     assert files == {"runs.csv", "metrics.csv", "summary.md", "sweep.html"}

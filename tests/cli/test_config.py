@@ -20,7 +20,8 @@ from cgm.utils.plain import plain
 PRIMARY = OmegaConf.load(CONF / "config.yaml")
 DEFAULTS = [next(iter(default.items())) for default in PRIMARY.defaults if isinstance(default, DictConfig)]
 GROUPS = [group for group, choice in DEFAULTS if choice is not None and not group.startswith("override ")]
-OPTIONS = sorted(f"{group}/{path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml"))
+SETS = {"metric/paper", "metric/none"}  # choices of several options, or of none
+OPTIONS = sorted({f"{group}/{path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml")} - SETS)
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 STATED = {"split/shares": "split.matrix=[[0.5,0.5,0,0,0],[0,0,0.5,0.5,0]]", "dataset/npz": "dataset.path=x.npz"}
 
@@ -33,6 +34,10 @@ DIFFERENT = {
     "generator/kde_adaptive": {"bandwidth": "adaptive"},
     "scheme/fair": {"stable": False},  # the difference to scheme/stable
     "audit/all": {"membership": ..., "cells": ...},  # made by a factory in the class
+    "metric/mmd2_laplacian": {"kernel": ...},
+    "downstream/logistic_regression": {"estimator": ..., "scores": ["accuracy", "balanced_accuracy", "f1"]},
+    "downstream/random_forest": {"estimator": ..., "scores": ["accuracy", "balanced_accuracy", "f1"]},
+    "downstream/regression": {"estimator": ..., "scores": ["r2"]},
 }
 
 # settings of the program, not of the experiment
@@ -51,6 +56,14 @@ def composed(*overrides: str) -> DictConfig:
     return config
 
 
+def section_of(option: str, *overrides: str) -> DictConfig:
+    """Return the section that an option makes; of a metric, the part that has its name."""
+
+    group, name = option.split("/")
+    section = composed(f"{group}={name}", *overrides)[group]
+    return section[name] if group == "metric" else section
+
+
 def as_tuple(x):
     return tuple(map(as_tuple, x)) if isinstance(x, list | tuple) else x
 
@@ -59,7 +72,7 @@ def test_every_folder_is_a_group():
     """And nothing else is in `conf`: the wheel has all of it."""
 
     of_the_mediator = {"generator", "features", "kernel", "reference", "contribution", "scheme", "sampling"}
-    of_the_experiment = {"dataset", "split", "attack", "labeller", "downstream", "audit"}
+    of_the_experiment = {"dataset", "split", "attack", "labeller", "metric", "downstream", "audit"}
     assert of_the_mediator | of_the_experiment | {"logger"} == set(GROUPS)
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, "experiment", "hparams_search", "hydra"}
     assert {path.name for path in CONF.iterdir() if path.is_file()} == {"config.yaml", "settle.yaml"}
@@ -68,8 +81,8 @@ def test_every_folder_is_a_group():
 
 def test_an_option_builds_what_it_names_and_shows_every_default():
     for option in OPTIONS:
-        group, name = option.split("/")
-        section = composed(f"{group}={name}")[group]
+        group, _ = option.split("/")
+        section = section_of(option)
         shown = OmegaConf.to_container(section, resolve=True)
         target = get_class(shown.pop("_target_"))
         parameters = inspect.signature(target).parameters
@@ -89,7 +102,7 @@ def test_an_option_builds_what_it_names_and_shows_every_default():
                 assert isinstance(value, bool) == isinstance(default, bool), (option, setting)
 
         if option in STATED:
-            section = composed(f"{group}={name}", STATED[option])[group]
+            section = section_of(option, STATED[option])
         assert type(instantiate(section, _convert_="all")) is target
 
 
@@ -112,17 +125,17 @@ def test_a_search_for_a_lengthscale_shows_every_default():
 def test_each_setting_is_declared_once():
     """No option of a group has the name of a setting at the top, and no class is an option of two groups.
 
-    The one exception is `dataset.reference` and `generator.reference`: whether the data is that of the paper's program.
+    The exceptions are `dataset.reference` and `generator.reference`: whether the data is that of the paper's program,
+    and settings of metrics: a kernel that is another than that of the valuation, a seed that is the same in all runs.
     """
 
-    targets = {
-        option: get_class(composed(option.replace("/", "="))[option.split("/")[0]]["_target_"]) for option in OPTIONS
-    }
+    targets = {option: get_class(section_of(option)["_target_"]) for option in OPTIONS}
     top = {field.name for field in dataclasses.fields(cgm.Experiment)} | set(PROGRAM)
     top -= {"reference"}
     groups: dict[type, set[str]] = {}
     for option, target in targets.items():
-        assert not top & set(inspect.signature(target).parameters), option
+        others = {"kernel", "seed"} if option.startswith("metric/") else set()
+        assert not (top - others) & set(inspect.signature(target).parameters), option
         groups.setdefault(target, set()).add(option.split("/")[0])
     assert {len(names) for names in groups.values()} == {1}
 
@@ -230,8 +243,8 @@ def test_the_true_mixture_follows_the_credit_ratings():
 
 def test_an_unknown_option_of_a_class_is_refused_by_name():
     for option in OPTIONS:
-        group, name = option.split("/")
-        section = OmegaConf.to_container(composed(f"{group}={name}")[group], resolve=True) | {"no_such": 1}
+        group, _ = option.split("/")
+        section = OmegaConf.to_container(section_of(option), resolve=True) | {"no_such": 1}
         if option in STATED:
             setting, _, value = STATED[option].partition("=")
             section[setting.partition(".")[2]] = value
@@ -248,6 +261,8 @@ def test_an_unknown_setting_or_choice_is_refused_by_name():
             composed(f"{name}=1")
     with pytest.raises(InstantiationException, match="unexpected keyword argument 'no_such'"):
         instantiate(composed("+no_such=1"), _convert_="all")
+    assert list(composed("metric=[kid,recall]").metric) == ["kid", "recall"]
+    assert composed("metric=none").metric == {}
     with pytest.raises(MissingConfigException, match=r"(?s)Could not find 'kernel/no_such'.*squared_exponential"):
         composed("kernel=no_such")
 

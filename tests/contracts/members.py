@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from importlib import import_module
-from inspect import isabstract
+from inspect import isabstract, signature
 from pathlib import Path
 from pkgutil import walk_packages
 from types import ModuleType
@@ -56,6 +56,6 @@ def check_configuration(config: DictConfig, values: Mapping[str, Any]) -> None:
     cls = get_class(config._target_)
     missing = required(cls, values)
 
-    assert list(config) == ["_target_", *(field.name for field in fields(cls) if field.init)]
+    assert list(config) == ["_target_", *signature(cls).parameters]
     assert {key for key in config if OmegaConf.is_missing(config, key)} == missing.keys()
     assert instantiate(config, _convert_="all", **missing) == cls(**missing)

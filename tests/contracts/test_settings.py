@@ -7,6 +7,7 @@ from inspect import isabstract
 from pkgutil import walk_packages
 
 import pytest
+from sklearn.neighbors import KNeighborsClassifier
 
 import cgm
 from cgm.data.features import Identity
@@ -31,6 +32,7 @@ REQUIRED: dict[str, dict[str, object]] = {
     "ImageArrays": {"path": "images.npz"},
     "Pixels": {"generator": KDE(), "features": Identity()},
     "Shares": {"matrix": [[1.0]]},
+    "EstimatorTask": {"estimator": KNeighborsClassifier()},
 }
 
 

@@ -2,23 +2,25 @@
 
 import dataclasses
 import math
-from inspect import isabstract
+from inspect import isabstract, signature
 
 import pytest
 import torch
 from hydra.utils import get_class, instantiate
 from sklearn.datasets import load_digits
+from sklearn.tree import DecisionTreeClassifier
 
 import cgm.evaluation.tasks
-from cgm.evaluation.entries import Accuracy
-from cgm.evaluation.metrics import Labelled
-from cgm.evaluation.tasks import LabelledReward, Task
-from tests.contracts.members import check_configuration, classes, configurations
+from cgm.evaluation.entries import Scores
+from cgm.evaluation.labelled import Labelled
+from cgm.evaluation.tasks import EstimatorTask, LabelledReward, Task, check_task
+from tests.contracts.members import check_configuration, classes, configurations, required
 
 CLASSES = classes(cgm.evaluation.tasks, lambda cls: issubclass(cls, Task))
 FILES = configurations("downstream")
-MEMBERS = {name: cls() for name, cls in CLASSES.items()} | {
-    f"downstream={name}": instantiate(config) for name, config in FILES.items()
+REQUIRED = {"estimator": DecisionTreeClassifier()}  # random, unless it is given a random state
+MEMBERS = {name: cls(**required(cls, REQUIRED)) for name, cls in CLASSES.items()} | {
+    f"downstream={name}": instantiate(config, _convert_="all") for name, config in FILES.items()
 }
 every_task = pytest.mark.parametrize("task", MEMBERS.values(), ids=MEMBERS)
 BETAS = (0.0, 2.0, math.inf)
@@ -59,30 +61,41 @@ def test_every_class_has_a_file():
 
 @pytest.mark.parametrize("name", FILES)
 def test_files_state_every_setting(name):
-    check_configuration(FILES[name], {})
+    if get_class(FILES[name]._target_) is EstimatorTask:  # with estimators and scores that are not its defaults
+        assert list(FILES[name]) == ["_target_", *signature(EstimatorTask).parameters]
+    else:
+        check_configuration(FILES[name], {})
 
 
 @pytest.mark.parametrize("cls", CLASSES.values(), ids=CLASSES)
 def test_a_task_is_a_frozen_dataclass_of_its_settings(cls):
     assert not isabstract(cls)
     assert cls.__dataclass_params__.frozen
-    assert dataclasses.replace(cls()) == cls()
+    task = cls(**required(cls, REQUIRED))
+    assert dataclasses.replace(task) == task
+
+
+@every_task
+def test_rules(task):
+    check_task(task)
 
 
 @every_task
 def test_there_is_an_entry_for_each_reward(task, parties, rewards, test_set):
     entries = task.evaluate(parties, rewards, test_set)
-    assert all(isinstance(entry, Accuracy) for entry in entries)
+    assert all(isinstance(entry, Scores) for entry in entries)
     assert [(entry.party, entry.beta) for entry in entries] == [(reward.party, reward.beta) for reward in rewards]
     for entry in entries:
-        for accuracy in (entry.accuracy, entry.accuracy_before):
-            assert accuracy is None or (isinstance(accuracy, float) and 0 <= accuracy <= 1)
+        assert list(entry.after) == list(entry.before) == list(task.scores)
+        for name, score in entry.numbers.items():
+            assert score is None or (isinstance(score, float) and score <= 1)
+            assert score is None or score >= 0 or name.startswith("r2")
 
 
 @every_task
-def test_an_accuracy_that_does_not_exist_has_a_reason(task, parties, rewards, test_set):
+def test_a_score_that_does_not_exist_has_a_reason(task, parties, rewards, test_set):
     for entry in task.evaluate(parties, rewards, test_set):
-        if entry.accuracy is None or entry.accuracy_before is None:
+        if None in entry.numbers.values():
             assert isinstance(entry.reason, str)
             assert entry.reason
         else:
@@ -90,12 +103,12 @@ def test_an_accuracy_that_does_not_exist_has_a_reason(task, parties, rewards, te
 
 
 @every_task
-def test_accuracies_without_a_reward_are_the_same_for_each_beta(task, parties, rewards, test_set):
+def test_scores_without_a_reward_are_the_same_for_each_beta(task, parties, rewards, test_set):
     before = {}
     for reward, entry in zip(rewards, task.evaluate(parties, rewards, test_set), strict=True):
-        assert before.setdefault(entry.party, entry.accuracy_before) == entry.accuracy_before
+        assert before.setdefault(entry.party, entry.before) == entry.before
         if len(reward.x) == 0:
-            assert entry.accuracy == entry.accuracy_before
+            assert entry.after == entry.before
 
 
 @every_task

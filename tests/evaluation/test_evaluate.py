@@ -6,15 +6,18 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from cgm.evaluation.entries import Accuracy, Missing
+from cgm.evaluation.entries import Missing, Scores
 from cgm.evaluation.evaluate import Evaluation, evaluate
-from cgm.evaluation.metrics import CORRELATED, NO_LABELS
-from cgm.evaluation.tasks import Labelled, LabelledReward, NoTask, Task
+from cgm.evaluation.labelled import NO_LABELS, Labelled
+from cgm.evaluation.metrics import paper_metrics
+from cgm.evaluation.tasks import LabelledReward, NoTask, Task
 from cgm.mediator import Mediator, Settlement
 from cgm.rewards.sampling import WeightedSampling
 from cgm.utils.run import Clock
 from cgm.valuation.kernels import SquaredExponential
+from tests.scores import accuracies
 
+CORRELATED = [*(f"neg_{name}" for name in paper_metrics()), "size", "accuracy"]
 BETAS, N = (1.0, 2.0, 8.0), 3
 CLASSES = [torch.arange(30) % 2] * N
 
@@ -24,13 +27,12 @@ class Recorder(Task):
     """A task that keeps what it is given, and whose accuracies are made up."""
 
     calls: list
+    scores = ("accuracy",)
 
-    def evaluate(
-        self, parties: Sequence[Labelled], rewards: Sequence[LabelledReward], test: Labelled
-    ) -> list[Accuracy]:
+    def evaluate(self, parties: Sequence[Labelled], rewards: Sequence[LabelledReward], test: Labelled) -> list[Scores]:
         self.calls.append((parties, rewards, test))
         return [
-            Accuracy(r.party, r.beta, 0.1 * (r.party + r.beta) if r.party else None, 0.5, None if r.party else "why")
+            accuracies(r.party, r.beta, 0.1 * (r.party + r.beta) if r.party else None, 0.5, None if r.party else "why")
             for r in rewards
         ]
 
@@ -50,7 +52,7 @@ def test_set() -> Labelled:
 
 def run(settlement: Settlement, task: Task, test_set: Labelled, labels: torch.Tensor | None) -> Evaluation:
     with Clock() as clock:
-        evaluation = evaluate(settlement, CLASSES, labels, 2, task, test_set)
+        evaluation = evaluate(settlement, CLASSES, labels, 2, paper_metrics(), task, test_set)
     assert list(clock.seconds) == ["metrics", "downstream"]
     return evaluation
 
@@ -70,13 +72,13 @@ def test_the_task_gets_labelled_points_of_parties_and_rewards(settlement, test_s
 
     rows = {row[:3]: row.value for row in evaluation.metrics}
     assert len(rows) == len(evaluation.metrics) == len(settlement.drawn.values()) * 9
-    for entry in evaluation.accuracies:
+    for entry in evaluation.scores:
         assert rows[entry.party, entry.beta, "accuracy"] == entry.accuracy
         assert rows[entry.party, entry.beta, "accuracy_before"] == entry.accuracy_before
     assert evaluation.missing == [Missing(0, beta, "accuracy", "why") for beta in BETAS]
-    assert list(evaluation.correlations) == list(CORRELATED)
+    assert list(evaluation.correlations) == CORRELATED
     assert all(len(entry.by_beta) == len(BETAS) for entry in evaluation.correlations.values())
-    assert list(evaluation.beta_correlations) == ["size", "neg_mmd2_unbiased"]
+    assert list(evaluation.beta_correlations) == CORRELATED
     assert all(len(entry.by_party) == N for entry in evaluation.beta_correlations.values())
 
 
@@ -92,9 +94,7 @@ def test_without_labels_no_task_is_run(settlement, test_set):
     task = Recorder([])
     evaluation = run(settlement, task, test_set, None)
     assert task.calls == []
-    assert evaluation.accuracies == [
-        Accuracy(c.party, c.beta, None, None, NO_LABELS) for c in settlement.drawn.values()
-    ]
+    assert evaluation.scores == [accuracies(c.party, c.beta, None, None, NO_LABELS) for c in settlement.drawn.values()]
     missing = {"neg_class_imbalance", "accuracy", "accuracy_before"}
     assert {(entry.metric, entry.reason) for entry in evaluation.missing} == {(name, NO_LABELS) for name in missing}
     assert len(evaluation.missing) == len(missing) * len(settlement.drawn.values())

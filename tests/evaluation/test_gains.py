@@ -12,15 +12,16 @@ from scipy.spatial.distance import cdist
 
 from cgm.data.attacks import Attack, Clone, Duplicate, Noise, SplitParty
 from cgm.data.features.linear import PCA
-from cgm.evaluation.entries import Accuracy, AttackGains
+from cgm.evaluation.entries import AttackGains, Scores
 from cgm.evaluation.gains import measure_gains, true_values
-from cgm.evaluation.metrics import NO_LABELS
+from cgm.evaluation.labelled import NO_LABELS
 from cgm.evaluation.tasks import Labelled, LabelledReward, Task
 from cgm.mediator import Mediator, Settlement
 from cgm.rewards.sampling import WeightedSampling
 from cgm.valuation.kernels import Laplacian, SquaredExponential
 from cgm.valuation.references import LeaveOneOutReference, PoolReference, RealReference
 from cgm.valuation.valuation import Valuation
+from tests.scores import accuracies
 
 BETAS = (1.0, float("inf"))
 PARTIES = [
@@ -37,12 +38,11 @@ class Recorder(Task):
     """A task that keeps what it is given. The accuracies are made up; there is none for few points."""
 
     calls: list
+    scores = ("accuracy",)
 
-    def evaluate(
-        self, parties: Sequence[Labelled], rewards: Sequence[LabelledReward], test: Labelled
-    ) -> list[Accuracy]:
+    def evaluate(self, parties: Sequence[Labelled], rewards: Sequence[LabelledReward], test: Labelled) -> list[Scores]:
         self.calls.append((parties, rewards, test))
-        return [Accuracy(r.party, r.beta, len(r.x) / 1000, None, "accuracy_before: why") for r in rewards]
+        return [accuracies(r.party, r.beta, len(r.x) / 1000, None, "accuracy_before: why") for r in rewards]
 
 
 def v(s: np.ndarray, t: np.ndarray, lengthscale: float) -> float:

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from cgm.evaluation.entries import MetricRow, Missing
-from cgm.evaluation.metrics import CORRELATED, by_beta, measure, neg_class_imbalance, neg_reverse_kl, neg_wasserstein2
+from cgm.evaluation.measure import by_beta, measure
+from cgm.evaluation.metrics import paper_metrics
+from cgm.evaluation.metrics.paper import neg_class_imbalance, neg_reverse_kl, neg_wasserstein2
 from cgm.rewards.sampling import Reward, sample_rewards
 from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.mmd import mmd2_unbiased
@@ -61,7 +63,7 @@ def labels() -> torch.Tensor:
 
 
 def test_metrics_from_the_points(valuation, parties, pool, chains, classes, labels):
-    table, missing = measure(valuation, chains, classes, labels, n_classes=3)
+    table, missing = measure(valuation, chains, classes, labels, 3, paper_metrics())
     assert missing == []
     assert [row[:3] for row in table] == [(c.party, c.beta, metric) for c in chains for metric in METRICS]
     t = torch.cat([*parties, pool])
@@ -83,7 +85,7 @@ def test_metrics_from_the_points(valuation, parties, pool, chains, classes, labe
 def test_what_cannot_be_computed_has_a_reason(valuation, chains, classes):
     nothing = {name: getattr(chains[0], name)[:0] for name in ("indices", "values")}
     empty = replace(chains[0], size=0, increasing=None, **nothing)
-    table, missing = measure(valuation, [empty], classes, None, n_classes=3)
+    table, missing = measure(valuation, [empty], classes, None, 3, paper_metrics())
     assert missing == [
         Missing(empty.party, empty.beta, "increasing", "no point was accepted"),
         Missing(empty.party, empty.beta, "neg_class_imbalance", "the synthetic points have no labels (labeller=none)"),
@@ -95,20 +97,23 @@ def test_too_few_distinct_points_for_neighbours():
     x = torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64)
     valuation = Valuation(SquaredExponential(1.0), [x, x + 1], torch.zeros(2, 1, dtype=torch.float64))
     chain = Reward(0, 1.0, 1, 1.0, 0.0, 1.0, True, 1.0, torch.tensor([0]), torch.ones(1), 0.1, 0.2)
-    _, missing = measure(valuation, [chain], [torch.arange(3)] * 2, torch.zeros(2, dtype=torch.int64), n_classes=3)
+    _, missing = measure(
+        valuation, [chain], [torch.arange(3)] * 2, torch.zeros(2, dtype=torch.int64), 3, paper_metrics()
+    )
     assert [entry.metric for entry in missing] == ["neg_reverse_kl"]
     assert "7 or more distinct points, not 4" in missing[0].reason
 
 
 def test_rows_are_arranged_by_beta_and_party():
+    names = ["neg_kid", "size"]
     table = [
         MetricRow(party, beta, metric, 100 * k + 10 * beta + party)
-        for k, metric in enumerate(CORRELATED)
+        for k, metric in enumerate(names)
         for party in (1, 0, 2)
         for beta in (2.0, 1.0)
     ]
-    arranged = by_beta([*table, MetricRow(0, 1.0, "value", None)], [1.0, 2.0], n=3)
+    arranged = by_beta([*table, MetricRow(0, 1.0, "value", None)], names, [1.0, 2.0], n=3)
     assert arranged == {
         metric: [[100 * k + 10 * beta + party for party in range(3)] for beta in (1, 2)]
-        for k, metric in enumerate(CORRELATED)
+        for k, metric in enumerate(names)
     }

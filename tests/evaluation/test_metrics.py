@@ -8,7 +8,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from cgm.evaluation.metrics import (
+from cgm.evaluation.metrics.paper import (
     Neighbours,
     fit_gaussian,
     neg_class_imbalance,

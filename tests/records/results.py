@@ -9,7 +9,6 @@ import torch
 
 from cgm.contributions.base import Contributions
 from cgm.evaluation.entries import (
-    Accuracy,
     AlphaCorrelation,
     AttackGains,
     BetaCorrelation,
@@ -26,6 +25,7 @@ from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import Reward
 from cgm.rewards.schemes.base import Rewards
 from cgm.valuation.bounds import Increments, KernelBounds
+from tests.scores import accuracies
 
 INF = float("inf")
 RUNS = [  # numbers of parties and betas
@@ -113,7 +113,7 @@ def make_result(n: int = 3, betas: Sequence[float] = (1.0, 8.0), length: int = 4
             "my_metric": alpha_correlation(0.2, 0.3, [0.2] * len(betas)),
         },
         "beta_correlations": {"size": beta_correlation(-0.8, [-0.8] * n)},
-        "downstream": [Accuracy(i, beta, 0.75, 0.5, None) for i, beta in keys],
+        "downstream": [accuracies(i, beta, 0.75, 0.5, None) for i, beta in keys],
         "missing": [Missing(0, float(betas[0]), "increasing", "no point was accepted")],
         "warnings": ["beware"],
         "settings": SETTINGS,
@@ -145,8 +145,8 @@ def make_gains(betas: Sequence[float] = (1.0, 8.0), **changes: Any) -> AttackGai
         "size": 30,
         "value_honest": 0.5,
         "value": 0.5625,
-        "accuracy_honest": 0.5,
-        "accuracy": 0.75,
+        "scores_honest": {"accuracy": 0.5},
+        "scores": {"accuracy": 0.75},
         "reason": None,
         "others": [-0.25, 0.125],
         "others_mean": -0.0625,

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from cgm.evaluation.entries import Accuracy
 from cgm.records.collect import collect
 from cgm.records.record import sums
 from cgm.records.result import Result
 from tests.records.results import SETTINGS, alpha_correlation, beta_correlation, make_result, make_rewards
+from tests.scores import accuracies
 
 METRICS = "party,beta,metric,value\n0,1,size,10\n0,1,increasing,\n1,1,size,20\n"
 
@@ -31,9 +31,9 @@ def result(seed: int = 0, scheme: str = "ShapleyFair", epsilon: float = 0.001, *
         "correlations": {"size": alpha_correlation(0.9), "accuracy": alpha_correlation(None)},
         "beta_correlations": {"size": beta_correlation(-0.8)},
         "downstream": [
-            Accuracy(0, 1.0, 0.75, 0.5, None),
-            Accuracy(1, 1.0, 0.5, 0.5, None),
-            Accuracy(2, 1.0, None, None, "why"),
+            accuracies(0, 1.0, 0.75, 0.5, None),
+            accuracies(1, 1.0, 0.5, 0.5, None),
+            accuracies(2, 1.0, None, None, "why"),
         ],
         "settings": settings,
     }
@@ -461,7 +461,7 @@ def test_runs_of_schemes_with_and_without_v_star(tmp_path):
 def test_a_number_that_no_run_has_is_no_column(tmp_path):
     for seed, gain in enumerate((None, 0.5)):
         scheme = make_rewards([0.5, 0.5, 0.75], rho=None)
-        downstream = [Accuracy(0, 1.0, 0.75, gain, None if gain else "why")]
+        downstream = [accuracies(0, 1.0, 0.75, gain, None if gain else "why")]
         write(tmp_path / f"run{seed}", dataclasses.replace(result(seed, downstream=downstream), scheme=scheme))
     table = collect(tmp_path)
     columns = ["spread", "t", "lengthscale", "correlation_size", "beta_correlation_size", "accuracy", "accuracy_gain"]

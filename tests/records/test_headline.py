@@ -5,19 +5,20 @@ import math
 
 import pytest
 
-from cgm.evaluation.entries import Accuracy
+from cgm.evaluation.entries import Scores
 from cgm.records.headline import ATTACK, HEADLINE, check_objective, headline, objective_value
 from tests.records.results import alpha_correlation, make_gains, make_result, make_rewards
+from tests.scores import accuracies
 
 RESULT = make_result(
     t=100,
     scheme=make_rewards([0.5, 0.5, 0.625], v_star=0.53, rho=0.75),
     correlations={"size": alpha_correlation(0.9), "accuracy": alpha_correlation(None)},
     downstream=[
-        Accuracy(0, 1.0, 0.75, 0.5, None),
-        Accuracy(1, 1.0, 0.5, 0.5, None),
-        Accuracy(2, 1.0, 0.25, None, "why"),
-        Accuracy(3, 1.0, None, None, "why"),
+        accuracies(0, 1.0, 0.75, 0.5, None),
+        accuracies(1, 1.0, 0.5, 0.5, None),
+        accuracies(2, 1.0, 0.25, None, "why"),
+        accuracies(3, 1.0, None, None, "why"),
     ],
 )
 
@@ -70,7 +71,7 @@ def test_gains_of_an_attack_are_means_over_betas():
 
 
 def test_gains_that_could_not_be_computed_are_none():
-    gains = make_gains(accuracy=None, reason="why", others=[], others_mean=None, others_worst=None)
+    gains = make_gains(scores={"accuracy": None}, reason="why", others=[], others_mean=None, others_worst=None)
     numbers = headline(dataclasses.replace(RESULT, attack=gains))
     assert [name for name in ATTACK if numbers[name] is None] == [
         "attack_gain_accuracy",
@@ -111,7 +112,26 @@ def test_objectives_are_checked_before_a_run():
         "attack_gain_value",
         "attack.reward.max",
     ):
-        check_objective(objective)
-    for objective in ("", "v", "scheme", "correlation_", "settings.seed", "schema.v_star"):
+        check_objective(objective, ["accuracy"])
+    for objective in ("f1", "f1_gain", "attack_gain_f1", "accuracy_gain"):
+        check_objective(objective, ["f1"])
+    for objective in ("", "v", "scheme", "correlation_", "settings.seed", "schema.v_star", "f1_gain"):
         with pytest.raises(ValueError, match=rf"objective={objective}: expected a column of runs\.csv \(v_star, "):
-            check_objective(objective)
+            check_objective(objective, ["accuracy"])
+
+
+def test_objectives_of_what_is_not_measured():
+    for objective in ("correlations.neg_kid.mean", "beta_correlation_neg_kid", "correlation_neg_kid"):
+        check_objective(objective, [], ["neg_kid", "size"])
+        with pytest.raises(ValueError, match=f"objective={objective}: neg_kid is not measured; there are recall, size"):
+            check_objective(objective, [], ["recall", "size"])
+        assert math.isnan(objective_value(RESULT, objective))
+    check_objective("correlations.size.sem", [], ["recall", "size"])
+
+
+def test_headline_of_other_scores():
+    rewards = [Scores(0, 1.0, {"f1": 0.5, "r2": None}, {"f1": 0.25, "r2": 0.5}, "why")]
+    gains = make_gains(betas=(1.0,), scores={"f1": 0.75}, scores_honest={"f1": 0.25})
+    numbers = headline(dataclasses.replace(RESULT, downstream=rewards, attack=gains))
+    names = ("f1", "f1_gain", "r2", "r2_gain", "accuracy", "accuracy_gain", "attack_gain_f1", "attack_gain_accuracy")
+    assert [numbers[name] for name in names] == [0.5, 0.25, None, None, None, None, 0.5, None]

@@ -79,7 +79,9 @@ def test_files_are_what_other_programs_read(tmp_path):
 
 def test_the_table_of_an_attack():
     assert "attack" not in make_record().table()
-    record = dataclasses.replace(make_record(), result=make_result(attack=make_gains((1.0, INF), accuracy=None)))
+    record = dataclasses.replace(
+        make_record(), result=make_result(attack=make_gains((1.0, INF), scores={"accuracy": None}))
+    )
     assert record.table().splitlines()[-4:] == [
         "attack split_party by party 2, as 2, 4; honest -> attacked: α 0.5000 -> 0.7500 (max 0.5000), "
         "r_i 0.2500 -> 0.3750 (max 0.2500)",
@@ -247,7 +249,16 @@ def test_table_shows_the_record():
     v_star, spread = result.scheme.number("v_star"), result.scheme.spread
     assert lines[3] == f"v* = {v_star:.6f}, ρ = 0.1000, spread of rewards max r - min r = {spread:.4f}"
     assert lines[4] == "incentives (slack): " + ", ".join(f"R{k} held (0.{k})" for k in range(1, 7))
-    assert len(lines) == 5
+    assert lines[5] == ""
+    assert [re.split(r"  +", line.strip()) for line in lines[6:]] == [
+        ["correlation of", "with α", "with β"],
+        ["neg_mmd2_unbiased", "+0.990 ± 0.010", "n/a"],
+        ["size", "-0.700 ± 0.050", "-0.800"],
+        ["my_metric", "+0.200 ± 0.300", "n/a"],
+    ]
+    assert len({len(line) for line in lines[6:]}) == 1
+    none = dataclasses.replace(record, result=dataclasses.replace(result, correlations={}))
+    assert none.table().splitlines() == lines[:5]
 
 
 def test_table_marks_what_was_not_reached_held_or_known():
@@ -260,7 +271,7 @@ def test_table_marks_what_was_not_reached_held_or_known():
     sizes = [str(chain.size) for chain in sampling[:4]]
     assert lines[1].split()[-4:] == [sizes[0], f"{sizes[1]}*", *sizes[2:]]
     assert lines[3] == "* stopped before v(D_i ∪ G_i) reached r_i"
-    assert "R3 held (0.3), R4 NOT held (-0.5), R5 held (0.5), R6 unknown" in lines[-1]
+    assert "R3 held (0.3), R4 NOT held (-0.5), R5 held (0.5), R6 unknown" in lines[5]
 
 
 def test_table_of_a_scheme_without_v_star_and_rho():

@@ -12,7 +12,7 @@ import torch
 
 from cgm.contributions.base import Contributions
 from cgm.evaluation import entries
-from cgm.evaluation.entries import AttackResult, RewardAudit
+from cgm.evaluation.entries import AttackResult, RewardAudit, Scores
 from cgm.records import result as module
 from cgm.records.result import SCHEMA, Result
 from cgm.rewards.incentives import Incentive
@@ -196,6 +196,22 @@ def test_gains_of_an_attack_are_written_and_read_back():
         Result.from_json(result.to_json() | {"attack": content})
 
 
+def test_scores_are_written_beside_the_other_keys():
+    entry = Scores(1, 8.0, {"f1": 0.5, "r2": None}, {"f1": 0.25, "r2": None}, "why")
+    gains = make_gains(betas=(1.0,), scores={"f1": 0.75}, scores_honest={"f1": 0.25})
+    result = make_result(downstream=[entry], attack=gains)
+    content = json.loads(result.dumps())
+    assert content["downstream"] == [
+        {"party": 1, "beta": 8.0, "f1": 0.5, "f1_before": 0.25, "r2": None, "r2_before": None, "reason": "why"}
+    ]
+    assert (content["attack"]["by_beta"][0]["f1"], content["attack"]["by_beta"][0]["f1_honest"]) == (0.75, 0.25)
+    back = Result.loads(result.dumps())
+    assert back == result
+    assert back.downstream == [entry]
+    assert (back.downstream[0].accuracy, back.downstream[0].accuracy_before) == (None, None)
+    assert back.attack.by_beta == gains.by_beta
+
+
 def test_records_from_before_attacks_are_read():
     content = make_result().to_json()
     assert content.pop("attack") is None
@@ -256,6 +272,8 @@ DAMAGED = [
     (["sampling", 0, "size"], "inf", r"Expected `int`, got `str` - at `\$\.sampling\[0\]\.size`"),
     (["settings"], None, r"Expected `object`, got `null` - at `\$\.settings`"),
     (["downstream", 2, "accuracy"], [], r"got `array` - at `\$\.downstream\[2\]\.accuracy`"),
+    (["downstream", 1, "accuracy_before"], MISSING, r"field `accuracy_before` - at `\$\.downstream\[1\]`"),
+    (["downstream", 1, "f1"], 0.5, r"field `f1_before` - at `\$\.downstream\[1\]`"),
 ]
 
 

@@ -8,11 +8,12 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from cgm.evaluation.entries import Accuracy, MetricRow
+from cgm.evaluation.entries import MetricRow
 from cgm.records.record import Record
 from cgm.records.trackers import MLflow, NoLogger, TensorBoard, headline_scalars, scalars
 from cgm.rewards.schemes.base import Rewards
 from tests.records.results import alpha_correlation, beta_correlation, make_record, make_result, make_rewards
+from tests.scores import accuracies
 
 EXPECTED = {"size/party_1/beta_1": 12, "size/party_2/beta_0.5": 7}
 NUMBERS = {"v_star": 0.3, "rho": 1, "spread": 0.1, "t": 10, "lengthscale": 0.25, "correlation_size": 0.5}
@@ -33,7 +34,7 @@ def save(folder: Path, scheme: Rewards) -> None:
         t=10,
         correlations={"size": alpha_correlation(0.5)},
         beta_correlations={"size": beta_correlation(None)},
-        downstream=[Accuracy(0, 1.0, 0.9, 0.7, None)],
+        downstream=[accuracies(0, 1.0, 0.9, 0.7, None)],
         settings={"seed": 3, "kernel": {"class": "SquaredExponential", "lengthscale": "fit"}, "data_dir": None},
     )
     metrics = [

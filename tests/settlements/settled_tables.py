@@ -11,12 +11,13 @@ import torch
 from cgm.data.tables.columns import Column
 from cgm.data.tables.files import Source
 from cgm.data.tables.schema import Schema
-from cgm.evaluation.entries import Accuracy, AttackResult, RewardAudit
+from cgm.evaluation.entries import AttackResult, RewardAudit
 from cgm.generators import KDE
 from cgm.mediator import Mediator
 from cgm.rewards import WeightedSampling
 from cgm.settlements import PartySettlement
 from cgm.settlements.settlement import Variant
+from tests.scores import accuracies
 
 EVIL = "<script>alert('x')</script>"
 CITIES = ("Oslo", "=cmd()", EVIL)
@@ -93,7 +94,7 @@ def settle(
         recommended=(8.0,) * n,
         schema=SCHEMA,
         audits=audits,
-        accuracies=[Accuracy(i, 8.0, 0.81 + 0.01 * i, 0.78, None) for i in range(n)],
+        accuracies=[accuracies(i, 8.0, 0.81 + 0.01 * i, 0.78, None) for i in range(n)],
         sensitivity={
             "length-scale × 0.5": Variant(alpha[::-1], [0.7531] * n, list(range(1201, 1201 + n))),
             "another seed": Variant([0.9 * a for a in alpha], reason="no such rewards"),

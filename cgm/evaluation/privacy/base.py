@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from cgm.evaluation.entries import MetricRow, Missing, RewardAudit
-from cgm.evaluation.metrics import flat_array
+from cgm.evaluation.labelled import flat_array
 from cgm.utils.checks import check_points
 from cgm.utils.settings import Settings
 

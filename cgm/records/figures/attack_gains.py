@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from cgm.records.collect import Run
 from cgm.records.figures.style import BACKGROUND, INK
 from cgm.records.headline import ATTACK
-from cgm.records.settings import cell, find_varying, sort_key
+from cgm.records.settings import cell, find_varying, sort_key, union
 from cgm.utils.plain import snake
 
 LABELS = {
@@ -47,8 +47,11 @@ def attack_gains(
         ValueError: If the number is unknown, if no run has an attack, or if a run does not have the setting.
     """
 
-    if number not in ATTACK:
-        raise ValueError(f"number={number}: expected one of {', '.join(ATTACK)}")
+    names = [
+        name for name in union([dict.fromkeys(ATTACK), *(run.numbers for run in runs)]) if name.startswith("attack_")
+    ]
+    if number not in names:
+        raise ValueError(f"number={number}: expected one of {', '.join(names)}")
     runs = [run for run in runs if run.numbers.get("attack_gain_value") is not None]
     if not runs:
         raise ValueError("runs: none of them has an attack; expected runs of a sweep such as cgm -m attack=noise,split")
@@ -62,7 +65,7 @@ def attack_gains(
     places = list(dict.fromkeys(values))
     found: dict[tuple[int, int], list[float]] = {}
     for run, row in zip(runs, rows, strict=True):
-        if (x := run.numbers[number]) is not None:
+        if (x := run.numbers.get(number)) is not None:
             found.setdefault((names.index(row), places.index(cell(run.settings[columns]))), []).append(x)
     means = np.full((len(names), len(places)), np.nan)
     for place, numbers in found.items():
@@ -84,7 +87,7 @@ def attack_gains(
     axes.set_ylabel("attack")
     axes.tick_params(length=0)
     figure.colorbar(image, ax=axes, shrink=0.9)
-    figure.suptitle(LABELS[number], fontsize=10)
+    figure.suptitle(LABELS.get(number, number.removeprefix("attack_").replace("_", " ")), fontsize=10)
 
     return figure
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from cgm.mediator import Settlement
 from cgm.records.figures.embedding import reward_embedding
 from cgm.records.figures.rewards import reward_sizes, reward_values, value_curves
-from cgm.records.figures.style import GRID, INK, LABELS, beta_handles, beta_styles, legend, offsets, save
+from cgm.records.figures.style import GRID, INK, beta_handles, beta_styles, legend, metric_label, offsets, save
 from cgm.records.result import Result
 
 BAR = "#56B4E9"
@@ -70,7 +70,7 @@ def draw_run(
 
 
 def correlations(result: Result) -> Figure:
-    r"""Draw the correlations of $\alpha$ with negated metrics, $|G_i|$ and accuracy (the paper's Fig. 2).
+    r"""Draw the correlations of $\alpha$ with metrics, $|G_i|$ and scores (the paper's Fig. 2).
 
     A bar is the mean over $\beta$, its error bar the standard error, a dot the correlation for one $\beta$. A
     correlation that could not be computed is replaced by the reason.
@@ -79,7 +79,7 @@ def correlations(result: Result) -> Figure:
         ValueError: If a metric does not have a correlation (or `None`) for each $\beta$.
     """
 
-    names = [LABELS.get(metric, metric.replace("_", " ")) for metric in result.correlations]
+    names = [metric_label(metric) for metric in result.correlations]
     betas = list(dict.fromkeys(float(chain.beta) for chain in result.sampling))
     styles = beta_styles(sorted(betas))
 

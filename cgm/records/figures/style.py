@@ -28,8 +28,14 @@ LABELS = {
     "neg_reverse_kl": "−reverse KL",
     "neg_wasserstein2": "−Wasserstein-2",
     "neg_class_imbalance": "−class imbalance",
+    "neg_kid": "−KID",
+    "neg_mmd2_laplacian": r"$-\mathrm{MMD}_u^2$, Laplacian",
+    "neg_sliced_wasserstein": "−sliced Wasserstein",
     "size": r"$|G_i|$",
     "accuracy": "downstream accuracy",
+    "balanced_accuracy": "downstream balanced accuracy",
+    "f1": "downstream F1",
+    "r2": "downstream $R^2$",
     "v_star": "largest reward value $v^*$",
     "rho": r"$\rho$ of the reward scheme",
     "spread": r"spread of the rewards, max $r_i$ − min $r_i$",
@@ -39,6 +45,18 @@ LABELS = {
     "seconds": "seconds of a run",
     "warnings": "number of warnings",
 }
+
+
+def metric_label(name: str) -> str:
+    """Return the label of a number in a figure, also of a metric or score of the user's own.
+
+    Example:
+        >>> metric_label("neg_reverse_kl"), metric_label("neg_my_distance")
+        ('−reverse KL', '−my distance')
+    """
+
+    sign, text = ("−", name.removeprefix("neg_")) if name.startswith("neg_") else ("", name)
+    return LABELS.get(name) or sign + text.replace("_", " ")
 
 
 def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:

@@ -17,7 +17,7 @@ from matplotlib.ticker import NullLocator
 
 from cgm.records.collect import NO_EFFECT, Run
 from cgm.records.figures.attack_gains import LABELS as ATTACK_LABELS
-from cgm.records.figures.style import GRID, INK, LABELS, MARKERS, TARGET, legend, offsets
+from cgm.records.figures.style import GRID, INK, LABELS, MARKERS, TARGET, legend, metric_label, offsets
 from cgm.records.settings import cell, sort_key
 
 # of Okabe and Ito's palette, which colour-blind readers distinguish, without its yellow, which is too light for lines
@@ -226,8 +226,7 @@ def number_label(name: str) -> str:
     for prefix, symbol in (("correlation_", r"$\alpha$"), ("beta_correlation_", r"$\beta$")):
         if name.startswith(prefix):
             metric = name.removeprefix(prefix)
-            label = LABELS.get(metric) or shortened([metric.replace("_", " ")])[0]
-            return f"correlation of {symbol} with {label}"
+            return f"correlation of {symbol} with {LABELS.get(metric) or shortened([metric_label(metric)])[0]}"
     return ATTACK_LABELS.get(name) or LABELS.get(name) or shortened([name])[0]
 
 

@@ -8,9 +8,8 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
-from cgm.evaluation import tasks as svm
-from cgm.evaluation.entries import Accuracy
-from cgm.evaluation.tasks import SVM, LabelledReward
+from cgm.evaluation.tasks import SVM, LabelledReward, svm
+from tests.scores import accuracies
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def test_svm_from_plain_loops(task, settings: dict) -> None:
         own_x, own_y = parties[party]
         before = SVC(**settings).fit(own_x, own_y).predict(test_x)
         after = SVC(**settings).fit(torch.cat([own_x, x]), torch.cat([own_y, y])).predict(test_x)
-        assert entry == Accuracy(
+        assert entry == accuracies(
             party,
             beta,
             accuracy=sum(a == b for a, b in zip(after, test_y.tolist(), strict=True)) / len(test_y),

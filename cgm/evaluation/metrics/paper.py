@@ -1,54 +1,23 @@
-"""Labelled points as arrays, for scikit-learn and SciPy."""
+r"""The metrics of the paper (Sec. 6)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cgm.evaluation.entries import MetricRow, Missing
-from cgm.rewards.sampling import Reward
+from cgm.evaluation.labelled import NO_LABELS, flat_array
+from cgm.evaluation.metrics.base import MaxPoints, Metric, PointSet, thinned
 from cgm.utils.checks import check_labels, check_points
+from cgm.utils.settings import Integer, Listed
 from cgm.valuation.kernels import Kernel
-from cgm.valuation.mmd import mmd2_unbiased
-from cgm.valuation.valuation import Valuation
-
-Labelled: TypeAlias = "tuple[torch.Tensor, torch.Tensor]"  # points (N, d) and their classes (N)
-Arrays = tuple[NDArray, NDArray]  # the same as arrays
-
-
-def flat_array(x: torch.Tensor) -> NDArray:
-    """Return points as a float64 array of shape (N, d)."""
-
-    return x.detach().flatten(1).double().cpu().numpy()
-
-
-def labelled_arrays(x: torch.Tensor, y: torch.Tensor, name: str, width: Sequence[int] | None = None) -> Arrays:
-    """Check labelled points and return them as arrays of shapes (N, d) and (N).
-
-    Arguments:
-        x: The points, of shape (N, d) or, for images, (N, C, H, W).
-        y: Their classes, of shape (N).
-        name: What the points are called in an error.
-        width: The shape of a single point, such as (d,). Any, if `None`.
-
-    Raises:
-        ValueError: If points or classes are invalid, or do not fit each other or the width.
-    """
-
-    check_points(x, name)
-    check_labels(y, f"{name}, labels")
-    if len(x) != len(y):
-        raise ValueError(f"{name}: {len(x)} points but {len(y)} labels, each point needs one")
-    if width is not None and x.shape[1:] != torch.Size(width):
-        raise ValueError(f"{name}: points of shape {tuple(x.shape[1:])} where {tuple(width)} is expected")
-
-    return flat_array(x), y.detach().cpu().numpy()
-
+from cgm.valuation.lengthscale import median_distance
+from cgm.valuation.mmd import block_sums, cross_sums, mmd2_unbiased, unbiased
 
 KS = (2, 3, 4, 5, 6)  # the numbers of neighbours over which Sec. 6 averages
 MAX_COORDINATE = 1e70  # the fourth powers of larger coordinates come near the largest double
@@ -287,93 +256,120 @@ def _root(cov: NDArray) -> NDArray:
     return vectors * np.sqrt(eigenvalues.clip(0)) @ vectors.T
 
 
-NO_LABELS = "the synthetic points have no labels (labeller=none)"
-CORRELATED = (  # metrics that are correlated with α
-    "neg_mmd2_unbiased",
-    "neg_reverse_kl",
-    "neg_wasserstein2",
-    "neg_class_imbalance",
-    "size",
-    "accuracy",
-)
-
-
-def measure(
-    valuation: Valuation,
-    chains: Sequence[Reward],
-    y: Sequence[torch.Tensor],
-    labels: torch.Tensor | None,
-    n_classes: int,
-) -> tuple[list[MetricRow], list[Missing]]:
-    r"""Measure how close each $D_i \cup G_i$ is to $T$ (Sec. 6), and its size and value.
+@dataclass(frozen=True)
+class MMD2Unbiased(Metric):
+    r"""The unbiased estimate of the squared maximum mean discrepancy, equation (1).
 
     Arguments:
-        valuation: The valuation of $T$.
-        chains: The rewards.
-        y: The classes of the parties' points, each of shape $(N_i)$.
-        labels: The classes of the pool's points, of shape $(|G|)$; `None` if they have none.
-        n_classes: The number of classes $m$.
+        kernel: The kernel. `None`: that of the valuation, with its length-scale. The length-scale of another kernel is
+            a number or `"median"`, the median distance of the points of $T$.
+        max_points: With another kernel, the number of points of each set that are used at most; if there are more,
+            evenly spaced ones. No limit, if `None`.
 
-    Returns:
-        A row for each reward and metric, and an entry for each value that could not be computed.
+    Raises:
+        ValueError: If a setting is out of range.
+
+    References:
+        A Kernel Two-Sample Test (Gretton et al., 2012).
     """
 
-    points = valuation.points.cpu()
-    gaussian = fit_gaussian(points)
-    first = valuation.block(valuation.n).start
-    neighbours: Neighbours | ValueError
-    try:
-        neighbours = Neighbours(points)
-    except ValueError as error:
-        neighbours = error
+    higher_is_better: ClassVar[bool] = False
+    kernel: Kernel | None = None
+    max_points: MaxPoints = 10_000
 
-    def reverse_kl(rows: torch.Tensor) -> float:
-        if isinstance(neighbours, ValueError):
-            raise neighbours
-        return neighbours.neg_reverse_kl(rows)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kernel is not None and self.kernel.lengthscale in ("fit", "fit_monotone"):
+            raise ValueError(
+                f"metric.kernel.lengthscale={self.kernel.lengthscale}: expected a number or median; the rule is for "
+                "the kernel of the valuation"
+            )
 
-    def imbalance(chain: Reward) -> float:
-        if labels is None:
+    def measure(self, s: PointSet, t: PointSet) -> float:
+        """Estimate the discrepancy; with the kernel of the valuation, the sampling of the reward has computed it."""
+
+        if self.kernel is None:
+            return mmd2_unbiased(t.kernel, s.x, t.x) if s.reward is None else s.reward.mmd2_unbiased
+        kernel, points, tt = t.once(self._prepare)
+        x = thinned(check_points(s.x, "MMD: s", min=2), self.max_points)
+        ss, st = float(block_sums(kernel, x, [len(x)]).sum()), float(cross_sums(kernel, x, points).sum())
+        return unbiased(ss, st, tt, len(x), len(points), kernel.diagonal)
+
+    def _prepare(self, t: PointSet) -> tuple[Kernel, torch.Tensor, float]:
+        """Return the kernel with its length-scale, the points of T that are used, and the kernel's sum over them."""
+
+        assert self.kernel is not None
+        kernel = self.kernel
+        if kernel.lengthscale == "median":
+            kernel = kernel.with_lengthscale(median_distance(t.x))
+        x = thinned(check_points(t.x, "MMD: t", min=2), self.max_points)
+        return kernel, x, float(block_sums(kernel, x, [len(x)]).sum())
+
+
+@dataclass(frozen=True)
+class ReverseKL(Metric):
+    r"""The divergence $\text{KL}(S \| T)$, estimated from distances to nearest neighbours, see `neg_reverse_kl`.
+
+    Arguments:
+        ks: The numbers of neighbours over which the estimate is averaged. There must be more distinct points than the
+            largest.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    higher_is_better: ClassVar[bool] = False
+    ks: Annotated[Sequence[int], Listed(Integer(min=1), min=1)] = KS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "ks", tuple(self.ks))  # a list, if it comes from a file
+
+    def measure(self, s: PointSet, t: PointSet) -> float:
+        """Estimate the divergence."""
+
+        return 0.0 - t.once(self._neighbours).neg_reverse_kl(s.rows)
+
+    def _neighbours(self, t: PointSet) -> Neighbours:
+        return Neighbours(t.x, self.ks)
+
+
+@dataclass(frozen=True)
+class Wasserstein2(Metric):
+    """The squared Wasserstein-2 (Fréchet) distance of the Gaussians fitted to both sets, see `neg_wasserstein2`."""
+
+    higher_is_better: ClassVar[bool] = False
+
+    def measure(self, s: PointSet, t: PointSet) -> float:
+        """Compute the distance."""
+
+        return 0.0 - neg_wasserstein2(s.x, t.once(_gaussian))
+
+
+@dataclass(frozen=True)
+class ClassImbalance(Metric):
+    r"""The class imbalance of $S$, $\frac{1}{m} \sum_{y=1}^m p_y^2$, see `neg_class_imbalance`."""
+
+    higher_is_better: ClassVar[bool] = False
+
+    def measure(self, s: PointSet, t: PointSet) -> float:
+        """Compute the imbalance."""
+
+        if s.y is None:
             raise ValueError(NO_LABELS)
-        return neg_class_imbalance(torch.cat([y[chain.party], labels[chain.indices]]), n_classes)
+        return 0.0 - neg_class_imbalance(s.y, s.n_classes)
 
-    def wasserstein2(rows: torch.Tensor) -> float:
-        return neg_wasserstein2(points[rows], gaussian)
 
-    metrics: dict[str, Callable[[Reward, torch.Tensor], float | None]] = {
-        "size": lambda chain, rows: len(chain.indices),
-        "value": lambda chain, rows: chain.value,
-        "increasing": lambda chain, rows: chain.increasing,
-        "neg_mmd2_unbiased": lambda chain, rows: -chain.mmd2_unbiased,
-        "neg_reverse_kl": lambda chain, rows: reverse_kl(rows),
-        "neg_wasserstein2": lambda chain, rows: wasserstein2(rows),
-        "neg_class_imbalance": lambda chain, rows: imbalance(chain),
+def paper_metrics() -> dict[str, Metric]:
+    """Return the metrics of the paper, by their names."""
+
+    return {
+        "mmd2_unbiased": MMD2Unbiased(),
+        "reverse_kl": ReverseKL(),
+        "wasserstein2": Wasserstein2(),
+        "class_imbalance": ClassImbalance(),
     }
-    table, missing = [], []
-    for chain in chains:
-        block = valuation.block(chain.party)
-        rows = torch.cat([torch.arange(block.start, block.stop), first + chain.indices])  # of D_i ∪ G_i in T
-        for name, compute in metrics.items():
-            reason = "no point was accepted"
-            try:
-                value = compute(chain, rows)
-            except ValueError as error:
-                value, reason = None, str(error)
-            table.append(MetricRow(chain.party, chain.beta, name, value))
-            if value is None:
-                missing.append(Missing(chain.party, chain.beta, name, reason))
-
-    return table, missing
 
 
-def by_beta(table: Sequence[MetricRow], betas: Sequence[float], n: int) -> dict[str, list[list[float | None]]]:
-    r"""Arrange the metrics that are correlated with $\alpha$ as a row for each $\beta$ and a value for each party.
-
-    Arguments:
-        table: The metrics of all parties and $\beta$.
-        betas: The inverse temperatures $\beta$.
-        n: The number of parties.
-    """
-
-    values = {(row.party, row.beta, row.metric): row.value for row in table}
-    return {metric: [[values[i, beta, metric] for i in range(n)] for beta in betas] for metric in CORRELATED}
+def _gaussian(t: PointSet) -> Gaussian:
+    return fit_gaussian(t.x)
