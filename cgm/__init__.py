@@ -1,9 +1,11 @@
 """Fair rewards of synthetic data for parties that pool their data (Tay, Xu, Foo and Low, AAAI 2022)."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as type checkers read it: `python -m cgm` would import a file typing.py of the current folder
 if TYPE_CHECKING:
+    from typing import Any
+
     from cgm.experiment import Experiment
     from cgm.mediator import Mediator, Settlement
     from cgm.records.record import Record
@@ -37,7 +39,7 @@ MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a public name at its first use, since `import cgm` should be quick and importing torch takes seconds."""
 
     if name in MODULES:

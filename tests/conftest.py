@@ -52,6 +52,7 @@ def cgm(monkeypatch, tmp_path, capsys):
     before = root.handlers[:], root.level, logger.level
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # which main sets for other processes
 
     def run(*args: str) -> str:
         monkeypatch.setattr(sys, "argv", ["cgm", *args])

@@ -10,6 +10,7 @@ from cgm.cli.errors import explain
 from cgm.records.collect import TABLES
 from cgm.records.collect import collect as collect_tables
 from cgm.settlements.verification import verify as verify_files
+from cgm.utils.text import printable, printable_lines
 
 
 def collect(arguments: Sequence[str]) -> None:
@@ -39,8 +40,8 @@ def collect(arguments: Sequence[str]) -> None:
     except (OSError, ValueError) as error:
         strerror = getattr(error, "strerror", None)
         text = explain(error) if strerror is None else f"{given.folder}: not readable or writable: {strerror}"
-        raise SystemExit(f"cgm: error: {text}") from error
-    print(f"{table.console_summary()}\n{os.path.join(given.folder, '')}: {', '.join(written)}")
+        raise SystemExit(printable(f"cgm: error: {text}")) from error
+    print(printable_lines(f"{table.console_summary()}\n{os.path.join(given.folder, '')}: {', '.join(written)}"))
 
 
 def collect_parser() -> argparse.ArgumentParser:
@@ -74,7 +75,7 @@ def verify(arguments: Sequence[str]) -> int:
     """
 
     given = verify_parser().parse_args(arguments)
-    verification = verify_files(given.folder, given.data, given.key)
+    verification = verify_files(given.folder, given.data, given.key, given.settlement)
     print("\n".join(verification.lines))
     print("nothing failed" if verification.ok else "FAILED: do not rely on these files")
     return 0 if verification.ok else 1
@@ -91,4 +92,5 @@ def verify_parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", help="the folder with certificate.json")
     parser.add_argument("data", nargs="?", help="your own file, as you gave it to the mediator")
     parser.add_argument("--key", help="the mediator's public key (PEM), for certificate.sig")
+    parser.add_argument("--settlement", help="the name or the date of the settlement: an older one is refused")
     return parser

@@ -17,8 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from cgm.cli.conf import describe_yaml
 from cgm.cli.help import COMMANDS
 from cgm.utils.files import write_whole
-from cgm.utils.text import choice_error, setting_error
+from cgm.utils.text import choice_error, setting_error, shortened
 
+MAX_LENGTH = 2000  # of a message: tables of strangers may have thousands of long names
 # errors that one line explains
 REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
@@ -40,6 +41,8 @@ def explain(error: BaseException) -> str:
         section = "" if key is None else f"{key[1]}."
         return f"{section}{foreign[2]}: {foreign[1]} has no such setting; --help lists all settings"
     text = " ".join(re.sub(r"^\s*(full_key: |object_type=).*$", "", str(error), flags=re.M).split())
+    text = re.sub(r"^\w+ raised while resolving interpolation: ", "", text)
+    text = shortened(text, MAX_LENGTH)
     return text if key is None or key[1] in text else f"{text} (in {key[1]})"
 
 

@@ -27,6 +27,7 @@ from cgm.records.trackers import Logger
 from cgm.utils.files import locked, remove_parts, write_whole
 from cgm.utils.plain import NUMERICS, plain
 from cgm.utils.run import limited
+from cgm.utils.text import printable, printable_lines
 
 log = logging.getLogger("cgm")
 
@@ -82,9 +83,9 @@ class Job:
             with limited(self.program.threads or threads):
                 record = self.experiment.run(folder)
             result = record.result
-            print(f"\n{record.table()}\n{folder}")
+            print(printable_lines(f"\n{record.table()}\n{folder}"))
         else:
-            print(f"skipped, already complete (force=true runs it again): {folder}")
+            print(printable(f"skipped, already complete (force=true runs it again): {folder}"))
         if self.logger is not None and (state == "done" or not self.logger.has(folder)):
             self.logger.write(folder)
 

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.help import split_options
 from cgm.cli.targets import check_callback, targets
+from cgm.utils.text import printable
 
 SHOWING = {"--cfg", "--info", "--hydra-help", "--shell-completion"}  # options of Hydra with which nothing is run
 
@@ -44,7 +45,6 @@ def launch(
         sweep: Runs several jobs and returns the exit status; `None` if the program has no sweeps.
     """
 
-    sys.path.insert(0, os.getcwd())  # classes of the user: `python -m cgm` finds them here, a console script does not
     with refusing(program):
         options, overrides = split_options(sys.argv[1:])
         given = options.keys() & SHOWING
@@ -85,7 +85,7 @@ def refusing(program: str) -> Iterator[None]:
     except REFUSALS as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        raise SystemExit(f"{program}: error: {explain(error)}") from error
+        raise SystemExit(printable(f"{program}: error: {explain(error)}")) from error
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None

@@ -9,8 +9,13 @@ from itertools import pairwise
 from cgm import __version__
 from cgm.cli.conf import CONF
 from cgm.cli.help import COMMANDS, WITH_VALUE, help_text
+from cgm.utils.text import printable
 
 VALUED = {*WITH_VALUE, *WITH_VALUE.values()}
+PLANTED = {  # files of the current folder, beside the data of others, that packages take for settings of the user
+    ".numba_config.yaml": "numba, which can load code by it,",
+    "matplotlibrc": "matplotlib, which can start other programs by it,",
+}
 LINE = "COMP_LINE"  # an environment variable: the line that a shell completes
 
 
@@ -34,8 +39,11 @@ def run() -> None:
     Hydra and torch are imported where they are needed: their import is slower than all that `--help` does.
     """
 
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # other processes do not import from the current folder, see __main__
     arguments = sys.argv[1:]
     command = arguments[0] if arguments and arguments[0] in COMMANDS else ""
+    if command and (planted := [name for name in PLANTED if os.path.lexists(name)]):
+        raise SystemExit(f"cgm: error: {planted[0]}: {PLANTED[planted[0]]} would use it; run cgm in another folder")
     if command in ("collect", "verify"):  # have options of their own
         from cgm.cli import commands
 
@@ -49,7 +57,7 @@ def run() -> None:
         except BrokenPipeError:  # the reader, such as `head`, has read enough; Python writes what is left when it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (ValueError, OSError) as error:
-            raise SystemExit(f"cgm: error: {error}") from error
+            raise SystemExit(printable(f"cgm: error: {error}")) from error
     elif {"--shell-completion", "-sc"} & set(arguments) and LINE in os.environ:
         if name := complete():
             from cgm.cli.launch import show

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, resolvers
 
 from cgm.records.headline import check_objective
 from cgm.utils.settings import Integer, Settings
@@ -70,8 +71,26 @@ def resolve(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     if key not in cache:
         settings = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
         drop_other_options(settings, overrides)
-        cache[key] = OmegaConf.to_container(settings, resolve=True)
+        with _without_environment():
+            cache[key] = OmegaConf.to_container(settings, resolve=True)
     return dict(cache[key])
+
+
+@contextmanager
+def _without_environment() -> Iterator[None]:
+    """Refuse values of environment variables in settings: records have the settings, and others read records."""
+
+    def refuse(name: str, *default: Any) -> None:
+        raise ValueError(
+            f"${{oc.env:{name}}}: settings are written to the record of a run, and a variable may hold a secret; write "
+            f"the value itself, or ${name}, which the shell replaces"
+        )
+
+    OmegaConf.register_new_resolver("oc.env", refuse, replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver("oc.env", resolvers.oc.env, replace=True)
 
 
 def drop_other_options(config: DictConfig, overrides: Sequence[str]) -> None:

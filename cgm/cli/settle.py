@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -23,8 +22,11 @@ from cgm.data.tables.dialects import Skip
 from cgm.data.tables.files import read_parties
 from cgm.data.tables.schema import Schema
 from cgm.settlements.folder import check_folder
-from cgm.utils.run import limited
+from cgm.utils.files import read_plain
+from cgm.utils.run import ending, limited
 from cgm.utils.settings import Integer, Listed, Settings, Text
+from cgm.utils.text import printable_lines
+from cgm.utils.untrusted import load_yaml
 
 OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their values where none is given
     "label_column": None,
@@ -81,9 +83,10 @@ class Command(Settings):
         if self.schema is None:
             return None
         try:
-            return Schema.from_dict(yaml.safe_load(Path(self.schema).read_text(encoding="utf-8")))
-        except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
+            values = load_yaml(read_plain(self.schema, links=True).decode())
+        except ValueError as error:
             raise ValueError(f"schema={self.schema}: not a schema ({error})") from error
+        return Schema.from_dict(values)
 
 
 OF_THE_COMMAND = tuple(field.name for field in dataclasses.fields(Command))
@@ -180,10 +183,10 @@ def prepare(config: DictConfig) -> Callable[[], None]:
         settle = partial(mediator.settle_tables, *parties, schema)
 
     def work() -> None:
-        with limited(command.threads):
+        with ending(), limited(command.threads):
             settlement = settle()
             settlement.write(command.out, alternatives=command.alternatives)
-        print(f"\n{settlement.table()}\n{command.out}")
+        print(printable_lines(f"\n{settlement.table()}\n{command.out}"))
 
     return work
 

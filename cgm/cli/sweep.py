@@ -36,6 +36,7 @@ from cgm.cli.settings import OF_THE_PROGRAM, check_extras, check_launcher, resol
 from cgm.records.collect import TABLES, collect
 from cgm.records.settings import canonical
 from cgm.utils.files import Locked, locked, remove_parts, write_whole
+from cgm.utils.text import printable_lines
 
 log = logging.getLogger("cgm")
 
@@ -215,7 +216,7 @@ def run_sweep(config: DictConfig, context: HydraContext) -> int:
 
         counts = progress.counts()
         logging.getLogger("fontTools").setLevel(logging.WARNING)  # lists the glyphs of each PDF
-        print(f"\n{write_tables(folder, config.get('figures', True), counts)}")
+        print(printable_lines(f"\n{write_tables(folder, config.get('figures', True), counts)}"))
         return int(bool(counts["failed"] or counts["running"]))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -96,7 +98,8 @@ def targets(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def _class(key: str, target: Any) -> type:
     """Return the class that a `_target_` names, found as Hydra finds it: an attribute first, then a module.
 
-    Modules of Python's standard library are refused by their name; others are imported.
+    Modules of Python's standard library are refused by their name; others are imported. Those that are not installed
+    are searched in the current folder as well, which is then the last one of `sys.path`.
     """
 
     given = f"{key}={target}"
@@ -105,6 +108,8 @@ def _class(key: str, target: Any) -> type:
     _refuse_python(given, target)
     found: Any = None
     parts = target.split(".")
+    if parts[0] not in sys.modules and find_spec(parts[0]) is None and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     for k, part in enumerate(parts):
         path = ".".join(parts[: k + 1])
         try:

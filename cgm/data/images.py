@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,13 @@ from PIL import Image
 
 from cgm.data.datasets.image_arrays import read_images
 from cgm.data.tables.files import Source, party_names
-from cgm.utils.files import folder_digest
+from cgm.utils.files import check_bytes, check_file_name, folder_digest, read_plain
+from cgm.utils.text import shortened
 
 log = logging.getLogger(__name__)
 
 KINDS = (".png", ".npz")
+MAX_PIXELS = 2**24  # of an image, 4096 x 4096
 PLAIN = {"1": "L", "L": "L", "RGB": "RGB"}  # modes of PNG files, and those in which they are read
 
 
@@ -57,6 +60,8 @@ def read_image_parties(
 def _read_folder(folder: Path) -> tuple[np.ndarray, Source]:
     """Return the images of a folder, and their source."""
 
+    if folder.is_symlink():
+        raise ValueError(f"{folder}: a link; expected the folder itself, a copy of what the link leads to")
     if not folder.exists():
         raise FileNotFoundError(f"{folder}: there is no such folder")
     if not folder.is_dir():
@@ -70,9 +75,20 @@ def _read_folder(folder: Path) -> tuple[np.ndarray, Source]:
     if len(kinds) > 1:
         raise ValueError(f"{folder}: has files of both kinds, .png and .npz; keep those of one kind")
 
-    contents = {path.name: path.read_bytes() for path in found}
+    try:
+        for path in found:
+            check_file_name(path.name)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
+    contents: dict[str, bytes] = {}
+    size = 0
+    for path in found:
+        contents[path.name] = read_plain(path)
+        size += len(contents[path.name])
+        check_bytes(folder, size, "its files take")
     (kind,) = kinds
     layout = ""
+    values = 0  # of all images
     parts: list[np.ndarray] = []
     for path in found:
         if kind == ".npz":
@@ -87,6 +103,8 @@ def _read_folder(folder: Path) -> tuple[np.ndarray, Source]:
                 f"{path}: {_size(part.shape[1:])}, but {found[0].name} is {_size(parts[0].shape[1:])}; all images need "
                 "the same size and colours, convert this one or leave it out"
             )
+        values += part.size
+        check_bytes(folder, 4 * values, "its images take")  # as float32
         parts.append(part)
     if len({part.dtype == np.uint8 for part in parts}) > 1:
         raise ValueError(f"{folder}: some images are uint8 and others are floating-point numbers; use one of them")
@@ -99,11 +117,17 @@ def read_png(path: Path, content: bytes) -> np.ndarray:
     """Return a PNG image, of shape (C, H, W), uint8, with one colour or three.
 
     Raises:
-        ValueError: If it is damaged, transparent, or has more than 8 bits for a colour.
+        ValueError: If it is damaged, transparent, too large, or has more than 8 bits for a colour.
     """
 
     try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large images, which are refused below
+            opened = Image.open(io.BytesIO(content), formats=["PNG"])
+        with opened as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise _Refused(f"has {width} x {height} pixels, at most {MAX_PIXELS:,} are possible; make it smaller")
             image.load()
             mode = image.mode
             if mode == "P":
@@ -118,9 +142,10 @@ def read_png(path: Path, content: bytes) -> np.ndarray:
             pixels = np.asarray(image.convert(PLAIN[mode]))
     except _Refused as error:
         raise ValueError(f"{path}: {error}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # of Pillow, of many classes
+        reason = shortened(str(error), 200)
         raise ValueError(
-            f"{path}: not a PNG image, or a damaged or truncated one ({error}); save it again or leave it out"
+            f"{path}: not a PNG image, or a damaged or truncated one ({reason}); save it again or leave it out"
         ) from error
 
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -5,7 +5,7 @@ Parties are numbered from 0. A value that could not be computed is `None`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -149,6 +149,30 @@ class AttackResult:
 
 
 @dataclass(frozen=True)
+class GuessResult:
+    r"""How often guesses about cells of other parties are right.
+
+    Attributes:
+        name: The name of the attack.
+        column: The column that is guessed: its name, or its number from 1; `None` if the attack is about all.
+        guesses: The number of guesses with the reward.
+        rate: The share of them that is right.
+        without: The share that is right without the reward, with the attacker's own data in its place.
+        held_out: The share that is right for held-out rows, or by predicates made of them.
+        excess_low, excess_high: The ends of the confidence interval of `rate` - `held_out`.
+    """
+
+    name: str
+    column: str | None
+    guesses: int
+    rate: float
+    without: float
+    held_out: float
+    excess_low: float
+    excess_high: float
+
+
+@dataclass(frozen=True)
 class RewardAudit:
     r"""What a reward reveals about the rows of the other parties.
 
@@ -164,6 +188,9 @@ class RewardAudit:
         nearest_share: The share of points whose nearest scored row is a member.
         chance: What that share would be by chance, the share of members among the scored rows.
         reason: Why there are no numbers; `None` if there are.
+        guesses: The attacks on cells; empty if none were made.
+        cells: The number of cells of the reward.
+        foreign_cells: The number of cells with a value that exactly one party has in this column, another one.
     """
 
     party: int
@@ -177,6 +204,9 @@ class RewardAudit:
     nearest_share: float | None
     chance: float | None
     reason: str | None = None
+    guesses: list[GuessResult] = field(default_factory=list)
+    cells: int | None = None
+    foreign_cells: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import math
-import pickle
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +22,7 @@ from torch import nn
 from cgm.networks.architectures import BATCH
 from cgm.networks.fitted import to_json
 from cgm.utils.cache import digest
-from cgm.utils.files import write_whole
+from cgm.utils.files import read_plain, write_whole
 from cgm.utils.run import progress as progress_bar
 from cgm.utils.settings import Integer, Number, Text
 
@@ -277,13 +276,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ValueError: If the file is damaged, or not a checkpoint.
     """
 
-    data = path.read_bytes()
+    data = read_plain(path, links=True)
     checksum, content = data[:32], data[32:]
     if hashlib.sha256(content).digest() != checksum:
         raise ValueError(f"{path}: not a checkpoint, or a damaged one (its checksum differs); delete it")
     try:
         return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
-    except (ValueError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError):  # whose message advises to run it
+    except Exception:  # of pickle, whose message advises to run it, and of many other classes
         raise ValueError(f"{path}: not a checkpoint: more than tensors, numbers and text; delete it") from None
 
 

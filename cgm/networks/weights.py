@@ -175,7 +175,7 @@ def _describe(notes: Path) -> dict[str, Any]:
     try:
         info = json.loads(notes.read_text("utf-8"))
         return info | {"image": list(info["image"]), "dataset": info["dataset"], "sha256": info["sha256"]}
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{notes}: not the description of a file of weights ({error!r})") from error
 
 

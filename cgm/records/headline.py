@@ -158,6 +158,8 @@ def _audit_lines(audit: Sequence[RewardAudit]) -> list[str]:
         if entry.reason is not None:
             lines.append(f"no audit of party {entry.party + 1}, β={entry.beta:g}: {entry.reason}")
             continue
+        if entry.strongest is None:  # no attack on points was made
+            continue
         attack = next(attack for attack in entry.attacks if attack.name == entry.strongest)
         auc = f"{attack.auc:.3f} [{attack.auc_low:.3f}, {attack.auc_high:.3f}]"
         tpr = f"{attack.tpr:.3f} [{attack.tpr_low:.3f}, {attack.tpr_high:.3f}]"

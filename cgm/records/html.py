@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from cgm import __version__
-from cgm.utils.text import beta_name, listed, number, percent
+from cgm.utils.text import beta_name, listed, number, percent, printable, printable_lines
 
 STYLE: Any = {  # of figures
     "font.family": "sans-serif",
@@ -43,12 +43,21 @@ def render(template: Path, **content: Any) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=template.suffix != ".html",
+        finalize=_visible,
     )
     environment.filters |= {"number": number, "percent": percent, "listed": listed}
     environment.filters |= {"beta": lambda beta: beta_name(beta).replace("inf", "∞")}
     style = Markup((template.parent / "style.css").read_text(encoding="utf-8"))
 
     return environment.get_template(template.name).render(style=style, version=__version__, **content).encode()
+
+
+def _visible(x: Any) -> Any:
+    """Return text without characters that reverse its direction or, in text from outside, break lines."""
+
+    if isinstance(x, Markup):
+        return Markup(printable_lines(x))
+    return printable(x) if isinstance(x, str) else x
 
 
 def inline_svg(figure: Figure, name: str, title: str, description: str) -> Markup:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ from cgm.evaluation.entries import MetricRow
 from cgm.records.headline import headline_table
 from cgm.records.result import Result
 from cgm.utils.files import sha256, write_whole
-from cgm.utils.text import csv_text
+from cgm.utils.text import csv_text, unescape
+from cgm.utils.untrusted import open_arrays
 
 RESULT, METRICS, REWARDS, SUMS = "result.json", "metrics.csv", "rewards.npz", "SHA256SUMS"
 ERROR, CONFIGURATION = "error.json", "configuration.json"
@@ -71,14 +73,16 @@ class Arrays:
         if not (folder / REWARDS).is_file():
             raise FileNotFoundError(f"{folder}: no {REWARDS}, although there is a {RESULT}")
         try:
-            with np.load(folder / REWARDS, allow_pickle=False) as file:
+            with open_arrays(folder / REWARDS, links=True) as file:
                 arrays = {name: torch.from_numpy(file[name]) for name in file.files}
             pool, rewards = arrays.pop("pool"), {}
             for name, rows in arrays.items():
                 match = re.fullmatch(r"party_(\d+)_beta_(.+)", name)
                 if match is None:
                     raise ValueError(f"{name} is neither the pool nor a reward")
-                rewards[int(match[1]), float(match[2])] = rows
+                rewards[int(match[1]), float(match[2])] = _indices(name, rows, len(pool))
+            if pool.dim() != 2 or not pool.is_floating_point() or not torch.isfinite(pool).all():
+                raise ValueError(f"the pool has the shape {tuple(pool.shape)}, expected finite points (|G|, d)")
         except Exception as error:  # numpy, zipfile and zlib raise errors of many kinds
             reason = f"no array {error}" if isinstance(error, KeyError) else error
             raise ValueError(f"{folder}: {REWARDS} is damaged: {reason}") from error
@@ -108,7 +112,13 @@ class Record:
     def arrays(self) -> Arrays:
         """The content of `rewards.npz`."""
 
-        return self.source if isinstance(self.source, Arrays) else Arrays.read(self.source)
+        if isinstance(self.source, Arrays):
+            return self.source
+        arrays = Arrays.read(self.source)
+        for party, beta in arrays.rewards:
+            if party >= self.result.n_parties:
+                raise ValueError(f"{self.source}: {REWARDS} is damaged: party {party}, beta {beta} is not in {RESULT}")
+        return arrays
 
     @property
     def rewards(self) -> Mapping[tuple[int, float], torch.Tensor]:
@@ -167,6 +177,18 @@ class Record:
         return headline_table(self.result)
 
 
+def _indices(name: str, rows: torch.Tensor, size: int) -> torch.Tensor:
+    """Return the rows of a pool that are a reward, int64, and check that the pool has them, each once."""
+
+    if rows.dim() != 1 or rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool:
+        raise ValueError(
+            f"{name} has the type {rows.dtype} and the shape {tuple(rows.shape)}, expected numbers of rows"
+        )
+    if len(rows) and (rows.min() < 0 or rows.max() >= size):
+        raise ValueError(f"{name} has the rows {int(rows.min())} to {int(rows.max())} of a pool of {size}")
+    return rows.long()
+
+
 def is_run(folder: Path) -> bool:
     """Return whether a folder is that of a run, complete or not."""
 
@@ -207,6 +229,8 @@ def read_run(folder: str | Path) -> tuple[Result, list[MetricRow]]:
         metrics = read_metrics((folder / METRICS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{METRICS} is damaged: {error}") from error
+    if metrics and not 0 <= min(row.party for row in metrics) <= max(row.party for row in metrics) < result.n_parties:
+        raise ValueError(f"{METRICS} is damaged: has parties that are not in {RESULT}")
     check_files(folder, (RESULT, METRICS, CONFIGURATION))
     return result, metrics
 
@@ -219,7 +243,7 @@ def read_error(folder: str | Path) -> str | None:
         return None
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["message"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return f"failed; {ERROR} is damaged"
 
 
@@ -319,7 +343,9 @@ def read_metrics(text: str) -> list[MetricRow]:
         party, beta, metric, value = cells
         try:
             number = None if not value else int(value) if value.isdecimal() else float(value)
-            rows.append(MetricRow(int(party), float(beta), metric, number))
+            if math.isnan(float(beta)) or (number is not None and math.isnan(number)):
+                raise ValueError("NaN is not a number that a metric has")
+            rows.append(MetricRow(int(party), float(beta), unescape(metric), number))
         except ValueError as error:
             raise ValueError(f"{error}, in the row {', '.join(cells)}") from error
     return rows

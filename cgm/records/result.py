@@ -9,7 +9,8 @@ occurs: what could not be computed is `None`, and `missing` has the reason. JSON
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
@@ -157,9 +158,45 @@ class Result:
             rewards = {"values": scheme["rewards"]} if "rewards" in scheme else {}
             content = content | {"scheme": {"name": scheme.get("name"), **rewards, **bounds, "details": details}}
         try:
-            return msgspec.convert(_read_infinity(cls, content), cls, dec_hook=_read_tensor)
+            result = msgspec.convert(_read_infinity(cls, content), cls, dec_hook=_read_tensor)
         except msgspec.ValidationError as error:
             raise ValueError(str(error)) from error
+        result.check()
+        return result
+
+    def check(self) -> None:
+        """Check that counts are possible, and that there is a number for each party.
+
+        Raises:
+            ValueError: If not; the message has the key.
+        """
+
+        for name, minimum in (("n_parties", 1), ("seed", 0), ("dimensions", 1), ("t", 1), ("synthetic_size", 0)):
+            if (number := getattr(self, name)) < minimum:
+                raise ValueError(f"{name}={number}: expected an integer >= {minimum}")
+        n, contributions, values = self.n_parties, self.contributions, self.values
+        lists: dict[str, Sized] = {
+            "points_per_party": self.points_per_party,
+            "values.party": values.party,
+            "values.lower": values.lower,
+            "values.upper": values.upper,
+            "contributions.phi": contributions.phi,
+            "contributions.alpha": contributions.alpha,
+            "contributions.stderr": contributions.stderr,
+            "scheme.rewards": self.scheme.values,
+        }
+        for name, numbers in lists.items():
+            if len(numbers) != n:
+                raise ValueError(f"{name}: has {len(numbers)} numbers for {n} parties")
+        if min(self.points_per_party) < 1:
+            raise ValueError(f"points_per_party={self.points_per_party}: expected integers >= 1")
+        for name in ("sampling", "downstream", "audit", "missing"):
+            for entry in getattr(self, name):
+                if not 0 <= entry.party < n or math.isnan(entry.beta):
+                    raise ValueError(f"{name}: party {entry.party}, beta {entry.beta}: there are parties 0 to {n - 1}")
+        for entry in self.sampling:
+            if not 0 <= entry.size <= self.synthetic_size:
+                raise ValueError(f"sampling: size {entry.size} of {self.synthetic_size} points")
 
     @classmethod
     def loads(cls, text: str) -> Result:
@@ -169,7 +206,7 @@ class Result:
             ValueError: If it is not one.
         """
 
-        return cls.from_json(json.loads(text))
+        return cls.from_json(json.loads(text, parse_constant=_refuse_constant))
 
     def dumps(self) -> str:
         """Return the text of `result.json`.
@@ -179,6 +216,10 @@ class Result:
         """
 
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number that a result has")
 
 
 def _read_tensor(kind: type, x: Any) -> torch.Tensor:

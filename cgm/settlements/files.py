@@ -22,12 +22,14 @@ class RewardFile:
         files: The contents by path; the paths in a folder begin with its name.
         rows: The number of rows or images.
         escaped: The number of cells that got a leading apostrophe.
+        encoding: The encoding of a CSV file.
     """
 
     name: str
     files: dict[str, bytes]
     rows: int
     escaped: int = 0
+    encoding: str = "utf-8"
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -35,7 +37,8 @@ class RewardFile:
 
         size = sum(map(len, self.files.values()))
         if self.name in self.files:
-            return {"sha256": sha256(self.files[self.name]), "bytes": size, "rows": self.rows}
+            entry = {"sha256": sha256(self.files[self.name]), "bytes": size, "rows": self.rows}
+            return entry if self.encoding == "utf-8" else {**entry, "encoding": self.encoding}
         inside = {path.removeprefix(f"{self.name}/"): data for path, data in self.files.items()}
         return {"sha256": folder_digest(inside), "bytes": size, "rows": self.rows, "folder": True}
 
@@ -54,8 +57,8 @@ def reward_file(settlement: PartySettlement, party: int, beta: float, name: str,
     reward, source = settlement.reward_table(party, beta), settlement.sources[party]
     if settlement.schema is not None:
         name += source.suffix
-        content, rows, escaped = table_file(reward, settlement.schema.columns, source)
-        return RewardFile(name, {name: content}, rows, escaped)
+        file = table_file(reward, settlement.schema.columns, source)
+        return RewardFile(name, {name: file.content}, file.rows, file.escaped, file.encoding)
     if source.suffix == IMAGES and not single:
         files = {f"{name}/{k + 1:06}.png": write_png(image) for k, image in enumerate(reward)}
         return RewardFile(name, files, len(reward))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import stat
 import unicodedata
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from cgm.settlements.report import TEMPLATES, report
 from cgm.settlements.settlement import PartySettlement
 from cgm.settlements.verification import CERTIFICATE, PAGE
 from cgm.settlements.view import describe
-from cgm.utils.files import sha256, write_whole
+from cgm.utils.files import Locked, locked, sha256, write_whole
 from cgm.utils.plain import plain
 from cgm.utils.text import beta_name, csv_text
 
@@ -29,8 +31,13 @@ RESULT, SETTINGS, REPORT = "result.json", "settings.json", "report.html"
 ELSEWHERE = ("unit", "columns", "features", "settings")  # of a view, in settings.json and schema.yaml
 REWARD = "reward"  # its file, with the ending of the party's own
 README = "README.txt"
-RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.I)  # names of devices on Windows
-MAX_NAME = 80  # characters
+PRIVATE = 0o700  # permissions of a folder for its owner alone
+RESERVED = re.compile(r"(con|prn|aux|nul|conin|conout|(com|lpt)[0-9¹²³])(?= *(\.|$))", re.I)  # devices on Windows
+MAX_NAME, MAX_NAME_BYTES = 80, 150  # of a party's folder: characters, and bytes in UTF-8, of which systems allow 255
+MAX_PART = 255 - 34  # bytes of the folder's own name, since its name while it is written has 34 more
+EAST_ASIAN = ("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO")  # scripts that one name mixes
+ODD_LATIN = "ıĸŉſ"  # letters that look like others
+SIMILAR = str.maketrans("01i", "oll")  # signs that some fonts show alike, in lower case
 
 
 def mediator_files(settlement: PartySettlement) -> dict[str, bytes]:
@@ -76,15 +83,15 @@ def settings_file(settlement: PartySettlement, pool: bytes | None = None) -> byt
 
 
 def certificate(
-    settlement: PartySettlement, party: int, disclose: Collection[str] = (), alternatives: bool = False
+    settlement: PartySettlement, party: int, disclose: Collection[str] = (), alternatives: bool = False, name: str = ""
 ) -> dict[str, Any]:
     """Return the certificate of a party, the content of its `certificate.json`; arguments as of `party_files`.
 
-    Its `files` lists all other files of the party with their SHA-256, and its `sha256` is that of its own canonical
-    JSON without this key.
+    Its `files` lists all other files of the party with their SHA-256, and its `sha256` is that of its own text without
+    this key, see `seal`.
     """
 
-    return json.loads(party_files(settlement, party, disclose, alternatives)[CERTIFICATE])
+    return json.loads(party_files(settlement, party, disclose, alternatives, name)[CERTIFICATE])
 
 
 def party_files(
@@ -92,6 +99,7 @@ def party_files(
     party: int,
     disclose: Collection[str] = (),
     alternatives: bool = False,
+    name: str = "",
     settings: bytes | None = None,
 ) -> dict[str, bytes]:
     r"""Return the files of a party by name: `reward.csv`, `certificate.json`, `certificate.html`, `README.txt`.
@@ -106,6 +114,7 @@ def party_files(
         party: The party, from 0.
         disclose: What the party may know of all parties: any key of `DISCLOSED`.
         alternatives: Whether the rewards for the other $\beta$ are added, as `alternatives/reward-beta-4.csv`.
+        name: The name of the settlement.
         settings: The mediator's `settings.json`, which is made for each call, if `None`.
 
     Raises:
@@ -114,7 +123,7 @@ def party_files(
 
     settings = settings_file(settlement) if settings is None else settings
     view = describe(settlement)
-    content = contents(view, party, sha256(settings), disclose, alternatives)
+    content = contents(view, party, sha256(settings), disclose, alternatives, name)
     recommended = settlement.recommended[party]
     rewards = {recommended: reward_file(settlement, party, recommended, REWARD)}
     if alternatives:
@@ -159,8 +168,10 @@ def _listed(data: bytes) -> dict[str, Any]:
 def check_folder(folder: str | Path) -> Path:
     """Check that a settlement can be written to a folder, before it is computed.
 
+    What a run that was killed while it wrote to this folder has left beside it is deleted.
+
     Raises:
-        ValueError: If the folder is not empty, or is a file.
+        ValueError: If the folder is not empty, is a file, or cannot be created.
     """
 
     folder = Path(folder)
@@ -168,6 +179,12 @@ def check_folder(folder: str | Path) -> Path:
         raise ValueError(f"folder={folder}: expected a new or empty folder, found a file or a link")
     if folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"folder={folder}: expected a new or empty folder, found files in it; name another one")
+    above = next(path for path in folder.absolute().parents if os.path.lexists(path))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise ValueError(f"folder={folder}: no folder can be created in {above}")
+    if long := [part for part in folder.absolute().parts if len(os.fsencode(part)) > MAX_PART]:
+        raise ValueError(f"folder={folder}: {long[0][:20]}... is too long a name, of at most {MAX_PART} bytes")
+    _remove_leftovers(folder)
 
     return folder
 
@@ -190,7 +207,7 @@ def write_settlement(
     Arguments:
         folder: The folder, new or empty.
         settlement: The settlement.
-        disclose, alternatives: See `party_files`.
+        disclose, alternatives: See `party_files`. The settlement has the name of the folder.
         seed: The seed of the figures of the report.
 
     Returns:
@@ -204,9 +221,10 @@ def write_settlement(
     folder = check_folder(folder)
     check_disclose(disclose)
     files = {f"mediator/{name}": data for name, data in mediator_files(settlement).items()}
+    title = folder.absolute().name
     digests = []
     for party, name in enumerate(safe_names(settlement.names)):
-        own = party_files(settlement, party, disclose, alternatives, files[f"mediator/{SETTINGS}"])
+        own = party_files(settlement, party, disclose, alternatives, title, files[f"mediator/{SETTINGS}"])
         files |= {f"parties/{name}/{file}": data for file, data in own.items()}
         digests.append(json.loads(own[CERTIFICATE])[SEAL])
         if not alternatives:
@@ -221,38 +239,81 @@ def write_settlement(
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files to a new folder beside the folder, and rename that when it is complete."""
+    """Write files to a new folder beside the folder, and rename that when it is complete.
+
+    Nobody else may read what stays with the mediator. Of a folder that exists, the permissions stay.
+    """
 
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     part = folder.absolute().with_name(f".{folder.absolute().name}.{uuid.uuid4().hex}")
+    with _writing(folder):
+        try:
+            for private in (part, part / "mediator"):
+                private.mkdir(mode=PRIVATE)
+            for name, data in files.items():
+                write_whole(part / name, data)
+            (part / REPORT).chmod(PRIVATE & 0o666)
+            if folder.is_dir():
+                part.chmod(stat.S_IMODE(folder.stat().st_mode))
+                folder.rmdir()  # empty; os.replace would not replace it on Windows
+            os.replace(part, folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Hold the lock of those who write to a folder, so that what they have left can be told from what they write."""
+
+    lock = folder.absolute().with_name(f".{folder.absolute().name}.lock")
+    held = False
     try:
-        part.mkdir()
-        for name, data in files.items():
-            write_whole(part / name, data)
-        if folder.is_dir():
-            folder.rmdir()  # empty; os.replace would not replace it on Windows
-        os.replace(part, folder)
+        with locked(lock):
+            held = True
+            yield
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if held:
+            with contextlib.suppress(OSError):
+                lock.unlink()
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what `_write` has left beside a folder because its process was killed: it holds the seed and the pool."""
+
+    name = re.compile(re.escape(f".{folder.absolute().name}.") + "[0-9a-f]{32}")
+    beside = folder.absolute().parent
+    left = [path for path in (beside.iterdir() if beside.is_dir() else ()) if name.fullmatch(path.name)]
+    if left:
+        with contextlib.suppress(Locked), _writing(folder):
+            for path in left:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def safe_names(names: Sequence[str]) -> list[str]:
-    """Return a name of a folder for each party, safe on every system and different also if case does not count.
+    """Return a name of a folder for each party, safe on every system and different at a glance, also without case.
 
-    A name of letters, digits, spaces, `-`, `_` and `.` stays as it is. Other characters become `_`, and a name that was
-    changed or that would occur twice ends with the number of the party, from 1.
+    A name of letters, digits, spaces, `-`, `_` and `.` stays as it is. Other characters become `_`, and a name ends
+    with the number of the party, from 1, if it was changed, or if it looks like another one: also with letters of
+    another script than that of the other names, since many look alike.
 
     Example:
         >>> safe_names(["North Bank", "../x", "CON", "north bank"])
         ['North Bank', 'x-2', 'CON_-3', 'north bank-4']
     """
 
+    scripts = [_scripts(name) for name in names]
+    mixed = len(set().union(*scripts)) > 1
+    plain = [
+        name == _cleaned(name) and "" not in script and not (mixed and script - {"LATIN"})
+        for name, script in zip(names, scripts, strict=True)
+    ]
     safe: list[str] = []
-    taken = {_folded(name) for name in names if name == _cleaned(name)}
+    taken = {_folded(name) for name, stays in zip(names, plain, strict=True) if stays}
     seen: set[str] = set()
     for i, name in enumerate(names):
         new = _cleaned(name)
-        if not new or new != name or _folded(new) in seen:
+        if not new or not plain[i] or _folded(new) in seen:
             new = f"{new or 'party'}-{i + 1}"
             while _folded(new) in taken | seen:
                 new += f"-{i + 1}"
@@ -263,12 +324,25 @@ def safe_names(names: Sequence[str]) -> list[str]:
 
 
 def _cleaned(name: str) -> str:
-    """Return a name without characters that are not safe; it may be empty."""
+    """Return a name without characters that are not safe, and not too long; it may be empty."""
 
     text = unicodedata.normalize("NFC", name)
-    text = "".join(x if x.isalnum() or x in " -_." else "_" for x in text)[:MAX_NAME].strip(" -_.")
-    return f"{text}_" if RESERVED.fullmatch(text) else text
+    text = "".join(x if x.isalnum() or x in " -_." else "_" for x in text)[:MAX_NAME]
+    text = text.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(" -_.")
+    return RESERVED.sub(r"\1_", text, count=1) if RESERVED.match(text) else text
+
+
+def _scripts(name: str) -> set[str]:
+    """Return the scripts of the letters of a name; an empty name for signs that look like letters."""
+
+    def script(x: str) -> str:
+        if x.isascii() or ("À" <= x <= "ſ" and x not in ODD_LATIN):  # the letters of European languages
+            return "LATIN"
+        first = unicodedata.name(x, "").split(" ")[0]
+        return "EAST ASIAN" if first in EAST_ASIAN else "" if first in ("LATIN", "FULLWIDTH", "MATHEMATICAL") else first
+
+    return {script(x) for x in unicodedata.normalize("NFC", name) if x.isalpha() or (x.isalnum() and not x.isascii())}
 
 
 def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold()
+    return unicodedata.normalize("NFKC", name).casefold().translate(SIMILAR)

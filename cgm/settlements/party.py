@@ -17,7 +17,7 @@ import torch
 from cgm.contributions.base import Contributions
 from cgm.evaluation.entries import RewardAudit
 from cgm.evaluation.privacy.base import Audit, NoAudit
-from cgm.evaluation.privacy.membership import Membership
+from cgm.evaluation.privacy.cells import AllAttacks, merged
 from cgm.mediator import Fitted, Mediator, MediatorSettings, Pooled, Settlement
 from cgm.rewards.sampling import WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Scheme
@@ -77,7 +77,7 @@ class PartyMediator(MediatorSettings):
     synthetic_size: Annotated[int, Integer(min=1)] | None = None
     held_out: Annotated[float, Number(min=0, max=0.5)] = 0.1
     max_rows: Annotated[int, Integer(min=2 * MIN_ROWS)] | None = 10_000
-    audit: Audit = field(default_factory=Membership)
+    audit: Audit = field(default_factory=AllAttacks)
     disclose: Sequence[str] = ()
     sensitivity: bool = True
     seed: Annotated[int, Integer(min=0)] | None = None
@@ -145,13 +145,33 @@ class PartyMediator(MediatorSettings):
         log.warning(warning)
         return [warning]
 
-    def run_audit(self, settlement: Settlement, held_out: Sequence[torch.Tensor], seed: int) -> list[RewardAudit]:
-        """Audit the rewards, with the held-out points of each party in the features."""
+    def run_audit(
+        self,
+        settlement: Settlement,
+        held_out: Sequence[torch.Tensor],
+        seed: int,
+        cells: tuple[Sequence[torch.Tensor], Sequence[torch.Tensor], torch.Tensor] | None = None,
+    ) -> list[RewardAudit]:
+        """Audit the rewards.
 
-        points = settlement.pool.points
-        rewards = [(party, beta, points[reward.indices]) for (party, beta), reward in settlement.drawn.items()]
+        Arguments:
+            settlement: The settlement.
+            held_out: The held-out points of each party in the features.
+            seed: The seed of the settlement.
+            cells: The cells of the parties' rows, of held-out rows and of the pool, a coordinate for each column.
+                `None`: attacks on cells are left out.
+        """
+
+        points = (settlement.parties, held_out, settlement.pool.points)
+        audits = []
         with timed("audit"):
-            return self.audit.audit(settlement.parties, held_out, rewards, stream_seed(seed, Stream.AUDIT_ROWS))
+            for part in self.audit.parts:
+                if part.of_cells and cells is None:
+                    continue
+                parties, apart, pool = cells if part.of_cells and cells is not None else points
+                rewards = [(party, beta, pool[reward.indices]) for (party, beta), reward in settlement.drawn.items()]
+                audits.append(part.audit(parties, apart, rewards, stream_seed(seed, Stream.AUDIT_ROWS)))
+        return merged(audits)
 
     def warn_of_copies(self, settlement: Settlement, audits: Sequence[RewardAudit], unit: str = "rows") -> list[str]:
         """Warn where rewards that parties receive repeat rows of other parties.

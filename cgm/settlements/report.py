@@ -26,7 +26,14 @@ from cgm.settlements.figures import (
     draw_values,
 )
 from cgm.settlements.settlement import PartySettlement, name_groups
-from cgm.settlements.view import INCENTIVES, attack_in_words, describe, threat_model
+from cgm.settlements.view import (
+    INCENTIVES,
+    attack_in_words,
+    describe,
+    guess_in_words,
+    strongest_guesses,
+    threat_model,
+)
 from cgm.utils.text import number
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -283,6 +290,16 @@ def audits(view: dict[str, Any], alternatives: bool) -> tuple[list[dict[str, Any
         strongest = next((attack for attack in audit["attacks"] if attack["name"] == audit["strongest"]), None)
         meaning = "" if strongest is None else attack_in_words(strongest, view["unit"])
         delivered = alternatives or audit["beta"] == party["recommended"]
-        shown.append(audit | {"name": party["name"], "attack": strongest, "meaning": meaning, "delivered": delivered})
+        guesses = [guess | {"meaning": guess_in_words(guess)} for guess in strongest_guesses(audit)]
+        shown.append(
+            audit
+            | {
+                "name": party["name"],
+                "attack": strongest,
+                "meaning": meaning,
+                "delivered": delivered,
+                "strongest_guesses": guesses,
+            }
+        )
     shown.sort(key=lambda audit: -audit["attack"]["auc"] if audit["attack"] else 1)
     return [x for x in shown if x["delivered"]], [x for x in shown if not x["delivered"]]

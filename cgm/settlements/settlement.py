@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from cgm.evaluation.entries import Accuracy, RewardAudit
 from cgm.mediator import Settlement
 from cgm.rewards.sampling import Reward
 from cgm.utils.random import Stream, stream_seed
-from cgm.utils.text import aligned_lines, listed, number, percent
+from cgm.utils.text import aligned_lines, listed, number, percent, printable
 
 SENSITIVE = 0.25  # changes of α above it are printed
 
@@ -58,6 +59,7 @@ class PartySettlement(Settlement):
         sensitivity: Contributions and rewards with other settings, by a description of these; may be empty.
         settings: All settings, as JSON holds them.
         sources: Where the data of each party came from.
+        date: When it was computed, such as `2026-11-29T17:20:05Z`, in UTC.
     """
 
     names: Sequence[str]
@@ -71,6 +73,7 @@ class PartySettlement(Settlement):
     sensitivity: Mapping[str, Variant]
     settings: Mapping[str, Any]
     sources: Sequence[Source]
+    date: str = field(default_factory=lambda: datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     @property
     def unit(self) -> str:
@@ -161,7 +164,7 @@ class PartySettlement(Settlement):
             error = "" if errors is None else f" ± {number(float(errors[i]), 2)}"
             rows.append(
                 [
-                    name,
+                    printable(name),
                     str(len(self.tables[i])),
                     f"{float(self.game.party_values[i]):.4f}",
                     f"{float(self.contributions.alpha[i]):.4f}{error}",
@@ -185,13 +188,15 @@ class PartySettlement(Settlement):
         if self.uncertainty.reason:
             lines.append(f"the standard errors of contributions are unknown: {self.uncertainty.reason}")
         if tied := name_groups(self.not_distinguished, self.names):
-            lines.append(tied)
+            lines.append(printable(tied))
         alpha, largest = self.contributions.alpha.tolist(), SENSITIVE
         for setting, variant in self.sensitivity.items():
             for name, before, after in zip(self.names, alpha, variant.alpha, strict=True):
                 if abs(after - before) > largest:
                     largest = abs(after - before)
-                    sensitive = f"contributions depend on settings: with {setting}, α of {name} is {after:.2f}"
+                    sensitive = printable(
+                        f"contributions depend on settings: with {setting}, α of {name} is {after:.2f}"
+                    )
         if largest > SENSITIVE:
             lines.append(sensitive)
         if not all(reward.reached for reward in self.drawn.values()):

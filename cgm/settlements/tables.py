@@ -23,6 +23,7 @@ from cgm.data.tables.kinds import label_texts
 from cgm.data.tables.schema import Schema, infer_schema
 from cgm.evaluation.entries import Accuracy
 from cgm.evaluation.labellers import KNN, Labeller
+from cgm.evaluation.privacy.cells import name_columns
 from cgm.evaluation.tasks import SVM, LabelledReward, Task
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
@@ -284,8 +285,12 @@ class TableMediator(PartyMediator):
                 size = len(settlement.pool.points)
                 pool_table = schema.to_table(settlement.generator.sample(size, stream_seed(seed, Stream.SAMPLE_POOL)))
             none = settlement.pool.points[:0]
-            apart = [features.transform(schema.to_codes(table)) if len(table) else none for table in held_out]
-            audits = self.run_audit(settlement, apart, seed)
+            codes_apart = [schema.to_codes(table) for table in held_out]
+            apart = [features.transform(codes) if len(codes) else none for codes in codes_apart]
+            cells = [schema.to_cells(codes) for codes in (*filled, *codes_apart, schema.to_codes(pool_table))]
+            of_cells = (cells[: len(used)], cells[len(used) : -1], cells[-1])
+            valued = [column.name for column in schema.columns if column.width]
+            audits = [name_columns(entry, valued) for entry in self.run_audit(settlement, apart, seed, of_cells)]
             copied = self.warn_of_copies(settlement, audits)
             with timed("downstream"):
                 accuracies = self._accuracies(settlement, labels, masks, apart)

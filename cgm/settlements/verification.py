@@ -3,27 +3,68 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
-from cgm.data.tables.files import read_table, rows_digest, rows_of
-from cgm.settlements.certificate import SEAL, readable_json, seal
-from cgm.utils.files import IGNORED, folder_digest, sha256, write_whole
+import msgspec
+
+from cgm.data.tables.files import CSV, read_table, rows_digest, rows_of
+from cgm.settlements.certificate import FORMAT, OLDER, SEAL, readable_json, seal
+from cgm.utils.files import IGNORED, check_bytes, folder_digest, gunzip, read_plain, sha256, write_whole
+from cgm.utils.text import printable
+from cgm.utils.untrusted import array_shapes
 
 CERTIFICATE, PAGE, SIGNATURE = "certificate.json", "certificate.html", "certificate.sig"
 OK, FAILED, OPEN = "ok", "FAILED", "open"
 INSTALL = 'install cryptography, by pip install ".[sign]" in a checkout of cgm'
-NO_TABLE = (csv.Error, OSError, EOFError, zlib.error, UnicodeDecodeError)  # of a file that is no CSV file in UTF-8
 
 Finding = tuple[str, str]  # its state, one of the three above, and its text
+Count = Annotated[int, msgspec.Meta(ge=0)]
 OwnData = tuple[str, int | None, str, str]  # digest, rows if they were counted, text if it is the same, text if not
+
+
+class Listed(TypedDict, total=False):
+    """What a certificate says of a file, or of a folder of images."""
+
+    sha256: str
+    bytes: Count
+    rows: Count
+    folder: bool
+
+
+class Data(TypedDict):
+    """What a certificate says of the party's own data."""
+
+    sha256: str
+    rows_valued: Count
+    rows_held_out: Count
+
+
+class Settled(TypedDict):
+    """What tells a settlement from others."""
+
+    name: str
+    date: str
+
+
+class OlderCertificate(TypedDict):
+    """The parts of a certificate of the older format that are verified."""
+
+    party: str
+    data: Data
+    files: dict[str, Listed]
+
+
+class Certificate(OlderCertificate):
+    """The parts of a certificate that are verified."""
+
+    settlement: Settled
 
 
 @dataclass(frozen=True)
@@ -39,7 +80,12 @@ class Verification:
     ok: bool
 
 
-def verify(folder: str | Path, data: str | Path | None = None, key: str | Path | None = None) -> Verification:
+def verify(
+    folder: str | Path,
+    data: str | Path | None = None,
+    key: str | Path | None = None,
+    settlement: str | None = None,
+) -> Verification:
     """Verify the files that a party received with its certificate.
 
     Any changed byte of any file is found, and so are missing and additional files. Whoever changes files can also
@@ -51,19 +97,25 @@ def verify(folder: str | Path, data: str | Path | None = None, key: str | Path |
         data: The party's own file or folder, as it was given to the mediator; of one file for all parties, also the
             party's own rows in any order. Not verified, if `None`.
         key: The mediator's public key, for `certificate.sig`. Not verified, if `None`.
+        settlement: The name of the settlement, or its date such as `2026-11-29`: files of an older one are unchanged as
+            well, and may be signed. Not verified, if `None`.
     """
 
     own, public = (None if path is None else Path(path) for path in (data, key))
-    findings = list(_verify(Path(folder), own, public))
+    findings: list[Finding] = []
+    try:
+        findings.extend(_verify(Path(folder), own, public, settlement))
+    except Exception as error:  # whatever the files hold: a file that breaks the verification is not verified
+        findings.append((FAILED, f"the verification could not be finished ({type(error).__name__}: {error})"))
     lines = (f"{state:<6}  {printable(text)}" for state, text in findings)
     return Verification(tuple(lines), all(state != FAILED for state, _ in findings))
 
 
-def _verify(folder: Path, data: Path | None, key: Path | None) -> Iterator[Finding]:
+def _verify(folder: Path, data: Path | None, key: Path | None, settlement: str | None) -> Iterator[Finding]:
     """Yield the findings, in order."""
 
     try:
-        text = (folder / CERTIFICATE).read_bytes()
+        text = read_plain(folder / CERTIFICATE)
         certificate = read_certificate(text)
     except OSError as error:
         yield FAILED, f"{folder / CERTIFICATE} cannot be read: {error.strerror or error}"
@@ -73,6 +125,7 @@ def _verify(folder: Path, data: Path | None, key: Path | None) -> Iterator[Findi
         return
 
     yield OK, f"{CERTIFICATE} agrees with its own digest; it is the certificate of {certificate['party']}"
+    yield _check_settlement(certificate, settlement)
     yield from _check_files(folder, certificate["files"], data)
     yield from _check_data(certificate["data"], data)
     yield _check_signature(folder, text, key)
@@ -97,22 +150,34 @@ def read_certificate(text: bytes) -> dict[str, Any]:
     content = json.loads(text.decode(), parse_constant=refuse)
     if not isinstance(content, dict) or not isinstance(content.get(SEAL), str):
         raise ValueError(f"expected an object with the key {SEAL}")
+    if content.get("format") not in (FORMAT, OLDER):
+        raise ValueError(f"its format is {content.get('format')!r}, this version of cgm knows {OLDER!r} and {FORMAT!r}")
     if seal(content)[SEAL] != content[SEAL]:
         raise ValueError("its content does not have the digest that it states")
-    if readable_json(content) != text:
+    if readable_json(seal(content)) != text:
         raise ValueError("its content is the same, but not its layout")
 
-    files, data = content.get("files"), content.get("data")
-    described = isinstance(files, dict) and all(isinstance(entry, dict) for entry in files.values())
-    if not described or not isinstance(data, dict) or not isinstance(content.get("party"), str):
-        raise ValueError("expected the keys party, data and files")
+    parts: Any = OlderCertificate if content["format"] == OLDER else Certificate
+    try:
+        msgspec.convert(content, parts)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"expected other content ({error})") from None
     return content
 
 
-def printable(text: str) -> str:
-    """Return text without characters that control a terminal."""
+def _check_settlement(certificate: Mapping[str, Any], settlement: str | None) -> Finding:
+    """Compare the settlement of a certificate with the one that a party expects."""
 
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    settled = certificate.get("settlement", {})
+    name, date = settled.get("name"), settled.get("date")
+    text = f"it is of the settlement {f'{name} ' if name else ''}of {date}"
+    if not settled:
+        text = "it does not say of which settlement it is"
+    if settlement is None:
+        return OPEN, f"{text}; that this is the one that you expect was not verified (--settlement)"
+    if settled and (settlement == name or (len(settlement) >= 10 and date.startswith(settlement))):
+        return OK, text
+    return FAILED, f"{text}, but {settlement} is expected: is it an older one?"
 
 
 def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], data: Path | None) -> Iterator[Finding]:
@@ -137,8 +202,17 @@ def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], data: Pa
     for name in sorted(present):
         if Path(name).name in IGNORED:
             yield OPEN, f"{name} is not part of the certificate; file managers create such files"
-        elif data is None or not (data.exists() and data.samefile(folder / name)):
+        elif data is None or not _is_same(data, folder / name):
             yield FAILED, f"{name} is not part of the certificate: it was added"
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    """Return whether two paths are one file; a link that leads nowhere is none."""
+
+    try:
+        return a.samefile(b)
+    except OSError:
+        return False
 
 
 def _check_file(name: str, content: bytes, entry: Mapping[str, Any]) -> Finding:
@@ -146,11 +220,13 @@ def _check_file(name: str, content: bytes, entry: Mapping[str, Any]) -> Finding:
 
     if sha256(content) != entry.get("sha256"):
         return FAILED, f"{name} was changed: its SHA-256 is not that of the certificate"
+    if len(content) != entry.get("bytes", len(content)):
+        return FAILED, f"{name} has {len(content)} bytes, but the certificate says {entry['bytes']}"
     if "rows" not in entry:
         return OK, f"{name} is as it was written"
     try:
-        rows = _count_rows(name, content)
-    except NO_TABLE as error:
+        rows = _count_rows(name, content, str(entry.get("encoding", "utf-8")))
+    except Exception as error:  # of the libraries that read tables and arrays, of many classes
         return FAILED, f"{name} is not a table, but the certificate says {entry['rows']} rows ({error})"
     if rows not in (None, entry["rows"]):
         return FAILED, f"{name} has {rows} rows, but the certificate says {entry['rows']}"
@@ -160,46 +236,68 @@ def _check_file(name: str, content: bytes, entry: Mapping[str, Any]) -> Finding:
 def _check_folder(name: str, contents: Mapping[str, bytes], entry: Mapping[str, Any]) -> Finding:
     """Compare the files in a folder of images with the digest that the certificate has of all of them."""
 
-    if folder_digest({file.removeprefix(f"{name}/"): data for file, data in contents.items()}) == entry.get("sha256"):
-        return OK, f"{name} is as it was written, {len(contents):,} images"
-    more = len(contents) - int(entry.get("rows", 0))
+    try:
+        digest = folder_digest({file.removeprefix(f"{name}/"): data for file, data in contents.items()})
+    except ValueError as error:
+        return FAILED, f"{name} was changed: {error}"
+    more = len(contents) != entry.get("rows", len(contents))
     count = f": it has {len(contents)} files, but the certificate says {entry.get('rows')}" if more else ""
-    return FAILED, f"{name} was changed: the SHA-256 of its files is not that of the certificate{count}"
+    if digest != entry.get("sha256"):
+        return FAILED, f"{name} was changed: the SHA-256 of its files is not that of the certificate{count}"
+    if more:
+        return FAILED, f"{name} has another number of files than the certificate says{count}"
+    return OK, f"{name} is as it was written, {len(contents):,} images"
 
 
 def read_files(folder: Path, names: Iterable[str]) -> dict[str, bytes] | None:
-    """Return the contents of plain files in a folder; `None` if one is a link or cannot be read."""
+    """Return the contents of plain files in a folder; `None` if one is a link, cannot be read, or all are too large."""
 
-    paths = {name: folder / name for name in names}
+    contents: dict[str, bytes] = {}
+    size = 0
     try:
-        if any(path.is_symlink() or not path.is_file() for path in paths.values()):
-            return None
-        return {name: path.read_bytes() for name, path in paths.items()}
-    except OSError:
+        for name in names:
+            contents[name] = read_plain(folder / name)
+            size += len(contents[name])
+            check_bytes(folder, size)
+    except (OSError, ValueError):
         return None
+    return contents
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """List all files of a folder, and links and empty folders as well, by names with / as on Linux."""
+    """List all files of a folder, and links, empty and unreadable folders as well, by names with / as on Linux."""
 
-    for path, folders, files in os.walk(folder):
+    unreadable: list[str] = []
+    for path, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(str(error.filename))):
         here = Path(path)
         links = [name for name in folders if (here / name).is_symlink()]
         for name in [*files, *links]:
             yield (here / name).relative_to(folder).as_posix()
         if not folders and not files and here != folder:
             yield here.relative_to(folder).as_posix()
+    for name in unreadable:
+        yield Path(name).relative_to(folder).as_posix()
 
 
-def _count_rows(name: str, content: bytes) -> int | None:
-    """Count the rows of a CSV file without its header; `None` for other files, which are not read."""
+def _count_rows(name: str, content: bytes, encoding: str = "utf-8") -> int | None:
+    """Count the rows of a table without its header, or the images of an array; `None` for an Excel file.
 
-    if name.endswith((".parquet", ".xlsx", ".npz")):
+    Raises:
+        Exception: Of many classes, if it is neither.
+    """
+
+    if name.endswith(".xlsx"):
         return None
+    if name.endswith(".npz"):
+        return array_shapes(name, io.BytesIO(content))["images"][0]
+    if name.endswith(".parquet"):
+        from pyarrow.parquet import ParquetFile
+
+        return int(ParquetFile(io.BytesIO(content)).metadata.num_rows)
     if name.endswith(".gz"):
-        content = gzip.decompress(content)
+        content = gunzip(content, name)
     csv.field_size_limit(2**31 - 1)
-    return sum(1 for row in csv.reader(io.StringIO(content.decode(), newline="")) if row) - 1
+    return sum(1 for row in csv.reader(io.StringIO(content.decode(encoding), newline="")) if row) - 1
 
 
 def _check_data(entry: Mapping[str, Any], data: Path | None) -> Iterator[Finding]:
@@ -221,22 +319,26 @@ def _check_data(entry: Mapping[str, Any], data: Path | None) -> Iterator[Finding
         return
     yield OK, f"{data} {same}"
 
-    valued, apart = entry.get("rows_valued"), entry.get("rows_held_out")
+    valued, apart = entry["rows_valued"], entry["rows_held_out"]
     unit = "images" if form == "folder" else "rows"
     if rows is None:
-        yield OPEN, f"the {unit} of your own {form} were not counted: it is neither CSV in UTF-8 nor PNG"
-    elif rows == (valued or 0) + (apart or 0):
+        yield (
+            OPEN,
+            f"the {unit} of your own {form} were not counted: it is neither a CSV file that reads by itself nor "
+            "Parquet, PNG or npz",
+        )
+    elif rows == valued + apart:
         yield OK, f"all of its {rows:,} {unit} are accounted for: {valued:,} valued, {apart:,} kept apart"
     else:
         yield FAILED, f"it has {rows:,} {unit}, but the certificate says {valued} valued and {apart} kept apart"
 
 
 def _read_file(data: Path, entry: Mapping[str, Any]) -> OwnData:
-    content = data.read_bytes()
-    try:
-        rows = _count_rows(data.name.lower(), content)
-    except NO_TABLE:  # another encoding, or no table
-        rows = None
+    content = read_plain(data, links=True)
+    rows = None
+    with suppress(Exception):  # a file that is read with settings of the mediator, or no table
+        is_csv = data.name.lower().endswith(CSV)
+        rows = len(read_table(data, "latin-1")[0]) if is_csv else _count_rows(data.name.lower(), content)
     other = (
         f"is not the file that was settled ({entry.get('file')}): its bytes differ. A program that saves a table anew "
         "changes them as well"
@@ -249,7 +351,11 @@ def _read_folder(data: Path, entry: Mapping[str, Any]) -> OwnData:
     contents = read_files(data, names)
     if not contents:
         raise ValueError("expected a folder with files that end in .png or .npz")
-    rows = len(contents) if all(name.lower().endswith(".png") for name in contents) else None
+    try:
+        lengths = [_count_rows(x.lower(), y) if x.lower().endswith(".npz") else 1 for x, y in contents.items()]
+        rows = sum(length or 0 for length in lengths)
+    except Exception:  # of a damaged file, which has another digest
+        rows = None
     same = f"is the folder that was settled, {len(contents):,} files with the same names and bytes"
     other = f"is not the folder that was settled ({entry.get('file')}): a file was changed, added, renamed or removed"
     return folder_digest(contents), rows, same, other
@@ -280,22 +386,31 @@ def sign(folder: str | Path, key: str | Path) -> Path:
 
     Raises:
         ImportError: If cryptography is not installed.
-        ValueError: If the key is not as described.
+        ValueError: If the key is not as described, or a file is not that of the certificate.
         OSError: If a file cannot be read or written.
     """
 
     serialization, ed25519 = _cryptography()
     try:
-        private = serialization.load_pem_private_key(Path(key).read_bytes(), password=None)
-    except (TypeError, ValueError) as error:
+        private = serialization.load_pem_private_key(read_plain(key, links=True), password=None)
+    except OSError:
+        raise
+    except Exception as error:  # cryptography has errors of its own
         raise ValueError(f"key={key}: expected an Ed25519 private key in PEM without a password ({error})") from error
     if not isinstance(private, ed25519.Ed25519PrivateKey):
         raise ValueError(f"key={key}: expected an Ed25519 private key, got {type(private).__name__}")
 
-    path = Path(folder) / SIGNATURE
+    path, text = Path(folder) / SIGNATURE, read_plain(Path(folder) / CERTIFICATE)
+    try:
+        states = _check_files(Path(folder), read_certificate(text)["files"], None)
+        failed = [finding for state, finding in states if state == FAILED]
+    except (ValueError, RecursionError) as error:
+        failed = [f"{CERTIFICATE} was changed: {error}"]
+    if failed:
+        raise ValueError(printable(f"{folder}: not signed, since {failed[0]}"))
     content = {
         "public_key": private.public_key().public_bytes_raw().hex(),
-        "signature": private.sign((Path(folder) / CERTIFICATE).read_bytes()).hex(),
+        "signature": private.sign(text).hex(),
     }
     write_whole(path, readable_json(content))
 
@@ -306,7 +421,7 @@ def _check_signature(folder: Path, certificate: bytes, key: Path | None) -> Find
     """Check the signature of a certificate, by the key that it names itself if no public key is given."""
 
     path = folder / SIGNATURE
-    if not path.is_file():
+    if not os.path.lexists(path):
         if key is None:
             return OPEN, "the certificate is not signed"
         return FAILED, f"{SIGNATURE} is missing, although a key was given"
@@ -316,7 +431,7 @@ def _check_signature(folder: Path, certificate: bytes, key: Path | None) -> Find
         return (OPEN if key is None else FAILED), f"{SIGNATURE} could not be verified: {INSTALL}"
 
     try:
-        text = path.read_bytes()
+        text = read_plain(path)
         content = json.loads(text)
         named, signature = bytes.fromhex(content["public_key"]), bytes.fromhex(content["signature"])
         if readable_json({"public_key": named.hex(), "signature": signature.hex()}) != text:
@@ -328,9 +443,9 @@ def _check_signature(folder: Path, certificate: bytes, key: Path | None) -> Find
         return OPEN, f"signed with the key {sha256(named)[:16]}, but no public key was given to compare with (--key)"
 
     try:
-        public = serialization.load_pem_public_key(key.read_bytes())
+        public = serialization.load_pem_public_key(read_plain(key, links=True))
         given = public.public_bytes_raw() if isinstance(public, ed25519.Ed25519PublicKey) else b""
-    except (OSError, ValueError) as error:
+    except Exception as error:
         return FAILED, f"key={key}: expected an Ed25519 public key in PEM ({error})"
     if given != named:
         return FAILED, f"{SIGNATURE} was made with another key than {key}"

@@ -61,6 +61,7 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
     return plain(
         {
             "format": "cgm settlement 2",
+            "date": settlement.date,
             "parties": parties,
             "grand_value": game.grand_value,
             "synthetic_size": len(settlement.pool.points),
@@ -164,6 +165,39 @@ def attack_in_words(attack: Mapping[str, Any], unit: str = "rows") -> str:
         return f"{text}. The attack was not shown to be better than guessing."
     extent = next(words for limit, words in EXTENTS if attack["auc"] < limit)
     return f"{text}. The attack {extent}."
+
+
+def guess_in_words(guess: Mapping[str, Any]) -> str:
+    """Return what an attack on cells found out.
+
+    Arguments:
+        guess: The attack, as a view or a certificate has it: perhaps without its interval.
+    """
+
+    rate, without, held_out = (f"{number(100 * guess[key], 2)}" for key in ("rate", "without", "held_out"))
+    if guess["column"] is not None:
+        text = (
+            f"Knowing all other cells of a row of another party, the attacker guesses {guess['column']} right in "
+            f"{rate} of 100 cases; without the reward in {without}, and for rows that were kept apart in {held_out}"
+        )
+    else:
+        of = "one column" if "one_column" in guess["name"] else "several columns"
+        text = (
+            f"Of 100 conditions on {of} that the attacker makes of the reward, {rate} hold for exactly one row of the "
+            f"others; made of its own data {without}, and of rows that were kept apart {held_out}"
+        )
+    if "excess_low" not in guess:
+        return f"{text}."
+    shown = "gives away more than" if guess["excess_low"] > 0 else "was not shown to give away more than"
+    return f"{text}. The reward {shown} rows that were kept apart."
+
+
+def strongest_guesses(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the most successful attack on cells of each name, compared with what held-out rows give."""
+
+    names = dict.fromkeys(guess["name"] for guess in audit["guesses"])
+    of = {name: [guess for guess in audit["guesses"] if guess["name"] == name] for name in names}
+    return [max(guesses, key=lambda guess: guess["excess_low"]) for guesses in of.values()]
 
 
 def threat_model(unit: str = "rows") -> str:

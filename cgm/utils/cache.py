@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tens
         SafetensorError, OSError: If there is no such file, or if it is damaged or in another format.
     """
 
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError("not a plain file")  # reading a pipe would never end
     with safe_open(path, framework="pt") as file:
         # A copy, because the tensors of an open file change when the file does
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
@@ -56,7 +60,8 @@ def cached(
     """Read tensors from a file if they were computed before; otherwise compute them and write the file.
 
     Each use is logged with the path. A damaged file is reported and replaced. If the file cannot be written, this is
-    reported, and the tensors are returned without it.
+    reported, and the tensors are returned without it. A folder that other users can write to is not used, with a
+    warning.
 
     Arguments:
         folder: The folder of the files. If `None`, nothing is read or written.
@@ -67,12 +72,15 @@ def cached(
 
     from safetensors.torch import save as to_bytes
 
+    if folder is not None and (reason := _others_write(Path(folder))):
+        log.warning("cache: %s is not used: %s; others could put wrong numbers there", folder, reason)
+        folder = None
     if folder is None:
         return compute()
 
     text = json.dumps({**key, "cgm": __version__, "torch": torch.__version__}, sort_keys=True)
     path = Path(folder) / f"{what}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors"
-    if path.exists():
+    if os.path.lexists(path):
         try:
             tensors = _read(path, text)
             log.info("cache: %s read from %s (cache=false recomputes them)", what, path)
@@ -91,7 +99,25 @@ def cached(
     return tensors
 
 
+def _others_write(path: Path) -> str:
+    """Return why other users can write to a folder or file, or nothing if they cannot; on Windows, it is unknown."""
+
+    if not hasattr(os, "getuid") or not path.exists():
+        return ""
+    status = path.stat()
+    if status.st_uid not in (0, os.getuid()):
+        return f"{path} belongs to another user"
+    own_group = status.st_gid == os.getgid()  # on many systems a group of this user alone
+    if status.st_mode & (stat.S_IWOTH | (0 if own_group else stat.S_IWGRP)):
+        return f"other users can write to {path} (chmod go-w)"
+    return ""
+
+
 def _read(path: Path, key: str) -> dict[str, torch.Tensor]:
+    if path.is_symlink():
+        raise ValueError("a link")
+    if reason := _others_write(path):
+        raise ValueError(reason)
     try:
         metadata, tensors = read_tensors(path)
     except (SafetensorError, OSError) as error:

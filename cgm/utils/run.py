@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
+import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +20,8 @@ from typing import Any, TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
+
+from cgm.utils.text import printable
 
 
 class Clock:
@@ -160,6 +165,36 @@ def in_order(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Let the signal that asks the process to end raise SystemExit, so that what it writes is cleaned up.
+
+    Python alone would end at once. Only the main thread can do this; in others nothing changes.
+    """
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class LogFormatter(logging.Formatter):
+    """Lines of the log in which names from outside can neither control the terminal nor look like other lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line of a message, without the traceback that may follow it."""
+
+        record.message = printable(record.message)
+        return super().formatMessage(record)
 
 
 _TRAINING: ContextVar[torch.device | None] = ContextVar("training", default=None)

@@ -1,10 +1,12 @@
-"""Text: suggestions for names that are mistyped, tables, and numbers as people read them."""
+"""Text: suggestions for mistyped names, tables, numbers as people read them, escaping of what comes from outside."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
+import re
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from statistics import fmean, stdev
@@ -53,21 +55,86 @@ def setting_error(name: str, names: Collection[str]) -> str:
     return f"{name}: unknown setting; --help lists all settings"
 
 
+CONTROL = re.compile(r"[^ -~]")  # characters that may be among these
+
+
+def printable(text: str) -> str:
+    """Return text without characters that control a terminal, break lines or reverse the direction of text.
+
+    Example:
+        >>> printable("two\\nlines, \\x1b[31mred")
+        'two\\\\nlines, \\\\x1b[31mred'
+    """
+
+    return CONTROL.sub(_escaped, text) if CONTROL.search(text) else text
+
+
+def printable_lines(text: str) -> str:
+    """Return text as `printable` does, but with its line breaks."""
+
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def shortened(text: str, length: int) -> str:
+    """Return text of at most some characters, with the number of those that are left out."""
+
+    return text if len(text) <= length else f"{text[:length]}... ({len(text) - length:,} more characters)"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    x = match[0]
+    return x if x.isprintable() or unicodedata.category(x) == "Zs" else ascii(x)[1:-1]
+
+
+# A spreadsheet takes a cell for a formula that begins with one of these signs, also in full width. It may read the file
+# with another separator than that of the file, so that a cell begins after any separator or break. Leading apostrophes
+# count as well, so that one that is added can always be told from one that was there.
+FORMULA = re.compile(r"""\A(?='*[=+\-@\t\r\n＝＋－＠])|(?<=[,;|\t\r\n])(?=['"]*[=+\-@＝＋－＠])""")
+ESCAPED = re.compile(FORMULA.pattern.replace("(?='", "'(?='").replace("(?=['", "'(?=['"))
+
+
+def escape(cell: str) -> str:
+    """Add apostrophes to text that a spreadsheet would take for formulas; `unescape` removes them.
+
+    Example:
+        >>> escape("=1+1"), escape("1+1"), escape("'=1+1"), escape("a;=1+1")
+        ("'=1+1", '1+1', "''=1+1", "a;'=1+1")
+    """
+
+    return FORMULA.sub("'", cell)
+
+
+def unescape(cell: str) -> str:
+    """Remove the apostrophes that `escape` added."""
+
+    return ESCAPED.sub("", cell)
+
+
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of comma-separated values."""
+    """Return a table of comma-separated values; text that a spreadsheet would take for a formula is escaped."""
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerow(map(escape, columns))
+    writer.writerows([cell if is_number(cell) else escape(cell) for cell in row] for row in rows)
     return text.getvalue()
+
+
+def is_number(cell: str) -> bool:
+    """Return whether a cell is a number, also `inf` and `nan`."""
+
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table."""
 
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(printable(cell).replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
 def aligned_lines(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -29,7 +29,7 @@ from cgm.rewards.sampling import WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Scheme
 from cgm.rewards.schemes.gain import Gain
 from cgm.rewards.schemes.shapley_fair import ShapleyFair
-from cgm.settlements.tables import OfRows, Rows
+from cgm.settlements.tables import OfRows, Rows, TableMediator, repeated_numbers
 from cgm.utils.random import Stream, stream_seed
 from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 from experiments.lengthscales.deals import Table, deal
@@ -96,7 +96,9 @@ class Prepared:
         width = self.encoding.transform(rows[:1]).shape[1]
         is_small = components is None or components >= width
         features = self.encoding if is_small else OfRows(PCA(components or width), self.encoding)
-        mediator = Mediator(features=features, generator=Rows(Copula(), self.encoding), synthetic_size=self.size)
+        repeated = repeated_numbers(self.schema, self.codes, MIN_COUNT, MIN_PARTIES)
+        generator = Rows(Copula(), self.encoding, repeated)
+        mediator = Mediator(features=features, generator=generator, synthetic_size=self.size)
         return mediator, mediator.pool(mediator.fit(self.codes, self.seed), self.size, self.seed)
 
     def pool_table(self, pooled: Pooled) -> pd.DataFrame:
@@ -111,7 +113,7 @@ def prepare(tables: Sequence[pd.DataFrame], seed: int, size: int) -> Prepared:
 
     named = {f"party {i + 1}": table for i, table in enumerate(tables)}
     masks = {name: np.ones(len(table), bool) for name, table in named.items()}
-    schema, parsed = infer_schema(named, masks, (), (), 0.005, None)
+    schema, parsed = infer_schema(named, masks, min_count=MIN_COUNT, min_parties=MIN_PARTIES)
     codes = torch.cat([schema.to_codes(parsed[name]) for name in named])
     filled = schema.filled(codes, stream_seed(seed, Stream.FILL_CELLS)).split([len(table) for table in tables])
     return Prepared(schema, filled, TableEncoding(schema).fit(torch.cat(filled), seed), seed, size)
@@ -148,6 +150,10 @@ def power(mediator: Mediator, pooled: Pooled) -> float:
 
 def _scaled(mediator: Mediator, game: Any, factor: float) -> Mediator:
     return replace(mediator, kernel=game.kernel.with_lengthscale(factor * float(game.kernel.lengthscale)))
+
+
+MIN_COUNT = TableMediator.min_count
+MIN_PARTIES = 1  # as with disclose=[levels], which deals by class and by a column need
 
 
 SCHEMES: dict[str, Callable[[], Scheme]] = {"gain": Gain, "stable": ShapleyFair}

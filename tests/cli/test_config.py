@@ -32,6 +32,7 @@ DIFFERENT = {
     "features/umap_encoder": {"of": "encoder"},
     "generator/kde_adaptive": {"bandwidth": "adaptive"},
     "scheme/fair": {"stable": False},  # the difference to scheme/stable
+    "audit/all": {"membership": ..., "cells": ...},  # made by a factory in the class
 }
 
 # settings of the program, not of the experiment

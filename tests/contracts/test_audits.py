@@ -69,6 +69,13 @@ def test_numbers_are_in_their_ranges_and_missing_ones_have_a_reason(audit, data)
             assert numbers == (None,) * 5
             assert entry.attacks == []
             continue
+        for guess in entry.guesses:
+            assert all(0 <= share <= 1 for share in (guess.rate, guess.without, guess.held_out))
+            assert -1 <= guess.excess_low <= guess.rate - guess.held_out <= guess.excess_high <= 1
+        assert entry.attacks or entry.guesses
+        if not entry.attacks:  # of cells alone
+            assert numbers == (None,) * 5
+            continue
         assert entry.strongest in {attack.name for attack in entry.attacks}
         assert all(0 <= share <= 1 for share in (entry.nearest_share, entry.chance))
         for attack in entry.attacks:

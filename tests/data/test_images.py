@@ -1,6 +1,7 @@
 """Folders of images."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -141,6 +142,33 @@ def test_what_is_refused(folder, name, message):
     spoil(folder, name)
     with pytest.raises(ValueError, match=message):
         read(folder)
+
+
+def test_what_strangers_put_in_a_folder(folder, tmp_path, monkeypatch):
+    south = folder / "south"
+
+    def refused(message: str, name: str = "") -> None:
+        with pytest.raises(ValueError, match=message) as error:
+            read(folder)
+        assert "\n" not in str(error.value)
+        if name:
+            (south / name).unlink()
+
+    (south / "z.png").symlink_to(folder / "north" / "0.png")
+    refused(r"south/z\.png: a link; expected the file itself", "z.png")
+    os.mkfifo(south / "z.png")
+    refused(r"south/z\.png: a pipe or a device; expected a plain file", "z.png")
+    (south / "a\n0  b.png").write_bytes((south / "1.png").read_bytes())
+    refused(r"south: a\\n0  b\.png: a name with a control character or a backslash; rename the file", "a\n0  b.png")
+    Image.new("1", (13_000, 13_000)).save(south / "z.png")
+    refused(r"z\.png: has 13000 x 13000 pixels, at most 16,777,216 are possible", "z.png")
+    monkeypatch.setenv("CGM_MAX_GIB", "0.0000001")
+    refused(r"its files take .* GiB of memory or more, the limit is .*CGM_MAX_GIB")
+    monkeypatch.delenv("CGM_MAX_GIB")
+    read(folder)
+    (tmp_path / "linked").symlink_to(south)
+    with pytest.raises(ValueError, match="linked: a link; expected the folder itself"):
+        read_image_parties([folder / "north", tmp_path / "linked"])
 
 
 def test_folders_that_are_none(folder):

@@ -292,3 +292,46 @@ def test_table_has_a_row_for_each_audit():
     assert reason == "no audit of party 2, β=inf: no point was accepted"
     only = dataclasses.replace(record, result=dataclasses.replace(record.result, audit=audit[1:]))
     assert only.table().splitlines() == [*before, reason]
+
+
+def test_rows_and_parties_that_there_are_not_are_refused(tmp_path):
+    record = make_record()
+    for key, rows, message in [
+        ((0, 2.0), [0, 30], r"rows 0 to 30 of a pool of 30"),
+        ((0, 2.0), [-1], r"rows -1 to -1 of a pool of 30"),
+        ((0, 2.0), [0.5], "has the type torch.float"),
+        ((0, 2.0), [[1]], r"the shape \(1, 1\)"),
+        ((0, 2.0), [True], "has the type torch.bool"),
+        ((7, 2.0), [1], "party 7, beta 2.0 is not in result.json"),
+    ]:
+        changed = {
+            **record.rewards,
+            key: torch.tensor(rows, dtype=None if isinstance(rows[0], list | bool | int) else torch.float64),
+        }
+        results.make_record(record.result, record.metrics, changed, record.pool).save(tmp_path)
+        with pytest.raises(ValueError, match=rf"rewards\.npz is damaged: .*{message}"):
+            _ = Record.load(tmp_path).rewards
+    for pool, message in [(torch.full((30, 3), float("nan")), "finite points"), (torch.ones(30), r"the shape \(30,\)")]:
+        results.make_record(record.result, record.metrics, record.rewards, pool).save(tmp_path)
+        with pytest.raises(ValueError, match=message):
+            _ = Record.load(tmp_path).pool
+
+
+def test_metrics_of_parties_that_there_are_not_are_refused(tmp_path):
+    record = make_record()
+    for row, message in [
+        (MetricRow(-1, 1.0, "value", 1.0), r"metrics\.csv is damaged: has parties that are not in result\.json"),
+        (MetricRow(2, 1.0, "value", 1.0), r"metrics\.csv is damaged: has parties that are not in result\.json"),
+        (MetricRow(0, 1.0, "value", float("nan")), "NaN is not a number that a metric has"),
+        (MetricRow(0, float("nan"), "value", 1.0), "NaN is not a number that a metric has"),
+    ]:
+        dataclasses.replace(record, metrics=[row]).save(tmp_path)
+        with pytest.raises(ValueError, match=message):
+            Record.load(tmp_path)
+
+
+def test_names_of_metrics_are_no_formulas(tmp_path):
+    record = dataclasses.replace(make_record(), metrics=[MetricRow(0, 1.0, "=1+1", -1.0)])
+    record.save(tmp_path)
+    assert (tmp_path / "metrics.csv").read_text().splitlines()[1] == "0,1,'=1+1,-1.0"
+    assert Record.load(tmp_path).metrics == record.metrics

@@ -272,3 +272,27 @@ def test_a_missing_key_or_a_wrong_type_is_refused_with_its_path():
             section[key] = value
         with pytest.raises(ValueError, match=message):
             Result.from_json(content)
+
+
+def test_numbers_that_no_run_has_are_refused():
+    content = make_result().to_json()
+    sampling = content["sampling"]
+    for changes, message in [
+        ({"n_parties": -5}, "n_parties=-5: expected an integer >= 1"),
+        ({"n_parties": 4}, "has 3 numbers for 4 parties"),
+        ({"seed": -1}, "seed=-1: expected an integer >= 0"),
+        ({"dimensions": 0}, "dimensions=0: expected an integer >= 1"),
+        ({"t": 0}, "t=0: expected an integer >= 1"),
+        ({"synthetic_size": -1}, "synthetic_size=-1: expected an integer >= 0"),
+        ({"points_per_party": [1, 0, 1]}, r"points_per_party=\[1, 0, 1\]: expected integers >= 1"),
+        ({"values": content["values"] | {"party": [0.0]}}, r"values\.party: has 1 numbers for 3 parties"),
+        ({"sampling": [sampling[0] | {"party": 3}]}, "sampling: party 3, beta .*: there are parties 0 to 2"),
+        ({"sampling": [sampling[0] | {"party": -1}]}, "sampling: party -1"),
+        ({"sampling": [sampling[0] | {"size": 10**9}]}, "sampling: size 1000000000 of"),
+        ({"sampling": [sampling[0] | {"size": -1}]}, "sampling: size -1 of"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            Result.from_json(content | changes)
+    for constant in ("NaN", "Infinity", "-Infinity"):
+        with pytest.raises(ValueError, match=f"{constant} is not a number that a result has"):
+            Result.loads(json.dumps(content).replace('"seed": ', f'"seconds": {{"x": {constant}}}, "seed": '))

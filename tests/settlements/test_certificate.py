@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from cgm.evaluation.entries import GuessResult
 from cgm.generators import KDE
 from cgm.generators.flow import Units
 from cgm.mediator import Mediator
 from cgm.rewards import Gain, WeightedSampling
 from cgm.settlements.certificate import canonical_json, contents, readable_json, rounded, seal
 from cgm.settlements.folder import certificate, party_files, settings_file
+from cgm.settlements.report import report
 from cgm.settlements.view import describe
 from cgm.utils.files import sha256
 from cgm.utils.random import Stream, random_state, stream_seed
@@ -167,8 +169,33 @@ def test_results_of_an_audit_are_rounded_and_name_their_threat_model():
         assert ("95 % interval" in page) == ("sizes" in disclose)
     result = certificate(settle(), 0, alternatives=True)["audit"]["results"][1]
     reason = "too few rows could be attacked"  # how many there are is not said
-    assert result == {"beta": 1.0, "strongest": None, "meaning": None, "attacks": [], "reason": reason}
+    nothing = {"strongest": None, "meaning": None, "attacks": [], "guesses": []}
+    assert result == {"beta": 1.0, **nothing, "reason": reason}
     assert certificate(replace(settle(), audits=[]), 0)["audit"]["results"] == []
+
+
+def test_attacks_on_cells_are_in_coarse_steps():
+    settlement = settle()
+    guesses = [
+        GuessResult("attribute_inference", "age", 331, 0.3333, 0.3111, 0.2876, 0.0123, 0.0789),
+        GuessResult("attribute_inference", "income", 331, 0.0123, 0.0111, 0.02, -0.03, 0.03),
+        GuessResult("singling_out_by_one_column", None, 331, 0.0123, 0.0111, 0.02, -0.03, 0.03),
+    ]
+    audits = [replace(audit, guesses=guesses, cells=400, foreign_cells=7) for audit in settlement.audits]
+    settlement = replace(settlement, audits=audits)
+    (result,) = certificate(settlement, 0)["audit"]["results"]
+    first, second = result["guesses"]  # the strongest of each kind
+    meaning = first.pop("meaning")
+    assert first == {"name": "attribute_inference", "column": "age", "rate": 0.35, "without": 0.3, "held_out": 0.3}
+    assert "the attacker guesses age right in 35 of 100 cases; without the reward in 30" in meaning
+    assert second["name"] == "singling_out_by_one_column"
+    assert meaning in party_files(settlement, 0)["certificate.html"].decode()
+    (result,) = certificate(settlement, 0, disclose=["sizes"])["audit"]["results"]
+    assert result["guesses"][0]["excess_low"] == 0.012
+    assert "331" not in json.dumps(certificate(settlement, 0)["audit"])
+    page = report(settlement).decode()
+    assert "The reward gives away more than rows that were kept apart." in page
+    assert "7 of the 400 cells of its reward have a value that" in page
 
 
 def test_a_mediator_may_disclose_more():
@@ -245,8 +272,11 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys():
 
 def test_a_seal_is_the_digest_of_everything_else():
     sealed = seal({"b": 1, "a": "x"})
-    assert sealed == {"b": 1, "a": "x", "sha256": hashlib.sha256(b'{"a":"x","b":1}').hexdigest()}
+    assert sealed == {"b": 1, "a": "x", "sha256": hashlib.sha256(b'{\n  "b": 1,\n  "a": "x"\n}\n').hexdigest()}
     assert seal(sealed) == sealed
+    assert seal({"a": "x", "b": 1})["sha256"] != sealed["sha256"]  # another order
+    older = seal({"format": "cgm certificate 1", "a": 1})
+    assert older["sha256"] == hashlib.sha256(b'{"a":1,"format":"cgm certificate 1"}').hexdigest()
     assert seal(sealed | {"b": 2})["sha256"] != sealed["sha256"]
     assert json.loads(readable_json(sealed)) == sealed
     assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

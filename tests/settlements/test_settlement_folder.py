@@ -4,6 +4,9 @@ import csv
 import errno
 import json
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,10 +139,74 @@ def test_safe_names():
         "etc_passwd-4",
         "a_b-5",
     ]
-    assert safe_names(["nul.txt", "COM1", "con ", "console"]) == ["nul.txt_-1", "COM1_-2", "con_-3", "console"]
+    assert safe_names(["nul.txt", "COM1", "con ", "console"]) == ["nul_.txt-1", "COM1_-2", "con_-3", "console"]
     assert safe_names(["Müller & Söhne", "b.", ".c", "x" * 200])[0] == "Müller _ Söhne-1"
     assert safe_names(["a!", "a-1", "A-1-1"]) == ["a-1-1-1", "a-1", "A-1-1"]
     assert safe_names(["a", "a", "a-2"]) == ["a", "a-2-2", "a-2"]
+
+
+def test_names_that_look_alike_are_numbered():
+    cyrillic = "\u0432\u0430nk"  # its second letter looks like a Latin a
+    for names, expected in [
+        (["bank", "b\u0430nk", "other"], ["bank", "b\u0430nk-2", "other"]),
+        (["Köln", "Ko\u0308ln"], ["Köln", "Köln-2"]),  # composed and decomposed
+        (["Bank l", "Bank I", "Bank 1"], ["Bank l", "Bank I-2", "Bank 1-3"]),
+        (["b0", "bO"], ["b0", "bO-2"]),
+        (["Банк", "Север"], ["Банк", "Север"]),  # one script
+        (["Банк", "Bank"], ["Банк-1", "Bank"]),
+        ([cyrillic, "x"], [f"{cyrillic}-1", "x"]),
+        (["北京", "さくら"], ["北京", "さくら"]),
+        (["ｂａｎｋ", "𝐛𝐚𝐧𝐤", "bank", "ı"], ["ｂａｎｋ-1", "𝐛𝐚𝐧𝐤-2", "bank", "ı-4"]),
+        (["con.txt", "aux .csv", "com¹"], ["con_.txt-1", "aux_ .csv-2", "com¹_-3"]),
+        (["trailing.", "dots..."], ["trailing-1", "dots-2"]),
+    ]:
+        assert safe_names(names) == expected
+    (long,) = safe_names(["𝒜" * 80])
+    assert len(long.encode()) < 200
+    assert long.endswith("𝒜-1")
+
+
+def test_a_name_that_cannot_be_written_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ValueError, match="is too long a name, of at most 221 bytes"):
+        check_folder(tmp_path / ("𝒜" * 60))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="no folder can be created in"):
+        check_folder(tmp_path / "file" / "out")
+
+
+def test_only_the_mediator_can_read_the_folder(tmp_path):
+    folder = write_settlement(tmp_path / "out", settle())
+    assert folder.stat().st_mode & 0o777 == (folder / "mediator").stat().st_mode & 0o777 == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    write_settlement(shared, settle())
+    assert shared.stat().st_mode & 0o777 == 0o755  # what was chosen stays
+    assert (shared / "mediator").stat().st_mode & 0o777 == 0o700
+    assert (shared / "report.html").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_leftovers_of_a_killed_run_are_private_and_deleted_by_the_next(tmp_path, name):
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom cgm.settlements import folder\n"
+        "from cgm.utils.run import ending\n"
+        "def slow(path, data):\n    path.write_bytes(data)\n    print('writing', flush=True)\n    time.sleep(60)\n"
+        "folder.write_whole = slow\n"
+        "with ending():\n    folder._write(Path(sys.argv[1]), {'mediator/settings.json': b'seed'})"
+    )
+    run = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
+    assert run.stdout.readline() == "writing\n"
+    (left,) = tmp_path.glob(".out.*[0-9a-f]")
+    assert left.stat().st_mode & 0o777 == 0o700
+    assert check_folder(tmp_path / "out")
+    assert left.is_dir()  # it is not left over yet
+    run.send_signal(getattr(signal, name))
+    run.wait()
+    assert left.exists() == (name == "SIGKILL")
+    check_folder(tmp_path / "other")
+    assert left.exists() == (name == "SIGKILL")
+    check_folder(tmp_path / "out")
+    assert not list(tmp_path.glob(".out*"))
 
 
 @given(st.lists(st.text(alphabet="aAbſß./\\-_ :\0\n1éCONnul‮", max_size=6), min_size=1, max_size=6))

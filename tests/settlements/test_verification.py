@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from cgm.settlements import verification
 from cgm.settlements.certificate import readable_json, seal
 from cgm.settlements.folder import party_files
 from cgm.settlements.verification import sign, verify
+from cgm.utils.files import folder_digest
 from tests.settlements.settled_tables import settle
 
 DATA = b"income,age\n" + 65 * b"1,2\n\n"  # empty lines are no rows
@@ -86,7 +88,7 @@ def test_rows_that_a_certificate_forgets_are_told(folder, tmp_path):
             "FAILED  it has 64 rows, but the certificate says 60 valued and 5 kept apart",
         ),
         (
-            "income,ägé\n1,2\n".encode("latin-1"),
+            b"income,age\n1,2\n3\n",  # no table
             "open    the rows of your own file were not counted",
         ),
     ]:
@@ -160,7 +162,7 @@ def test_a_wrong_number_of_rows_is_found(folder):
     rewrite(folder, files=files)
     assert "rows, but the certificate says" in failures(folder)[0]
     (folder / "reward.csv").write_bytes(b"\xff\n1\n")
-    files["reward.csv"] |= {"sha256": hashlib.sha256(b"\xff\n1\n").hexdigest(), "rows": 1}
+    files["reward.csv"] |= {"sha256": hashlib.sha256(b"\xff\n1\n").hexdigest(), "rows": 1, "bytes": 4}
     rewrite(folder, files=files)
     assert "reward.csv is not a table, but the certificate says 1 rows" in failures(folder)[0]
 
@@ -180,10 +182,155 @@ def test_what_is_no_certificate_is_told_in_one_line(folder):
         path.write_bytes(text)
         (line,) = failures(folder)
         assert line.startswith("FAILED  certificate.json was changed: "), text
-    for changes in ({"files": []}, {"files": {"a": 1}}, {"data": None}, {"party": 3}):
+    data = json.loads(content)["data"]
+    for changes in (
+        {"files": []},
+        {"files": {"a": 1}},
+        {"files": {"a": {"rows": "3"}}},
+        {"files": {"a": {"rows": -1}}},
+        {"files": {"a": {"sha256": 5}}},
+        {"data": None},
+        {"data": data | {"rows_valued": 1.5}},
+        {"data": data | {"rows_held_out": None}},
+        {"party": 3},
+        {"settlement": {"name": "x"}},
+        {"settlement": []},
+    ):
         path.write_bytes(content)
         rewrite(folder, **changes)
-        assert failures(folder) == ["FAILED  certificate.json was changed: expected the keys party, data and files"]
+        (line,) = failures(folder)
+        assert line.startswith("FAILED  certificate.json was changed: expected other content"), changes
+
+
+def test_another_order_of_keys_and_another_format_are_found(folder):
+    path, changed = folder / "certificate.json", "FAILED  certificate.json was changed: "
+    content = json.loads(path.read_bytes())
+    path.write_bytes(readable_json(dict(reversed(content.items()))))
+    assert failures(folder) == [f"{changed}its content does not have the digest that it states"]
+    path.write_bytes(readable_json({"sha256": content["sha256"]} | content))  # the seal first
+    assert failures(folder) == [f"{changed}its content is the same, but not its layout"]
+    for other in (99, "cgm certificate 99", None, ["cgm certificate 2"]):
+        path.write_bytes(readable_json(seal(content | {"format": other})))
+        (line,) = failures(folder)
+        assert line.startswith(f"{changed}its format is {other!r}; this version of cgm knows")
+
+
+def test_certificates_of_the_older_format_are_verified(folder):
+    content = json.loads((folder / "certificate.json").read_bytes()) | {"format": "cgm certificate 1"}
+    del content["settlement"]
+    (folder / "certificate.json").write_bytes(readable_json(seal(content)))
+    assert not failures(folder)
+    (line,) = failures(folder, settlement="spring")
+    assert line == "FAILED  it does not say of which settlement it is, but spring is expected: is it an older one?"
+
+
+def test_an_older_settlement_is_found_by_its_name_and_date(folder, keys):
+    rewrite(folder, settlement={"name": "spring", "date": "2026-03-01T09:00:00Z"})
+    sign(folder, keys[0])
+    for given in (None, "spring", "2026-03-01"):
+        assert not failures(folder, key=keys[1], settlement=given)
+    text = "it is of the settlement spring of 2026-03-01T09:00:00Z"
+    assert f"open    {text}; that" in "\n".join(verify(folder).lines)
+    for given in ("autumn", "2026-09-01", "2"):
+        expected = [f"FAILED  {text}, but {given} is expected: is it an older one?"]
+        assert failures(folder, key=keys[1], settlement=given) == expected
+
+
+def test_only_a_folder_that_matches_is_signed(folder, keys):
+    (folder / "reward.csv").write_bytes(b"other\n1\n")
+    with pytest.raises(ValueError, match=r"party: not signed, since reward\.csv was changed"):
+        sign(folder, keys[0])
+    rewrite(folder, format=99)
+    with pytest.raises(ValueError, match=r"not signed, since certificate\.json was changed"):
+        sign(folder, keys[0])
+    assert not (folder / "certificate.sig").exists()
+
+
+def test_what_is_no_plain_file_is_told_in_one_line(folder, keys, tmp_path):
+    content = (folder / "certificate.json").read_bytes()
+    (folder / "dangling").symlink_to(tmp_path / "nowhere")
+    (folder / "loop").symlink_to(folder / "loop")
+    (tmp_path / "mine.csv").write_bytes(DATA)
+    added = [f"FAILED  {name} is not part of the certificate: it was added" for name in ("dangling", "loop")]
+    assert failures(folder, data=tmp_path / "mine.csv") == added
+    assert len(failures(folder, data=folder / "dangling")) == 3
+    for name in ("dangling", "loop"):
+        (folder / name).unlink()
+    (folder / "reward.csv").unlink()
+    os.mkfifo(folder / "reward.csv")
+    os.mkfifo(folder / "certificate.sig")
+    signature = folder / "certificate.sig"
+    assert failures(folder, key=keys[1]) == [
+        "FAILED  reward.csv cannot be read, or is not made of plain files",
+        "FAILED  certificate.sig is not a signature of this certificate "
+        f"({signature}: a pipe or a device; expected a plain file)",
+    ]
+    assert len(failures(folder, data=folder / "reward.csv", key=signature)) == 3
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        (folder / "certificate.json").unlink()
+        make(folder / "certificate.json")
+        assert len(failures(folder)) == 1
+    (folder / "certificate.json").unlink()
+    (folder / "certificate.json").write_bytes(content)
+
+
+def test_a_folder_that_cannot_be_read_hides_nothing(folder, monkeypatch):
+    hidden = folder / "alternatives" / "hidden"
+    hidden.mkdir()
+    walk = os.walk
+
+    def unreadable(path, onerror):
+        onerror(PermissionError(13, "Permission denied", str(hidden)))
+        return (entry for entry in walk(path) if entry[0] != str(hidden))
+
+    monkeypatch.setattr(os, "walk", unreadable)
+    assert failures(folder) == ["FAILED  alternatives/hidden is not part of the certificate: it was added"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".npz"])
+def test_images_that_were_removed_cannot_hide_in_the_name_of_another(tmp_path, suffix):
+    """The list of digests has a line for each file: a name with a line break could stand for two of them."""
+
+    images = {f"{k}{suffix}": bytes([k]) for k in range(3)}
+    content = {"files": {"reward": {"sha256": folder_digest(images), "bytes": 3, "rows": 3, "folder": True}}}
+    data = {"file": "x", "sha256": folder_digest(images), "rows_valued": 3, "rows_held_out": 0, "digest_of": "folder"}
+    content |= {"format": "cgm certificate 2", "settlement": {"name": "", "date": ""}, "party": "a", "data": data}
+    folder = tmp_path / "party" / "reward"
+    folder.mkdir(parents=True)
+    (tmp_path / "party" / "certificate.json").write_bytes(readable_json(seal(content)))
+    for name, image in images.items():
+        (folder / name).write_bytes(image)
+    assert not failures(tmp_path / "party")
+
+    for name in list(images)[:2]:
+        (folder / name).unlink()
+    digest = hashlib.sha256(images[f"0{suffix}"]).hexdigest()
+    (folder / f"0{suffix}\n{hashlib.sha256(images[f'1{suffix}']).hexdigest()}  1{suffix}").write_bytes(
+        images[f"0{suffix}"]
+    )
+    paths = sorted(folder.iterdir())
+    lines = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths)
+    assert lines.startswith(digest)
+    assert hashlib.sha256(lines.encode()).hexdigest() == folder_digest(images)  # the forgery has the same list
+    (line,) = failures(tmp_path / "party")
+    assert line.startswith("FAILED  reward was changed: 0")
+    assert "a name with a control character or a backslash" in line
+    assert len(failures(tmp_path / "party", data=folder)) == 2
+
+
+def test_the_number_of_images_is_compared(tmp_path):
+    images = {f"{k}.png": bytes([k]) for k in range(3)}
+    content = {"files": {"reward": {"sha256": folder_digest(images), "rows": 4, "folder": True}}, "party": "a"}
+    data = {"sha256": "", "rows_valued": 3, "rows_held_out": 0}
+    content |= {"format": "cgm certificate 2", "settlement": {"name": "", "date": ""}, "data": data}
+    (tmp_path / "reward").mkdir()
+    (tmp_path / "certificate.json").write_bytes(readable_json(seal(content)))
+    for name, image in images.items():
+        (tmp_path / "reward" / name).write_bytes(image)
+    (line,) = failures(tmp_path)
+    assert line.endswith(
+        "another number of files than the certificate says: it has 3 files, but the certificate says 4"
+    )
 
 
 def test_names_cannot_control_the_terminal(folder):

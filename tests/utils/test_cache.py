@@ -1,4 +1,5 @@
 import logging
+import os
 
 import pytest
 import torch
@@ -30,6 +31,33 @@ def test_results_are_stored_and_each_use_is_logged(tmp_path, caplog) -> None:
         assert f"cache: pool written to {path}" in caplog.text
         assert same(cached(str(folder), "pool", dict(reversed(KEY.items())), fail))
         assert f"cache: pool read from {path}" in caplog.text
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(tmp_path, caplog) -> None:
+    cached(tmp_path / "mine", "pool", KEY, make)
+    (path,) = (tmp_path / "mine").iterdir()
+    for place in (tmp_path / "mine", path):
+        mode = place.stat().st_mode
+        place.chmod(0o777)
+        caplog.clear()
+        assert torch.equal(cached(tmp_path / "mine", "pool", KEY, lambda: {"x": torch.ones(1)})["x"], torch.ones(1))
+        assert f"other users can write to {place} (chmod go-w)" in caplog.text
+        place.chmod(mode)
+    assert path.stat().st_mode & 0o022 == 0  # written anew
+
+
+def test_a_pipe_or_a_link_in_the_place_of_a_file_is_not_read(tmp_path, caplog) -> None:
+    cached(tmp_path, "pool", KEY, make)
+    (path,) = tmp_path.iterdir()
+    path.rename(tmp_path / "moved")
+    for make_it in (os.mkfifo, lambda path: path.symlink_to(tmp_path / "moved")):
+        path.unlink(missing_ok=True)
+        make_it(path)
+        caplog.clear()
+        assert same(cached(tmp_path, "pool", KEY, make))
+        assert "recomputing" in caplog.text
+        assert path.is_file()
+        assert not path.is_symlink()
 
 
 @pytest.mark.parametrize("key", [KEY | {"seed": 1}, KEY | {"more": None}, {"seed": 0}])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from numpy.lib.npyio import NpzFile
 
 from cgm.data.datasets.base import Dataset, data_folder, first_file, listed
 from cgm.data.holdout import TestShare, hold_out
+from cgm.utils.files import TooLarge, open_plain
 from cgm.utils.settings import Settings, Text
+from cgm.utils.untrusted import open_arrays
 
 Arrays = tuple[np.ndarray, np.ndarray]
 """Images of shape $(N, C, H, W)$, uint8 or floating-point numbers in $[0, 1]$, and labels of shape $(N)$."""
@@ -69,21 +70,23 @@ def names_in_npz(path: Path) -> list[str]:
 
 
 @contextmanager
-def _opened(path: Path, *names: str) -> Iterator[NpzFile]:
+def _opened(path: Path, *names: str, links: bool = True) -> Iterator[NpzFile]:
     """Open an `.npz` file that has arrays of some names, and let each error in reading it name the file."""
 
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            single = file.read(6) == b"\x93NUMPY"
+    with open_plain(path, links) as file:
+        is_zip, single = zipfile.is_zipfile(file), file.seek(0) or file.read(6) == b"\x93NUMPY"
+    if not is_zip:
         what = "a single array (.npy)" if single else "not a file of arrays (.npz), or a damaged one"
         raise ValueError(f"{path}: {what}; write one with numpy.savez_compressed(path, images=..., labels=...)")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open_arrays(path, links) as arrays:
             for name in names:
                 if name not in arrays.files:
                     raise ValueError(f"lacks the array {name!r}; it has {', '.join(arrays.files) or 'none'}")
             yield arrays
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError, TypeError, NotImplementedError) as error:
+    except TooLarge:
+        raise
+    except OSError as error:
         raise ValueError(f"{path}: not a file of arrays (.npz), or a damaged one ({error})") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -100,7 +103,7 @@ def read_images(path: Path, images: str = "images") -> tuple[np.ndarray, str, li
         ValueError: If the file is damaged, or lacks such an array.
     """
 
-    with _opened(path, images) as file:
+    with _opened(path, images, links=False) as file:
         return (*check_image_array(file[images], images), [name for name in file.files if name != images])
 
 

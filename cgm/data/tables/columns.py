@@ -198,6 +198,11 @@ class Column(Settings, ABC):
 
         return codes
 
+    def to_cells(self, codes: np.ndarray) -> np.ndarray:
+        """Return one number for each cell of codes of shape (N, width): missing numbers lie below all others."""
+
+        return codes[:, 0]
+
     def to_dict(self) -> dict[str, Any]:
         """Return kind and settings, but for the name and for defaults, as plain values."""
 
@@ -285,6 +290,12 @@ class NumberColumn(Column):
 
     def numbers(self, cells: pd.Series) -> np.ndarray:
         return self.to_numbers(cells)
+
+    def to_cells(self, codes: np.ndarray) -> np.ndarray:
+        if not self.missing:
+            return codes[:, 0]
+        below = self.minimum - max(self.maximum - self.minimum, 1.0)
+        return np.where(codes[:, 1] > 0.5, below, codes[:, 0])
 
     def fill(self, codes: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
         if not self.missing:

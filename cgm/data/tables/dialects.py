@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from cgm.utils.files import check_cells
+
 log = logging.getLogger(__name__)
 
 SEPARATORS = ",;\t|"
@@ -74,7 +76,7 @@ def read_csv(
         ValueError: If the file is damaged or empty, or has a column without a name or with one that occurs twice.
     """
 
-    text, encoding = _decode(path, content, encoding)
+    text, encoding = decode(path, content, encoding)
     if not text.strip():
         raise ValueError(f"{path}: the file is empty; expected a line with the names of the columns, then the rows")
     start, end = 0, len(text)
@@ -97,6 +99,9 @@ def read_csv(
     header, offset = _header(path, rows, skip)
     offset = sum(len(line.encode()) for line in sample[:offset]) if text.isascii() else _bytes_of(lines, sample, offset)
     start += offset
+    check_cells(
+        path, text.count(b"\n", start) + text.count(b"\r", start) - text.count(b"\r\n", start), len(header.cells)
+    )
     end = _end(path, text, start, header, separator, rows, skip)
     names = [cell.strip() for cell in header.cells]
     names, trailing = _trailing(path, names, rows, header)
@@ -109,7 +114,7 @@ def read_csv(
     return table, Dialect(separator, encoding, line_end, quoted)
 
 
-def _decode(path: Path, content: bytes, encoding: str) -> tuple[bytes, str]:
+def decode(path: Path, content: bytes, encoding: str) -> tuple[bytes, str]:
     """Return text in UTF-8 without a mark, and the encoding that it had.
 
     It is UTF-16 if it begins with the mark or has zero bytes at every other place, and UTF-8 if it is, so that files

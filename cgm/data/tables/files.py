@@ -8,7 +8,7 @@ import io
 import json
 import logging
 import re
-import zlib
+import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,14 +18,18 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from cgm.data.tables.columns import Column
-from cgm.data.tables.dialects import Skip, check_names, number_rows, read_csv
+from cgm.data.tables.dialects import SEPARATORS, Skip, check_names, number_rows, read_csv
 from cgm.data.tables.forms import Form
+from cgm.utils.files import TooLarge, check_bytes, gunzip, read_plain
+from cgm.utils.text import escape
+from cgm.utils.untrusted import check_parquet
 
 log = logging.getLogger(__name__)
 
 CSV = tuple(f".{name}{packed}" for name in ("csv", "tsv", "txt") for packed in ("", ".gz"))
 PARQUET, EXCEL = (".parquet",), (".xlsx",)
 FORMATS = (*CSV, *PARQUET, *EXCEL)
+MAX_NAME = 200  # characters of the name of a party
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ def party_names(given: Sequence[str], names: Sequence[str] | None) -> list[str]:
     """Return the names of the parties: their own, or others in their place.
 
     Raises:
-        ValueError: If there is not one for each party, or one occurs twice.
+        ValueError: If there is not one for each party, one is empty or too long, or one occurs twice.
     """
 
     found = list(given)
@@ -133,6 +137,12 @@ def party_names(given: Sequence[str], names: Sequence[str] | None) -> list[str]:
         if len(names) != len(given):
             raise ValueError(f"names: {len(names)} names for {len(given)} parties ({', '.join(given)})")
         found = [str(name) for name in names]
+    for name in found:
+        if not name.strip() or len(name) > MAX_NAME:
+            raise ValueError(
+                f"parties: a name has {len(name)} characters, expected 1 to {MAX_NAME}, not only spaces; names=[...] "
+                f"gives others{f': {name[:20]}...' if name.strip() else ''}"
+            )
     twice = [name for name, count in Counter(found).items() if count > 1]
     if twice:
         raise ValueError(f"parties: the name {twice[0]} occurs more than once; names=[...] gives others")
@@ -201,7 +211,7 @@ def read_table(
     if path.is_dir():
         raise ValueError(f"{path}: a folder; expected a file that ends in {', '.join(FORMATS)}")
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file") from None
     if suffix is None:
@@ -214,10 +224,7 @@ def read_table(
         table = _excel(path, content)
     else:
         if suffix.endswith(".gz"):
-            try:
-                content = gzip.decompress(content)
-            except (EOFError, OSError, zlib.error) as error:
-                raise ValueError(f"{path}: not a gzip file, or a truncated one ({error})") from error
+            content = gunzip(content, path)
         if content.startswith(b"PK\x03\x04"):
             raise ValueError(f"{path}: is an Excel or zip file, not CSV; name it .xlsx, or save it as CSV")
         table, dialect = read_csv(path, content, encoding, separator, skip)
@@ -243,7 +250,10 @@ def _parquet(path: Path, content: bytes) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     try:
+        check_parquet(path, content)
         table = pq.ParquetFile(pa.BufferReader(content)).read().replace_schema_metadata()
+    except TooLarge:
+        raise
     except Exception as error:  # of pyarrow, of many classes
         raise ValueError(f"{path}: not a Parquet file, or a damaged one ({error})") from error
     check_names(path, table.column_names)
@@ -265,9 +275,13 @@ def _excel(path: Path, content: bytes) -> pd.DataFrame:
             f'{path}: Excel files need the package openpyxl; run pip install ".[excel]" in a checkout of cgm'
         ) from None
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as members:
+            check_bytes(path, sum(member.file_size for member in members.infolist()), "its sheets take")
         book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
         sheet = book.worksheets[0]
         rows = [list(row) for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row)]
+    except TooLarge:
+        raise
     except Exception as error:  # of zipfile, openpyxl and its XML parser, of many classes
         raise ValueError(f"{path}: not an Excel file, or a damaged one ({error})") from error
     if len(book.worksheets) > 1:
@@ -307,9 +321,6 @@ def tables_by_name(parties: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.Da
     return tables, [Source(name) for name in tables]
 
 
-# A spreadsheet takes a cell for a formula that begins with one of these, also in full width. Leading apostrophes count
-# as well, so that the one that is added can always be told from one that was there.
-FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 QUOTE = '"'
 
 
@@ -320,11 +331,13 @@ class TableFile(NamedTuple):
         content: The bytes of the file.
         rows: The number of rows, without the header.
         escaped: The number of cells, with the header's, that got a leading apostrophe.
+        encoding: The encoding of a CSV file.
     """
 
     content: bytes
     rows: int
     escaped: int
+    encoding: str = "utf-8"
 
 
 def table_file(table: pd.DataFrame, columns: Sequence[Column], source: Source | None = None) -> TableFile:
@@ -352,30 +365,36 @@ def table_file(table: pd.DataFrame, columns: Sequence[Column], source: Source | 
     if source.suffix.lower() in EXCEL:
         return _to_excel(table, of, forms)
     texts = [[str(name), *of[name].format(table[name], forms[name])] for name in table.columns]
-    cells = [
+    marked = [
         [escape(text[0]), *(text[1:] if number else map(escape, text[1:]))]
         for text, number in zip(texts, numbers, strict=True)
     ]
-    escaped = sum(cell != text for pair in zip(cells, texts, strict=True) for cell, text in zip(*pair, strict=True))
-    quoted = [source.quoted and not number for number in numbers]
-    lines = [_line(row, source.separator, quoted) for row in zip(*cells, strict=True)]
-    if source.quoted and lines:
-        lines[0] = _line([column[0] for column in cells], source.separator, [True] * len(cells))
-    content = _encode(source.line_end.join([*lines, ""]), source)
+    escaped = sum(cell != text for pair in zip(marked, texts, strict=True) for cell, text in zip(*pair, strict=True))
+    cells = [
+        [_quoted(column[0], source, True), *(_quoted(cell, source, not number) for cell in column[1:])]
+        for column, number in zip(marked, numbers, strict=True)
+    ]
+    lines = [source.separator.join(row) or 2 * QUOTE for row in zip(*cells, strict=True)]
+    content, encoding = _encode(source.line_end.join([*lines, ""]), source)
     packed = source.suffix.lower().endswith(".gz")
-    return TableFile(gzip.compress(content, mtime=0) if packed else content, len(table), escaped)
+    return TableFile(gzip.compress(content, mtime=0) if packed else content, len(table), escaped, encoding)
 
 
-def _encode(text: str, source: Source) -> bytes:
-    """Encode text as the party's own file is; as UTF-8 with a mark if it has letters that this encoding lacks."""
+def _encode(text: str, source: Source) -> tuple[bytes, str]:
+    """Encode text as the party's own file is; as UTF-8 with a mark if it has letters that this encoding lacks.
 
+    Returns:
+        The bytes, and the name of the encoding.
+    """
+
+    encoding = source.encoding or "utf-8"
     try:
-        return text.encode(source.encoding or "utf-8")
+        return text.encode(encoding), encoding
     except UnicodeEncodeError as error:
         log.warning(
             "%s: the reward is in UTF-8, since %s lacks %r", source.file, source.encoding, text[error.start : error.end]
         )
-        return text.encode("utf-8-sig")
+        return text.encode("utf-8-sig"), "utf-8-sig"
 
 
 def _to_parquet(table: pd.DataFrame, of: Mapping[str, Column], forms: Mapping[str, Form]) -> bytes:
@@ -457,30 +476,12 @@ def _to_excel(table: pd.DataFrame, of: Mapping[str, Column], forms: Mapping[str,
     return TableFile(file.getvalue(), len(table), 0)
 
 
-def _line(cells: Sequence[str], separator: str, quoted: Sequence[bool]) -> str:
-    """Return a line of a CSV file; before Python 3.13, csv does not quote a lone carriage return."""
+def _quoted(cell: str, source: Source, is_text: bool) -> str:
+    """Return a cell as a CSV file holds it; text is quoted also if a reader with another separator would split it.
 
-    written = [
-        f'"{cell.replace(QUOTE, 2 * QUOTE)}"'
-        if (quote and cell) or set(cell) & {separator, QUOTE, "\r", "\n"}
-        else cell
-        for cell, quote in zip(cells, quoted, strict=True)
-    ]
-    return separator.join(written) if written != [""] else 2 * QUOTE
-
-
-def escape(cell: str) -> str:
-    """Add an apostrophe to text that a spreadsheet would take for a formula; `unescape` removes it.
-
-    Example:
-        >>> escape("=1+1"), escape("1+1"), escape("'=1+1")
-        ("'=1+1", '1+1', "''=1+1")
+    Before Python 3.13, csv does not quote a lone carriage return.
     """
 
-    return f"'{cell}" if FORMULA.match(cell) else cell
-
-
-def unescape(cell: str) -> str:
-    """Remove the apostrophe that `escape` added."""
-
-    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+    signs = {*SEPARATORS, source.separator} if is_text else {source.separator}
+    quoted = (is_text and source.quoted and cell) or signs.union("\r\n", QUOTE) & set(cell)
+    return f'"{cell.replace(QUOTE, 2 * QUOTE)}"' if quoted else cell

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -137,7 +137,7 @@ class Form:
 # --- text ---------------------------------------------------------------------------------------------------------
 
 
-_converted: tuple[Callable[[], Any], Any] = (lambda: None, None)  # the last series of text that was converted
+_converted: dict[int, tuple[Any, Any]] = {}  # the Arrow arrays of series of text, by their id
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 
 
@@ -158,16 +158,26 @@ def clean(text: str) -> str:
 
 
 def to_arrow(cells: pd.Series) -> Any:
-    """Return cells of text as an Arrow array, the same one if it is asked for again at once."""
+    """Return cells of text as an Arrow array, the same one if it is asked for again."""
 
     import pyarrow as pa
 
-    global _converted
-    last, array = _converted
-    if last() is not cells:
-        array = pa.array(cells.to_numpy(object), pa.string(), from_pandas=True)
-        _converted = weakref.ref(cells), array
-    return array
+    if id(cells) not in _converted:
+        remember(cells, pa.array(cells.to_numpy(object), pa.string(), from_pandas=True))
+    return _converted[id(cells)][1]
+
+
+def remember(cells: pd.Series, array: Any) -> None:
+    """Remember the Arrow array of a series of text for `to_arrow`, as long as there is the series."""
+
+    key = id(cells)
+    _converted[key] = weakref.ref(cells, lambda _: _converted.pop(key, None)), array
+
+
+def has_gaps(cells: pd.Series) -> bool:
+    """Return whether parsed cells have missing ones."""
+
+    return bool(to_arrow(cells).null_count if cells.dtype == object else cells.isna().any())
 
 
 def distinct(cells: Any) -> Any:

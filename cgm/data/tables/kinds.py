@@ -48,6 +48,7 @@ from cgm.data.tables.forms import (
     matches,
     number_styles,
     plain_minus,
+    remember,
     to_arrow,
     to_dates,
     unpadded,
@@ -460,6 +461,8 @@ def _from_arrow(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
             return _from_arrow(pc.cast(values, pa.string()), cells, reading)
         return Prepared(_without_sentinels(series(pd.arrays.IntegerArray(filled, missing)), reading))
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        if pa.types.is_decimal(kind):  # by way of text, the nearest number: 0.72 is not 72 * 0.01
+            values = pc.cast(values, pa.string())
         numbers = pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False)
         return Prepared(_without_sentinels(series(np.array(numbers, float)), reading))
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -495,7 +498,7 @@ def _prepared_text(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
     texts[:-1] = written.to_numpy(zero_copy_only=False)
     places = encoded.indices.fill_null(len(written)).to_numpy(zero_copy_only=False)
     counts = np.bincount(places, minlength=len(texts))
-    found: Counter[str] = Counter()
+    found: Counter[str] = Counter({"": values.null_count})
     spellings: dict[str, str] = {}
     words = []
     for k in np.flatnonzero(looked_at.to_numpy(zero_copy_only=False)):
@@ -516,7 +519,10 @@ def _prepared_text(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
             for k in words:
                 found[texts[k]] += int(counts[k])
                 texts[k] = None
-    return Prepared(pd.Series(texts[places], cells.index, dtype=object, name=cells.name), found, spellings)
+    prepared = pd.Series(texts[places], cells.index, dtype=object, name=cells.name)
+    if not looked_at.true_count:
+        remember(prepared, values)
+    return Prepared(prepared, found, spellings)
 
 
 def _without_sentinels(cells: pd.Series, reading: Reading) -> pd.Series:

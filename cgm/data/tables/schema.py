@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
+from datetime import date
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ from cgm.data.tables.columns import (
     NumericColumn,
     is_text,
 )
-from cgm.data.tables.forms import NUMBER, USUAL, Form, Reading, decimal_signs, to_arrow
+from cgm.data.tables.forms import NUMBER, USUAL, Form, Reading, decimal_signs, has_gaps, to_arrow
 from cgm.data.tables.identifiers import code_like, identified
 from cgm.data.tables.kinds import (
     KINDS,
@@ -42,6 +43,7 @@ from cgm.data.tables.kinds import (
     same_zone,
 )
 from cgm.utils.checks import check_choice
+from cgm.utils.text import shortened
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +115,17 @@ class Schema:
         parts = zip(self.columns, self.slices, strict=True)
         return pd.DataFrame({column.name: column.decode(values[:, part]) for column, part in parts})
 
+    def to_cells(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return a number for each cell of codes (N, p): missing numbers are below all others; constants have none."""
+
+        return _joined(
+            [
+                column.to_cells(codes.numpy()[:, part])[:, None]
+                for column, part in zip(self.columns, self.slices, strict=True)
+                if column.width
+            ]
+        )
+
     def _by_column(self, codes: torch.Tensor, convert: Callable[[Column, np.ndarray], np.ndarray]) -> torch.Tensor:
         """Convert the codes of each column."""
 
@@ -131,13 +144,18 @@ class Schema:
         """Return the schema that `to_dict` has written.
 
         Raises:
-            ValueError: If values are missing or unknown.
+            ValueError: If values are missing, unknown, or of another type.
         """
 
         if not isinstance(values, Mapping) or not isinstance(values.get("columns"), Mapping):
             raise ValueError("schema: expected a file with columns: and dropped:, as cgm settle writes it")
+        dropped = values.get("dropped") or {}
+        if not isinstance(dropped, Mapping) or not all(
+            map(_is_scalar, [*dropped.values(), *dropped, *values["columns"]])
+        ):
+            raise ValueError("schema: expected names of columns, and below dropped: a text for each")
         columns = [_column(str(name), settings) for name, settings in values["columns"].items()]
-        return cls(tuple(columns), dict(values.get("dropped") or {}))
+        return cls(tuple(columns), {str(name): str(why) for name, why in dropped.items()})
 
 
 def _column(name: str, values: Any) -> Column:
@@ -154,12 +172,23 @@ def _column(name: str, values: Any) -> Column:
             f"schema: column {name} is {kind.kind} and needs {', '.join(needs)}; besides, it may have "
             f"{', '.join(others)}, got {', '.join(map(str, given)) or 'none'}"
         )
+    for setting, value in given.items():
+        if not all(map(_is_scalar, value if setting == "levels" and isinstance(value, list) else [value])):
+            raise ValueError(f"schema: column {name}: {setting}: expected a number or a text, without parts")
     if isinstance(given.get("levels"), list):
         given["levels"] = list(map(str, given["levels"]))
     try:
-        return kind(name, **given)
+        column = kind(name, **given)
     except ValueError as error:
-        raise ValueError(f"schema: column {name}: {error}") from None
+        raise ValueError(f"schema: column {name}: {shortened(str(error), 300)}") from None
+    bounds = [given[bound] for bound in ("minimum", "median", "maximum") if bound in given]
+    if bounds != sorted(bounds):
+        raise ValueError(f"schema: column {name}: expected minimum <= median <= maximum, got {bounds}")
+    return column
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | date)
 
 
 def _joined(parts: Sequence[np.ndarray]) -> torch.Tensor:
@@ -331,7 +360,7 @@ def _describe(
             for party, form in forms.items()
         }
         notes += [warning] if warning else []
-    missing = any(part.isna().any() for part in series.values())
+    missing = any(map(has_gaps, series.values()))
     if known is not None:
         if missing and not known.missing:
             raise ValueError(f"column {name}: has empty cells, but the schema does not say missing: true")
@@ -453,7 +482,7 @@ def _forms(
         notes += [f"{party}, column {name}: {note}" for note in part.form.notes]
         if part.form.thousands:
             notes.append(f"{party}, column {name}: {part.form.thousands!r} separates thousands")
-        empty = int(part.cells.isna().sum()) - sum(markers.values())
+        empty = markers.get("", 0)
         marker = max(markers, key=lambda text: markers[text], default="")
         if markers.get(marker, 0) <= empty or marker.startswith(("=", "+", "-", "@")):
             marker = ""

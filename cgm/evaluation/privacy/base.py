@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
+from numpy.typing import NDArray
 
 from cgm.evaluation.entries import MetricRow, Missing, RewardAudit
+from cgm.evaluation.metrics import flat_array
+from cgm.utils.checks import check_points
 from cgm.utils.settings import Settings
 
 Reward: TypeAlias = "tuple[int, float, torch.Tensor]"  # the party (from 0), β, the points of G_i, (|G_i|, d)
@@ -22,6 +25,15 @@ class Audit(Settings, ABC):
     """
 
     section = "audit"
+
+    of_cells: ClassVar[bool] = False
+    """Whether it attacks the cells of rows, one coordinate for each column, and not points in features."""
+
+    @property
+    def parts(self) -> tuple[Audit, ...]:
+        """The audits that it consists of."""
+
+        return (self,)
 
     @abstractmethod
     def audit(
@@ -56,10 +68,46 @@ class NoAudit(Audit):
         return []
 
 
+def checked_arrays(
+    parties: Sequence[torch.Tensor], held_out: Sequence[torch.Tensor], rewards: Sequence[Reward]
+) -> tuple[list[NDArray], list[NDArray], list[NDArray]]:
+    """Check the parties' rows, those held out and the rewards' points, and return them as arrays.
+
+    Raises:
+        ValueError: If rows or points are invalid, or do not fit each other.
+    """
+
+    for name, sets in (("parties", parties), ("held_out", held_out)):
+        if isinstance(sets, torch.Tensor):
+            raise ValueError(f"audit: {name} is one tensor of shape {tuple(sets.shape)}, expected a list of tensors")
+    n = len(parties)
+    if n == 0:
+        raise ValueError("audit: there are no parties, at least one is needed")
+    if len(held_out) not in (0, 1, n):
+        raise ValueError(
+            f"audit: {len(held_out)} sets of held-out rows for {n} parties; expected one for each, or one for all"
+        )
+    for party, *_ in rewards:
+        if not 0 <= party < n:
+            raise ValueError(f"audit: a reward is for party {party} (from 0), but there are {n} parties")
+    named = [(f"audit: party {i + 1}", x) for i, x in enumerate(parties)]
+    named += [(f"audit: held-out rows {j + 1}", x) for j, x in enumerate(held_out)]
+    named += [(f"audit: reward of party {party + 1}, beta={beta:g}", x) for party, beta, x in rewards]
+    for name, x in named:
+        check_points(x, name, min=0)
+        if x.shape[1:] != parties[0].shape[1:]:
+            shape, expected = tuple(x.shape[1:]), tuple(parties[0].shape[1:])
+            raise ValueError(f"{name}: points of shape {shape} where {expected} is expected")
+
+    arrays = [flat_array(x) for _, x in named]
+    return arrays[:n], arrays[n : n + len(held_out)], arrays[n + len(held_out) :]
+
+
 def audit_rows(entries: Sequence[RewardAudit]) -> tuple[list[MetricRow], list[Missing]]:
     """Return the numbers of audits as metrics, and an entry for each reward without numbers.
 
-    The metrics are `auc_...` and `tpr_...` of each attack, `copies`, `copies_held_out` and `nearest_share`.
+    The metrics are `auc_...` and `tpr_...` of each attack, the rate of each attack on cells, `copies`,
+    `copies_held_out`, `nearest_share` and `foreign_cells`, as far as they were measured.
     """
 
     rows, missing = [], []
@@ -70,7 +118,10 @@ def audit_rows(entries: Sequence[RewardAudit]) -> tuple[list[MetricRow], list[Mi
         numbers: dict[str, float | None] = {}
         for attack in entry.attacks:
             numbers |= {f"auc_{attack.name}": attack.auc, f"tpr_{attack.name}": attack.tpr}
-        numbers |= {name: getattr(entry, name) for name in ("copies", "copies_held_out", "nearest_share")}
+        for guess in entry.guesses:
+            numbers["_".join(filter(None, (guess.name, guess.column)))] = guess.rate
+        names = ("copies", "copies_held_out", "nearest_share", "foreign_cells")
+        numbers |= {name: getattr(entry, name) for name in names if getattr(entry, name) is not None}
         rows += [MetricRow(entry.party, entry.beta, name, value) for name, value in numbers.items()]
 
     return rows, missing

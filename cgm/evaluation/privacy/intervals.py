@@ -134,3 +134,31 @@ def _mixture_quantile(q: float, weights: NDArray, a: NDArray, b: NDArray) -> flo
     return float(
         scipy.optimize.brentq(lambda p: at_0 + weights @ scipy.special.betainc(a, b, p) - q, 0.0, 1.0, xtol=1e-10)
     )
+
+
+def difference_of_shares(a: NDArray, b: NDArray, confidence: float) -> tuple[float, float]:
+    r"""Return the ends of the interval of a difference of two shares, from Wilson's intervals of both.
+
+    Arguments:
+        a, b: The outcomes, of shapes $(m)$ and $(n)$, bool; of none, nothing is known.
+        confidence: The probability with which the interval contains the difference.
+
+    References:
+        Interval Estimation for the Difference between Independent Proportions (Newcombe, 1998), method 10
+
+    Example:
+        >>> a, b = np.arange(70) < 56, np.arange(80) < 48  # the example of the paper: 56 of 70 and 48 of 80
+        >>> tuple(round(end, 4) for end in difference_of_shares(a, b, confidence=0.95))
+        (0.0524, 0.3339)
+    """
+
+    if not len(a) or not len(b):
+        return -1.0, 1.0
+    (p, low_p, high_p), (q, low_q, high_q) = (
+        (float(x.mean()), *scipy.stats.binomtest(int(x.sum()), len(x)).proportion_ci(confidence, "wilson"))
+        for x in (a, b)
+    )
+    return (
+        float(p - q - math.hypot(p - low_p, high_q - q)),
+        float(p - q + math.hypot(high_p - p, q - low_q)),
+    )

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cgm.evaluation.entries import AttackResult, RewardAudit
-from cgm.evaluation.metrics import flat_array
 from cgm.evaluation.privacy.attacks import ATTACKS, Target, nearest_rows, neighbour_distances, subsample
-from cgm.evaluation.privacy.base import Audit, Reward
+from cgm.evaluation.privacy.base import Audit, Reward, checked_arrays
 from cgm.evaluation.privacy.intervals import auc, true_positive_rate
-from cgm.utils.checks import check_integer, check_points
+from cgm.utils.checks import check_integer
 from cgm.utils.run import limited, progress
 from cgm.utils.settings import Choice, Integer, Listed, Number
 
@@ -121,7 +120,10 @@ class Membership(Audit):
         """
 
         check_integer("seed", seed, min=0)
-        real, outside, points = _arrays(parties, held_out, rewards)
+        real, outside, points = checked_arrays(parties, held_out, rewards)
+        together = np.concatenate(real)
+        origin = together.mean(0) if len(together) else 0.0  # keeps the rounding errors of distances small
+        real, outside, points = ([x - origin for x in sets] for sets in (real, outside, points))
         copies = Copies([*real, *outside])
         views: dict[int, _View] = {}
         entries = []
@@ -215,40 +217,6 @@ class _View(NamedTuple):
     held_out_sets: list[int]
     seed: int
     reason: str | None
-
-
-def _arrays(
-    parties: Sequence[torch.Tensor], held_out: Sequence[torch.Tensor], rewards: Sequence[Reward]
-) -> tuple[list[NDArray], list[NDArray], list[NDArray]]:
-    """Check the parties' rows, those held out and the rewards' points, and return them as arrays of one origin."""
-
-    for name, sets in (("parties", parties), ("held_out", held_out)):
-        if isinstance(sets, torch.Tensor):
-            raise ValueError(f"audit: {name} is one tensor of shape {tuple(sets.shape)}, expected a list of tensors")
-    n = len(parties)
-    if n == 0:
-        raise ValueError("audit: there are no parties, at least one is needed")
-    if len(held_out) not in (0, 1, n):
-        raise ValueError(
-            f"audit: {len(held_out)} sets of held-out rows for {n} parties; expected one for each, or one for all"
-        )
-    for party, *_ in rewards:
-        if not 0 <= party < n:
-            raise ValueError(f"audit: a reward is for party {party} (from 0), but there are {n} parties")
-    named = [(f"audit: party {i + 1}", x) for i, x in enumerate(parties)]
-    named += [(f"audit: held-out rows {j + 1}", x) for j, x in enumerate(held_out)]
-    named += [(f"audit: reward of party {party + 1}, beta={beta:g}", x) for party, beta, x in rewards]
-    for name, x in named:
-        check_points(x, name, min=0)
-        if x.shape[1:] != parties[0].shape[1:]:
-            shape, expected = tuple(x.shape[1:]), tuple(parties[0].shape[1:])
-            raise ValueError(f"{name}: points of shape {shape} where {expected} is expected")
-
-    arrays = [flat_array(x) for _, x in named]
-    together = np.concatenate(arrays[:n])
-    origin = together.mean(0) if len(together) else 0.0  # keeps the rounding errors of distances small
-    arrays = [x - origin for x in arrays]
-    return arrays[:n], arrays[n : n + len(held_out)], arrays[n + len(held_out) :]
 
 
 def _join(empty: NDArray, sets: Sequence[NDArray], chosen: Sequence[int]) -> NDArray:

@@ -11,8 +11,6 @@ import pyarrow.parquet as pq
 from cgm.data.tables import infer_schema, read_table
 from cgm.data.tables.files import table_file
 
-OTHER = {"n": [k % 5 for k in range(6)]}
-
 
 def round_trip(path, others=(), **settings):
     """Return the rows of a party as a reward: read, parsed, encoded, decoded and written."""
@@ -128,6 +126,15 @@ def test_parquet_keeps_types(tmp_path):
         given = pq.read_table(tmp_path / "a.parquet")  # the file has date32 for date64
         assert reward.schema.field("x").type == given.schema.field("x").type
         assert reward["x"].to_pylist() == given["x"].to_pylist(), kind
+
+
+def test_decimals_of_parquet_are_those_of_text(tmp_path):
+    values = [Decimal(k) / 100 for k in range(10_000, 10_400, 7)]
+    table = pa.table({"x": pa.array(values, pa.decimal128(9, 2)), "n": [k % 5 for k in range(len(values))]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    schema, parsed = infer_schema({"a": read_table(tmp_path / "a.parquet")[0]})
+    assert schema.columns[0].decimals == 2
+    assert parsed["a"]["x"].tolist() == [float(value) for value in values]
 
 
 def test_an_index_is_a_column_as_any_other(tmp_path, caplog):

@@ -5,12 +5,14 @@ import io
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cgm.data.tables.columns import BooleanColumn, CategoricalColumn, NumericColumn
-from cgm.data.tables.files import Source, escape, table_file, unescape
+from cgm.data.tables.files import Source, table_file
 from cgm.data.tables.kinds import KINDS
+from cgm.utils.text import escape, unescape
 
 NUMBERS = {"minimum": -1e9, "maximum": 1e9, "median": 0.0}
 
@@ -47,7 +49,7 @@ def test_columns_keep_their_order_and_types():
     ]
     assert (file.rows, file.escaped) == (3, 0)
     german = table_file(table[["a", "text"]], columns, Source("a.csv", separator=";", decimal=",")).content.decode()
-    assert german.split("\n")[:3] == ["a;text", "0,1;a, b", '-2,0;"say ""x"""']
+    assert german.split("\n")[:3] == ["a;text", '0,1;"a, b"', '-2,0;"say ""x"""']
 
 
 def test_formulas_are_escaped_and_numbers_are_not():
@@ -58,6 +60,21 @@ def test_formulas_are_escaped_and_numbers_are_not():
     assert [row[0] for row in rows[1:]] == ["'=1+1", "'+1", "'-1", "'@x", "'\tx", "'\rx", "''=x", "'x", "a=b", "'＝1"]
     assert (file.rows, file.escaped) == (10, 1 + 8)
     assert table_file(pd.DataFrame({"x": [-1.0]}), [NumericColumn("x", **NUMBERS)]).content == b"x\n-1.0\n"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_no_part_of_a_cell_is_a_formula_for_a_reader_with_another_separator(separator):
+    texts = ["x;=1+1", "x,=1+1", "x|@x", "x\t-1+1", "x\n=1+1", "x\r\n＝1", 'x;"=1', ";'=1", "a - b", "1, -2", "A-B"]
+    escaped = ["x;'=1+1", "x,'=1+1", "x|'@x", "x\t'-1+1", "x\n'=1+1", "x\r\n'＝1", "x;'\"=1", ";''=1", *texts[-3:]]
+    table = pd.DataFrame({"a": texts, "b": "end"})
+    columns = [CategoricalColumn("a", levels=tuple(texts)), CategoricalColumn("b", levels=("end",))]
+    file = table_file(table, columns, Source("", separator=separator))
+    rows = list(csv.reader(io.StringIO(file.content.decode(), newline=""), delimiter=separator))
+    assert [row[0] for row in rows[1:]] == escaped
+    assert [unescape(cell) for cell in escaped] == texts
+    assert file.escaped == 8
+    for line in file.content.decode().splitlines()[1:]:
+        assert not any(line.strip('"').startswith(sign) for sign in "=+-@＝"), line
 
 
 @given(st.text(alphabet="'=+-@\t\r\n＝ab,\"", min_size=1, max_size=8))
