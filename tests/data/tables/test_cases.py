@@ -14,7 +14,7 @@ from cgm.settlements import tables
 from cgm.settlements.tables import TableMediator
 from tests.data.tables.cases import CASES, Case, Refused, Settled
 
-SMALL = ("synthetic_size=400", "max_growth=2", "sensitivity=false", "threads=1", "seed=1", "audit.max_rows=200")
+SMALL = ("synthetic_size=400", "max_growth=2", "sensitivity=false", "threads=1", "seed=1", "audit=none")
 
 
 NOT_YET = ("x_two_digit_year_many",)
