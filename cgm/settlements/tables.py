@@ -279,8 +279,9 @@ class TableMediator(PartyMediator):
             mediator = self.mediator(features=features, generator=Rows(copy.copy(self.generator), encoding, repeated))
             try:
                 settlement = mediator.settle(filled, seed)
-            except InfeasibleScheme as error:
-                raise InfeasibleScheme(with_names(str(error), list(tables))) from error
+            except ValueError as error:
+                kind = InfeasibleScheme if isinstance(error, InfeasibleScheme) else ValueError
+                raise kind(with_names(str(error), list(tables))) from error
             features = settlement.features
             with timed("decoding"):
                 size = len(settlement.pool.points)

@@ -108,6 +108,10 @@ def read_parties(
         groups = table.drop(columns=party_column).groupby(owners.to_numpy(), sort=True)
         found = {str(name): rows.reset_index(drop=True) for name, rows in groups}
         tables, given = list(found.values()), list(found)
+        for names_of_one in _alike(given):
+            log.warning(
+                "%s, column %s: %s are different parties", source.file, party_column, " and ".join(names_of_one)
+            )
         sources = [
             replace(source, sha256=rows_digest(rows), party=name, party_column=party_column)
             for name, rows in found.items()
@@ -144,6 +148,15 @@ def party_names(given: Sequence[str], names: Sequence[str] | None) -> list[str]:
         raise ValueError(f"parties: the name {twice[0]} occurs more than once; names=[...] gives others")
 
     return found
+
+
+def _alike(names: Sequence[str]) -> list[list[str]]:
+    """Return the names that differ in capital letters only, in groups."""
+
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.casefold(), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _owners(table: pd.DataFrame, party_column: str) -> pd.Series:

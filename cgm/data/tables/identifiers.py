@@ -186,7 +186,7 @@ def code_like(name: str, whole: bool, parts: Iterable[pd.Series]) -> str:
             return ""
         return f"texts such as {example} are valued as powers of ten; {remedy}"
     if is_dates(pd.to_numeric(distinct).to_numpy(float)):
-        return f"integers such as {example} are valued as numbers; write dates as 2024-12-31, or {remedy}"
+        return f"integers such as {example} are valued as numbers; dates={{{name}: '%Y%m%d'}} reads dates, {remedy}"
     words = words_of(name)
     if set(words) & PLACES:
         return f"postal codes are valued as numbers; {remedy}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import date
@@ -25,7 +26,7 @@ from cgm.data.tables.columns import (
     NumericColumn,
     is_text,
 )
-from cgm.data.tables.forms import USUAL, Form, Reading, decimal_signs, has_gaps, to_arrow
+from cgm.data.tables.forms import NUMBER, USUAL, Form, Reading, decimal_signs, has_gaps, to_arrow
 from cgm.data.tables.identifiers import code_like, identified
 from cgm.data.tables.kinds import (
     KINDS,
@@ -47,6 +48,7 @@ from cgm.utils.text import shortened
 log = logging.getLogger(__name__)
 
 MIN_EXPLAINED = 0.05  # share of a number's variance from which it orders the levels of a category
+SENTINELS = (9, 99, 999, 9999, 99_999)  # numbers that often stand for missing values, also negative
 MAX_ERRORS = 5  # columns that a message names
 
 
@@ -373,6 +375,8 @@ def _describe(
     example = parts[filled[0]].example
     described = Cells(name, kind, used, missing, example, date_format, rules.rare, categorical, *rules[1:], written)
     column = describe(described)
+    if isinstance(column, CategoricalColumn):
+        notes += _missing_levels(name, counted)
     return column, series, forms, notes if isinstance(column, str) else [*notes, *_notes(column, described, cells)]
 
 
@@ -383,6 +387,33 @@ def _written(cells: Mapping[str, pd.Series]) -> str:
         return ""
     texts = {text for part in cells.values() for text in part.unique()}
     return texts.pop() or "" if len(texts) == 1 else ""
+
+
+def _missing_levels(name: str, parts: Mapping[str, Prepared]) -> list[str]:
+    """Return what to say of texts in a column of categories that count as missing, but may be levels."""
+
+    texts = {text for part in parts.values() for text in part.markers if text}
+    if not texts:
+        return []
+    count = sum(count for part in parts.values() for text, count in part.markers.items() if text)
+    told = ", ".join(sorted(map(repr, texts)))
+    return [f"column {name}: {count} cells ({told}) count as missing, not as a level; write a level in another way"]
+
+
+def _sentinel(column: Column, numbers: np.ndarray) -> str:
+    """Return what to say of a number that may stand for missing values, such as -999; empty if there is none."""
+
+    values, counts = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
+    if len(values) < 4:
+        return ""
+    for end, rest in ((0, values[1:]), (-1, values[:-1])):
+        number, gap = values[end], min(abs(values[end] - rest[0]), abs(values[end] - rest[-1]))
+        if abs(number) in SENTINELS and counts[end] >= 3 and gap > rest[-1] - rest[0]:
+            return (
+                f"{number:g} in {counts[end]} rows, far from all other numbers; missing=[{number:g}] if it stands for "
+                "a missing value"
+            )
+    return ""
 
 
 def _notes(column: Column, described: Cells, cells: Mapping[str, pd.Series]) -> list[str]:
@@ -397,6 +428,19 @@ def _notes(column: Column, described: Cells, cells: Mapping[str, pd.Series]) -> 
             notes.append(
                 f"column {name}: {levels} of one party{each} became {OTHER}; disclose=[levels] lets levels of one "
                 "party leave"
+            )
+    if isinstance(column, IntegerColumn | NumericColumn):
+        numbers = column.to_numbers(described.values)
+        notes += [f"column {name}: {why}"] if (why := _sentinel(column, numbers)) else []
+    if isinstance(column, CategoricalColumn) and not described.asked and is_text(described.values):
+        counts = described.values.value_counts()
+        are_numbers = counts.index.str.fullmatch(NUMBER)
+        share = counts[are_numbers].sum() / counts.sum()
+        if 0.5 <= share < 1:
+            others = ", ".join(map(repr, counts.index[~are_numbers][:3]))
+            notes.append(
+                f"column {name}: {counts[are_numbers].sum()} of {counts.sum()} cells are numbers, not {others}; they "
+                "are valued as categories"
             )
     if isinstance(column, IntegerColumn | NumericColumn) and (why := code_like(name, column.whole, cells.values())):
         notes.append(f"column {name}: {why}")
@@ -520,20 +564,36 @@ def _ordered_levels(columns: Sequence[Column], rows: pd.DataFrame) -> list[Colum
     return ordered
 
 
-def _check_columns(tables: Mapping[str, pd.DataFrame], **settings: Sequence[str]) -> None:
-    """Check that all tables have the same columns, and that those of settings are among them."""
+def _check_columns(tables: Mapping[str, pd.DataFrame], drop: Sequence[str], **settings: Sequence[str]) -> None:
+    """Check that all tables have the same columns, but for those to leave out, and those of settings."""
 
-    (first, expected), *others = [(name, set(table.columns)) for name, table in tables.items()]
+    (first, expected), *others = [(name, set(table.columns) - set(drop)) for name, table in tables.items()]
     for name, columns in others:
-        lacks, more = ", ".join(sorted(expected - columns)), ", ".join(sorted(columns - expected))
-        if lacks or more:
-            told = " and ".join([f"lacks {lacks}"] * bool(lacks) + [f"has also {more}"] * bool(more))
-            raise ValueError(f"{name}: its columns are not those of {first}: it {told}; all need the same")
-    for setting, named in settings.items():
+        if columns != expected:
+            lacks, more = sorted(expected - columns), sorted(columns - expected)
+            told = " and ".join(
+                [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has also {', '.join(more)}"] * bool(more)
+            )
+            raise ValueError(
+                f"{name}: its columns are not those of {first}: it {told}; all need the same{_hint(lacks, more)}"
+            )
+    everywhere = set().union(*(table.columns for table in tables.values()))
+    for setting, named in {"drop": drop, **settings}.items():
         for column in named:
-            if column not in expected:
-                there = ", ".join(sorted(expected))
-                raise ValueError(f"{setting}={column}: there is no such column; there are {there}")
+            if column not in everywhere:
+                raise ValueError(
+                    f"{setting}={column}: there is no such column; there are {', '.join(sorted(expected))}"
+                )
+
+
+def _hint(lacks: Sequence[str], more: Sequence[str]) -> str:
+    """Return what may help if a table lacks some columns and has others."""
+
+    if [name.casefold() for name in lacks] == [name.casefold() for name in more]:
+        return "; names differ in capital letters only: rename them"
+    if any(re.fullmatch(NUMBER, name) and len(name) != 4 for name in lacks):  # four digits may be a year
+        return "; is the first line of the files a row, where the names of the columns are expected?"
+    return f"; drop=[{', '.join([*lacks, *more])}] leaves out what not all have"
 
 
 def _check_known(table: pd.DataFrame, expected: set[str]) -> None:

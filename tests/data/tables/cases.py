@@ -9,7 +9,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,14 @@ class Settled:
         base: Those of the base.
         left: The columns that are left out, each with a warning.
         warns: Patterns of further warnings.
+        levels: The number of levels of some columns.
     """
 
     kinds: str = ""
     base: str = BASE
     left: tuple[str, ...] = ()
     warns: tuple[str, ...] = ()
+    levels: dict[str, int] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, set[str]]:
@@ -409,9 +411,7 @@ CASES: dict[str, Case] = {
         files({"z": integers(0, 5)}, change=lambda party, table: table if party else base(0)),
         Refused((r"\bb\b", r"\ba\b", r"\bz\b", r"drop=\[z\]")),
     ),
-    "no_header": Case(
-        files(write=lambda table: text(table, header=False)), Refused((r"a\.csv", "names of (the )?columns"))
-    ),
+    "no_header": Case(files(write=lambda table: text(table, header=False)), Refused(("names of the columns",))),
     "nine_rows": Case(files(rows=(9, 50, 50)), Refused(("a: has 9 rows", "10"))),
     "ten_rows": Case(files(rows=(10, 10, 10)), Settled()),
     "single_column": Case(files(only=["age"]), Settled(base="age integer")),
@@ -501,10 +501,10 @@ CASES: dict[str, Case] = {
     ),
     "x_nbsp_padded": Case(
         files({"region": by_party(["North", "South"], ["North\u00a0", "South"], ["\u00a0North ", "Sou\u200bth"])}),
-        Settled(warns=("region",)),
+        Settled(levels={"region": 2}),
     ),
     "x_accent_nfd": Case(
-        files({"region": by_party(["M\u00fcnchen", "Ulm"], ["Mu\u0308nchen", "Ulm"])}), Settled(warns=("region",))
+        files({"region": by_party(["M\u00fcnchen", "Ulm"], ["Mu\u0308nchen", "Ulm"])}), Settled(levels={"region": 2})
     ),
     "ordinal_numeric_levels": Case(files({"term": [" 36 months", " 60 months"]}), Settled("term categorical")),
     "mixed_int_str": Case(
@@ -523,7 +523,7 @@ CASES: dict[str, Case] = {
     "constant_text": Case(files({"country": ["yes"]}), Settled("country constant"), whole=True),
     "disjoint": Case(
         files(change=moved),
-        Settled(base="age integer, income numeric, region constant|categorical", warns=(r"region.*disclose=",)),
+        Settled(base="age integer, income numeric", left=("region",), warns=(r"region.*disclose=",)),
     ),
     "all_rows_same": Case(
         files({"x": by_party(["1.5", "2.5"], ["1.5", "2.5"], ["1.5"]), "g": ["u"]}, only=["x", "g"]),
@@ -545,7 +545,7 @@ CASES: dict[str, Case] = {
     ),
     "date_mixed_forms": Case(
         files({"d": lambda p, i, random: day(p, i, random).strftime("%Y-%m-%d" if i % 2 else "%d.%m.%Y")}),
-        Refused(("a, column d", r"row", r"drop=\[d\]")),
+        Refused(("a, column d", r"several forms", r"dates=", r"drop=\[d\]")),
     ),
     "date_some_time": Case(
         files({"d": lambda p, i, random: f"{day(p, i, random):%Y-%m-%d}{' 10:30' if i % 3 else ''}"}), Settled("d date")

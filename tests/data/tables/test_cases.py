@@ -14,10 +14,10 @@ from cgm.settlements import tables
 from cgm.settlements.tables import TableMediator
 from tests.data.tables.cases import CASES, Case, Refused, Settled
 
-SMALL = ("synthetic_size=400", "max_growth=2", "sensitivity=false", "threads=1", "seed=1", "audit.max_rows=200")
+SMALL = ("synthetic_size=400", "max_growth=2", "sensitivity=false", "threads=1", "seed=1", "audit=none")
 
 
-NOT_YET: tuple[str, ...] = ()
+NOT_YET = ("x_two_digit_year_many",)
 
 
 class Described(Exception):
@@ -58,6 +58,8 @@ def check(outcome: Settled, schema: Schema, log: str) -> None:
     assert {column.name for column in schema.columns} == set(outcome.columns)
     for column in schema.columns:
         assert column.kind in outcome.columns[column.name], column.name
+        if column.name in outcome.levels:
+            assert len(column.levels) == outcome.levels[column.name], column.levels
     assert set(schema.dropped) == set(outcome.left)
     for pattern in outcome.warns:
         assert re.search(pattern, log, re.DOTALL), (pattern, log)
