@@ -185,8 +185,10 @@ def code_like(name: str, whole: bool, parts: Iterable[pd.Series]) -> str:
         if pd.api.types.is_numeric_dtype(cells.dtype) or not distinct.str.fullmatch(r"\d+[eE]\d+").all():
             return ""
         return f"texts such as {example} are valued as powers of ten; {remedy}"
-    if is_dates(pd.to_numeric(distinct).to_numpy(float)):
-        return f"integers such as {example} are valued as numbers; dates={{{name}: '%Y%m%d'}} reads dates, {remedy}"
+    numbers = pd.to_numeric(distinct, errors="coerce").to_numpy(float)  # not those with a sign between thousands
+    if is_dates(numbers):
+        form = "%Y%m%d" if numbers.min() >= 1e7 else "%Y%m"
+        return f"integers such as {example} are valued as numbers; dates={{{name}: '{form}'}} reads dates, {remedy}"
     words = words_of(name)
     if set(words) & PLACES:
         return f"postal codes are valued as numbers; {remedy}"

@@ -96,7 +96,7 @@ def test_numbers_that_may_be_codes_or_dates():
         ("code_postal", True, [75001, 69001], "postal codes"),
         ("purpose_code", True, ["1", "2", "3"], "codes are valued as numbers; categorical=[purpose_code]"),
         ("opened", True, ["20160215", "20170127"], "integers such as 20160215"),
-        ("month", True, [201602, 201712], "write dates as 2024-12-31"),
+        ("month", True, [201602, 201712], "dates={month: '%Y%m'} reads dates"),
         ("product", False, ["10E2", "11E3"], "texts such as 10E2 are valued as powers of ten"),
     ]:
         assert part in code_like(name, whole, [pd.Series(cells, dtype=object if isinstance(cells[0], str) else None)])

@@ -32,7 +32,7 @@ def infer(*parties, separators=None, **settings):
     }
     forms = {}
     reading = Reading(**settings)
-    schema, parsed = infer_schema(tables, reading=reading, separators=separators, forms=forms)
+    schema, parsed = infer_schema(tables, keep=["x"], reading=reading, separators=separators, forms=forms)
     columns = {column.name: column for column in schema.columns}
     return columns.get("x"), [parsed[name].get("x") for name in names], [forms[name].get("x") for name in names]
 
@@ -115,7 +115,7 @@ def test_an_excel_file(tmp_path):
     book.save(tmp_path / "a.xlsx")
     table, source = read_table(tmp_path / "a.xlsx")
     forms = {}
-    schema, parsed = infer_schema({"a": table}, forms=forms)
+    schema, parsed = infer_schema({"a": table}, keep=["age"], forms=forms)
     assert [column.kind for column in schema.columns] == ["integer", "constant"]
     written = table_file(schema.to_table(schema.to_codes(parsed["a"])), schema.columns, source)
     (tmp_path / "b.xlsx").write_bytes(written.content)
