@@ -14,8 +14,8 @@ from cgm.data.attacks import Attack, Clone, Duplicate, Noise, SplitParty
 from cgm.data.features.linear import PCA
 from cgm.evaluation.entries import AttackGains, Scores
 from cgm.evaluation.gains import measure_gains, true_values
-from cgm.evaluation.labelled import NO_LABELS
-from cgm.evaluation.tasks import Labelled, LabelledReward, Task
+from cgm.evaluation.labelled import NO_LABELS, Labelled
+from cgm.evaluation.tasks import LabelledReward, Task
 from cgm.mediator import Mediator, Settlement
 from cgm.rewards.sampling import WeightedSampling
 from cgm.valuation.kernels import Laplacian, SquaredExponential
