@@ -116,9 +116,10 @@ class ConstantColumn(LevelColumn):
         return self._recognised[1].take(np.zeros(len(codes), int)).reset_index(drop=True).rename(self.name)
 
     def format(self, cells: pd.Series, form: Form = Form()) -> list[str]:  # noqa: B008
-        if self.of_values.kind in ("numeric", "integer") or form.date_format:
+        if form.date_format or form.thousands:
             return self.of_values.format(cells, form)
-        return [self.levels[0]] * len(cells)
+        written = self.levels[0]
+        return [written.replace(".", form.decimal) if self.of_values.kind == "numeric" else written] * len(cells)
 
 
 # the kinds of values, in the order in which they are tried
