@@ -20,7 +20,7 @@ from cgm.utils.files import check_cells
 log = logging.getLogger(__name__)
 
 SEPARATORS = ",;\t|"
-SAMPLE_BYTES = 1 << 18  # from which separator and header are recognised
+SAMPLE_BYTES, SAMPLE_LINES = 1 << 18, 2000  # from which separator and header are recognised
 BLOCK_BYTES = 1 << 24  # the longest row that can be read
 MAX_FOOTER = 10  # lines below a table that can be recognised as not part of it
 
@@ -89,6 +89,7 @@ def read_csv(
     lines = text[start : start + SAMPLE_BYTES].splitlines(keepends=True)
     if start + SAMPLE_BYTES < len(text):
         lines = lines[:-1] or lines
+    lines = lines[:SAMPLE_LINES]
     sample = [line.decode("utf-8", "replace") for line in lines]
     if skip is not None:
         start, sample = start + sum(map(len, lines[: skip.before])), sample[skip.before :]

@@ -42,10 +42,8 @@ def test_large_tables_are_refused_before_they_are_read(tmp_path, monkeypatch):
         ("a.csv.gz", "is decompressed to 0.0166? GiB of memory or more, the limit is 0.015625 GiB; .* CGM_MAX_GIB"),
         ("cells.csv", "262,144 rows of 2 columns take"),
     ]:
-        begin = time.monotonic()
         with pytest.raises(ValueError, match=message):
             read_table(tmp_path / name)
-        assert time.monotonic() - begin < 5
     (tmp_path / "wide.csv").write_text(",".join(f"c{k}" for k in range(10_001)) + "\n")
     with pytest.raises(ValueError, match="has 10,001 columns, at most 10,000 are possible"):
         read_table(tmp_path / "wide.csv")
