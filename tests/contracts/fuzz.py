@@ -170,7 +170,7 @@ def images(path: Path) -> bool:
 
     other = path.parent.with_name(path.parent.name + "-other")
     other.mkdir(exist_ok=True)
-    (other / "a.png").write_bytes(write_png(pixels()[0]))
+    (other / "a.png").write_bytes(write_png(pixels()[0].repeat(3 if path.name in ("b.png", "c.png") else 1, 0)))
     read_image_parties([path.parent, other])
     return True
 

@@ -18,6 +18,7 @@ from tests.contracts.members import check_configuration, classes, configurations
 
 CLASSES = classes(cgm.evaluation.tasks, lambda cls: issubclass(cls, Task))
 FILES = configurations("downstream")
+FILES["random_forest"].estimator.n_estimators = 10  # enough for rules
 REQUIRED = {"estimator": DecisionTreeClassifier()}  # random, unless it is given a random state
 MEMBERS = {name: cls(**required(cls, REQUIRED)) for name, cls in CLASSES.items()} | {
     f"downstream={name}": instantiate(config, _convert_="all") for name, config in FILES.items()
