@@ -112,9 +112,7 @@ def contents(
         "value": {
             "own_data": rounded(own["own_data"]),
             "alpha": rounded(own["alpha"]),
-            "relative_stderr": rounded(own["contribution_stderr"] / abs(own["contribution"]))
-            if own["contribution"]
-            else None,
+            **_sampling_error(own),
             **({"alpha_stderr": rounded(own["alpha_stderr"])} if "contributions" in disclose else {}),
             "reward": rounded(own["reward"]),
             "target": rounded(own["target"]),
@@ -141,7 +139,7 @@ def contents(
             "unit": view["unit"],
             "cells": CELLS if view["unit"] == "rows" else "",
         },
-        "left_out": list(view["dropped"]),
+        "left_out": [*view["dropped"], *([label] if (label := view["settings"].get("label_column")) else [])],
         "incentives": _incentives(view, own),
         "audit": _audit(view, party, "sizes" in disclose, alternatives),
         "versions": view["versions"],
@@ -151,6 +149,14 @@ def contents(
         content["disclosed"] = _disclosed(view, party, disclose)
 
     return content
+
+
+def _sampling_error(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the error of a contribution that was estimated from sampled coalitions; nothing if it is exact."""
+
+    if not own["contribution"] or not own["contribution_stderr"]:
+        return {}
+    return {"relative_stderr": rounded(own["contribution_stderr"] / abs(own["contribution"]))}
 
 
 def _form(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -245,7 +245,7 @@ class TableMediator(PartyMediator):
             with timed("schema"):
                 labels, tables = self._take_labels(tables)
                 masks = self.choose_rows(tables, seed)
-                few = self.warn_of_few(masks, self._untested(masks))
+                few = [*self.warn_of_few(masks, self._untested(masks)), *self._warn_of_labels(labels)]
                 forms: dict[str, dict[str, Form]] = {}
                 separators = {name: source.separator for name, source in zip(tables, sources, strict=True)}
                 alone = len(tables) == 1
@@ -331,6 +331,28 @@ class TableMediator(PartyMediator):
             raise ValueError(f"label_column={column}: {len(distinct)} different labels, at least two are needed")
 
         return labels, {name: table.drop(columns=column) for name, table in tables.items()}
+
+    def _warn_of_labels(self, labels: Mapping[str, pd.Series] | None) -> list[str]:
+        """Warn of empty labels, and of parties that share no label with others; return the warnings."""
+
+        notes = []
+        distinct = {name: set(series.dropna()) for name, series in (labels or {}).items()}
+        for name, classes in distinct.items():
+            others = set().union(*(distinct[other] for other in distinct if other != name))
+            if classes and others and not classes & others:
+                told = ", ".join(sorted(classes)[:3])
+                notes.append(
+                    f"label_column={self.label_column}: {name} has {told}, which no other party has; write the same "
+                    "classes in the same way"
+                )
+        for name, series in (labels or {}).items():
+            if empty := int(series.isna().sum()):
+                notes.append(
+                    f"label_column={self.label_column}: {empty} labels of {name} are empty; they count as a class"
+                )
+        for note in notes:
+            log.warning(note)
+        return notes
 
     def _untested(self, masks: Mapping[str, np.ndarray]) -> str:
         """Say that too few rows are held out for a test of classifiers; return nothing if there are enough."""

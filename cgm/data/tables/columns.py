@@ -607,7 +607,8 @@ class CategoricalColumn(LevelColumn):
         counts = values.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
         if not cells.asked and len(counts) > max(len(values) / 2, 20) and len(values) >= MIN_FREE_TEXT:
             hint = "; write dates as 2024-12-31" if values.str.fullmatch(DATE_LIKE).mean() > 0.5 else ""
-            return f"free text: {len(counts)} different texts in {len(values)} rows cannot be valued{hint}"
+            told = f"{len(counts)} different texts in {len(values)} rows cannot be valued{hint}"
+            return f"free text: {told}; categorical=[{cells.name}] values them as levels"
         of_one, enough = cells.support(counts)
         levels = counts[enough].index.tolist()
         left = int(counts[~enough].sum())  # rows of (other), which needs as many as every level

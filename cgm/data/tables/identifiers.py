@@ -47,6 +47,10 @@ OF_TEXT = _words("""
     nome cognome sobrenome address adresse direccion indirizzo endereco street strasse rue calle via rua url ip
     plate kennzeichen
 """)
+OF_PERSONS = _words("""
+    surname firstname lastname fullname forename nachname vorname familienname prenom apellido apellidos cognome
+    sobrenome
+""")
 NUMBERS = _words("""
     no nr num number nummer numero code key hash ref reference
 """)
@@ -137,9 +141,8 @@ def identified(name: str, parts: Sequence[pd.Series]) -> str:
 
     filled = [part.dropna() for part in parts]
     cells = pd.concat(filled, ignore_index=True)
-    is_number = pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype)
-    is_text = not is_number and (cells.dtype == object or pd.api.types.is_string_dtype(cells.dtype))
-    if len(cells) == 0 or not (is_text or (is_number and _whole(cells))):
+    is_text = cells.dtype == object or pd.api.types.is_string_dtype(cells.dtype)
+    if len(cells) == 0 or not (is_text or _is_integer(cells)):
         return ""
     distinct = pd.Series(cells.unique())
     sample = distinct.head(SAMPLE).map(str if is_text else lambda number: str(int(number)))
@@ -151,13 +154,34 @@ def identified(name: str, parts: Sequence[pd.Series]) -> str:
             return f"{form}"
     told = f"{different} of {n} values are different"
     words = words_of(name)
-    if different >= MIN_CELLS and n <= ROWS_OF_ONE * different and _named(words, is_text):
+    often = n > ROWS_OF_ONE * different and not (is_text and set(words) & OF_PERSONS)
+    if different >= MIN_CELLS and not often and _named(words, is_text):
         return f"named like one, and {told}"
     if n < MIN_CELLS or TIMES & set(words):
         return ""
     if is_text:
         return told if different >= DIFFERENT * n else ""
     return _numbering(filled, distinct.to_numpy(float), n, told)
+
+
+def named_like_one(name: str, parts: Sequence[pd.Series]) -> str:
+    """Return what a warning must say of a column that is named like identifiers but is none by its cells; else empty.
+
+    Arguments:
+        name: The name of the column.
+        parts: The parsed cells of each party.
+    """
+
+    cells = pd.concat([part.dropna() for part in parts], ignore_index=True)
+    is_text = cells.dtype == object
+    different = cells.nunique()
+    if different < MIN_CELLS or not (is_text or _is_integer(cells)) or not _named(words_of(name), is_text):
+        return ""
+    return f"named like an identifier, but valued: each of its {different} values has {len(cells) / different:.0f} rows"
+
+
+def _is_integer(cells: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype) and _whole(cells)
 
 
 CODES = _words("""

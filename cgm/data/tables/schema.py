@@ -27,7 +27,7 @@ from cgm.data.tables.columns import (
     is_text,
 )
 from cgm.data.tables.forms import NUMBER, USUAL, Form, Reading, decimal_signs, has_gaps, to_arrow
-from cgm.data.tables.identifiers import code_like, identified
+from cgm.data.tables.identifiers import code_like, identified, named_like_one
 from cgm.data.tables.kinds import (
     KINDS,
     Parsed,
@@ -276,6 +276,8 @@ def infer_schema(
         more = f"; and {len(errors) - MAX_ERRORS} more" if len(errors) > MAX_ERRORS else ""
         raise ValueError("; ".join(errors[:MAX_ERRORS]) + more)
 
+    if not columns:
+        return Schema((), dropped), {}  # an error that names them
     if forms is not None:
         forms.update(written)
     frames = {name: pd.DataFrame(parsed[name]) for name in names}
@@ -365,8 +367,11 @@ def _describe(
         if missing and not known.missing:
             raise ValueError(f"column {name}: has empty cells, but the schema does not say missing: true")
         return known, series, forms, notes
-    if not written and not keep and (why := identified(name, list(series.values()))):
-        return f"identifier: {why}; keep=[{name}] values it all the same", series, forms, notes
+    if not written and not keep:
+        if why := identified(name, list(series.values())):
+            return f"identifier: {why}; keep=[{name}] values it all the same", series, forms, notes
+        if known is None and not categorical and (why := named_like_one(name, list(series.values()))):
+            notes.append(f"column {name}: {why}; identifiers=[{name}] leaves it out")
 
     used = [part[rows[party]] for party, part in series.items()]
     filled = [party for party, part in parts.items() if part.kind is not None]
@@ -487,7 +492,8 @@ def _forms(
         if markers.get(marker, 0) <= empty or marker.startswith(("=", "+", "-", "@")):
             marker = ""
         spellings = prepared[party].spellings if part.kind is CategoricalColumn else {}
-        forms[party] = replace(part.form, arrow=arrow_type(raw[party]), missing=marker, levels=spellings)
+        digits = 0 if part.kind is IntegerColumn else part.form.digits
+        forms[party] = replace(part.form, arrow=arrow_type(raw[party]), missing=marker, levels=spellings, digits=digits)
         if isinstance(raw[party].dtype, pd.DatetimeTZDtype) or getattr(forms[party].arrow, "tz", None):
             forms[party] = replace(forms[party], zone="Z")
     return forms, notes
