@@ -103,7 +103,9 @@ def _of_class(section: object, name: str) -> str | None:
         A line; `None` if the section has no class, or one of cgm, of which the configuration shows all settings.
     """
 
-    target = section._get_node("_target_") if isinstance(section, DictConfig) and not section._is_none() else None
+    if name.startswith("hydra.") or not isinstance(section, DictConfig) or section._is_none():
+        return None
+    target = section._get_node("_target_")
     path = str(target)
     if target is None or path.startswith("cgm."):
         return None

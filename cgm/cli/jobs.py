@@ -67,7 +67,9 @@ class Job:
         logger = instantiate({"logger": settings.get("logger")}, _convert_="all")["logger"]
         job = cls(instantiate(configuration, _convert_="all"), logger, program, configuration)
         if program.objective is not None:
-            check_objective(program.objective, job.experiment.downstream.scores)
+            chosen = any(override.startswith("objective=") for override in overrides)  # the default may be unmeasured
+            correlated = job.experiment.correlated if chosen else None
+            check_objective(program.objective, job.experiment.downstream.scores, correlated)
         return job
 
     def run(self, folder: Path, threads: int | None = None) -> tuple[str, float | None]:

@@ -333,7 +333,7 @@ def test_a_run_returns_its_objective(cgm, monkeypatch):
     assert returned[2] == pytest.approx(sum(gains) / 3, abs=1e-12)
     assert returned[3] is None
 
-    with pytest.raises(SystemExit, match=r"objective=correlations.no_such.mean: no 'no_such' in correlations; there"):
+    with pytest.raises(SystemExit, match=r"objective=correlations.no_such.mean: no_such is not measured; there are"):
         cgm(*arguments, "objective=correlations.no_such.mean")
     assert Record.load("run").result == result
 
@@ -474,6 +474,7 @@ def test_an_own_file_with_an_unknown_option_is_refused(cgm):
         "bandwidth": 2.0,
         "neighbours": 5,
         "share": 0.5,
+        "pretrained": None,
     }
 
 

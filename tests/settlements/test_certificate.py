@@ -50,7 +50,6 @@ def test_a_certificate_says_what_the_party_receives():
     own = {
         "own_data": settlement.game.party_values[1],
         "alpha": settlement.contributions.alpha[1],
-        "relative_stderr": 0.0,
         "reward": rewards.values[1],
         "target": rewards.values[1],
         "limit": rewards.upper[1],

@@ -212,7 +212,7 @@ def test_another_order_of_keys_and_another_format_are_found(folder):
     for other in (99, "cgm certificate 99", None, ["cgm certificate 2"]):
         path.write_bytes(readable_json(seal(content | {"format": other})))
         (line,) = failures(folder)
-        assert line.startswith(f"{changed}its format is {other!r}; this version of cgm knows")
+        assert line.startswith(f"{changed}its format is {other!r}, this version of cgm knows")
 
 
 def test_certificates_of_the_older_format_are_verified(folder):
