@@ -97,9 +97,8 @@ def read_csv(
     rows = _rows(sample, separator)
     if not rows:
         raise ValueError(f"{path}: the file is empty; expected a line with the names of the columns, then the rows")
-    header, offset = _header(path, rows, skip)
-    offset = sum(len(line.encode()) for line in sample[:offset]) if text.isascii() else _bytes_of(lines, sample, offset)
-    start += offset
+    header, ended = _header(path, rows, skip)
+    start += _bytes_of(lines, sample, ended)
     check_cells(
         path, text.count(b"\n", start) + text.count(b"\r", start) - text.count(b"\r\n", start), len(header.cells)
     )
