@@ -20,7 +20,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,10 @@ from cgm.data.tables.forms import (
     SAMPLE,
     Form,
     date_pattern,
+    distinct,
+    filled,
     matches,
+    tally,
     to_arrow,
     to_dates,
     which,
@@ -53,7 +57,8 @@ MIN_FREE_TEXT = 50  # rows from which a column of mostly different texts counts 
 OTHER = "(other)"  # the level that stands for all rare ones
 
 
-class Cells(NamedTuple):
+@dataclass(frozen=True)
+class Cells:
     """Parsed cells of a column, from which it is described.
 
     Attributes:
@@ -82,17 +87,23 @@ class Cells(NamedTuple):
     min_parties: int = 1
     written: str = ""
 
-    @property
+    @cached_property
     def values(self) -> pd.Series:
         """The cells that are not empty."""
 
-        return pd.concat(list(self.parts), ignore_index=True).dropna()
+        return pd.concat([filled(part) for part in self.parts], ignore_index=True)
+
+    @cached_property
+    def counts(self) -> pd.Series:
+        """The number of rows of each value, by value, in the order of their first rows."""
+
+        return tally(self.parts)
 
     @property
     def min_rows(self) -> int:
         """The number of rows that a level needs."""
 
-        return max(self.min_count, math.ceil(self.rare * sum(int(part.notna().sum()) for part in self.parts)))
+        return max(self.min_count, math.ceil(self.rare * len(self.values)))
 
     def support(self, counts: pd.Series) -> tuple[np.ndarray, np.ndarray]:
         """Return which levels have enough rows but of too few parties, and which have enough rows and parties.
@@ -102,7 +113,7 @@ class Cells(NamedTuple):
         """
 
         many = (counts >= self.min_rows).to_numpy()
-        parties = np.sum([counts.index.isin(part.dropna().unique()) for part in self.parts], axis=0)
+        parties = np.sum([counts.index.isin(tally([part]).index) for part in self.parts], axis=0)
         return many & (parties < self.min_parties), many & (parties >= self.min_parties)
 
 
@@ -513,10 +524,11 @@ class LevelColumn(Column):
         return (len(self.levels) + self.missing,)
 
     def encode(self, cells: pd.Series) -> np.ndarray:
-        codes = pd.Index(self._values, dtype="object").get_indexer(cells.astype("object"))
-        if OTHER in self.levels:
-            codes = np.where(codes < 0, self.levels.index(OTHER), codes)
-        return np.where(cells.isna(), len(self.levels) if self.missing else -1, codes)[:, None].astype(float)
+        codes = pd.Index(self._values, dtype="object").get_indexer(cells.astype("object")).astype(float)
+        if len(rest := np.flatnonzero(codes < 0)):
+            other = self.levels.index(OTHER) if OTHER in self.levels else -1
+            codes[rest] = np.where(cells.iloc[rest].isna(), len(self.levels) if self.missing else -1, other)
+        return codes[:, None]
 
     def nearest(self, codes: np.ndarray) -> np.ndarray:
         return np.clip(np.rint(codes), 0, self.sizes[0] - 1)
@@ -550,12 +562,12 @@ class BooleanColumn(LevelColumn):
             return cells.astype("boolean") if pd.api.types.is_bool_dtype(cells.dtype) else None
         if not matches(cells, "(?i:true|false)"):
             return None
-        values = {text: BOOLEANS[text.lower()] for text in pd.unique(cells.dropna())}
+        values = {text: BOOLEANS[text.lower()] for text in distinct(cells).to_pylist()}
         return cells.map(values).astype("boolean")
 
     @classmethod
     def describe(cls, cells: Cells) -> Column | str:
-        fewest = cells.values.value_counts().min()
+        fewest = cells.counts.min()
         if fewest < cells.min_count:
             return f"too few rows: fewer than {cells.min_count} (min_count) have one of the two values"
         levels = ("False", "True")
@@ -604,7 +616,7 @@ class CategoricalColumn(LevelColumn):
     @classmethod
     def describe(cls, cells: Cells) -> Column | str:
         values = cells.values
-        counts = values.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
+        counts = cells.counts.sort_index(kind="stable").sort_values(ascending=False, kind="stable")
         if not cells.asked and len(counts) > max(len(values) / 2, 20) and len(values) >= MIN_FREE_TEXT:
             hint = "; write dates as 2024-12-31" if values.str.fullmatch(DATE_LIKE).mean() > 0.5 else ""
             told = f"{len(counts)} different texts in {len(values)} rows cannot be valued{hint}"

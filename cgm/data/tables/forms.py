@@ -137,7 +137,15 @@ class Form:
 # --- text ---------------------------------------------------------------------------------------------------------
 
 
-_converted: dict[int, tuple[Any, Any]] = {}  # the Arrow arrays of series of text, by their id
+class _Converted(NamedTuple):
+    """What is remembered of a series of text: a weak reference to it, its Arrow array, and the encoded one."""
+
+    series: Any
+    array: Any
+    encoded: list[Any]
+
+
+_converted: dict[int, _Converted] = {}  # by the id of the series
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 
 
@@ -164,14 +172,25 @@ def to_arrow(cells: pd.Series) -> Any:
 
     if id(cells) not in _converted:
         remember(cells, pa.array(cells.to_numpy(object), pa.string(), from_pandas=True))
-    return _converted[id(cells)][1]
+    return _converted[id(cells)].array
 
 
-def remember(cells: pd.Series, array: Any) -> None:
-    """Remember the Arrow array of a series of text for `to_arrow`, as long as there is the series."""
+def encoded(cells: pd.Series) -> Any:
+    """Return cells of text as an Arrow array with a dictionary, the same one if it is asked for again."""
+
+    array = to_arrow(cells)
+    memory = _converted[id(cells)].encoded
+    if not memory:
+        memory.append(array.dictionary_encode())
+    return memory[0]
+
+
+def remember(cells: pd.Series, array: Any, dictionary: Any = None) -> None:
+    """Remember the Arrow array of a series of text, and the one with a dictionary, as long as there is the series."""
 
     key = id(cells)
-    _converted[key] = weakref.ref(cells, lambda _: _converted.pop(key, None)), array
+    memory = [] if dictionary is None else [dictionary]
+    _converted[key] = _Converted(weakref.ref(cells, lambda _: _converted.pop(key, None)), array, memory)
 
 
 def has_gaps(cells: pd.Series) -> bool:
@@ -180,10 +199,36 @@ def has_gaps(cells: pd.Series) -> bool:
     return bool(to_arrow(cells).null_count if cells.dtype == object else cells.isna().any())
 
 
-def distinct(cells: Any) -> Any:
-    """Return the different cells of an Arrow array, without missing ones."""
+def filled(cells: pd.Series) -> pd.Series:
+    """Return a series without missing cells: itself, if there are none."""
 
-    return cells.dictionary_encode().dictionary
+    return cells.dropna() if has_gaps(cells) else cells
+
+
+def distinct(cells: pd.Series) -> Any:
+    """Return the different cells of a series of text as an Arrow array, without missing ones."""
+
+    return encoded(cells).dictionary
+
+
+def places(cells: pd.Series) -> np.ndarray:
+    """Return for each cell of a series of text its place among the different ones, their number if it is missing."""
+
+    of = encoded(cells)
+    return np.asarray(of.indices.fill_null(len(of.dictionary)).to_numpy(zero_copy_only=False))
+
+
+def tally(parts: Sequence[pd.Series]) -> pd.Series:
+    """Return the number of cells with each value, of several series together, in the order of their first cells."""
+
+    if not all(part.dtype == object for part in parts):
+        return pd.concat(list(parts)).value_counts(sort=False)
+    counted = []
+    for part in parts:
+        texts = distinct(part).to_numpy(zero_copy_only=False)
+        counts = np.bincount(places(part), minlength=len(texts) + 1)[:-1]
+        counted.append(pd.Series(counts, pd.Index(texts, dtype=object)))
+    return counted[0] if len(counted) == 1 else pd.concat(counted).groupby(level=0, sort=False).sum()
 
 
 def matches(cells: Any, pattern: str) -> bool:
@@ -197,7 +242,7 @@ def matches(cells: Any, pattern: str) -> bool:
     if isinstance(cells, pd.Series):
         if len(cells) <= SAMPLE:
             return True
-        cells = to_arrow(cells)
+        cells = distinct(cells)
     return bool(pc.all(pc.match_substring_regex(cells, f"^(?:{pattern})$"), min_count=0).as_py())
 
 

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from cgm.data.tables.forms import filled, matches, tally
+
 MIN_CELLS = 10  # from which different cells say something
 SAMPLE = 1000  # different cells whose form is looked at
 DIFFERENT = 0.9  # share of different cells from which texts name their rows
@@ -139,14 +141,12 @@ def identified(name: str, parts: Sequence[pd.Series]) -> str:
         ''
     """
 
-    filled = [part.dropna() for part in parts]
-    cells = pd.concat(filled, ignore_index=True)
-    is_text = cells.dtype == object or pd.api.types.is_string_dtype(cells.dtype)
-    if len(cells) == 0 or not (is_text or _is_integer(cells)):
+    is_text = all(part.dtype == object for part in parts)
+    if not is_text and not all(_is_integer(part) for part in parts):
         return ""
-    distinct = pd.Series(cells.unique())
-    sample = distinct.head(SAMPLE).map(str if is_text else lambda number: str(int(number)))
-    n, different = len(cells), len(distinct)
+    counts = tally(parts)
+    sample = pd.Series(counts.index[:SAMPLE]).map(str if is_text else lambda number: str(int(number)))
+    n, different = int(counts.sum()), len(counts)
     if different < 2:
         return ""
     for form, fits, share in FORMS:
@@ -161,7 +161,7 @@ def identified(name: str, parts: Sequence[pd.Series]) -> str:
         return ""
     if is_text:
         return told if different >= DIFFERENT * n else ""
-    return _numbering(filled, distinct.to_numpy(float), n, told)
+    return _numbering([filled(part) for part in parts], counts.index.to_numpy(float), n, told)
 
 
 def named_like_one(name: str, parts: Sequence[pd.Series]) -> str:
@@ -172,16 +172,21 @@ def named_like_one(name: str, parts: Sequence[pd.Series]) -> str:
         parts: The parsed cells of each party.
     """
 
-    cells = pd.concat([part.dropna() for part in parts], ignore_index=True)
-    is_text = cells.dtype == object
-    different = cells.nunique()
-    if different < MIN_CELLS or not (is_text or _is_integer(cells)) or not _named(words_of(name), is_text):
+    is_text = all(part.dtype == object for part in parts)
+    if not _named(words_of(name), is_text) or not (is_text or all(_is_integer(part) for part in parts)):
         return ""
-    return f"named like an identifier, but valued: each of its {different} values has {len(cells) / different:.0f} rows"
+    counts = tally(parts)
+    if len(counts) < MIN_CELLS:
+        return ""
+    return f"named like an identifier, but valued: each of its {len(counts)} values has {counts.mean():.0f} rows"
 
 
 def _is_integer(cells: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype) and _whole(cells)
+    return (
+        pd.api.types.is_numeric_dtype(cells.dtype)
+        and not pd.api.types.is_bool_dtype(cells.dtype)
+        and _whole(filled(cells))
+    )
 
 
 CODES = _words("""
@@ -202,13 +207,13 @@ def code_like(name: str, whole: bool, parts: Iterable[pd.Series]) -> str:
         parts: The prepared cells of each party, text or numbers.
     """
 
-    cells = pd.concat([part.dropna() for part in parts], ignore_index=True)
-    distinct = pd.Series(cells.unique())
-    example, remedy = distinct[0], f"categorical=[{name}] values them as categories"
+    parts, remedy = list(parts), f"categorical=[{name}] values them as categories"
     if not whole:
-        if pd.api.types.is_numeric_dtype(cells.dtype) or not distinct.str.fullmatch(r"\d+[eE]\d+").all():
+        if not all(part.dtype == object and matches(part, r"\d+[eE]\d+") for part in parts):
             return ""
-        return f"texts such as {example} are valued as powers of ten; {remedy}"
+        return f"texts such as {filled(pd.concat(parts)).iloc[0]} are valued as powers of ten; {remedy}"
+    distinct = pd.Series(tally(parts).index)
+    example = distinct[0]
     numbers = pd.to_numeric(distinct, errors="coerce").to_numpy(float)  # not those with a sign between thousands
     if is_dates(numbers):
         form = "%Y%m%d" if numbers.min() >= 1e7 else "%Y%m"

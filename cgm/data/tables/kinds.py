@@ -43,12 +43,15 @@ from cgm.data.tables.forms import (
     choose_style,
     clean,
     distinct,
+    filled,
     fixed_digits,
     iso_format,
     matches,
     number_styles,
+    places,
     plain_minus,
     remember,
+    tally,
     to_arrow,
     to_dates,
     unpadded,
@@ -183,7 +186,7 @@ def parse(
     _check_numbers(kind, cells, values, where, column)
     if kind is DateColumn and is_text(cells):
         form = _date_form(cells, date_format)
-    example = kind.example(cells.dropna()) if is_text(cells) else ""
+    example = kind.example(filled(cells)) if is_text(cells) else ""
     if asked is None or asked is kind:
         if kind is CategoricalColumn and is_text(cells):
             form = replace(form, notes=tuple(_nearly(cells, where, column, asked is None)))
@@ -237,12 +240,12 @@ def _check_numbers(kind: type[Column], cells: pd.Series, values: pd.Series, wher
                 f"valued; correct it, or say missing=['{_short(cells.iloc[row])}'] or drop=[{column}]"
             )
     elif kind is CategoricalColumn and is_text(cells):
+        if not which(distinct(cells), f"(?i:{INFINITE})").any():
+            return
         text = to_arrow(cells)
         infinite = which(text, f"(?i:{INFINITE})")
-        if not infinite.any():
-            return
         # in a column of titles, Infinity is a text as any other
-        if infinite.any() and not (which(text, NUMBER) | infinite | cells.isna().to_numpy()).all():
+        if not (which(text, NUMBER) | infinite | cells.isna().to_numpy()).all():
             return
         if infinite.all() or not which(text, NUMBER).any():
             return
@@ -266,7 +269,7 @@ def _plain_numbers(
 
     if not matches(cells.iloc[:SAMPLE], f"{MINUS}?{LOOSE}"):
         return cells, Form()
-    text, minus = plain_minus(to_arrow(cells))
+    text, minus = plain_minus(distinct(cells))
     styles = number_styles(text, reading)
     if not styles:
         return cells, Form()
@@ -274,8 +277,8 @@ def _plain_numbers(
     if style is None:
         grouped = [style for style in styles if style.thousands]
         sign = grouped[0].thousands if grouped else styles[0].decimal
-        shown = which(text, rf".*\d{GROUPS[sign]}\d.*")
-        row = int(shown.argmax())
+        shown = np.append(which(text, rf".*\d{GROUPS[sign]}\d.*"), False)
+        row = int(shown[places(cells)].argmax())
         cell = cells.iloc[row]
         names = {" ": "' '", "'": '"\'"'}
         raise ValueError(
@@ -290,7 +293,8 @@ def _plain_numbers(
     form = Form(style.decimal, style.thousands, minus, fixed_digits(text, style.decimal))
     if plain is text and minus == "-":
         return cells, form
-    return pd.Series(plain.to_numpy(zero_copy_only=False), cells.index, dtype=object, name=cells.name), form
+    texts = np.array([*plain.to_pylist(), None], dtype=object)
+    return pd.Series(texts[places(cells)], cells.index, dtype=object, name=cells.name), form
 
 
 def _replace(cells: Any, pattern: str, by: str) -> Any:
@@ -307,7 +311,7 @@ def _read_as(cell: str, style: Style) -> str:
 def _date_form(cells: pd.Series, date_format: str | None) -> Form:
     """Return how dates are written."""
 
-    text = distinct(to_arrow(cells))
+    text = distinct(cells)
     parsed = to_dates(text, date_format)
     zones = set() if parsed is None else parsed[1]
     notes = []
@@ -338,17 +342,15 @@ def _nearly(cells: pd.Series, where: str, column: str, recognised: bool) -> Iter
         ValueError: If nearly all cells are numbers or dates.
     """
 
-    encoded = to_arrow(cells).dictionary_encode()
-    text = encoded.dictionary
-    places = encoded.indices.fill_null(len(text)).to_numpy(zero_copy_only=False)
-    counts = np.bincount(places, minlength=len(text) + 1)[:-1]
+    text, where_is = distinct(cells), places(cells)
+    counts = np.bincount(where_is, minlength=len(text) + 1)[:-1]
     n = int(counts.sum())
     remedy = f"categorical=[{column}] if cells are categories, or drop=[{column}]"
     if not recognised or n < MIN_CELLS:
         return
 
     def first(k: int) -> str:
-        return f"data row {int((places == k).argmax()) + 1}"
+        return f"data row {int((where_is == k).argmax()) + 1}"
 
     numbers = which(text, NUMBER)
     others = np.flatnonzero(~numbers)
@@ -497,8 +499,8 @@ def _prepared_text(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
     )
     texts = np.full(len(written) + 1, None, dtype=object)
     texts[:-1] = written.to_numpy(zero_copy_only=False)
-    places = encoded.indices.fill_null(len(written)).to_numpy(zero_copy_only=False)
-    counts = np.bincount(places, minlength=len(texts))
+    where = encoded.indices.fill_null(len(written)).to_numpy(zero_copy_only=False)
+    counts = np.bincount(where, minlength=len(texts))
     found: Counter[str] = Counter({"": values.null_count})
     spellings: dict[str, str] = {}
     words = []
@@ -520,9 +522,9 @@ def _prepared_text(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
             for k in words:
                 found[texts[k]] += int(counts[k])
                 texts[k] = None
-    prepared = pd.Series(texts[places], cells.index, dtype=object, name=cells.name)
+    prepared = pd.Series(texts[where], cells.index, dtype=object, name=cells.name)
     if not looked_at.true_count:
-        remember(prepared, values)
+        remember(prepared, values, encoded)
     return Prepared(prepared, found, spellings)
 
 
@@ -558,8 +560,8 @@ def same_levels(
         and a warning, empty if there is nothing to say.
     """
 
-    counts = {party: part.value_counts() for party, part in parts.items()}
-    total = pd.concat(list(counts.values())).groupby(level=0).sum() if counts else pd.Series(dtype=int)
+    counts = {party: tally([part]).sort_values(ascending=False, kind="stable") for party, part in parts.items()}
+    total = tally(list(parts.values())).sort_index()
     spellings: dict[str, list[str]] = {}
     for level in total.index:
         spellings.setdefault(str(level).casefold(), []).append(str(level))
@@ -639,7 +641,8 @@ def describe(cells: Cells) -> Column | str:
     values = cells.values
     if len(values) == 0:
         return "empty: all cells of the rows that are used are empty"
-    is_constant = bool(cells.written) or (not cells.missing and values.nunique() == 1)
+    equal = len(cells.counts) == 1 if is_text(values) else bool((values == values.iloc[0]).all())
+    is_constant = bool(cells.written) or (not cells.missing and equal)
     return (ConstantColumn if is_constant else cells.kind).describe(cells)
 
 
@@ -690,7 +693,7 @@ def _possible_formats(cells: pd.Series) -> list[str]:
     pattern = DATE_LIKE + r"|[A-Za-z]{3,9}[-./ ]\d.*|\d{1,4}[-./]\d{1,4}"
     if not is_text(cells) or not matches(cells.iloc[:SAMPLE], pattern):
         return []
-    text = distinct(to_arrow(cells))
+    text = distinct(cells)
     if not len(text):
         return []
     possible: list[tuple[str, np.ndarray]] = []

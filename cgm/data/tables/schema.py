@@ -26,7 +26,7 @@ from cgm.data.tables.columns import (
     NumericColumn,
     is_text,
 )
-from cgm.data.tables.forms import NUMBER, USUAL, Form, Reading, decimal_signs, has_gaps, to_arrow
+from cgm.data.tables.forms import NUMBER, USUAL, Form, Reading, decimal_signs, distinct, has_gaps, to_arrow
 from cgm.data.tables.identifiers import code_like, identified, named_like_one
 from cgm.data.tables.kinds import (
     KINDS,
@@ -101,6 +101,8 @@ class Schema:
         """
 
         random = None if seed is None else np.random.default_rng(seed)
+        if not any(column.missing for column in self.columns):
+            return codes
         return self._by_column(codes, lambda column, part: column.fill(part, random))
 
     def nearest(self, codes: torch.Tensor) -> torch.Tensor:
@@ -373,7 +375,7 @@ def _describe(
         if known is None and not categorical and (why := named_like_one(name, list(series.values()))):
             notes.append(f"column {name}: {why}; identifiers=[{name}] leaves it out")
 
-    used = [part[rows[party]] for party, part in series.items()]
+    used = [part if rows[party].all() else part[rows[party]] for party, part in series.items()]
     filled = [party for party, part in parts.items() if part.kind is not None]
     shared = {formats[party] for party in filled}
     date_format = shared.pop() if len(shared) == 1 else None
@@ -390,8 +392,8 @@ def _written(cells: Mapping[str, pd.Series]) -> str:
 
     if not all(map(is_text, cells.values())):
         return ""
-    texts = {text for part in cells.values() for text in part.unique()}
-    return texts.pop() or "" if len(texts) == 1 else ""
+    texts = {text for part in cells.values() for text in distinct(part).slice(0, 2).to_pylist()}
+    return texts.pop() if len(texts) == 1 and not any(map(has_gaps, cells.values())) else ""
 
 
 def _missing_levels(name: str, parts: Mapping[str, Prepared]) -> list[str]:
@@ -426,7 +428,7 @@ def _notes(column: Column, described: Cells, cells: Mapping[str, pd.Series]) -> 
 
     name, notes = column.name, []
     if isinstance(column, CategoricalColumn) and OTHER in column.levels:
-        of_one, _ = described.support(described.values.value_counts())
+        of_one, _ = described.support(described.counts)
         if of_one.any():
             levels = "a level" if of_one.sum() == 1 else f"{of_one.sum()} levels"
             each = "" if of_one.sum() == 1 else " each"
@@ -438,7 +440,7 @@ def _notes(column: Column, described: Cells, cells: Mapping[str, pd.Series]) -> 
         numbers = column.to_numbers(described.values)
         notes += [f"column {name}: {why}"] if (why := _sentinel(column, numbers)) else []
     if isinstance(column, CategoricalColumn) and not described.asked and is_text(described.values):
-        counts = described.values.value_counts()
+        counts = described.counts.sort_values(ascending=False, kind="stable")
         are_numbers = counts.index.str.fullmatch(NUMBER)
         share = counts[are_numbers].sum() / counts.sum()
         if 0.5 <= share < 1:

@@ -13,7 +13,7 @@ def dealt(values, parties=3):
     """Deal values to parties in a random order."""
 
     values = np.asarray(values, dtype=object if isinstance(values[0], str) else None)
-    return [pd.Series(part) for part in np.array_split(RANDOM.permutation(values), parties)]
+    return [pd.Series(part, dtype=part.dtype) for part in np.array_split(RANDOM.permutation(values), parties)]
 
 
 def iban(number):
