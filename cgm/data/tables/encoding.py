@@ -15,6 +15,7 @@ from cgm.utils.settings import Choice
 
 NUMBER_ENCODINGS = ("standardise", "quantiles")
 QUANTILES = 1000
+BLOCK = 4096  # rows that are encoded at once
 FAR = 1e6  # distance of numbers from zero, in multiples of their range, from which they are moved there
 
 
@@ -108,10 +109,13 @@ class TableEncoding(Features):
             points[:, : len(self.places)] = self.scaler.transform(codes[:, self.places] - self.centre)
             if self.numbers == "quantiles":
                 points[:, : len(self.places)] *= np.sqrt(12)
-        for place, where in self.levels:
-            levels = codes[:, place].astype(int)
-            rows = np.flatnonzero(levels >= 0)
-            points[rows, where.start + levels[rows]] = self.scales[place]
+        if self.levels:
+            at = [place for place, _ in self.levels]
+            starts, scales = np.array([where.start for _, where in self.levels]), np.array([self.scales[k] for k in at])
+            for a in range(0, len(codes), BLOCK):  # rows that fit into the cache
+                levels = codes[a : a + BLOCK, at].astype(int)
+                columns = np.maximum(levels, 0) + starts
+                np.put_along_axis(points[a : a + BLOCK], columns, np.where(levels >= 0, scales, 0.0), axis=1)
 
         return torch.from_numpy(points)
 

@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 MIN_EXPLAINED = 0.05  # share of a number's variance from which it orders the levels of a category
 SENTINELS = (9, 99, 999, 9999, 99_999)  # numbers that often stand for missing values, also negative
 MAX_ERRORS = 5  # columns that a message names
+BLOCK = 4096  # rows that are joined at once, so that they fit into the cache
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,12 @@ class Schema:
         """
 
         random = None if seed is None else np.random.default_rng(seed)
-        if not any(column.missing for column in self.columns):
-            return codes
-        return self._by_column(codes, lambda column, part: column.fill(part, random))
+        filled = codes.clone()
+        values = filled.numpy()
+        for column, part in zip(self.columns, self.slices, strict=True):
+            if column.missing:
+                values[:, part] = column.fill(values[:, part], random)
+        return filled
 
     def nearest(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the nearest codes of rows that the columns allow, of shape (N, p)."""
@@ -194,7 +198,10 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _joined(parts: Sequence[np.ndarray]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(np.concatenate(parts, axis=1)))
+    joined = np.empty((len(parts[0]), sum(part.shape[1] for part in parts)))
+    for a in range(0, len(joined), BLOCK):
+        np.concatenate([part[a : a + BLOCK] for part in parts], axis=1, out=joined[a : a + BLOCK])
+    return torch.from_numpy(joined)
 
 
 def infer_schema(
