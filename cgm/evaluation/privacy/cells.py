@@ -42,14 +42,17 @@ class CellAttacks(Audit):
       those for held-out rows. There is a result for each column; their intervals hold together (Bonferroni).
     - **Singling out**: the attacker makes predicates that hold for exactly one row of the reward by one column (a value
       that occurs once, the smallest or the largest number), or takes two to four cells of each row of it (equal to a
-      value of few; a number at least or at most as large). A predicate is right if it holds for exactly one row of the
-      other parties. Beside it are predicates made of the attacker's own data, and of held-out rows.
+      value of few; a number within `tolerance` standard deviations). A predicate is right if it holds for exactly one
+      row of the other parties. Beside it are predicates made of the attacker's own data, and of held-out rows.
 
-    The definitions follow Anonymeter; the nearest row is that by the mean distance of all other cells.
+    The definitions follow Anonymeter; the nearest row is that by the mean distance of all other cells. Predicates on
+    several columns ask for numbers nearby, where those of Anonymeter ask for numbers at least or at most as large,
+    which do not find the row that a noisy copy was made of.
 
     Arguments:
         attacks: The attacks: `"attribute_inference"`, `"singling_out"`.
-        tolerance: The largest error of a number that is guessed right, in standard deviations.
+        tolerance: The largest error of a number that is guessed right, or that a predicate allows, in standard
+            deviations.
         confidence: The probability with which an interval contains its number.
         predicates: The largest number of predicates.
         max_rows: The largest number of members, and of held-out rows, that are attacked, and of rows that attack them.
@@ -129,7 +132,7 @@ class CellAttacks(Audit):
         if "singling_out" in self.attacks:
             for name, single in (("singling_out_by_one_column", True), ("singling_out_by_several_columns", False)):
                 right, without, control = (
-                    columns.singled_out(members, made_of, self.predicates, single, random)
+                    columns.singled_out(members, made_of, self.predicates, single, self.tolerance, random)
                     for made_of in (g, real[party], non_members)
                 )
                 guesses.append(_result(name, None, right, without, control, self.confidence))
@@ -223,7 +226,13 @@ class Columns:
         return right
 
     def singled_out(
-        self, rows: NDArray, source: NDArray, count: int, single: bool, random: np.random.Generator
+        self,
+        rows: NDArray,
+        source: NDArray,
+        count: int,
+        single: bool,
+        tolerance: float,
+        random: np.random.Generator,
     ) -> NDArray:
         """Return for each predicate made of a source (K, d) whether it holds for exactly one of some rows (N, d).
 
@@ -232,13 +241,14 @@ class Columns:
             source: The rows of which predicates are made.
             count: The largest number of predicates.
             single: Whether they are about one column.
+            tolerance: The largest distance of a number that is near another, in standard deviations.
             random: The random numbers.
         """
 
         made = self._of_one_column(source) if single else self._of_several(source, count, random)
         if len(made) > count:
             made = [made[k] for k in random.choice(len(made), count, replace=False)]
-        return np.array([self._holds(predicate, rows).sum() == 1 for predicate in made], bool)
+        return np.array([self._holds(predicate, rows, tolerance).sum() == 1 for predicate in made], bool)
 
     def _of_one_column(self, source: NDArray) -> list[list[tuple[int, str, float]]]:
         made: list[list[tuple[int, str, float]]] = []
@@ -252,24 +262,23 @@ class Columns:
     def _of_several(
         self, source: NDArray, count: int, random: np.random.Generator
     ) -> list[list[tuple[int, str, float]]]:
-        d, middle = source.shape[1], np.median(source, 0)
-        made = []
+        d, made = source.shape[1], []
         for row in source[random.permutation(len(source))[:count]]:  # one each: their outcomes are independent
             size = min(d, int(random.integers(2, MAX_CONDITIONS + 1)))
             chosen = random.choice(d, size, replace=False)
-            made.append(
-                [(int(j), "=" if self.few[j] else ">" if row[j] > middle[j] else "<", float(row[j])) for j in chosen]
-            )
+            made.append([(int(j), "=" if self.few[j] else "near", float(row[j])) for j in chosen])
         return made
 
-    @staticmethod
-    def _holds(predicate: Sequence[tuple[int, str, float]], rows: NDArray) -> NDArray:
+    def _holds(self, predicate: Sequence[tuple[int, str, float]], rows: NDArray, tolerance: float) -> NDArray:
         """Return for each row whether a predicate holds: `<` and `>` include equality."""
 
         holds = np.ones(len(rows), bool)
         for j, sign, value in predicate:
             x = rows[:, j]
-            holds &= x == value if sign == "=" else x <= value if sign == "<" else x >= value
+            if sign == "near":
+                holds &= np.abs(x - value) <= tolerance * self.deviation[j]
+            else:
+                holds &= x == value if sign == "=" else x <= value if sign == "<" else x >= value
         return holds
 
 
