@@ -15,7 +15,7 @@ from cgm.utils.checks import check_integer
 from cgm.utils.plain import NOT_WRITTEN
 from cgm.utils.run import progress, workers
 from cgm.utils.settings import Number, Settings
-from cgm.valuation.kernels import Kernel, SquaredExponential, Sum
+from cgm.valuation.kernels import Kernel, squared_exponential_rates
 from cgm.valuation.mmd import biased, unbiased
 from cgm.valuation.valuation import Valuation
 
@@ -237,21 +237,6 @@ class PoolArrays:
         self.sums = valuation.sums[valuation.block(valuation.n)].cpu().numpy()[self.order]
         a = np.take(self.sums, valuation.reference_blocks, axis=1).sum(1)
         self.pool = steps.make_pool(np.ascontiguousarray(g[self.order].T), a, valuation.t, self.sums.sum(1), rates)
-
-
-def squared_exponential_rates(kernel: Kernel) -> list[float]:
-    r"""Return the rates $r_j$ of a kernel $\sum_j \exp(-r_j q / 2)$ of squared distances in units of its length-scale.
-
-    Returns:
-        The rates; none, if the kernel has another form.
-    """
-
-    # not isinstance: a subclass may override `profile`
-    if type(kernel) is SquaredExponential:
-        return [1.0]
-    if type(kernel) is Sum and all(type(part) is SquaredExponential for part in kernel.kernels):
-        return [part.numeric_lengthscale**-2 for part in kernel.kernels]
-    return []
 
 
 class Draws:

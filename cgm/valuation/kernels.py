@@ -255,3 +255,18 @@ class Sum(Kernel):
         """Compute the sum of the profiles."""
 
         return reduce(torch.add, (kernel.profile(q / kernel.numeric_lengthscale**2) for kernel in self.kernels))
+
+
+def squared_exponential_rates(kernel: Kernel) -> list[float]:
+    r"""Return the rates $r_j$ of a kernel $\sum_j \exp(-r_j q / 2)$ of squared distances in units of its length-scale.
+
+    Returns:
+        The rates; none, if the kernel has another form.
+    """
+
+    # not isinstance: a subclass may override `profile`
+    if type(kernel) is SquaredExponential:
+        return [1.0]
+    if type(kernel) is Sum and all(type(part) is SquaredExponential for part in kernel.kernels):
+        return [part.numeric_lengthscale**-2 for part in kernel.kernels]
+    return []
