@@ -15,7 +15,7 @@ from cgm.utils.checks import check_integer
 from cgm.utils.plain import NOT_WRITTEN
 from cgm.utils.run import progress, workers
 from cgm.utils.settings import Number, Settings
-from cgm.valuation.kernels import Kernel, squared_exponential_rates
+from cgm.valuation.kernels import squared_exponential_rates
 from cgm.valuation.mmd import biased, unbiased
 from cgm.valuation.valuation import Valuation
 

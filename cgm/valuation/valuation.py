@@ -3,7 +3,8 @@ r"""Valuation of data by the maximum mean discrepancy to the reference dataset (
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,16 @@ import torch
 from cgm.utils.checks import check_parties, check_points
 from cgm.valuation.game import check_members
 from cgm.valuation.kernels import Kernel
+from cgm.valuation.method import (
+    GROUPS,
+    LANDMARKS,
+    WIDTH,
+    ValuationMethod,
+    approximate,
+    choose_method,
+    missing_sums,
+    outer_bounds,
+)
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 from cgm.valuation.references import AllReference, Reference, check_blocks
 from cgm.valuation.row_blocks import kernel_pass_in_tasks
@@ -42,8 +53,9 @@ class Valuation:
             parties' points: $v(D_i)$, $v_c$ and all that follows from them do not depend on the precision, and
             $v(D_i \cup G)$ is accurate to 1e-7.
         reference: The reference that values are compared with; all of $T$, if `None`.
-        tasks: The number of independent tasks of joblib in which the pass is computed, see `kernel_pass_in_tasks`; in
-            threads of this process, if `None`.
+        tasks: The number of independent tasks of joblib in which an exact pass is computed, see `kernel_pass_in_tasks`;
+            in threads of this process, if `None`.
+        method: How the block sums are computed, see `ValuationMethod`; or its name.
 
     Attributes:
         points: $T$, of shape $(|T|, d)$, float64.
@@ -51,7 +63,10 @@ class Valuation:
         sums: The block sums $R$, of shape $(|T|, n + 1)$, float64.
         reference_blocks: The blocks of the reference, see `Reference.blocks`.
         t: The number of points in the reference; $|T|$, if it is all of $T$.
-        gamma, eta: $\gamma$ and $\eta$, the smallest and the largest off-diagonal kernel value on $T$.
+        gamma, eta: $\gamma$ and $\eta$, the smallest and the largest off-diagonal kernel value on $T$; bounds of them,
+            if sums are approximate.
+        method: The method by which the block sums were computed.
+        modes: The number of modes or landmarks of an approximation; `None` for exact sums.
 
     Raises:
         ValueError: If a set of points is empty, not finite, or of another width, or if a party has fewer than
@@ -79,6 +94,7 @@ class Valuation:
         precision: str = "auto",
         reference: Reference | None = None,
         tasks: int | None = None,
+        method: ValuationMethod | str = "exact",
     ) -> None:
         check_parties(parties, synthetic)
         if reference is not None:
@@ -86,13 +102,75 @@ class Valuation:
         self.kernel = kernel
         self.points = torch.cat([*parties, synthetic]).double()
         self.sizes = [len(x) for x in (*parties, synthetic)]
-        exact = len(self.points) - len(synthetic)
+        self.modes: int | None = None
+        self._missing: torch.Tensor | None = None
+        settings = ValuationMethod(method) if isinstance(method, str) else method
+        self.method = choose_method(settings.method, kernel, self.points, self.sizes)
+        if self.method != "exact" and not self._approximate(settings, precision):
+            self.method = "exact"
+        if self.method == "exact":
+            self._compute(precision, tasks)
+
+    def _compute(self, precision: str, tasks: int | None) -> None:
+        """Compute exact block sums."""
+
+        self.modes = self._missing = None
+        exact = len(self.points) - self.sizes[-1]
         if tasks is None:
-            result = kernel_pass(kernel, self.points, self.sizes, precision, exact)
+            result = kernel_pass(self.kernel, self.points, self.sizes, precision, exact)
         else:
-            result = kernel_pass_in_tasks(kernel, self.points, self.sizes, precision, exact, tasks)
+            result = kernel_pass_in_tasks(self.kernel, self.points, self.sizes, precision, exact, tasks)
         self.sums, self.gamma, self.eta = result
         self._add_up()
+
+    def _approximate(self, settings: ValuationMethod, precision: str) -> bool:
+        """Compute approximate block sums; return whether exact ones should take their place."""
+
+        self.gamma, self.eta = outer_bounds(self.kernel, self.points)
+        landmarks, most = LANDMARKS, max(LANDMARKS, len(self.points) // 8)
+        while True:
+            self.sums, self.modes = approximate(self.kernel, self.points, self.sizes, precision, self.method, landmarks)
+            self._missing = missing_sums(self.kernel, self.points, self.sizes, self.sums)
+            self._add_up()
+            if self.method == "nufft" or self.error <= settings.tolerance * abs(self.grand_value):
+                return True
+            if 2 * landmarks > most:
+                return settings.method != "auto"
+            landmarks *= 2
+
+    @property
+    def error(self) -> float:
+        r"""The largest half width of the intervals of $v(D_i)$, $v_c(N)$ and $v(D_i \cup G)$; 0 for exact sums."""
+
+        def values(game: Valuation) -> torch.Tensor:
+            grand = torch.tensor([game.grand_value], dtype=torch.float64)
+            return torch.cat([game.party_values, game.with_synthetic, grand])
+
+        return float(self.half_widths(values).max())
+
+    def half_widths(self, statistic: Callable[[Valuation], torch.Tensor]) -> torch.Tensor:
+        r"""Compute half widths of intervals of what follows from the values, if sums are approximate; otherwise 0.
+
+        The sums that some points lack, see `cgm.valuation.method`, are added for one group of points after the other.
+        The mean of the results and its standard error give the half width: the distance of the mean, and 3.5 standard
+        errors.
+
+        Arguments:
+            statistic: Computes numbers of a valuation.
+        """
+
+        values = statistic(self)
+        if self._missing is None:
+            return torch.zeros_like(values)
+        results = []
+        for missing in self._missing:
+            game = copy.copy(self)
+            game._rows = self._rows + missing
+            game._b = (game._rows + game._rows.T) / 2
+            game._compare_with(self.reference_blocks)
+            results.append(statistic(game))
+        found = torch.stack(results)
+        return (found.mean(0) - values).abs() + WIDTH * found.std(0) / math.sqrt(GROUPS)
 
     def _add_up(self) -> None:
         r"""Compute $B$, with $G$ as the last block, from the block sums, and then $a$."""

@@ -1,0 +1,158 @@
+r"""Methods by which the block sums of a valuation are computed: exactly, or in linear time with a measured error.
+
+==========  ====================================================================  ==========================
+method      sums                                                                  cost
+==========  ====================================================================  ==========================
+`exact`     of all pairs of points                                                $t^2 / 2$
+`hybrid`    of pairs with a party's point; of $G \times G$ by landmarks           $t \sum_i N_i + 2 |G| m$
+`nufft`     by `Fourier`: squared exponential kernels in up to three dimensions   $t$, and modes
+`nystrom`   by `Nystrom`: any kernel, in any number of dimensions                 $2 t m$ and the diagonal $t m^2$
+==========  ====================================================================  ==========================
+
+The error is measured: the exact sums of some points of each block, chosen at random, are compared with the approximate
+ones. Their differences, in groups, give an estimate and a standard error for each entry of $B$, and so for all values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+
+from cgm.utils.run import workers
+from cgm.utils.settings import Choice, Number, Settings
+from cgm.valuation.embedding import (
+    MAX_DIMENSIONS,
+    MAX_MODES,
+    Embedding,
+    Fourier,
+    Nystrom,
+    embedded_sums,
+    grid_size,
+)
+from cgm.valuation.kernels import Kernel, squared_exponential_rates
+from cgm.valuation.mmd import cross_sums, partial_pass, resolve_precision, tile_size
+from cgm.valuation.tiles import Tiles, sort_by_norm
+
+METHODS = ("exact", "hybrid", "nufft", "nystrom", "auto")
+MIN_NUFFT = 3_000  # points from which auto takes Fourier grids
+MAX_EXACT = 50_000  # points up to which auto computes all pairs
+MAX_PAIRS = 5e10  # pairs of points of T with those of the parties up to which auto takes the hybrid method
+LANDMARKS = 512  # at first; doubled while the error is above the tolerance
+GROUPS = 8  # of rows whose sums are compared with exact ones
+ROWS = 4  # of each block in each group
+WIDTH = 3.5  # standard errors of an interval; of eight groups, about 99 %
+
+
+@dataclass(frozen=True)
+class ValuationMethod(Settings):
+    r"""How the block sums of a valuation are computed.
+
+    Arguments:
+        method: `"exact"`, `"hybrid"`, `"nufft"`, `"nystrom"`; or `"auto"`: Fourier grids where they are possible and
+            cost less, exact sums for up to 50,000 points, the hybrid method while there are few points of the parties,
+            and otherwise landmarks.
+        tolerance: The largest error of a value $v$, as a share of $v(N)$, that `"hybrid"` and `"nystrom"` aim at: the
+            number of landmarks is doubled until it is reached, up to an eighth of the points; `"auto"` computes exact
+            sums then.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    method: Annotated[str, Choice(METHODS)] = "exact"
+    tolerance: Annotated[float, Number(min=0, open_min=True)] = 1e-4
+
+    section = "valuation"
+
+
+def choose_method(method: str, kernel: Kernel, x: torch.Tensor, sizes: Sequence[int]) -> str:
+    """Return the method that `"auto"` stands for, for points x of shape (t, d) in blocks; others as they are."""
+
+    if method != "auto":
+        return method
+    t, real = len(x), sum(sizes[:-1])
+    rates = squared_exponential_rates(kernel)
+    if rates and x.shape[1] <= MAX_DIMENSIONS and t >= MIN_NUFFT:
+        scales = [kernel.numeric_lengthscale / math.sqrt(rate) for rate in rates]
+        modes = math.prod(grid_size(scales, (x.amax(0) - x.amin(0)).cpu().double().numpy()))
+        if modes <= min(MAX_MODES, t**2 // 100):
+            return "nufft"
+    if t <= MAX_EXACT:
+        return "exact"
+    return "hybrid" if float(t) * real <= MAX_PAIRS else "nystrom"
+
+
+def hybrid_sums(embedding: Embedding, x: torch.Tensor, sizes: Sequence[int], precision: str) -> torch.Tensor:
+    r"""Compute block sums that are exact for pairs with a point of a party; those of $G \times G$ by an embedding."""
+
+    real, order = sum(sizes[:-1]), sort_by_norm(x, sizes)
+    ordered, size = x[order], tile_size(x)
+    with workers(x.device) as threads:
+        tiles = Tiles(embedding.kernel, ordered, ordered, size, resolve_precision(precision, len(x)), real)
+        part = partial_pass(tiles, sizes, real, range(0, real, size), threads)
+    sums = torch.empty(len(x), len(sizes), dtype=torch.float64)
+    sums[order] = part.sums  # those of G with G are overwritten
+    sums[real:, -1:] = embedded_sums(embedding, x[real:], sizes[-1:])
+    return sums
+
+
+def approximate(
+    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision: str, method: str, landmarks: int
+) -> tuple[torch.Tensor, int]:
+    r"""Compute block sums by a method, and return the number of modes or landmarks.
+
+    Arguments:
+        kernel: The kernel.
+        x: The points, block after block, of shape $(t, d)$.
+        sizes: The number of points in each block; the last one is $G$.
+        precision: The arithmetic of exact kernel values, see `kernel_pass`.
+        method: `"hybrid"`, `"nufft"` or `"nystrom"`.
+        landmarks: The number of landmarks; half of them are points of the parties.
+    """
+
+    if method == "nufft":
+        fourier = Fourier(kernel).fit(x)
+        return embedded_sums(fourier, x, sizes), fourier.width // 2
+    real = sum(sizes[:-1])
+    random = torch.Generator().manual_seed(0)
+
+    def some(points: torch.Tensor, count: int) -> torch.Tensor:
+        return points[torch.randperm(len(points), generator=random)[:count]]
+
+    if method == "hybrid":
+        return hybrid_sums(Nystrom(kernel).use(some(x[real:], landmarks)), x, sizes, precision), landmarks
+    nystrom = Nystrom(kernel).use(torch.cat([some(x[:real], landmarks // 2), some(x[real:], landmarks // 2)]))
+    return embedded_sums(nystrom, x, sizes), landmarks
+
+
+def missing_sums(kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], sums: torch.Tensor) -> torch.Tensor:
+    r"""Estimate what block sums lack of the exact ones, from exact sums of some points of each block.
+
+    Returns:
+        For each group of these points the sums that the points of each block lack with each block, of shape
+        $(\text{GROUPS}, n + 1, n + 1)$.
+    """
+
+    random, blocks = torch.Generator().manual_seed(0), x.split(list(sizes))
+    missing, start = torch.zeros(GROUPS, len(sizes), len(sizes), dtype=torch.float64), 0
+    for k, n in enumerate(sizes):
+        rows = start + torch.randperm(n, generator=random)[: GROUPS * ROWS]
+        exact = torch.stack([cross_sums(kernel, x[rows], block, "float64") for block in blocks], 1)
+        lacks, start = exact - sums[rows], start + n
+        groups = lacks.tensor_split(GROUPS) if len(rows) == GROUPS * ROWS else [lacks] * GROUPS  # all rows are known
+        missing[:, k] = n * torch.stack([group.mean(0) for group in groups])
+    return missing
+
+
+def outer_bounds(kernel: Kernel, x: torch.Tensor) -> tuple[float, float]:
+    r"""Return a lower bound of $\gamma$ and an upper bound of $\eta$ on points x, in linear time.
+
+    No two points are further apart than the diagonal of their bounding box; some may be equal.
+    """
+
+    corners = torch.stack([x.amin(0), x.amax(0)]).double()
+    return float(kernel(corners[:1], corners[1:])), kernel.diagonal
