@@ -42,6 +42,7 @@ MIN_NUFFT = 3_000  # points from which auto takes Fourier grids
 MAX_EXACT = 50_000  # points up to which auto computes all pairs
 MAX_PAIRS = 5e10  # pairs of points of T with those of the parties up to which auto takes the hybrid method
 LANDMARKS = 512  # at first; doubled while the error is above the tolerance
+CANDIDATES = 20_000  # points of a block of which landmarks are chosen by what others lack
 GROUPS = 8  # of rows whose sums are compared with exact ones
 ROWS = 4  # of each block in each group
 WIDTH = 3.5  # standard errors of an interval; of eight groups, about 99 %
@@ -118,15 +119,33 @@ def approximate(
         fourier = Fourier(kernel).fit(x)
         return embedded_sums(fourier, x, sizes), fourier.width // 2
     real = sum(sizes[:-1])
-    random = torch.Generator().manual_seed(0)
+    blocks = [x[real:]] if method == "hybrid" else [x[:real], x[real:]]
+    nystrom = Nystrom(kernel).use(choose_landmarks(kernel, blocks, landmarks))
+    sums = hybrid_sums(nystrom, x, sizes, precision) if method == "hybrid" else embedded_sums(nystrom, x, sizes)
+    return sums, landmarks
 
-    def some(points: torch.Tensor, count: int) -> torch.Tensor:
-        return points[torch.randperm(len(points), generator=random)[:count]]
 
-    if method == "hybrid":
-        return hybrid_sums(Nystrom(kernel).use(some(x[real:], landmarks)), x, sizes, precision), landmarks
-    nystrom = Nystrom(kernel).use(torch.cat([some(x[:real], landmarks // 2), some(x[real:], landmarks // 2)]))
-    return embedded_sums(nystrom, x, sizes), landmarks
+def choose_landmarks(kernel: Kernel, blocks: Sequence[torch.Tensor], count: int) -> torch.Tensor:
+    r"""Choose points of some blocks as landmarks, as many of each block.
+
+    Half of them are chosen at random, and the other half among the rest with probabilities that are proportional to
+    what the first half lacks of their diagonal $k(x, x)$: also points far from most others get landmarks.
+
+    References:
+        Randomly Pivoted Cholesky (Chen, Epperly, Tropp & Webber, 2024), of which this has two rounds
+    """
+
+    random, each = torch.Generator().manual_seed(0), count // len(blocks)
+    orders = [torch.randperm(len(block), generator=random) for block in blocks]
+    first = torch.cat([block[order[: each // 2]] for block, order in zip(blocks, orders, strict=True)])
+    half = Nystrom(kernel).use(first)
+    chosen = [first]
+    for block, order in zip(blocks, orders, strict=True):
+        rest = block[order[each // 2 :][:CANDIDATES]]
+        weights = half.residual(rest) + 1e-12
+        take = min(each - each // 2, len(rest))
+        chosen.append(rest[torch.multinomial(weights, take, generator=random)])
+    return torch.cat(chosen)
 
 
 def missing_sums(kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], sums: torch.Tensor) -> torch.Tensor:
