@@ -10,8 +10,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from cgm.figures.style import BACKGROUND, INK
 from cgm.records.collect import Run
-from cgm.records.figures.style import BACKGROUND, INK
 from cgm.records.headline import ATTACK
 from cgm.records.settings import cell, find_varying, sort_key, union
 from cgm.utils.plain import snake

@@ -15,9 +15,9 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from cgm.figures.style import GRID, INK, LABELS, MARKERS, TARGET, legend, metric_label, offsets
 from cgm.records.collect import NO_EFFECT, Run
 from cgm.records.figures.attack_gains import LABELS as ATTACK_LABELS
-from cgm.records.figures.style import GRID, INK, LABELS, MARKERS, TARGET, legend, metric_label, offsets
 from cgm.records.settings import cell, sort_key
 
 # of Okabe and Ito's palette, which colour-blind readers distinguish, without its yellow, which is too light for lines

@@ -7,9 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from cgm.records.figures.rewards import reward_sizes
-from cgm.records.figures.style import beta_handles, beta_label, beta_styles, legend, offsets, save
-from tests.figures import whole
+from cgm.figures.rewards import reward_sizes
+from cgm.figures.style import beta_handles, beta_label, beta_styles, legend, offsets, save
+from tests.drawn import whole
 from tests.records.results import INF, change_chains, make_result
 
 

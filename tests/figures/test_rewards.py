@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cgm.records.figures.rewards import MAX_POINTS, reward_sizes, reward_values, value_curves
-from tests.figures import legend, line, whole
+from cgm.figures.rewards import MAX_POINTS, reward_sizes, reward_values, value_curves
+from tests.drawn import legend, line, whole
 from tests.records.results import INF, RUNS, change_chains, make_chains, make_result, make_rewards
 
 

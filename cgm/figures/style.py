@@ -14,6 +14,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -123,6 +124,36 @@ def legend(
         handlelength=handle_length,
         columnspacing=1.4,
     )
+
+
+def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
+    """Return axes to draw into: those that were given, or those of a new figure of pyplot, which notebooks show.
+
+    Arguments:
+        ax: The axes, or `None`.
+        width, height: The size of a new figure, in inches.
+
+    Raises:
+        ValueError: If something else was given.
+    """
+
+    if ax is None:
+        from matplotlib import pyplot  # which chooses how figures are shown: files of runs are drawn without it
+
+        return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise ValueError(f"ax: expected one Axes of matplotlib, such as plt.subplots()[1], got {type(ax).__name__}")
+    return ax
+
+
+def axes_legend(axes: Axes, handles: Sequence[Artist], where: Literal["upper", "right"] = "right") -> None:
+    """Add a legend above the axes or to the right of them, where it hides nothing."""
+
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+    if where == "upper":
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 4}
+    if handles:
+        axes.legend(handles=handles, frameon=False, fontsize=9, **place)
 
 
 def beta_text(beta: float) -> str:
