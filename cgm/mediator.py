@@ -20,7 +20,7 @@ from cgm.data.features.base import Features, transform_parts
 from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
 from cgm.generators.pool import Pool, draw_pool, embed_pool
-from cgm.rewards.frames import party_frame, reward_frame
+from cgm.rewards.frames import party_frame, reward_frame, states_line
 from cgm.rewards.incentives import Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, Scheme
@@ -189,15 +189,11 @@ class Settlement(Shown):
         return frame.assign(**metrics).astype(dict.fromkeys(metrics, float))
 
     def _shown(self) -> tuple[str, pd.DataFrame, str]:
-        kernel, pool = snake(type(self.game.kernel).__name__), len(self.pool.points)
-        head = f"{type(self).__name__}: {counted(self.game.n, 'party')}, |G| = {pool:,}, v(N) = {self.game.grand_value:.4g}, "
-        warnings = f"; {counted(len(self.warnings), 'warning')}" if self.warnings else ""
-        foot = f"incentives: {self.incentives.summary()}{warnings}"
-        return (
-            f"{head}kernel {kernel}, length-scale {self.game.kernel.lengthscale:.4g}",
-            party_frame(self.to_frame()),
-            foot,
-        )
+        kernel, pool = self.game.kernel, len(self.pool.points)
+        value = self.game.grand_value
+        head = f"{type(self).__name__}: {counted(self.game.n, 'party')}, |G| = {pool:,}, v(N) = {value:.4g}"
+        name = f"kernel {snake(type(kernel).__name__)}, length-scale {kernel.lengthscale:.4g}"
+        return f"{head}, {name}", party_frame(self.to_frame()), states_line(self.incentives, self.warnings)
 
     def _outcome(self) -> Outcome:
         from cgm.figures.rewards import Outcome  # matplotlib

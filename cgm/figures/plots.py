@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from cgm.figures.rewards import (
     values_title,
     with_missing,
 )
-from cgm.figures.style import axes_for, axes_legend, beta_label
+from cgm.figures.style import axes_for, axes_legend, axes_width, beta_label
 from cgm.utils.checks import check_integer
 
 LEGEND = 2.2  # inches beside the axes
@@ -152,8 +153,9 @@ class Plots:
 
     def _finish(self, axes: Axes, title: str, missing: list[str], legend: bool) -> Axes:
         axes.set_xlabel("party")
-        width = axes.get_window_extent().width / axes.figure.dpi
-        axes.set_title(with_missing(title, missing, width), fontsize=10)
+        width = axes_width(axes)
+        lines = textwrap.wrap(title, int(14 * width))
+        axes.set_title(with_missing("\n".join(lines), missing, width), fontsize=10)
         if legend:
             axes_legend(axes, party_handles(axes))
         return axes

@@ -27,8 +27,7 @@ import torch
 from cgm.evaluation.entries import MetricRow
 from cgm.records.headline import headline_table
 from cgm.records.result import Result
-from cgm.rewards.frames import party_frame, reward_frame
-from cgm.rewards.incentives import Incentives
+from cgm.rewards.frames import party_frame, reward_frame, states_line
 from cgm.utils.files import sha256, write_whole
 from cgm.utils.shown import Shown, brief, counted
 from cgm.utils.text import csv_text, unescape
@@ -167,10 +166,9 @@ class Record(Shown):
     def _shown(self) -> tuple[str, pd.DataFrame, str]:
         result, kinds = self.result, (self.result.contributions.name, self.result.scheme.name)
         names = ", ".join((result.dataset, result.split, result.generator, *kinds))
-        head = f"Record: {names}; {counted(result.n_parties, 'party')}, |G| = {result.synthetic_size:,}, seed {result.seed}"
-        warnings = f"; {counted(len(result.warnings), 'warning')}" if result.warnings else ""
-        foot = f"incentives: {Incentives(result.incentives).summary()}{warnings}"
-        return head, party_frame(self.to_frame()), foot
+        parties, pool = counted(result.n_parties, "party"), f"{result.synthetic_size:,}"
+        head = f"Record: {names}; {parties}, |G| = {pool}, seed {result.seed}"
+        return head, party_frame(self.to_frame()), states_line(result.incentives, result.warnings)
 
     def _points(self) -> Points:
         from cgm.figures.plots import Points  # matplotlib

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from cgm.contributions.base import Contributions
+from cgm.rewards.incentives import Incentive, Incentives
 from cgm.rewards.sampling import Reward
 from cgm.rewards.schemes.base import Rewards
+from cgm.utils.shown import counted
 from cgm.utils.text import beta_name
 
 if TYPE_CHECKING:
@@ -70,3 +72,10 @@ def party_frame(frame: pd.DataFrame) -> pd.DataFrame:
     for beta in betas:
         table[f"size β={beta_name(beta)}"] = frame[frame["beta"] == beta].set_index("party")["size"]
     return table.reset_index()
+
+
+def states_line(incentives: Mapping[str, Incentive], warnings: Sequence[str]) -> str:
+    """Say in a line which incentives hold, and how many warnings there are."""
+
+    line = f"incentives: {Incentives(incentives).summary()}"
+    return f"{line}; {counted(len(warnings), 'warning')}" if warnings else line
