@@ -137,7 +137,7 @@ class Plots:
         plane = make_plane(own, None, {beta: (points.pool[rows], None)}, (), background, seed, rng)
         pictures = as_pictures({} if images is None else {beta: images})
 
-        axes = axes_for(ax, 4.2 + (LEGEND if legend else 0.0), 4.4)
+        axes = axes_for(ax, 7.2 if legend else 4.4, 4.4)
         draw_rewards(axes, plane, beta, pictures, rng)
         axes.set_xlabel(f"{plane.kind} 1")
         axes.set_ylabel(f"{plane.kind} 2")
