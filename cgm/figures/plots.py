@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import textwrap
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import NamedTuple
@@ -154,7 +153,7 @@ class Plots:
     def _finish(self, axes: Axes, title: str, missing: list[str], legend: bool) -> Axes:
         axes.set_xlabel("party")
         width = axes_width(axes)
-        lines = textwrap.wrap(title, int(14 * width))
+        lines = [title] if len(title) <= 14 * width else title.split(": ", 1)
         axes.set_title(with_missing("\n".join(lines), missing, width), fontsize=10)
         if legend:
             axes_legend(axes, party_handles(axes))
