@@ -155,8 +155,7 @@ class Settings:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "__repr__" not in vars(cls):  # which the decorator of dataclasses would write
-            cls.__repr__ = Settings.__repr__  # type: ignore[method-assign]
+        cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # the decorator of dataclasses would write another
 
     def __repr__(self) -> str:
         """Return the settings that differ from their defaults, as scikit-learn does."""
