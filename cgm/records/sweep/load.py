@@ -184,7 +184,8 @@ class SweepPlots:
         if len(drawn) == 1:
             drawn[0].set_title(picture.title, fontsize=10)
         if legend:
-            axes_legend(drawn[-1], series_handles(picture))
+            series = picture.panels[0].series
+            axes_legend(drawn[-1], series_handles(picture), title=series.name if series else None)
         return ax
 
     def attack_gains(

@@ -172,6 +172,7 @@ def test_several_panels_need_as_many_axes():
     panels = list(figure.subplots(1, 2))
     assert plots.number("v_star", ax=panels) is panels
     assert [text.get_text() for text in panels[-1].get_legend().get_texts()] == ["p", "q"]
+    assert panels[-1].get_legend().get_title().get_text() == "scheme"
     with pytest.raises(ValueError, match="ax: v_star has 2 panels, expected a list of as many axes"):
         plots.number("v_star", ax=panels[0])
 
