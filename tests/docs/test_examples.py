@@ -316,6 +316,59 @@ def test_every_public_name_is_in_the_reference():
     assert {f"cgm.{name}" for name in packages} <= set(modules)
 
 
+def documented() -> set[int]:
+    """Identify the modules, classes and functions that the pages in docs/reference document."""
+
+    found: set[int] = set()
+    text = "\n".join(PAGES[page].read_text(encoding="utf-8") for page in PAGES if page.startswith("docs/reference/"))
+    for kind, name, options in re.findall(r"^\.\. auto(\w+):: (\S+)\n((?:   :.*\n?)*)", text, re.M):
+        thing = module = importlib.import_module(name if kind == "module" else name.rpartition(".")[0])
+        if kind == "module":
+            members = re.search(r":members:(.*)", options)[1]
+            names = members.split(",") if members.strip() else getattr(module, "__all__", vars(module))
+            things = [getattr(module, each.strip()) for each in names]
+            if not members.strip() and ":imported-members:" not in options:
+                things = [each for each in things if getattr(each, "__module__", "") == name]
+            found |= set(map(id, things))
+        else:
+            thing = getattr(module, name.rpartition(".")[2])
+        found.add(id(thing))
+    return found
+
+
+def test_the_mathematics_has_every_statement_of_the_paper():
+    """Each with a name in the code that is in the reference, and with tests that exist."""
+
+    text = PAGES["docs/mathematics.md"].read_text(encoding="utf-8")
+    table = text.split("\n\n| in the paper |")[1].split("\n\n")[0].splitlines()[2:]
+    statements = " ".join(row.split("|")[1] + row.split("|")[2] for row in table)
+    expected = [f"eq. ({k})" for k in range(1, 9)] + [f"Prop. {k}" for k in (1, 2, "3a", "3b", "3c", 4, 5)]
+    expected += ["Theorem 1", "Cor. 1", "Algo. 1", *(f"Def. {k}" for k in (1, 2, 3))]
+    expected += [f"R{k}" for k in range(1, 8)] + [f"F{k}" for k in range(1, 5)]
+    for statement in expected:
+        assert re.search(rf"(?<!\w){re.escape(statement)}(?!\w)", statements), statement
+    known = documented()
+    for row in table:
+        *_, code, tests, _ = row.split("|")
+        names = re.findall(r"`(cgm[\w.]+)`", code)
+        assert names, row
+        for name in names:
+            parents, thing = name.split("."), None
+            while not _is_module(".".join(parents)):
+                parents.pop()
+            thing = importlib.import_module(".".join(parents))
+            for part in name.split(".")[len(parents) :][:1]:
+                thing = getattr(thing, part)  # a method is documented with its class
+            assert id(thing) in known, name
+        names, file = re.findall(r"`([\w/.]*(?:::\w+)?)`", tests), ""
+        assert names, row
+        for name in names:
+            path, _, function = name.partition("::")
+            file = path or file
+            code = (ROOT / file).read_text(encoding="utf-8")
+            assert re.search(rf"^def {function or 'test_'}", code, re.M), name
+
+
 def test_the_readme_is_short_and_begins_with_two_commands():
     assert len(README) <= 180
     code = [line.split("#")[0].strip() for line in README if line.startswith("    ")]
