@@ -22,6 +22,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_show_copyright = False  # the licence has it
 html_title = f"cgm {version}"
 html_static_path = ["_static"]
 html_css_files = ["cgm.css"]

@@ -691,6 +691,10 @@ def test_the_wheel_holds_the_configuration():
     assert {"cgm", "conf"} <= set(project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
     assert project["project"]["scripts"] == {"cgm": "cgm.cli.main:main"}
     assert project["project"]["version"] == __version__
+    name = project["project"]["name"]  # another than `cgm`, which is somebody else's in the package index
+    assert name == "cgm-rewards"
+    extras = [each for group in project["project"]["optional-dependencies"].values() for each in group]
+    assert [extra for extra in extras if extra.startswith("cgm")] == [f"{name}[excel,flow,sign,sweep,tensorboard]"]
     assert not (ROOT / "cgm" / "conf").exists()  # it would take precedence over the one that is edited
     assert CONF == ROOT / "conf"
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -360,13 +361,12 @@ def test_the_mathematics_has_every_statement_of_the_paper():
             for part in name.split(".")[len(parents) :][:1]:
                 thing = getattr(thing, part)  # a method is documented with its class
             assert id(thing) in known, name
-        names, file = re.findall(r"`([\w/.]*(?:::\w+)?)`", tests), ""
+        names, source = re.findall(r"`([\w/.]+)`", tests), ""
         assert names, row
         for name in names:
-            path, _, function = name.partition("::")
-            file = path or file
-            code = (ROOT / file).read_text(encoding="utf-8")
-            assert re.search(rf"^def {function or 'test_'}", code, re.M), name
+            if name.endswith(".py"):
+                source = (ROOT / name).read_text(encoding="utf-8")
+            assert f"\ndef {'test_' if name.endswith('.py') else f'{name}('}" in source, name
 
 
 def test_the_readme_is_short_and_begins_with_two_commands():
@@ -374,6 +374,22 @@ def test_the_readme_is_short_and_begins_with_two_commands():
     code = [line.split("#")[0].strip() for line in README if line.startswith("    ")]
     assert code[:2] == ["make run", "make test"]
     assert next(k for k, line in enumerate(README) if line.startswith("    make")) <= 3
+
+
+def test_the_drawing_on_the_front_pages():
+    """It has a background and colours of its own for light and for dark pages, and names the stations of a mediator."""
+
+    file = ROOT / "docs" / "_static" / "overview.svg"
+    tree = ElementTree.parse(file)
+    assert tree.getroot().get("viewBox").split()[2] <= "700"  # readable on narrow pages as well
+    text = "".join(tree.getroot().itertext())
+    style = re.search(r"\.page(.*?)@media \(prefers-color-scheme: dark\) \{(.*)\}", text, re.S)
+    for name in ("page", "mediator", "stage", "evaluation", "note", "code", "arrow", "head"):
+        assert all(f".{name} {{" in part for part in (f".page{style[1]}", style[2])), name
+    for section in ("Sec. 3, 5", "Sec. 4", "Sec. 4.1", "Sec. 4.2", "Sec. 6"):
+        assert section in text
+    assert "](docs/_static/overview.svg)" in PAGES["README.md"].read_text(encoding="utf-8")
+    assert "](_static/overview.svg)" in PAGES["docs/index.md"].read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
