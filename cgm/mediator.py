@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from warnings import warn
 
 import torch
@@ -20,7 +20,8 @@ from cgm.data.features.base import Features, transform_parts
 from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
 from cgm.generators.pool import Pool, draw_pool, embed_pool
-from cgm.rewards.incentives import Incentive, check_incentives
+from cgm.rewards.frames import party_frame, reward_frame, states_line
+from cgm.rewards.incentives import Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.schemes.shapley_fair import ShapleyFair
@@ -29,11 +30,18 @@ from cgm.utils.plain import snake
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, check_device, resolve_device, timed, training_on
 from cgm.utils.settings import Choice, Integer, Number, Settings, Text
+from cgm.utils.shown import Shown, brief, counted
 from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
 from cgm.valuation.mmd import PRECISIONS
 from cgm.valuation.references import AllReference, Reference
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cgm.figures.plots import Plots, Points
+    from cgm.figures.rewards import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +66,9 @@ class Fitted:
     parties: Sequence[torch.Tensor]
     refit: bool
 
+    def __repr__(self) -> str:
+        return brief(self)
+
 
 @dataclass(frozen=True)
 class Pooled:
@@ -75,9 +86,12 @@ class Pooled:
     features: Features
     generator: Generator
 
+    def __repr__(self) -> str:
+        return brief(self)
 
-@dataclass(frozen=True)
-class Settlement:
+
+@dataclass(frozen=True, repr=False)
+class Settlement(Shown):
     r"""What a mediator computes for the parties.
 
     Attributes:
@@ -103,8 +117,8 @@ class Settlement:
     contributions: Contributions
     uncertainty: Uncertainty
     rewards: Rewards
-    incentives: Mapping[str, Incentive]
-    target_incentives: Mapping[str, Incentive]
+    incentives: Incentives
+    target_incentives: Incentives
     drawn: Mapping[tuple[int, float], Reward]
     warnings: Sequence[str]
     seconds: Mapping[str, float]
@@ -150,6 +164,48 @@ class Settlement:
                 f"reward: party={party}, beta={beta:g}; there are parties 0 to {self.game.n - 1}, β {betas}"
             )
         return self.drawn[party, beta]
+
+    @property
+    def plot(self) -> Plots:
+        """Figures that are drawn into axes: `plot.rewards()`, `plot.values()` and `plot.embedding()`."""
+
+        from cgm.figures.plots import Plots  # matplotlib, which takes a second to import
+
+        return Plots(self._outcome(), self._points)
+
+    def to_frame(self) -> pd.DataFrame:
+        r"""Return the rewards as a table of pandas, a row for each party and $\beta$.
+
+        The columns are those of `cgm.rewards.frames.reward_frame`, and the metrics that are known without an
+        evaluation, by their names in `metrics.csv`: `increasing` and `neg_mmd2_unbiased`.
+        """
+
+        drawn, points = list(self.drawn.values()), self.game.sizes[:-1]
+        frame = reward_frame(drawn, points, self.game.party_values, self.contributions, self.rewards)
+        metrics = {
+            "increasing": [reward.increasing for reward in drawn],
+            "neg_mmd2_unbiased": [-reward.mmd2_unbiased for reward in drawn],
+        }
+        return frame.assign(**metrics).astype(dict.fromkeys(metrics, float))
+
+    def _shown(self) -> tuple[str, pd.DataFrame, str]:
+        kernel, pool = self.game.kernel, len(self.pool.points)
+        value = self.game.grand_value
+        head = f"{type(self).__name__}: {counted(self.game.n, 'party')}, |G| = {pool:,}, v(N) = {value:.4g}"
+        name = f"kernel {snake(type(kernel).__name__)}, length-scale {kernel.lengthscale:.4g}"
+        return f"{head}, {name}", party_frame(self.to_frame()), states_line(self.incentives, self.warnings)
+
+    def _outcome(self) -> Outcome:
+        from cgm.figures.rewards import Outcome  # matplotlib
+
+        values, alpha, size = self.game.party_values, self.contributions.alpha, len(self.pool.points)
+        return Outcome(list(self.drawn.values()), self.rewards, values, self.game.grand_value, alpha, size)
+
+    def _points(self) -> Points:
+        from cgm.figures.plots import Points  # matplotlib
+
+        rewards = {key: reward.indices for key, reward in self.drawn.items()}
+        return Points(self.pool.points, rewards, self.parties, self.pool.images)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from cgm.utils.checks import check_party
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.settings import Integer, Number, Settings
+from cgm.utils.shown import brief
 
 __all__ = [
     "Attack",
@@ -44,6 +45,9 @@ class Attacked(NamedTuple):
     parties: list[torch.Tensor]
     labels: list[torch.Tensor]
     identities: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class Attack(Settings, ABC):

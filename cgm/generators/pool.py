@@ -12,6 +12,7 @@ from cgm.data.features.base import Features
 from cgm.generators.base import Generator
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_points
+from cgm.utils.shown import brief
 
 MAX_IMAGES = 20_000  # images that are kept for figures
 
@@ -28,6 +29,9 @@ class Pool:
 
     points: torch.Tensor
     images: torch.Tensor
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def draw_pool(

@@ -56,8 +56,12 @@ class Reward:
     value: float
     reached: bool
     increasing: float | None
-    indices: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64), metadata=NOT_WRITTEN)
-    values: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64), metadata=NOT_WRITTEN)
+    indices: torch.Tensor = field(
+        default_factory=lambda: torch.empty(0, dtype=torch.int64), metadata=NOT_WRITTEN, repr=False
+    )
+    values: torch.Tensor = field(
+        default_factory=lambda: torch.empty(0, dtype=torch.float64), metadata=NOT_WRITTEN, repr=False
+    )
     mmd2_biased: float = field(default=math.nan, metadata=NOT_WRITTEN)
     mmd2_unbiased: float = field(default=math.nan, metadata=NOT_WRITTEN)
     promised: float = field(default=math.nan, metadata=NOT_WRITTEN)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
-from cgm.records.html import inline_svg, label, render
+from cgm.records.html import inline_svg, render
 from cgm.records.settings import flatten
 from cgm.settlements.figures import (
     MAX_PANELS,
@@ -34,7 +34,7 @@ from cgm.settlements.view import (
     strongest_guesses,
     threat_model,
 )
-from cgm.utils.text import number
+from cgm.utils.text import label, number
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_FIGURES = 96  # panels of columns in a report, over all parties

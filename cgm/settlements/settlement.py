@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,11 +15,19 @@ from numpy.typing import NDArray
 
 from cgm.data.tables.files import Source
 from cgm.data.tables.schema import Schema
-from cgm.evaluation.entries import RewardAudit, Scores
+from cgm.evaluation.entries import MetricRow, RewardAudit, Scores
+from cgm.evaluation.privacy.base import audit_rows
 from cgm.mediator import Settlement
+from cgm.records.record import add_metrics
 from cgm.rewards.sampling import Reward
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.text import aligned_lines, listed, number, percent, printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cgm.figures.rewards import Outcome
+    from cgm.settlements.figures import PartyPlots
 
 SENSITIVE = 0.25  # changes of α above it are printed
 
@@ -42,7 +50,7 @@ class Variant:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PartySettlement(Settlement):
     r"""What a mediator computes for parties with tables or images.
 
@@ -152,6 +160,36 @@ class PartySettlement(Settlement):
                     group.append(k)
             groups.append(tuple(sorted(group, key=order.index)))
         return groups
+
+    @property
+    def plot(self) -> PartyPlots:
+        """Figures that are drawn into axes: `plot.rewards()`, `plot.values()` and `plot.embedding()`."""
+
+        from cgm.settlements.figures import PartyPlots  # matplotlib, which takes a second to import
+
+        return PartyPlots(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        r"""Return the rewards as a table of pandas, a row for each party and $\beta$.
+
+        Beside the columns of `Settlement.to_frame` there are `name`, whether it is the `recommended` reward that the
+        party receives, `share_of_gain`, and the scores and the numbers of the audit by the names that they have in the
+        `metrics.csv` of experiments.
+        """
+
+        frame, drawn = super().to_frame(), list(self.drawn.values())
+        frame.insert(1, "name", [self.names[reward.party] for reward in drawn])
+        frame["recommended"] = [self.recommended[reward.party] == reward.beta for reward in drawn]
+        frame["share_of_gain"] = [reward.share_of_gain for reward in drawn]
+        scores = [
+            MetricRow(entry.party, entry.beta, name, value)
+            for entry in self.accuracies
+            for name, value in entry.numbers.items()
+        ]
+        return add_metrics(frame, [*scores, *audit_rows(self.audits)[0]])
+
+    def _outcome(self) -> Outcome:
+        return replace(super()._outcome(), names=self.names)
 
     def table(self) -> str:
         """Return the headline numbers as a short table, a row for each party."""

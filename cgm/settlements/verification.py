@@ -10,18 +10,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import msgspec
 
 from cgm.data.tables.files import CSV, read_table, rows_digest, rows_of
 from cgm.settlements.certificate import FORMAT, OLDER, SEAL, readable_json, seal
 from cgm.utils.files import IGNORED, check_bytes, folder_digest, gunzip, read_plain, sha256, write_whole
+from cgm.utils.shown import Shown
 from cgm.utils.text import printable
 from cgm.utils.untrusted import array_shapes
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 CERTIFICATE, PAGE, SIGNATURE = "certificate.json", "certificate.html", "certificate.sig"
 OK, FAILED, OPEN = "ok", "FAILED", "open"
+STATE = 6  # characters of a line that have the state
 INSTALL = 'install cryptography, by pip install ".[sign]" in a checkout of cgm'
 
 Finding = tuple[str, str]  # its state, one of the three above, and its text
@@ -67,8 +72,8 @@ class Certificate(OlderCertificate):
     settlement: Settled
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, repr=False)
+class Verification(Shown):
     """What a party could verify.
 
     Attributes:
@@ -78,6 +83,19 @@ class Verification:
 
     lines: tuple[str, ...]
     ok: bool
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the findings as a table of pandas: `state` and `finding`, what failed first."""
+
+        import pandas as pd
+
+        findings = [(line[:STATE].strip(), line[STATE:].strip()) for line in self.lines]
+        return pd.DataFrame(sorted(findings, key=lambda finding: finding[0] != FAILED), columns=["state", "finding"])
+
+    def _shown(self) -> tuple[str, pd.DataFrame, str]:
+        failed = sum(line.startswith(FAILED) for line in self.lines)
+        result = "nothing failed" if self.ok else f"{failed} of {len(self.lines)} findings FAILED"
+        return f"Verification: {result}", self.to_frame(), ""
 
 
 def verify(
@@ -107,7 +125,7 @@ def verify(
         findings.extend(_verify(Path(folder), own, public, settlement))
     except Exception as error:  # whatever the files hold: a file that breaks the verification is not verified
         findings.append((FAILED, f"the verification could not be finished ({type(error).__name__}: {error})"))
-    lines = (f"{state:<6}  {printable(text)}" for state, text in findings)
+    lines = (f"{state:<{STATE}}  {printable(text)}" for state, text in findings)
     return Verification(tuple(lines), all(state != FAILED for state, _ in findings))
 
 

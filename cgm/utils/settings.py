@@ -153,9 +153,32 @@ class Settings:
 
     section: ClassVar[str] = ""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__repr__" not in vars(cls):  # which the decorator of dataclasses would write
+            cls.__repr__ = Settings.__repr__  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        """Return the settings that differ from their defaults, as scikit-learn does."""
+
+        if not dataclasses.is_dataclass(self):
+            return super().__repr__()
+        shown = [f for f in dataclasses.fields(self) if f.init and f.repr and not _is_default(f, getattr(self, f.name))]
+        return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
+
     def __post_init__(self) -> None:
         for name, (constraints, optional) in constraints_of(type(self)).items():  # type: ignore[arg-type]  # typeshed: a class is hashable
             check_setting(f"{self.section}.{name}".lstrip("."), getattr(self, name), constraints, optional)
+
+
+def _is_default(setting: dataclasses.Field, value: object) -> bool:
+    """Return whether a setting has its default; whether arrays do is not compared."""
+
+    default = setting.default
+    if setting.default_factory is not dataclasses.MISSING:
+        default = setting.default_factory()
+    same = (value == default) is True or (isinstance(value, Settings) and repr(value) == repr(default))
+    return type(value) is type(default) and same
 
 
 def check_setting(setting: str, value: object, constraints: tuple[Constraint, ...], optional: bool = False) -> None:

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
+from cgm.figures import embedding
 from cgm.generators import KDE
 from cgm.mediator import Mediator
-from cgm.records.figures import embedding
 from cgm.rewards import WeightedSampling
 from cgm.settlements.figures import BINS, compare, draw_columns, draw_plane
 from tests.settlements.settled_tables import column, settle

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 
 from cgm.utils.checks import check_labels, check_points
+from cgm.utils.shown import brief
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Dataset:
     y_test: torch.Tensor
     classes: tuple[str, ...]
     ordered: bool = False
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def __post_init__(self) -> None:
         check_points(self.x, f"dataset {self.name}", min=2)

@@ -43,6 +43,7 @@ from cgm.data.tables.kinds import (
     same_zone,
 )
 from cgm.utils.checks import check_choice
+from cgm.utils.shown import Shown, counted
 from cgm.utils.text import shortened
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ SENTINELS = (9, 99, 999, 9999, 99_999)  # numbers that often stand for missing v
 MAX_ERRORS = 5  # columns that a message names
 
 
-@dataclass(frozen=True)
-class Schema:
+@dataclass(frozen=True, repr=False)
+class Schema(Shown):
     """The columns that all parties' tables have.
 
     Attributes:
@@ -70,6 +71,22 @@ class Schema:
         if not any(column.width for column in self.columns):
             left = "; ".join(f"{name}: {why}" for name, why in self.dropped.items())
             raise ValueError(f"schema: no column is left that rows differ in{f' ({left})' if left else ''}")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the columns as a table of pandas: `column`, `kind`, `missing`, `values`.
+
+        `missing` says whether cells may be empty, `values` the range of numbers and dates or the levels of others. The
+        columns that are left out follow, of the kind `dropped`, with the reason.
+        """
+
+        rows = [(x.name, x.kind, x.missing, _values_of(x.to_dict())) for x in self.columns]
+        rows += [(name, "dropped", False, why) for name, why in self.dropped.items()]
+        return pd.DataFrame(rows, columns=["column", "kind", "missing", "values"])
+
+    def _shown(self) -> tuple[str, pd.DataFrame, str]:
+        dropped = f", {len(self.dropped)} dropped" if self.dropped else ""
+        warnings = counted(len(self.warnings), "warning") if self.warnings else ""
+        return f"Schema: {counted(len(self.columns), 'column')}{dropped}", self.to_frame(), warnings
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -156,6 +173,16 @@ class Schema:
             raise ValueError("schema: expected names of columns, and below dropped: a text for each")
         columns = [_column(str(name), settings) for name, settings in values["columns"].items()]
         return cls(tuple(columns), {str(name): str(why) for name, why in dropped.items()})
+
+
+def _values_of(column: Mapping[str, Any]) -> str:
+    """Return the values of a column in a few words: its range, or its first levels."""
+
+    if "levels" in column:
+        levels = [str(level) for level in column["levels"]]
+        more = f" and {len(levels) - MAX_ERRORS} more" if len(levels) > MAX_ERRORS else ""
+        return ", ".join(levels[:MAX_ERRORS]) + more
+    return f"{column['minimum']} to {column['maximum']}" if "minimum" in column else str(column.get("value", ""))
 
 
 def _column(name: str, values: Any) -> Column:

@@ -12,6 +12,7 @@ import torch
 
 from cgm.rewards.sampling import Reward
 from cgm.utils.settings import Integer, Settings
+from cgm.utils.shown import brief
 from cgm.valuation.kernels import Kernel
 from cgm.valuation.lengthscale import thin
 
@@ -41,6 +42,9 @@ class PointSet:
     rows: torch.Tensor
     reward: Reward | None = None
     _results: dict[Callable, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def select(self, rows: torch.Tensor, reward: Reward | None = None) -> PointSet:
         """Return the set of some of the points.

@@ -19,6 +19,7 @@ from cgm.evaluation.labelled import Arrays, Labelled, labelled_arrays
 from cgm.evaluation.measure import OF_REWARDS
 from cgm.utils.run import progress
 from cgm.utils.settings import Integer, Settings
+from cgm.utils.shown import brief
 
 NAME = r"[a-z]\w*(?<!_before)(?<!_honest)"  # of a score
 # names of other numbers of a reward in records
@@ -39,6 +40,9 @@ class LabelledReward(NamedTuple):
     beta: float
     x: torch.Tensor
     y: torch.Tensor
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class Task(Settings, ABC):
