@@ -16,6 +16,7 @@ import torch
 from cgm.networks.fitted import Fitted, ObjectOrClassMethod, saved_settings, to_json
 from cgm.networks.weights import check_path
 from cgm.utils.checks import check_integer, check_points
+from cgm.utils.convert import to_tensor
 from cgm.utils.settings import Settings, Text
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Generator(Fitted, GeneratorSettings, ABC):
     """What the user should know of the last fit; warnings are logged as well, and reports contain them."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let `fit` load the file of the setting `pretrained`, if there is one."""
+        """Let `fit` convert its points, and load the file of the setting `pretrained` if there is one."""
 
         super().__init_subclass__(**options)
         if "fit" in vars(cls):
@@ -106,7 +107,7 @@ class Generator(Fitted, GeneratorSettings, ABC):
         """
 
         name = f"points to fit {type(self).__name__} to"
-        check_points(x, name, min=2)
+        x = check_points(x, name, min=2)
 
         if self.space == "features" and x.dim() != 2:
             raise ValueError(f"{name}: expected shape (N, d), got {tuple(x.shape)}; reduce images by features=pca")
@@ -216,7 +217,8 @@ class Generator(Fitted, GeneratorSettings, ABC):
 
 def _or_load(fit: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(fit)
-    def fit_or_load(self: Generator, x: torch.Tensor, seed: int) -> Any:
+    def fit_or_load(self: Generator, x: Any, seed: int) -> Any:
+        x = to_tensor(x, f"points to fit {type(self).__name__} to")
         path = self.pretrained_file(x)
         return fit(self, x, seed) if path is None else self.load_pretrained(path, x, seed)
 

@@ -63,7 +63,7 @@ def draw_pool(
         points = sample
         if features is not None:
             points = features.nearest(sample if generator.space == "features" else features.transform(sample))
-        check_points(points, "generator: synthetic pool", width=width, min=size)
+        points = check_points(points, "generator: synthetic pool", width=width, min=size)
         if len(points) > size:
             raise ValueError(f"generator: sample({size}, seed) returned {len(points)} points instead of {size}")
         pool = {"points": points if features is None else points.double()}

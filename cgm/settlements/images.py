@@ -15,8 +15,7 @@ from cgm.data.datasets.image_arrays import check_image_array
 from cgm.data.features.base import Features
 from cgm.data.tables.files import Source
 from cgm.generators.base import Generator
-from cgm.rewards.schemes.base import InfeasibleScheme
-from cgm.settlements.party import PartyMediator, name_parties, with_names
+from cgm.settlements.party import PartyMediator, name_parties
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.files import folder_digest
 from cgm.utils.plain import plain
@@ -82,10 +81,7 @@ class ImageMediator(PartyMediator):
 
     Images are valued in features, by default the code of an autoencoder. A generator of features draws codes, which are
     decoded to images and encoded again, so that the images that are valued are those that are handed out; `MMDGAN`
-    makes images itself.
-
-    Arguments:
-        held_out, max_rows, audit, sensitivity, seed: See `PartyMediator`; a row is an image.
+    makes images itself. In the settings, a row is an image.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -132,10 +128,7 @@ class ImageMediator(PartyMediator):
                 if self.generator.space == "features":
                     features.decode(features.transform(used[0][:2]))  # refused before the long work
             mediator = self.mediator(features=features, generator=Pixels(copy.copy(self.generator), features))
-            try:
-                settlement = mediator.settle(used, seed, features)
-            except InfeasibleScheme as error:
-                raise InfeasibleScheme(with_names(str(error), list(arrays))) from error
+            settlement = mediator.settle(dict(zip(arrays, used, strict=True)), seed, features)
             with timed("pool"):
                 pool = settlement.pool.images
                 if len(pool) < len(settlement.pool.points):  # the mediator keeps some of them only
@@ -150,7 +143,6 @@ class ImageMediator(PartyMediator):
 
         return name_parties(
             replace(settlement, warnings=[*few, *settlement.warnings]),
-            list(arrays),
             warnings=[*copied, *warnings],
             seconds=clock.seconds,
             schema=None,

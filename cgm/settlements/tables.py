@@ -29,9 +29,8 @@ from cgm.evaluation.tasks.svm import SVM
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
 from cgm.mediator import Settlement
-from cgm.rewards.schemes.base import InfeasibleScheme
 from cgm.settlements.images import ImageMediator
-from cgm.settlements.party import PartyMediator, name_parties, with_names
+from cgm.settlements.party import PartyMediator, name_parties
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.plain import plain
 from cgm.utils.random import Stream, stream_seed
@@ -180,7 +179,6 @@ class TableMediator(PartyMediator):
             `disclose` has `levels`. If there is one party, nothing leaves, and nothing is pooled for this reason.
         labeller: Labels synthetic rows, for the classifiers alone.
         downstream: Trains and tests the classifiers.
-        held_out, max_rows, audit, sensitivity, seed: See `PartyMediator`.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -277,11 +275,7 @@ class TableMediator(PartyMediator):
             features: Features = encoding if isinstance(given, Automatic) else OfRows(given, encoding)
             repeated = None if alone else repeated_numbers(schema, filled, self.min_count, 2)
             mediator = self.mediator(features=features, generator=Rows(copy.copy(self.generator), encoding, repeated))
-            try:
-                settlement = mediator.settle(filled, seed)
-            except ValueError as error:
-                kind = InfeasibleScheme if isinstance(error, InfeasibleScheme) else ValueError
-                raise kind(with_names(str(error), list(tables))) from error
+            settlement = mediator.settle(dict(zip(tables, filled, strict=True)), seed)
             features = settlement.features
             with timed("decoding"):
                 size = len(settlement.pool.points)
@@ -300,7 +294,6 @@ class TableMediator(PartyMediator):
 
         return name_parties(
             replace(settlement, warnings=[*few, *settlement.warnings]),
-            list(tables),
             warnings=[*schema.warnings, *copied, *warnings],
             seconds=clock.seconds,
             tables=tuple(used),

@@ -18,8 +18,8 @@ from omegaconf import OmegaConf
 
 import cgm.cli.jobs as jobs
 from cgm import Experiment, Record, __version__
-from cgm.cli.conf import CONF
 from cgm.cli.settings import drop_other_options
+from cgm.utils.choices import CONF
 
 if sys.version_info >= (3, 11):
     import tomllib

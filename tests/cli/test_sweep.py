@@ -12,9 +12,9 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
-from cgm.cli.conf import CONF
 from cgm.cli.settings import drop_other_options, resolve, task_overrides
 from cgm.cli.sweep import Progress, check_jobs, count_jobs, job_name, settings_digest, sweep_name
+from cgm.utils.choices import CONF
 
 
 @pytest.fixture(autouse=True)

@@ -22,13 +22,13 @@ from omegaconf import DictConfig, OmegaConf
 
 import cgm
 from cgm.cli.commands import collect_parser, verify_parser
-from cgm.cli.conf import CONF
 from cgm.cli.jobs import Job
 from cgm.cli.settle import OF_THE_COMMAND, to_overrides
 from cgm.evaluation import entries
 from cgm.evaluation.entries import AttackResult
 from cgm.generators import check_generator
 from cgm.records import result
+from cgm.utils.choices import CONF
 from cgm.utils.plain import NOT_WRITTEN
 from cgm.valuation import TableGame
 
