@@ -1,5 +1,6 @@
 """The examples of README.md and of docs/: Python is run, commands are composed, names exist."""
 
+import ast
 import functools
 import importlib
 import importlib.util
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -135,7 +137,8 @@ def save_files(page: str, folder: Path) -> None:
 
 def test_blocks_are_found():
     languages = {block.language for page in PAGES for block in blocks(page)}
-    assert languages <= {"", "python", "yaml", "bash", "console", "bibtex", "toctree", "include", "eval-rst", "text"}
+    directives = {"toctree", "include", "eval-rst", "code-cell"}
+    assert languages <= {"", "python", "yaml", "bash", "console", "bibtex", "text"} | directives
     assert sum(block.language == "python" for page in PAGES for block in blocks(page)) >= 15
     assert len(COMMANDS) >= 40
     assert ["cgm", "generator._target_=my_package.MyGenerator", "+generator.jitter=0.2"] in commands(
@@ -143,16 +146,31 @@ def test_blocks_are_found():
     )
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(b.language == "python" for b in blocks(page))])
+PYTHON = ("python", "code-cell")  # a cell is one of a tutorial, which the documentation runs and shows with its outputs
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(b.language in PYTHON for b in blocks(page))])
 def test_the_python_of_a_page_runs(page, page_folder, capsys):
-    """Run the blocks of a page one after the other: a block may use the names of those before it."""
+    """Run the blocks of a page one after the other: a block may use the names of those before it.
+
+    Tutorials run in this process as well, which takes seconds less than a kernel: their cells are plain Python, and
+    `make docs` runs them in a kernel.
+    """
 
     save_files(page, page_folder)
     names = {"__name__": "__main__"}
     for block in blocks(page):
-        if block.language == "python":
-            code = "\n" * (block.line - 1) + block.code  # errors show the line of the page
+        if block.language in PYTHON:
+            code = ast.parse("\n" * (block.line - 1) + block.code)  # errors show the line of the page
+            shown = code.body.pop() if isinstance(code.body[-1], ast.Expr) and block.language == "code-cell" else None
             exec(compile(code, page, "exec"), names)
+            if shown is not None:  # as a notebook does
+                value = eval(compile(ast.Expression(shown.value), page, "eval"), names)
+                assert len(repr(value)) < 3000
+                getattr(value, "_repr_html_", str)()
+    if page.startswith("docs/tutorials/"):
+        assert {block.language for block in blocks(page)} <= {"code-cell", ""}
+        plt.close("all")
 
 
 def test_the_generator_of_the_docs_is_short_and_keeps_the_contract(page_folder):
