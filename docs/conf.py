@@ -1,6 +1,7 @@
 """Sphinx configuration: `make docs`."""
 
 import html
+import os
 import re
 
 from docutils import nodes
@@ -38,6 +39,7 @@ nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+os.environ["TQDM_DISABLE"] = "1"  # a page shows no progress bars
 
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
