@@ -123,7 +123,7 @@ def test_features_of_parties_and_pool_are_fitted_again_when_the_pool_grows():
             "party 2: has 3 columns where 2 are expected",
         ),
         ([torch.randn(3, 2), torch.randn(0, 2)], "party 2: has 0 points"),
-        ([[1.0, 2.0], torch.randn(3, 2)], "party 1: expected a torch tensor"),
+        ([[1.0, 2.0], torch.randn(3, 2)], r"party 1: expected shape \(N, d\), got \(2,\)"),
         (torch.randn(3, 4, 2), r"parties: expected a list of tensors.*shape \(3, 4, 2\); use list\(x\)"),
         (
             [torch.rand(3, 1, 4, 4), torch.rand(3, 1, 4, 5)],
