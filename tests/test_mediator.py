@@ -255,9 +255,9 @@ def test_the_seed_reaches_sampled_contributions():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"generator": "kde"}, "generator: expected a Generator, got str"),
+        ({"generator": 5}, "generator: expected a Generator, got int"),
         ({"features": 8}, "features: expected a Features or Automatic, got int"),
-        ({"kernel": "rbf"}, "kernel: expected a Kernel, got str"),
+        ({"kernel": "rbf"}, "kernel=rbf: expected one of laplacian, multiscale, .*"),
         ({"contribution": Shapley}, "contribution: expected a Contribution, got the class Shapley itself"),
         ({"scheme": None}, "scheme: expected a Scheme, got NoneType"),
         ({"scheme": Shapley()}, "scheme: expected a Scheme, got Shapley"),
