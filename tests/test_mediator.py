@@ -273,8 +273,8 @@ def test_parts_of_a_wrong_kind_are_refused(settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"dataset": "digits"}, "dataset: expected an object with a method load, got str"),
-        ({"split": "unequal"}, "split: expected a Split, got str"),
+        ({"dataset": 5}, "dataset: expected an object with a method load, got int"),
+        ({"split": "unequl"}, r"split=unequl: expected one of .*; did you mean unequal\?"),
         ({"data_dir": 3}, "data_dir=3: expected a path or null"),
         ({"figures": "maybe"}, "figures=maybe: expected true or false"),
     ],

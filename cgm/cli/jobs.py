@@ -109,7 +109,7 @@ class Job:
 
         earlier = find_earlier(folder, plain(self.experiment), plain(self.configuration))
         if earlier.problem:
-            log.warning(earlier.problem)
+            log.warning("%s", earlier.problem)
         return earlier.result
 
 
