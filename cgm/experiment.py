@@ -33,7 +33,7 @@ from cgm.records.earlier import find_earlier
 from cgm.records.record import CONFIGURATION, RESULT, Arrays, Record
 from cgm.records.result import Memory, Result, Values
 from cgm.utils.checks import check_party
-from cgm.utils.files import remove_parts, write_whole
+from cgm.utils.files import write_whole
 from cgm.utils.plain import plain, snake, versions
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, peak_memory, reset_peak, resolve_device, timed
@@ -156,7 +156,7 @@ class Experiment(MediatorSettings):
         """
 
         if output_dir is None:
-            return self._run(None)
+            return self.run_anew(None)
         folder = Path(output_dir)
         if not force:
             earlier = find_earlier(folder, plain(self), plain(self, attributes=True))
@@ -172,25 +172,18 @@ class Experiment(MediatorSettings):
                 log.warning("%s: %s", folder, earlier.problem)
         return self.run_anew(folder, plain(self, attributes=True))
 
-    def run_anew(self, folder: Path, configuration: Mapping[str, Any]) -> Record:
+    def run_anew(self, folder: Path | None, configuration: Mapping[str, Any] | None = None) -> Record:
         """Run the experiment and write its record to a folder, whatever an earlier run has left there.
 
         Arguments:
-            folder: The folder.
-            configuration: The settings as they are given, for `configuration.json`.
+            folder: The folder. `None`: nothing is written.
+            configuration: The settings as they are given, for `configuration.json`. `None`: it is there already.
         """
 
         resolve_device(self.device)  # an error before any long work
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_parts(folder)
-        (folder / RESULT).unlink(missing_ok=True)  # of an earlier run: its other files are about to change
-        write_whole(folder / CONFIGURATION, json.dumps(plain(configuration), indent=2).encode())
-        return self._run(folder)
-
-    def _run(self, folder: Path | None) -> Record:
-        """Run the experiment, and write its record if there is a folder."""
-
-        resolve_device(self.device)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / RESULT).unlink(missing_ok=True)  # of an earlier run: its other files are about to change
         reset_peak()
         mediator: Mediator = self.mediator()
 
@@ -251,6 +244,8 @@ class Experiment(MediatorSettings):
         rewards = {key: reward.indices for key, reward in settlement.drawn.items()}
         record = Record(result, evaluation.metrics, Arrays(rewards, settlement.pool.points))
         if folder is not None:
+            if configuration is not None:
+                write_whole(folder / CONFIGURATION, json.dumps(configuration, indent=2).encode())
             record.save(folder)
 
         return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -20,9 +21,10 @@ from cgm.cli.targets import check_options, check_targets
 from cgm.experiment import Experiment
 from cgm.records.earlier import find_earlier
 from cgm.records.headline import check_objective, objective_value
+from cgm.records.record import CONFIGURATION, RESULT
 from cgm.records.result import Result
 from cgm.records.trackers import Logger
-from cgm.utils.files import locked, remove_parts
+from cgm.utils.files import locked, remove_parts, write_whole
 from cgm.utils.plain import plain
 from cgm.utils.run import limited
 from cgm.utils.text import printable, printable_lines
@@ -85,8 +87,10 @@ class Job:
         result = None if self.program.force else self.read(folder)
         state = "done" if result is None else "skipped"
         if result is None:
+            (folder / RESULT).unlink(missing_ok=True)  # first: an old result must not pass for one of new settings
+            write_whole(folder / CONFIGURATION, json.dumps(plain(self.configuration), indent=2).encode())
             with limited(self.program.threads or threads):
-                record = self.experiment.run_anew(folder, self.configuration)
+                record = self.experiment.run_anew(folder)
             result = record.result
             print(printable_lines(f"\n{record.table()}\n{folder}"))
         else:
@@ -105,7 +109,7 @@ class Job:
 
         earlier = find_earlier(folder, plain(self.experiment), plain(self.configuration))
         if earlier.problem:
-            log.warning(earlier.problem)
+            log.warning("%s", earlier.problem)
         return earlier.result
 
 

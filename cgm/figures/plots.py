@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import textwrap
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import NamedTuple
@@ -137,7 +136,7 @@ class Plots:
         plane = make_plane(own, None, {beta: (points.pool[rows], None)}, (), background, seed, rng)
         pictures = as_pictures({} if images is None else {beta: images})
 
-        axes = axes_for(ax, 4.2 + (LEGEND if legend else 0.0), 4.4)
+        axes = axes_for(ax, 7.2 if legend else 4.4, 4.4)
         draw_rewards(axes, plane, beta, pictures, rng)
         axes.set_xlabel(f"{plane.kind} 1")
         axes.set_ylabel(f"{plane.kind} 2")
@@ -154,7 +153,7 @@ class Plots:
     def _finish(self, axes: Axes, title: str, missing: list[str], legend: bool) -> Axes:
         axes.set_xlabel("party")
         width = axes_width(axes)
-        lines = textwrap.wrap(title, int(14 * width))
+        lines = [title] if len(title) <= 14 * width else title.split(": ", 1)
         axes.set_title(with_missing("\n".join(lines), missing, width), fontsize=10)
         if legend:
             axes_legend(axes, party_handles(axes))

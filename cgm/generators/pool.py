@@ -59,8 +59,11 @@ def draw_pool(
     """
 
     def draw() -> dict[str, torch.Tensor]:
-        sample = generator.sample(size, seed)
-        points = sample
+        sample = points = generator.sample(size, seed)
+        if not isinstance(sample, torch.Tensor):
+            raise ValueError(
+                f"generator: sample returned a {type(sample).__name__}, expected a tensor; see check_generator"
+            )
         if features is not None:
             points = features.nearest(sample if generator.space == "features" else features.transform(sample))
         points = check_points(points, "generator: synthetic pool", width=width, min=size)

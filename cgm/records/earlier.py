@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,8 @@ from typing import Any
 
 from cgm.records.record import CONFIGURATION, RESULT, check_run, read_run
 from cgm.records.result import Result
-from cgm.records.settings import canonical, flatten, union, with_metrics
+from cgm.records.settings import flatten, union, with_metrics
 from cgm.utils.plain import NUMERICS
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Earlier:
     Attributes:
         result: Its result, if it is complete, unchanged and of the same settings and numerics of cgm.
         problem: Why the result is not used; empty if it is, or if there is none.
-        different: The names of the settings that are not the same, as far as the files state them.
+        different: The names of the settings that are not the same, if it is complete.
     """
 
     result: Result | None = None
@@ -43,15 +40,13 @@ def find_earlier(folder: Path, settings: Mapping[str, Any], configuration: Mappi
     """
 
     try:
-        given = None
-        if (folder / CONFIGURATION).is_file():
-            given = with_metrics(json.loads((folder / CONFIGURATION).read_text(encoding="utf-8")))
         if not (folder / RESULT).is_file():
-            return Earlier(different=() if given is None else _shared(given, configuration))
+            return Earlier()
         result, _ = read_run(folder)
         check_run(folder, result)
-        if given is None:
+        if not (folder / CONFIGURATION).is_file():
             raise ValueError(f"no {CONFIGURATION}, although there is a {RESULT}")
+        given = with_metrics(json.loads((folder / CONFIGURATION).read_text(encoding="utf-8")))
         pairs = ((with_metrics(result.settings), settings), (given, configuration))
         names = [name for old, new in pairs for name in _different(flatten(old), flatten(new))]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -71,10 +66,3 @@ def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return the names of the settings that are not the same."""
 
     return [name for name in union((old, new)) if name not in old or name not in new or old[name] != new[name]]
-
-
-def _shared(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the settings that both state, and that are not the same."""
-
-    before, now = flatten(old), flatten(new)
-    return tuple(name for name in before if name in now and canonical(before[name]) != canonical(now[name]))

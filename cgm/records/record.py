@@ -209,7 +209,7 @@ class Record(Shown):
             ValueError: If a file is damaged; the message names it.
         """
 
-        if other := kind_of_folder(Path(folder)):
+        if other := _without_run(Path(folder)):
             raise FileNotFoundError(f"{folder}: {other}")
         try:
             return cls(*read_run(folder), Path(folder).absolute())
@@ -254,27 +254,35 @@ def find_runs(folder: str | Path) -> Iterator[Path]:
 
 
 def kind_of_folder(folder: Path) -> str:
-    """Say what a folder is, and what reads it; empty for the folder of a run, complete or not."""
+    """Say what a folder is that has no runs in it, and what reads it; empty if it may have some."""
 
     def settled(path: Path) -> bool:
         return (path / "report.html").is_file() and (path / "mediator").is_dir()
 
     if not folder.is_dir():
-        return "there is no such folder" if not folder.exists() else "expected the folder of a run, found a file"
-    if settled(folder) or (folder.name == "mediator" and settled(folder.parent)):
-        whole = folder if settled(folder) else folder.parent
+        return "expected a folder, found a file" if folder.exists() else "there is no such folder"
+    whole = next((path for path in (folder, folder.absolute().parent) if settled(path)), None)
+    if whole is not None:
+        numbers = whole / "mediator" / RESULT
         return (
-            "the folder of a settlement (cgm settle), not of a run: report.html is for its mediator, and json.loads "
-            f"reads its numbers in {whole / 'mediator' / RESULT}"
+            f"belongs to a settlement (cgm settle), not to a run: its report is report.html, its numbers are {numbers}"
         )
     if (folder / "certificate.json").is_file():
         return "what a party received from a settlement (cgm settle), not the folder of a run; cgm.api.verify reads it"
-    if is_run(folder):
+    return ""
+
+
+def _without_run(folder: Path) -> str:
+    """Say what a folder is that is not that of a run; empty if it is, complete or not."""
+
+    if (other := kind_of_folder(folder)) or is_run(folder):
+        return other
+    if any((folder / name).is_file() for name in (REWARDS, SUMS)):  # of a run that was interrupted
         return ""
-    runs = sum(1 for _ in find_runs(folder))
+    runs = sum(1 for depth in ("*", "*/*", "*/*/*") for _ in folder.glob(f"{depth}/{RESULT}"))
     if runs:
-        return f"the folder of a sweep, with {runs} runs below it; cgm.load_sweep reads all of them"
-    return "there is no run in this folder: neither a result.json nor folders that have one"
+        return f"the folder of a sweep, with {counted(runs, 'run')} in it; cgm.load_sweep reads all of them"
+    return f"no {RESULT}: there is no run in this folder"
 
 
 def add_metrics(frame: pd.DataFrame, metrics: Iterable[MetricRow]) -> pd.DataFrame:

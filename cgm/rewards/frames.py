@@ -69,8 +69,10 @@ def party_frame(frame: pd.DataFrame) -> pd.DataFrame:
     betas = list(dict.fromkeys(frame["beta"]))
     if len(betas) > MAX_SIZES:
         betas = [*betas[: MAX_SIZES // 2], *betas[-MAX_SIZES // 2 :]]
+    short = {beta: f"{beta:.4g}" for beta in betas}
+    names = short if len(set(short.values())) == len(betas) else {beta: beta_name(beta) for beta in betas}
     for beta in betas:
-        table[f"size β={beta_name(beta)}"] = frame[frame["beta"] == beta].set_index("party")["size"]
+        table[f"size β={names[beta]}"] = frame[frame["beta"] == beta].set_index("party")["size"]
     return table.reset_index()
 
 

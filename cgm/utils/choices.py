@@ -32,6 +32,12 @@ def choices_of(group: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
 
 
+def target_of(group: str, name: str) -> str | None:
+    """Return the class that a choice names; `None` if there is no such choice, or it names none."""
+
+    return _read(group, name).get("_target_") if name in choices_of(group) else None
+
+
 def choose(group: str, names: str | Sequence[str], owner: object, setting: str = "", primary: str = "config") -> Any:
     """Return the object that a choice names, with the settings that it has on the command line.
 

@@ -223,16 +223,20 @@ def _numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
         ValueError: If a column has no numbers, or a cell is missing; the message names the column.
     """
 
-    from pandas.api.types import is_numeric_dtype
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
     for column, dtype in frame.dtypes.items():
-        if not is_numeric_dtype(dtype) or np.dtype(getattr(dtype, "numpy_dtype", dtype)).kind == "c":
+        is_real = is_bool_dtype(dtype) or is_numeric_dtype(dtype)
+        if not is_real or getattr(dtype, "kind", "") == "c":
             raise ValueError(
                 f"{name}: column {column} has no numbers ({dtype}); points are numbers, and cgm.settle takes tables of "
                 "all kinds"
             )
-    of_numpy = all(isinstance(dtype, np.dtype) for dtype in frame.dtypes)
-    array = frame.to_numpy() if of_numpy else frame.to_numpy(np.float64, na_value=np.nan)
+    of_numpy = [dtype for dtype in frame.dtypes if isinstance(dtype, np.dtype)]
+    if len(of_numpy) == frame.shape[1]:
+        array = frame.to_numpy(np.result_type(*of_numpy) if of_numpy else np.float64)
+    else:
+        array = frame.to_numpy(np.float64, na_value=np.nan)
     wrong = ~np.isfinite(array.astype(np.float64))
     if wrong.any():
         row, place = np.argwhere(wrong)[0]

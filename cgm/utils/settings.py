@@ -156,6 +156,8 @@ class _Signature:
     def __get__(self, instance: object | None, owner: type) -> inspect.Signature:
         if instance is not None:
             raise AttributeError("__signature__")  # an object that can be called has that of its method
+        if owner.__init__ is object.__init__:  # type: ignore[misc]
+            return inspect.Signature()
         signature = inspect.signature(owner.__init__)  # type: ignore[misc]  # of the class, not of an object
         made = {
             field.name: field.default_factory()

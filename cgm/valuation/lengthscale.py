@@ -10,6 +10,7 @@ from typing import Annotated
 import torch
 
 from cgm.utils.checks import check_parties, check_points, check_pool
+from cgm.utils.convert import label_of, parties_by_name, to_tensor
 from cgm.utils.run import progress
 from cgm.utils.settings import Integer, Number, Settings, check_setting
 from cgm.valuation.bounds import MAX_PARTIES, increments, rounding
@@ -426,6 +427,7 @@ def resolve_lengthscale(
         fit = fit_lengthscale if kernel.lengthscale == "fit" else fit_monotone
         return fit(kernel, parties, synthetic, search.low, search.high, search.iterations, reference)
     if kernel.lengthscale == "median":
-        return kernel.with_lengthscale(median_distance(torch.cat([*parties, synthetic])))
+        points = [to_tensor(x, label_of(name)) for name, x in parties_by_name(parties).items()]
+        return kernel.with_lengthscale(median_distance(torch.cat([*points, to_tensor(synthetic, "synthetic pool")])))
 
     return kernel

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cgm.utils.checks import check_parties
+from cgm.utils.checks import check_parties, check_pool
 from cgm.valuation.game import Game
 from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.valuation import Valuation
@@ -216,15 +216,14 @@ BAD: dict[str, tuple[list, object, str]] = {
     "one point": ([PARTIES[0], normal(1, 2)], POOL, "party 2: has 1 points, at least 2"),
     "empty pool": (PARTIES, normal(0, 2), r"synthetic_size\): has 0 points, at least 1"),
     "copies": ([PARTIES[0], torch.full((6, 2), 0.3)], POOL, "party 2: all its 6 points are equal"),
-    "integers": ([torch.arange(6).reshape(3, 2)], POOL, "party 1: expected floating-point numbers"),
-    "an array": ([PARTIES[0].numpy()], POOL, "party 1: expected a torch tensor"),
+    "text": ([[["a", "b"], ["c", "d"]]], POOL, "party 1: expected numbers, got text"),
 }
 
 
 def test_bad_input() -> None:
     for parties, synthetic, match in BAD.values():
         with pytest.raises(ValueError, match=match):
-            check_parties(parties, synthetic)
+            check_pool(synthetic, check_parties(parties))
         with pytest.raises(ValueError, match=match):
             Valuation(SquaredExponential(1.0), parties, synthetic)
 
@@ -232,7 +231,7 @@ def test_bad_input() -> None:
 def test_nearly_equal_points_can_be_valued() -> None:
     nearly = torch.full((3, 2), 0.3, dtype=torch.float64)
     nearly[2, 1] += 1e-12
-    check_parties([nearly, PARTIES[0]], POOL[:1])
+    check_parties([nearly, PARTIES[0]])
     Valuation(SquaredExponential(1.0), [nearly, PARTIES[0]], POOL[:1])
 
 

@@ -182,7 +182,10 @@ def _values_of(column: Mapping[str, Any]) -> str:
         levels = [str(level) for level in column["levels"]]
         more = f" and {len(levels) - MAX_ERRORS} more" if len(levels) > MAX_ERRORS else ""
         return ", ".join(levels[:MAX_ERRORS]) + more
-    return f"{column['minimum']} to {column['maximum']}" if "minimum" in column else str(column.get("value", ""))
+    if "minimum" not in column:
+        return str(column.get("value", ""))
+    low, high = (f"{x:.12g}" if isinstance(x, float) else str(x) for x in (column["minimum"], column["maximum"]))
+    return f"{low} to {high}"
 
 
 def _column(name: str, values: Any) -> Column:

@@ -52,7 +52,7 @@ class PointSet:
         if self.y is not None:
             object.__setattr__(self, "y", to_labels(self.y, "classes of a metric"))
         for name in ("real", "rows"):
-            object.__setattr__(self, name, torch.as_tensor(getattr(self, name)))
+            object.__setattr__(self, name, to_labels(getattr(self, name), f"{name} of a metric"))
 
     def select(self, rows: torch.Tensor, reward: Reward | None = None) -> PointSet:
         """Return the set of some of the points.

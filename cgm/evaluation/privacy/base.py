@@ -3,7 +3,7 @@ r"""The interface of privacy audits: what a reward reveals about the rows of the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -81,6 +81,7 @@ def checked_arrays(
     for name, sets in (("parties", parties), ("held_out", held_out)):
         if isinstance(sets, torch.Tensor | np.ndarray):
             raise ValueError(f"audit: {name} has the shape {tuple(sets.shape)}, expected a list, a set for each party")
+    parties, held_out = (list(x.values()) if isinstance(x, Mapping) else x for x in (parties, held_out))
     n = len(parties)
     if n == 0:
         raise ValueError("audit: there are no parties, at least one is needed")

@@ -219,15 +219,15 @@ def load_sweep(folder: str | Path) -> Sweep:
         folder: The folder.
 
     Raises:
-        FileNotFoundError: If there is no such folder, or no run in it; the message says what the folder is.
-        ValueError: If it is the folder of one run.
+        FileNotFoundError: If there is no such folder, or if it is that of a settlement; the message says what it is.
+        ValueError: If it is the folder of one run, or if there are no runs in it.
     """
 
     folder = Path(folder)
-    if folder.is_dir() and is_run(folder):
+    if other := kind_of_folder(folder):
+        raise FileNotFoundError(f"{folder}: {other}")
+    if is_run(folder):
         raise ValueError(f"{folder}: the folder of one run; Record.load reads it")
-    if (other := kind_of_folder(folder)) and "sweep" not in other:
-        raise FileNotFoundError(f"{folder}: {other.replace('the folder of a run', 'a folder of runs')}")
     sweep = Sweep(folder.absolute(), read_runs(folder))
     if sweep.failed:
         reasons = [f"{name} ({' '.join(reason.split())})" for name, reason in sweep.failed.items()]
