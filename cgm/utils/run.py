@@ -91,8 +91,8 @@ def reset_peak() -> None:
 def progress(total: int, label: str) -> tqdm:
     """Return a progress bar that appears after two seconds, on a terminal or in a notebook.
 
-    In a notebook it is a widget if ipywidgets is installed, and text otherwise. As with all bars of tqdm, the environment
-    variable `TQDM_DISABLE=1` turns it off.
+    In a notebook it is a widget if ipywidgets is installed, and text otherwise. As with all bars of tqdm,
+    `TQDM_DISABLE=1` in the environment turns it off.
     """
 
     settings: dict[str, Any] = {"total": total, "desc": label, "delay": 2, "leave": False}
