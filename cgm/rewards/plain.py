@@ -84,9 +84,9 @@ def algorithm_1(
         [2]
     """
 
-    check_points(own, "own")
-    check_points(synthetic, "synthetic", width=own.shape[1])
-    check_points(reference, "reference", width=own.shape[1])
+    own = check_points(own, "own")
+    synthetic = check_points(synthetic, "synthetic", width=own.shape[1])
+    reference = check_points(reference, "reference", width=own.shape[1])
     check_integer("seed", seed, min=0)
     rng = np.random.default_rng(seed)
     draw = draw or (lambda p: int(rng.choice(len(p), p=p)))

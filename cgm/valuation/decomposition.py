@@ -102,8 +102,10 @@ def value_bounds(valuation: Valuation, points: torch.Tensor) -> tuple[float, flo
         '0.279 <= 0.515 <= 0.515'
     """
 
+    t = valuation.points
+    points = check_points(points, "value_bounds: points", width=t.shape[1], min=2).to(t)
     parts = decompose(valuation, points)
-    extra = Counter(map(tuple, points.to(valuation.points).tolist())) - Counter(map(tuple, valuation.points.tolist()))
+    extra = Counter(map(tuple, points.tolist())) - Counter(map(tuple, t.tolist()))
     if extra:
         raise ValueError(
             f"value_bounds: points: {sum(extra.values())} of {len(points)} are not in T, for example "
