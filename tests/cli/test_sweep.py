@@ -75,7 +75,7 @@ def test_folders_are_named_after_the_class_that_takes_the_place_of_a_choice():
     for overrides, name in (
         (["generator._target_=my.OwnGenerator"], "credit_ratings-equal_disjoint-own_generator-seed0"),
         (["dataset._target_=my.Blobs", "generator=copula"], "blobs-equal_disjoint-copula-seed0"),
-        (["+dataset._target_=cgm.data.Digits"], "digits-equal_disjoint-kde-seed0"),
+        (["++dataset._target_=cgm.data.Digits"], "digits-equal_disjoint-kde-seed0"),
         (["split._target_=my.pkg.Halves", "seed=2"], "credit_ratings-halves-kde-seed2"),
         (["generator._target_=cgm.generators.KDE"], "credit_ratings-equal_disjoint-kde-seed0"),  # its own class
         (["generator=kde_adaptive"], "credit_ratings-equal_disjoint-kde_adaptive-seed0"),
