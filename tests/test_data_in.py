@@ -1,5 +1,6 @@
 """Everything of the public API that takes data takes it in all its forms, and gives the same numbers."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -216,64 +217,20 @@ ALIKE = {
 }
 BASES = {"Features", "Generator", "Attack", "PartyAttack", "Metric", "Task", "ModelTask", "Audit", "Labeller", "Scheme"}
 BASES |= {"Split", "Kernel"}
-NO_DATA = set(  # objects, files or settings alone
-    [
-        "Settlement",
-        "PartySettlement",
-        "Variant",
-        "Record",
-        "Result",
-        "DatasetLoader",
-        "CreditRatings",
-        "CreditCard",
-        "Digits",
-        "MNIST",
-        "CIFAR10",
-        "ImageArrays",
-        "Attacked",
-        "LengthscaleSearch",
-        "negative_increments",
-        "Increments",
-        "Reference",
-        "AllReference",
-        "PoolReference",
-        "RealReference",
-        "LeaveOneOutReference",
-        "Game",
-        "Contribution",
-        "Shapley",
-        "Banzhaf",
-        "BetaShapley",
-        "LeaveOneOut",
-        "LeastCore",
-        "Pointwise",
-        "EqualShares",
-        "pointwise_values",
-        "standard_errors",
-        "Uncertainty",
-        "FrontierPoint",
-        "InfeasibleScheme",
-        "check_incentives",
-        "Incentive",
-        "Reward",
-        "LengthscaleSpread",
-        "write_settlement",
-        "check_folder",
-        "report",
-        "certificate",
-        "sign",
-        "verify",
-        "Verification",
-        "CNN",
-        "NoLabeller",
-        "Scores",
-        "NoTask",
-        "check_task",
-        "paper_metrics",
-        "check_metric",
-        "NoAudit",
-    ]
-)
+NO_DATA = {  # objects, files or settings alone
+    *re.findall(
+        r"\w+",
+        """
+        Settlement PartySettlement Variant Record Result DatasetLoader CreditRatings CreditCard Digits MNIST
+        CIFAR10 ImageArrays Attacked LengthscaleSearch negative_increments Increments Reference AllReference
+        PoolReference RealReference LeaveOneOutReference Game Contribution Shapley Banzhaf BetaShapley LeaveOneOut
+        LeastCore Pointwise EqualShares pointwise_values standard_errors Uncertainty FrontierPoint
+        InfeasibleScheme check_incentives Incentive Reward LengthscaleSpread write_settlement check_folder report
+        certificate sign verify Verification CNN NoLabeller Scores NoTask check_task paper_metrics check_metric
+        NoAudit
+        """,
+    )
+}
 
 
 def same(a: Any, b: Any) -> bool:

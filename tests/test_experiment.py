@@ -1078,3 +1078,91 @@ def test_an_impossible_attack_leaves_nothing(tmp_path, attack, message):
 def test_an_attack_is_an_attack():
     with pytest.raises(ValueError, match="attack: expected an Attack, got int"):
         make(attack=5)
+
+
+def tree(folder):
+    """The files of a folder, by their contents and times."""
+
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+def test_a_run_that_is_complete_is_not_repeated(tmp_path, monkeypatch):
+    record = make().run(tmp_path / "run")
+    before = tree(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "run_anew", lambda *args: pytest.fail("it ran again"))
+        for folder in (tmp_path / "run", str(tmp_path / "run")):
+            again = make().run(folder)
+            assert lasting(again) == lasting(record)
+            assert again.metrics == record.metrics
+            assert torch.equal(again.pool, record.pool)
+            assert again.rewards.keys() == record.rewards.keys()
+    assert tree(tmp_path / "run") == before
+
+
+def test_the_folder_of_another_experiment_is_refused(tmp_path):
+    make().run(tmp_path)
+    before = tree(tmp_path)
+    for settings, names in (
+        ({"seed": 1}, "seed"),
+        ({"kernel": "laplacian"}, r"kernel.*"),
+        ({"figures": True, "synthetic_size": 299}, "synthetic_size, figures"),
+    ):
+        message = (
+            rf"{tmp_path}: has a run with other settings \(.*{names.replace(', ', '.*')}.*\); give another folder, "
+        )
+        with pytest.raises(ValueError, match=message):
+            make(**settings).run(tmp_path)
+    assert {name: content for name, (content, _) in tree(tmp_path).items()} == {
+        name: content for name, (content, _) in before.items()
+    }
+    replaced = make(seed=1).run(tmp_path, force=True)
+    assert replaced.result.seed == 1
+    assert Record.load(tmp_path).result.seed == 1
+
+
+def test_a_run_that_was_interrupted_or_is_damaged_runs_again(tmp_path, caplog):
+    first = make().run(tmp_path)
+    for damage, message in (
+        (lambda: (tmp_path / "result.json").unlink(), None),
+        (lambda: (tmp_path / "metrics.csv").unlink(), "damaged, runs again: no metrics.csv"),
+        (lambda: (tmp_path / "configuration.json").unlink(), "damaged, runs again: no configuration.json"),
+    ):
+        damage()
+        caplog.clear()
+        again = make().run(tmp_path)
+        assert lasting(again) == lasting(first)
+        assert any(message in each for each in caplog.messages) if message else True
+        assert sorted(os.listdir(tmp_path)) == FILES
+    with pytest.raises(ValueError, match="embedding_party"):
+        make(embedding_party=2).run(tmp_path)
+
+
+class Shifted:
+    """A dataset that is no dataclass: its record does not have its settings."""
+
+    def __init__(self, shift):
+        self.shift = shift
+
+    def load(self, data_dir, seed):
+        data = CreditRatings().load(data_dir, seed)
+        return dataclasses.replace(data, x=data.x + self.shift)
+
+
+def test_settings_of_classes_that_are_no_dataclasses_count(tmp_path):
+    make(dataset=Shifted(0.0)).run(tmp_path)
+    make(dataset=Shifted(0.0)).run(tmp_path)
+    with pytest.raises(ValueError, match=r"other settings \(dataset\.shift\)"):
+        make(dataset=Shifted(1.0)).run(tmp_path)
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    record = make(figures=True).run()
+    assert os.listdir(tmp_path) == []
+    written = make(figures=False).run(tmp_path / "run")
+    assert lasting(record) | {"settings": ...} == lasting(written) | {"settings": ...}
+    assert record.metrics == written.metrics
+    assert torch.equal(record.pool, written.pool)
+    record.save(tmp_path / "saved")
+    assert lasting(Record.load(tmp_path / "saved")) == lasting(record)

@@ -46,7 +46,14 @@ IMAGES = "cgm.ImageMediator"
 
 @dataclass(frozen=True, kw_only=True)
 class Command(FileSettings):
-    """Settings of the command, beside those of the mediator; see `conf/settle.yaml`."""
+    """Settings of the command, beside those of the mediator; see `conf/settle.yaml`.
+
+    Arguments:
+        files: The files or folders of the parties.
+        out: The folder of the results.
+        alternatives: Whether parties also receive their rewards for other β.
+        threads: The maximum number of threads; `None` for all cores.
+    """
 
     files: Annotated[list, Listed(Text(path=True))] = dataclasses.field(default_factory=list)
     out: Annotated[str, Text(path=True)] | None = None

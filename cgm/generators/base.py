@@ -29,7 +29,13 @@ G = TypeVar("G", bound="Generator")
 
 @dataclass(eq=False)
 class GeneratorSettings(Settings):
-    """The setting that all generators have; other annotations of `Generator` are no settings."""
+    """The setting that all generators have; other annotations of `Generator` are no settings.
+
+    Arguments:
+        pretrained: A file that `save` has written. `fit` then loads it instead of fitting anything, and takes its
+            settings; a setting that contradicts them is refused. `None`: no file. A subclass need not do anything for
+            this.
+    """
 
     section = "generator"
 
@@ -48,11 +54,6 @@ class Generator(Fitted, GeneratorSettings, ABC):
     change the global random state. The last two are inherited by a generator that keeps what it learns in `state`
     and declares the shapes in `shapes`. A generator that overrides them must not execute code from the file.
     `check_generator` checks all these rules.
-
-    Arguments:
-        pretrained: A file that `save` has written. `fit` then loads it instead of fitting anything, and takes its
-            settings; a setting that contradicts them is refused. `None`: no file. A subclass need not do anything for
-            this.
     """
 
     space: ClassVar[str] = "features"

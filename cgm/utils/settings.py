@@ -241,6 +241,7 @@ def with_inherited(cls: type) -> str:
 
     before, own, after = _parts(cls.__doc__ or "")
     names = {field.name for field in getattr(cls, "__dataclass_fields__", {}).values() if field.init}
+    names |= {*inspect.get_annotations(cls)}  # those of the class itself are no fields yet
     entries = dict(own)
     described = {name for heading in own for name in heading.split(", ")}
     for base in cls.__mro__[1:]:
