@@ -199,8 +199,8 @@ class Settlement(Shown):
     def to_frame(self) -> pd.DataFrame:
         r"""Return the rewards as a table of pandas, a row for each party and $\beta$.
 
-        The columns are those of `cgm.rewards.frames.reward_frame`, and the metrics that are known without an
-        evaluation, by their names in `metrics.csv`: `increasing` and `neg_mmd2_unbiased`.
+        The columns are those of `Record.to_frame`, but only with the metrics that are known without an evaluation:
+        `increasing` and `neg_mmd2_unbiased`.
         """
 
         drawn, points = list(self.drawn.values()), self.game.sizes[:-1]

@@ -24,6 +24,7 @@ from cgm.figures.rewards import (
 )
 from cgm.figures.style import axes_for, axes_legend, axes_width, beta_label
 from cgm.utils.checks import check_integer
+from cgm.utils.shown import brief
 
 LEGEND = 2.2  # inches beside the axes
 
@@ -42,6 +43,9 @@ class Points(NamedTuple):
     rewards: Mapping[tuple[int, float], torch.Tensor]
     parties: list[torch.Tensor] | None = None
     images: torch.Tensor | None = None
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class Plots:

@@ -141,7 +141,9 @@ def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
     return ax
 
 
-def axes_legend(axes: Axes, handles: Sequence[Artist], where: Literal["upper", "right"] = "right") -> None:
+def axes_legend(
+    axes: Axes, handles: Sequence[Artist], where: Literal["upper", "right"] = "right", title: str | None = None
+) -> None:
     """Add a legend above the axes or to the right of them, where it hides nothing."""
 
     if not handles:
@@ -150,7 +152,7 @@ def axes_legend(axes: Axes, handles: Sequence[Artist], where: Literal["upper", "
     if where == "upper":
         columns = _columns(handles, axes_width(axes), 1.6)
         place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": columns}
-    axes.legend(handles=handles, frameon=False, fontsize=9, handlelength=1.6, columnspacing=1.4, **place)
+    axes.legend(handles=handles, frameon=False, fontsize=9, handlelength=1.6, columnspacing=1.4, title=title, **place)
 
 
 def axes_width(axes: Axes) -> float:

@@ -154,8 +154,10 @@ class Record(Shown):
     def to_frame(self) -> pd.DataFrame:
         r"""Return rewards and metrics as a table of pandas, a row for each party and $\beta$.
 
-        The columns are those of `cgm.rewards.frames.reward_frame`, and the metrics by their names in `metrics.csv`. A
-        value that could not be computed is NaN, and `result.missing` has the reason.
+        The columns are `party` (from 0), `beta`, `points` ($|D_i|$), `alpha`, `own_value` ($v(D_i)$), `reward_value`
+        ($r_i$), `value` ($v(D_i \cup G_i)$), `size` ($|G_i|$), `reached`: whether the value reached its target, and the
+        metrics by their names in `metrics.csv`. A value that could not be computed is NaN, and `result.missing` has the
+        reason.
         """
 
         result = self.result

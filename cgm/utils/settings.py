@@ -187,8 +187,7 @@ class Settings:
         """Add the settings that a class inherits to its docstring, and keep the decorator from writing a `__repr__`."""
 
         super().__init_subclass__(**options)
-        if "__repr__" not in vars(cls):
-            cls.__repr__ = Settings.__repr__  # type: ignore[method-assign]
+        cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # the decorator of dataclasses would write another
         if cls.__dict__.get("__doc__"):
             cls.__doc__ = with_inherited(cls)
 

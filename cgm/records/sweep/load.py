@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cgm.records.collect import CONSOLE_COLUMNS, Table, read_runs
 from cgm.records.record import Record, is_run, kind_of_folder
 from cgm.records.settings import cell
@@ -150,7 +152,7 @@ class SweepPlots:
 
         Arguments:
             name: The name of the number, such as `spread` or `correlation_accuracy`.
-            ax: The axes, one for each panel; those of a new figure, if `None`.
+            ax: The axes, a list or an array of them if there are several panels; those of a new figure, if `None`.
             legend: Whether to add a legend.
 
         Returns:
@@ -175,14 +177,15 @@ class SweepPlots:
 
         from cgm.figures.style import axes_for, axes_legend
 
-        drawn = [axes_for(each, *picture.size) for each in (ax if isinstance(ax, Sequence) else [ax])]
+        drawn = [axes_for(each, *picture.size) for each in np.ravel(np.array(ax, dtype=object))]
         if len(drawn) != len(picture.panels):
             raise ValueError(f"ax: {name} has {len(picture.panels)} panels, expected a list of as many axes")
         draw_panels(drawn, picture)
         if len(drawn) == 1:
             drawn[0].set_title(picture.title, fontsize=10)
         if legend:
-            axes_legend(drawn[-1], series_handles(picture))
+            series = picture.panels[0].series
+            axes_legend(drawn[-1], series_handles(picture), title=series.name if series else None)
         return ax
 
     def attack_gains(
