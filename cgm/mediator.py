@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from warnings import warn
 
 import torch
@@ -25,7 +27,8 @@ from cgm.rewards.incentives import Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.schemes.shapley_fair import ShapleyFair
-from cgm.utils.checks import check_instance, check_integer, check_parties, check_values
+from cgm.utils.checks import check_choice, check_instance, check_integer, check_parties, check_pool, check_values
+from cgm.utils.convert import parties_by_name
 from cgm.utils.plain import snake
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, check_device, resolve_device, timed, training_on
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Parties: TypeAlias = Mapping[str, Any] | Iterable[Any]  # what `cgm.utils.convert` takes
 MIN_SIZE = 3_000  # of a pool whose size follows from the data
 
 
@@ -108,6 +112,7 @@ class Settlement(Shown):
         drawn: The rewards $G_i$ by party (from 0) and $\beta$.
         warnings: What the user should know.
         seconds: The seconds that each step took.
+        names: The names of the parties: those that they were given with, or else `party 1`, `party 2`, ...
     """
 
     pool: Pool
@@ -122,6 +127,7 @@ class Settlement(Shown):
     drawn: Mapping[tuple[int, float], Reward]
     warnings: Sequence[str]
     seconds: Mapping[str, float]
+    names: Sequence[str]
 
     @property
     def parties(self) -> list[torch.Tensor]:
@@ -142,8 +148,24 @@ class Settlement(Shown):
         warn("Settlement.chains is now list(Settlement.drawn.values())", DeprecationWarning, stacklevel=2)
         return list(self.drawn.values())
 
-    def reward(self, party: int, beta: float) -> torch.Tensor:
-        r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, of shape $(|G_i|, d)$.
+    def number(self, party: int | str) -> int:
+        """Return the number of a party, from 0, that is given by its name or by this number.
+
+        Raises:
+            ValueError: If no party has this name.
+        """
+
+        if isinstance(party, str):
+            check_choice("party", party, self.names)
+            return list(self.names).index(party)
+        return party
+
+    def reward(self, party: int | str, beta: float) -> torch.Tensor:
+        r"""Return the reward $G_i$ of a party at an inverse temperature, of shape $(|G_i|, d)$.
+
+        Arguments:
+            party: The party, from 0, or its name.
+            beta: The inverse temperature.
 
         Raises:
             ValueError: If no such reward was drawn.
@@ -151,13 +173,14 @@ class Settlement(Shown):
 
         return self.pool.points[self.find(party, beta).indices]
 
-    def find(self, party: int, beta: float) -> Reward:
-        r"""Return how the reward $G_i$ of a party (from 0) at an inverse temperature was drawn.
+    def find(self, party: int | str, beta: float) -> Reward:
+        r"""Return how the reward $G_i$ of a party, from 0 or by its name, at an inverse temperature was drawn.
 
         Raises:
             ValueError: If no such reward was drawn.
         """
 
+        party = self.number(party)
         if (party, beta) not in self.drawn:
             betas = ", ".join(f"{beta:g}" for beta in self.betas)
             raise ValueError(
@@ -273,8 +296,6 @@ class Mediator(MediatorSettings):
     It needs points only: no labels, no split, no downstream task. `settle` is the paper in one page; each of its steps
     is a method that can be called alone, such as `value` and `contribute` for the contributions with another kernel.
 
-    Arguments: see `MediatorSettings`.
-
     Raises:
         ValueError: If a setting is out of range.
 
@@ -285,11 +306,13 @@ class Mediator(MediatorSettings):
         (torch.Size([3]), 2)
     """
 
-    def settle(self, parties: Sequence[torch.Tensor], seed: int = 0, features: Features | None = None) -> Settlement:
+    def settle(self, parties: Parties, seed: int = 0, features: Features | None = None) -> Settlement:
         r"""Compute the rewards of the parties.
 
         Arguments:
-            parties: The data $D_1, \dots, D_n$: points of shape $(N_i, D)$ or images of shape $(N_i, C, H, W)$.
+            parties: The data $D_1, \dots, D_n$: points of shape $(N_i, D)$ or images of shape $(N_i, C, H, W)$, as
+                tensors, numpy arrays, data frames or lists of rows, see `cgm.utils.convert`; a list of them, or a
+                dictionary from the names of the parties.
             seed: The seed of everything random.
             features: Fitted features in place of the mediator's, such as those of another settlement, whose values can
                 then be compared.
@@ -299,7 +322,16 @@ class Mediator(MediatorSettings):
             InfeasibleScheme: If no rewards fit their bounds, however large $G$.
         """
 
-        check_parties(parties)
+        names = list(parties_by_name(parties))
+        points = check_parties(parties)
+        with naming(names):
+            settlement = self._settle(points, seed, features)
+        warnings = [with_names(warning, names) for warning in settlement.warnings]
+        return replace(settlement, warnings=warnings, names=tuple(names))
+
+    def _settle(self, parties: Sequence[torch.Tensor], seed: int, features: Features | None) -> Settlement:
+        """Compute the rewards of parties without names."""
+
         sizes = self.sizes(rows := sum(map(len, parties)))
         warnings = [_warn_of_size(sizes, rows)] if sizes[0] < rows else []
         with Clock() as clock:
@@ -331,7 +363,7 @@ class Mediator(MediatorSettings):
             sizes.append(max(int(sizes[-1] * self.growth), sizes[-1] + 1))
         return sizes
 
-    def fit(self, parties: Sequence[torch.Tensor], seed: int, features: Features | None = None) -> Fitted:
+    def fit(self, parties: Parties, seed: int, features: Features | None = None) -> Fitted:
         """Fit the features and the generator to the pooled data (Sec. 2).
 
         Arguments:
@@ -345,19 +377,18 @@ class Mediator(MediatorSettings):
 
         check_integer("seed", seed, min=0)
         resolve_device(self.device)  # an error before any long work
-        check_parties(parties)
-        x, refit = list(parties), features is None
+        given = check_parties(parties)
+        x, refit = given, features is None
         if features is None:
             features = copy.copy(self.choose_features(x[0]))  # the settlement keeps its fit
         if not features.joint:
             with timed("features"):
                 if refit:
                     features.fit(torch.cat(x), stream_seed(seed, Stream.FIT_FEATURES))
-                x = transform_parts(features, x, self.cache or None)
-                check_parties(x)
+                x = check_parties(transform_parts(features, x, self.cache or None))
         with timed("generator"), training_on(resolve_device(self.device)):
             in_features = self.generator.space == "features"
-            pooled = torch.cat(x).flatten(1) if in_features else torch.cat(list(parties))
+            pooled = torch.cat(x).flatten(1) if in_features else torch.cat(given)
             generator = copy.copy(self.generator)
             begin = time.perf_counter()
             log.info("generator: fitting %s to %d points", snake(type(generator).__name__), len(pooled))
@@ -386,7 +417,7 @@ class Mediator(MediatorSettings):
                 features = copy.copy(features) if fitted.refit else features
                 fit_seed = stream_seed(seed, Stream.FIT_FEATURES) if fitted.refit else None
                 x, pool = embed_pool(features, x, pool, fit_seed, cache)
-                check_parties(x, pool.points)
+                check_pool(pool.points, check_parties(x))
 
         return Pooled(x, pool, features, generator)
 
@@ -458,6 +489,7 @@ class Mediator(MediatorSettings):
             {(reward.party, reward.beta): reward for reward in drawn},
             [*contributions.warnings, *rewards.warnings, *unreached],
             {},
+            [f"party {i + 1}" for i in range(game.n)],
         )
 
     def _at_lower_end(self, kernel: Kernel) -> bool:
@@ -491,6 +523,26 @@ class Mediator(MediatorSettings):
             message = f"{error}; {message}, and up to {sizes[-1]} if necessary"
         log.warning(message)
         return message
+
+
+def with_names(message: str, names: Sequence[str]) -> str:
+    """Return a message that knows parties by their numbers, from 1, with their names."""
+
+    return re.sub(r"\bparty (\d+)\b", lambda match: names[int(match[1]) - 1], message)
+
+
+@contextmanager
+def naming(names: Sequence[str]) -> Iterator[None]:
+    """Let errors that know parties by their numbers name them."""
+
+    try:
+        yield
+    except ValueError as error:
+        message = with_names(str(error), names)
+        if message == str(error):
+            raise
+        kind = InfeasibleScheme if isinstance(error, InfeasibleScheme) else ValueError
+        raise kind(message) from error
 
 
 def _warn_of_size(sizes: Sequence[int], rows: int) -> str:

@@ -59,11 +59,14 @@ def draw_pool(
     """
 
     def draw() -> dict[str, torch.Tensor]:
-        sample = generator.sample(size, seed)
-        points = sample
+        sample = points = generator.sample(size, seed)
+        if not isinstance(sample, torch.Tensor):
+            raise ValueError(
+                f"generator: sample returned a {type(sample).__name__}, expected a tensor; see check_generator"
+            )
         if features is not None:
             points = features.nearest(sample if generator.space == "features" else features.transform(sample))
-        check_points(points, "generator: synthetic pool", width=width, min=size)
+        points = check_points(points, "generator: synthetic pool", width=width, min=size)
         if len(points) > size:
             raise ValueError(f"generator: sample({size}, seed) returned {len(points)} points instead of {size}")
         pool = {"points": points if features is None else points.double()}

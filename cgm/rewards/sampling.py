@@ -12,6 +12,7 @@ import torch
 
 from cgm.rewards import steps
 from cgm.utils.checks import check_integer
+from cgm.utils.convert import to_numbers
 from cgm.utils.plain import NOT_WRITTEN
 from cgm.utils.run import progress, workers
 from cgm.utils.settings import Number, Settings
@@ -165,6 +166,7 @@ class WeightedSampling(Settings):
             values: The reward values $r_i$, of shape $(n)$.
         """
 
+        values = to_numbers(values, "targets")
         if self.tolerance == 0:
             return values
         own = valuation.party_values

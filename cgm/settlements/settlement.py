@@ -55,7 +55,6 @@ class PartySettlement(Settlement):
     r"""What a mediator computes for parties with tables or images.
 
     Attributes:
-        names: The names of the parties.
         tables: The rows of each party that were valued: a DataFrame, or images of shape $(N_i, C, H, W)$, uint8.
         held_out: The rows of each party that neither the generator nor the valuation has seen; may be empty.
         pool_table: The synthetic pool $G$ of the same kind; row k belongs to `pool.points[k]`.
@@ -70,7 +69,6 @@ class PartySettlement(Settlement):
         date: When it was computed, such as `2026-11-29T17:20:05Z`, in UTC.
     """
 
-    names: Sequence[str]
     tables: Sequence[Any]
     held_out: Sequence[Any]
     pool_table: Any
@@ -89,25 +87,30 @@ class PartySettlement(Settlement):
 
         return "images" if self.schema is None else "rows"
 
-    def rows(self, party: int, beta: float) -> NDArray:
+    def rows(self, party: int | str, beta: float) -> NDArray:
         r"""Return the rows of the pool that a reward has, in the order of its file.
 
         The order is random: that in which rows were accepted would say which of them were drawn for their value first.
 
         Arguments:
-            party: The party, from 0.
+            party: The party, from 0, or its name.
             beta: The inverse temperature.
 
         Raises:
             ValueError: If no such reward was drawn.
         """
 
+        party = self.number(party)
         indices = self.find(party, beta).indices.numpy()
         seed = stream_seed(int(self.settings.get("seed") or 0), Stream.ORDER_REWARDS)
         return np.random.default_rng([seed, party, list(self.betas).index(beta)]).permutation(indices)
 
-    def reward_table(self, party: int, beta: float) -> Any:
-        r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, in the form of the party's data.
+    def reward_table(self, party: int | str, beta: float) -> Any:
+        r"""Return the reward $G_i$ of a party at an inverse temperature, in the form of the party's data.
+
+        Arguments:
+            party: The party, from 0, or its name.
+            beta: The inverse temperature.
 
         Returns:
             A DataFrame with the columns of the party's table, in its order, or images of shape $(|G_i|, C, H, W)$,
@@ -120,7 +123,7 @@ class PartySettlement(Settlement):
         rows = self.rows(party, beta)
         if self.schema is None:
             return self.pool_table[rows]
-        return self.pool_table[list(self.tables[party].columns)].iloc[rows].reset_index(drop=True)
+        return self.pool_table[list(self.tables[self.number(party)].columns)].iloc[rows].reset_index(drop=True)
 
     @property
     def delivered(self) -> list[Reward]:
@@ -266,7 +269,6 @@ def name_groups(groups: Sequence[Sequence[int]], names: Sequence[str]) -> str:
 
     Arguments:
         groups: The groups, see `PartySettlement.not_distinguished`.
-        names: The names of the parties.
     """
 
     if not groups:

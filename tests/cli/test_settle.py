@@ -16,9 +16,9 @@ from hydra import compose, initialize_config_dir
 from sklearn.datasets import load_digits
 
 from cgm.cli import main as program
-from cgm.cli.conf import CONF
 from cgm.cli.settle import to_overrides
 from cgm.settlements.verification import verify
+from cgm.utils.choices import CONF
 
 FAST = ["synthetic_size=400", "sensitivity=false", "audit=none", "seed=0"]
 

@@ -212,7 +212,7 @@ def lower_bounds(game: Game, phi: torch.Tensor, stable: bool = True) -> torch.Te
         Section 4.1, Propositions 3b and 3c.
     """
 
-    own = game.party_values
+    own, phi = game.party_values, check_values("phi", phi, game.n)
     if not stable:
         return own
 
