@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from cgm.data.tables.columns import Column
-from cgm.data.tables.dialects import SEPARATORS, Skip, check_names, number_rows, read_csv
+from cgm.data.tables.dialects import Skip, check_names, number_rows, read_csv
 from cgm.data.tables.forms import Form
 from cgm.utils.files import TooLarge, check_bytes, gunzip, read_plain
-from cgm.utils.text import escape
+from cgm.utils.text import escape, is_number
 from cgm.utils.untrusted import check_parquet
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,8 @@ class Source:
         party: The party's name in this column.
         encoding: The encoding of a CSV file; empty if there is none.
         line_end: The end of lines in a CSV file.
-        quoted: Whether text in a CSV file is in quotes.
+        quoted, quoted_header: What is in quotes in a CSV file, see `Dialect`.
+        skip: The lines of a CSV file that are not part of the table, if they were given.
         forms: How the cells of each column are written.
     """
 
@@ -63,7 +64,9 @@ class Source:
     party: str = ""
     encoding: str = ""
     line_end: str = "\n"
-    quoted: bool = False
+    quoted: tuple[str, ...] = ()
+    quoted_header: bool = False
+    skip: Skip | None = None
     forms: Mapping[str, Form] = field(default_factory=dict)
 
 
@@ -207,13 +210,21 @@ def read_table(
     """
 
     path = Path(path)
-    suffix = next((end for end in FORMATS if path.name.lower().endswith(end)), None)
     if path.is_dir():
         raise ValueError(f"{path}: a folder; expected a file that ends in {', '.join(FORMATS)}")
     try:
         content = read_plain(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file") from None
+    return read_content(path, content, encoding, separator, skip)
+
+
+def read_content(
+    path: Path, content: bytes, encoding: str = "utf-8", separator: str | None = None, skip: Skip | None = None
+) -> tuple[pd.DataFrame, Source]:
+    """Read a table from the content of a file; arguments and errors as of `read_table`."""
+
+    suffix = next((end for end in FORMATS if path.name.lower().endswith(end)), None)
     if suffix is None:
         raise ValueError(f"{path}: expected a file that ends in {', '.join(FORMATS)}")
     source = Source(path.name, hashlib.sha256(content).hexdigest(), path.name[-len(suffix) :])
@@ -228,13 +239,7 @@ def read_table(
         if content.startswith(b"PK\x03\x04"):
             raise ValueError(f"{path}: is an Excel or zip file, not CSV; name it .xlsx, or save it as CSV")
         table, dialect = read_csv(path, content, encoding, separator, skip)
-        source = replace(
-            source,
-            separator=dialect.separator,
-            encoding=dialect.encoding,
-            line_end=dialect.line_end,
-            quoted=dialect.quoted,
-        )
+        source = replace(source, skip=skip, **vars(dialect))
         if dialect.separator != ",":
             log.info("%s: columns are separated by %s", path, {"\t": "tab"}.get(dialect.separator, dialect.separator))
     if len(table) == 0:
@@ -364,16 +369,14 @@ def table_file(table: pd.DataFrame, columns: Sequence[Column], source: Source | 
     numbers = [not of[name].of_values.has_text for name in table.columns]
     if source.suffix.lower() in EXCEL:
         return _to_excel(table, of, forms)
-    texts = [[str(name), *of[name].format(table[name], forms[name])] for name in table.columns]
-    marked = [
-        [escape(text[0]), *(text[1:] if number else map(escape, text[1:]))]
-        for text, number in zip(texts, numbers, strict=True)
-    ]
-    escaped = sum(cell != text for pair in zip(marked, texts, strict=True) for cell, text in zip(*pair, strict=True))
-    cells = [
-        [_quoted(column[0], source, True), *(_quoted(cell, source, not number) for cell in column[1:])]
-        for column, number in zip(marked, numbers, strict=True)
-    ]
+    cells, escaped = [], 0
+    for name, number in zip(table.columns, numbers, strict=True):
+        texts = of[name].format(table[name], forms[name])
+        marked = texts if number else [text if text == forms[name].missing else escape(text) for text in texts]
+        head = escape(str(name))
+        escaped += (head != str(name)) + sum(cell != text for cell, text in zip(marked, texts, strict=True))
+        quoted = name in source.quoted
+        cells.append([_quoted(head, source, source.quoted_header), *(_quoted(cell, source, quoted) for cell in marked)])
     lines = [source.separator.join(row) or 2 * QUOTE for row in zip(*cells, strict=True)]
     content, encoding = _encode(source.line_end.join([*lines, ""]), source)
     packed = source.suffix.lower().endswith(".gz")
@@ -424,12 +427,14 @@ def to_arrow_column(cells: pd.Series, column: Column, form: Form) -> Any:
     if column.has_text or pa.types.is_string(kind) or pa.types.is_large_string(kind):
         if pa.types.is_boolean(kind):
             return pa.array(cells.astype("boolean"), from_pandas=True)
-        texts = column.format(cells, replace(form, missing="\x00"))
+        texts = column.format(cells, replace(form, missing=form.missing or "\x00"))
         values: Any = pa.array([None if text == "\x00" else text for text in texts], pa.string())
         if pa.types.is_dictionary(kind):
             return pc.cast(pc.cast(values, kind.value_type).dictionary_encode(), kind)
         return pc.cast(values, kind)
     values = pa.array(cells, from_pandas=True)
+    if form.missing:
+        values = pc.fill_null(values, pa.scalar(float(form.missing)).cast(values.type))
     target = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_timestamp(target) and target.tz:
         values = pc.assume_timezone(pc.cast(values, pa.timestamp("us")), "UTC")
@@ -467,7 +472,8 @@ def _to_excel(table: pd.DataFrame, of: Mapping[str, Column], forms: Mapping[str,
         if column.has_text and column.kind != "boolean":
             columns.append([text_cell(text) if text else None for text in of[name].format(table[name], form)])
         else:
-            columns.append([None if pd.isna(cell) else cell for cell in table[name].astype(object)])
+            missing = float(form.missing) if is_number(form.missing) else form.missing or None
+            columns.append([missing if pd.isna(cell) else cell for cell in table[name].astype(object)])
     sheet.append([text_cell(str(name)) for name in table.columns])
     for row in zip(*columns, strict=True):
         sheet.append([cell.to_pydatetime() if isinstance(cell, pd.Timestamp) else cell for cell in row])
@@ -476,12 +482,11 @@ def _to_excel(table: pd.DataFrame, of: Mapping[str, Column], forms: Mapping[str,
     return TableFile(file.getvalue(), len(table), 0)
 
 
-def _quoted(cell: str, source: Source, is_text: bool) -> str:
-    """Return a cell as a CSV file holds it; text is quoted also if a reader with another separator would split it.
+def _quoted(cell: str, source: Source, always: bool) -> str:
+    """Return a cell as a CSV file holds it, in quotes if the party's file has them, or where they are needed.
 
     Before Python 3.13, csv does not quote a lone carriage return.
     """
 
-    signs = {*SEPARATORS, source.separator} if is_text else {source.separator}
-    quoted = (is_text and source.quoted and cell) or signs.union("\r\n", QUOTE) & set(cell)
+    quoted = (always and cell) or {source.separator, "\r", "\n", QUOTE} & set(cell)
     return f'"{cell.replace(QUOTE, 2 * QUOTE)}"' if quoted else cell

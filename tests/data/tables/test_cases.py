@@ -17,9 +17,6 @@ from tests.data.tables.cases import CASES, Case, Refused, Settled
 SMALL = ("synthetic_size=400", "max_growth=2", "sensitivity=false", "threads=1", "seed=1", "audit=none")
 
 
-NOT_YET = ("x_two_digit_year_many",)
-
-
 class Described(Exception):
     """A schema, raised in place of valuing the rows."""
 
@@ -76,12 +73,7 @@ def check_message(outcome: Settled | Refused, message: str) -> None:
 def parametrised(whole: bool) -> list:
     """Return the cases of reading alone, or those of whole runs."""
 
-    mark = pytest.mark.xfail(reason="not yet read right")
-    return [
-        pytest.param(case, id=name, marks=[mark] if name in NOT_YET else [])
-        for name, case in CASES.items()
-        if case.whole == whole
-    ]
+    return [pytest.param(case, id=name) for name, case in CASES.items() if case.whole == whole]
 
 
 @pytest.mark.parametrize("case", parametrised(whole=False))
