@@ -45,6 +45,7 @@ OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their va
     "downstream": None,
 }
 IMAGES = "cgm.ImageMediator"
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "pipe": "|", "space": " "}  # by their names
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,18 @@ class Command(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.separator is not None and self.separator != "tab" and len(self.separator) != 1:
-            raise ValueError(f"separator={self.separator}: expected one character, such as ';', or tab")
+        if self.separator is not None and self.separator not in SEPARATORS and len(self.separator) != 1:
+            raise ValueError(f"separator={self.separator}: expected {', '.join(SEPARATORS)}, or one character")
         if isinstance(self.skip, list) and len(self.skip) != 2:
             raise ValueError(
                 f"skip={self.skip}: expected the lines before the header and those at the end, such as [1, 1]"
             )
+
+    @property
+    def separator_sign(self) -> str | None:
+        """The separator of columns; `None` if it is recognised."""
+
+        return SEPARATORS.get(self.separator or "", self.separator)
 
     @property
     def skipped(self) -> Skip | None:
@@ -96,7 +103,8 @@ def to_overrides(arguments: Sequence[str]) -> list[str]:
     """Return Hydra's arguments for those of `cgm settle`.
 
     Files are those that exist, whatever their names, and those that are neither settings nor options. If they are
-    folders of images, the generator is `kde`, unless there is another one.
+    folders of images, the generator is `kde`, unless there is another one. A value of one sign, as in `separator=;`,
+    is put in quotes, since many signs have a meaning in Hydra's grammar.
 
     Raises:
         ValueError: If an argument is part of a setting that the shell has divided.
@@ -118,6 +126,8 @@ def to_overrides(arguments: Sequence[str]) -> list[str]:
                     f"them in quotes, such as '{others[-1]} {argument}'"
                 )
             files.append(argument)
+        elif sign := re.fullmatch(r"(\w+)=([^\w\s]| |\t)", argument):
+            others.append(f"{sign[1]}={quoted(sign[2])}")
         else:
             others.append(argument)
         value_follows = argument in (*WITH_VALUE, *WITH_VALUE.values())
@@ -177,7 +187,7 @@ def prepare(config: DictConfig) -> Callable[[], None]:
             command.party_column,
             command.names,
             command.encoding,
-            "\t" if command.separator == "tab" else command.separator,
+            command.separator_sign,
             command.skipped,
         )
         settle = partial(mediator.settle_tables, *parties, schema)

@@ -16,7 +16,7 @@ from cgm.data.features.base import Features
 from cgm.data.tables.files import Source
 from cgm.generators.base import Generator
 from cgm.rewards.schemes.base import InfeasibleScheme
-from cgm.settlements.party import PartyMediator, name_parties, with_names
+from cgm.settlements.party import PartyMediator, name_parties, naming, with_names
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.files import folder_digest
 from cgm.utils.plain import plain
@@ -133,7 +133,8 @@ class ImageMediator(PartyMediator):
                     features.decode(features.transform(used[0][:2]))  # refused before the long work
             mediator = self.mediator(features=features, generator=Pixels(copy.copy(self.generator), features))
             try:
-                settlement = mediator.settle(used, seed, features)
+                with naming(list(arrays)):
+                    settlement = mediator.settle(used, seed, features)
             except InfeasibleScheme as error:
                 raise InfeasibleScheme(with_names(str(error), list(arrays))) from error
             with timed("pool"):
@@ -143,7 +144,7 @@ class ImageMediator(PartyMediator):
                     pool = _bytes(settlement.generator.sample(size, stream_seed(seed, Stream.SAMPLE_POOL)))
             none = settlement.pool.points[:0]
             audits = self.run_audit(settlement, [features.transform(x) if len(x) else none for x in apart], seed)
-            copied = self.warn_of_copies(settlement, audits, "images")
+            copied = self.warn_of_copies(settlement, audits, list(arrays), "images")
             # a generator that takes long to fit is not fitted again
             again = used if self.generator.space == "features" else None
             sensitivity, warnings = self.compare_settings(mediator, settlement, again, seed)

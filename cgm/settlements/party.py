@@ -6,7 +6,9 @@ import logging
 import math
 import re
 import secrets
-from collections.abc import Mapping, Sequence, Sized
+import threading
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Annotated, Any
@@ -173,26 +175,32 @@ class PartyMediator(MediatorSettings):
                 audits.append(part.audit(parties, apart, rewards, stream_seed(seed, Stream.AUDIT_ROWS)))
         return merged(audits)
 
-    def warn_of_copies(self, settlement: Settlement, audits: Sequence[RewardAudit], unit: str = "rows") -> list[str]:
+    def warn_of_copies(
+        self, settlement: Settlement, audits: Sequence[RewardAudit], names: Sequence[str], unit: str = "rows"
+    ) -> list[str]:
         """Warn where rewards that parties receive repeat rows of other parties.
 
         Arguments:
             settlement: The settlement.
             audits: The audits of its rewards.
+            names: The names of the parties.
             unit: What a row is.
 
         Returns:
-            The warnings; parties have their numbers, from 1.
+            The warnings.
         """
 
         beta, warnings = recommend(settlement), []
+        remedy = "another generator"
+        if unit == "rows":
+            remedy = "in few columns of categories rows are equal by chance, otherwise drop=[...] or another generator"
         for entry in audits:
             if entry.beta == beta and entry.copies:
                 size = settlement.drawn[entry.party, beta].size
                 chance = f"; {entry.copies_held_out} equal {unit} that were kept apart" if entry.copies_held_out else ""
                 warnings.append(
-                    f"{entry.copies} of the {size} {unit} that party {entry.party + 1} receives equal {unit} of other "
-                    f"parties{chance}"
+                    f"{entry.copies} of the {size} {unit} that {names[entry.party]} receives equal {unit} of other "
+                    f"parties{chance}; {remedy} helps"
                 )
         for warning in warnings:
             log.warning(warning)
@@ -268,6 +276,27 @@ def recommend(settlement: Settlement) -> float:
         return sum(not reward.reached for reward in rewards), fmean(reward.mmd2_unbiased for reward in rewards)
 
     return min(settlement.betas, key=distance)
+
+
+@contextmanager
+def naming(names: Sequence[str]) -> Iterator[None]:
+    """Let the log of the mediator, which knows parties by their numbers, have their names.
+
+    Others may settle in other threads.
+    """
+
+    thread, logger = threading.get_ident(), logging.getLogger("cgm.mediator")
+
+    def rename(record: logging.LogRecord) -> bool:
+        if record.thread == thread:
+            record.msg, record.args = with_names(record.getMessage(), names), ()
+        return True
+
+    logger.addFilter(rename)
+    try:
+        yield
+    finally:
+        logger.removeFilter(rename)
 
 
 def with_names(message: str, names: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from cgm.data.tables.files import Source
+from cgm.data.tables.frames import with_dtypes
 from cgm.data.tables.schema import Schema
 from cgm.evaluation.entries import RewardAudit, Scores
 from cgm.mediator import Settlement
@@ -102,12 +103,20 @@ class PartySettlement(Settlement):
         r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, in the form of the party's data.
 
         Returns:
-            A DataFrame with the columns of the party's table, in its order, or images of shape $(|G_i|, C, H, W)$,
-            uint8.
+            A DataFrame with the columns of the party's table, in its order, and with its dtypes, if it was given as a
+            DataFrame and the values fit; or images of shape $(|G_i|, C, H, W)$, uint8.
 
         Raises:
             ValueError: If no such reward was drawn.
         """
+
+        values, source = self.reward_values(party, beta), self.sources[party]
+        if self.schema is None or not source.dtypes:
+            return values
+        return with_dtypes(values, self.schema.columns, source.dtypes, source.forms)
+
+    def reward_values(self, party: int, beta: float) -> Any:
+        r"""Return the reward of a party as rows of the pool, see `reward_table`: with dtypes that all parties share."""
 
         rows = self.rows(party, beta)
         if self.schema is None:

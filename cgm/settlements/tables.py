@@ -31,7 +31,7 @@ from cgm.generators.copula import Copula
 from cgm.mediator import Settlement
 from cgm.rewards.schemes.base import InfeasibleScheme
 from cgm.settlements.images import ImageMediator
-from cgm.settlements.party import PartyMediator, name_parties, with_names
+from cgm.settlements.party import PartyMediator, name_parties, naming, with_names
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.plain import plain
 from cgm.utils.random import Stream, stream_seed
@@ -245,7 +245,6 @@ class TableMediator(PartyMediator):
             with timed("schema"):
                 labels, tables = self._take_labels(tables)
                 masks = self.choose_rows(tables, seed)
-                few = [*self.warn_of_few(masks, self._untested(masks)), *self._warn_of_labels(labels)]
                 forms: dict[str, dict[str, Form]] = {}
                 separators = {name: source.separator for name, source in zip(tables, sources, strict=True)}
                 alone = len(tables) == 1
@@ -264,6 +263,8 @@ class TableMediator(PartyMediator):
                     separators=separators,
                     forms=forms,
                 )
+                # after what may end the run
+                few = [*self.warn_of_few(masks, self._untested(masks)), *self._warn_of_labels(labels)]
                 sources = [replace(source, forms=forms[name]) for name, source in zip(tables, sources, strict=True)]
                 order = {name: [column for column in tables[name].columns if column in parsed[name]] for name in tables}
                 used = [parsed[name][order[name]][masks[name]].reset_index(drop=True) for name in parsed]
@@ -278,7 +279,8 @@ class TableMediator(PartyMediator):
             repeated = None if alone else repeated_numbers(schema, filled, self.min_count, 2)
             mediator = self.mediator(features=features, generator=Rows(copy.copy(self.generator), encoding, repeated))
             try:
-                settlement = mediator.settle(filled, seed)
+                with naming(list(tables)):
+                    settlement = mediator.settle(filled, seed)
             except ValueError as error:
                 kind = InfeasibleScheme if isinstance(error, InfeasibleScheme) else ValueError
                 raise kind(with_names(str(error), list(tables))) from error
@@ -293,7 +295,7 @@ class TableMediator(PartyMediator):
             of_cells = (cells[: len(used)], cells[len(used) : -1], cells[-1])
             valued = [column.name for column in schema.columns if column.width]
             audits = [name_columns(entry, valued) for entry in self.run_audit(settlement, apart, seed, of_cells)]
-            copied = self.warn_of_copies(settlement, audits)
+            copied = self.warn_of_copies(settlement, audits, list(tables))
             with timed("downstream"):
                 accuracies = self._accuracies(settlement, labels, masks, apart)
             sensitivity, warnings = self.compare_settings(mediator, settlement, filled, seed)

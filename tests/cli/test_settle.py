@@ -172,6 +172,55 @@ def test_a_party_verifies_its_rows_of_the_file_of_all(folder):
     assert any("nothing.csv cannot be read" in line for line in verify(own, "nothing.csv").lines)
 
 
+def test_a_file_of_all_is_verified_as_it_was_read(folder):
+    """Its separator and the lines around its table are in the certificate; a file of the own rows is recognised."""
+
+    read = {"dtype": str, "keep_default_na": False}
+    tables = {name: pd.read_csv(f"{name}.csv", **read).assign(bank=name) for name in ("north", "east", "west")}
+    text = pd.concat(list(tables.values())).to_csv(index=False, sep="^", encoding="latin-1")
+    (folder / "all.csv").write_text(f"made by us\nSpital Z\xfcrich\n{text}total^1^2^3^4\n", encoding="latin-1")
+    run("all.csv", "party_column=bank", "separator=^", "skip=[2, 1]", "encoding=latin-1", "out=o", *FAST)
+    own = folder / "o" / "parties" / "east"
+    data = json.loads((own / "certificate.json").read_text())["data"]
+    assert [data[key] for key in ("separator", "skip", "encoding")] == ["^", [2, 1], "latin-1"]
+    for name in ("all.csv", "east.csv"):
+        verification = verify(own, name)
+        assert verification.ok, verification.lines
+        assert any(f"{name} has the rows of east that were settled" in line for line in verification.lines)
+
+
+def test_signs_need_no_quotes(folder):
+    assert to_overrides(["separator=,", "decimal=.", "seed=1"]) == ["separator=','", "decimal='.'", "seed=1"]
+    files = ["north.csv", "east.csv", "west.csv", "out=o"]
+    for separator in ("comma", "','", ","):
+        run(*files, f"separator={separator}", *FAST)
+        shutil.rmtree(folder / "o")
+    for arguments, message in (
+        (["seperator=,"], "seperator: unknown setting; did you mean separator?"),
+        (["seperator=;"], "seperator: unknown setting; did you mean separator?"),
+        (["separator=colon"], "separator=colon: expected comma, semicolon, tab, bar, pipe, space, or one character"),
+        (["separator=semicolon"], "age,bmi,unit,smoker"),
+    ):
+        assert message in refused(*files, *arguments)
+
+
+def test_errors_come_before_warnings(folder, capsys):
+    (folder / "east.csv").write_text((folder / "east.csv").read_text().replace("bmi", "BMI", 1))
+    assert "east: its columns are not those of north" in refused("north.csv", "east.csv", "west.csv", "out=o")
+    assert "held out" not in capsys.readouterr().err
+
+
+def test_a_pool_that_is_too_small_is_told_with_the_right_size(folder, capsys):
+    message = refused("north.csv", "east.csv", "west.csv", "out=o", "seed=1", "audit=none", "synthetic_size=3")
+    assert message.startswith(
+        "cgm: error: synthetic_size=3: G has too few points, at most 24, where the parties have 216; say "
+        "synthetic_size=216 or more (tried up to synthetic_size=24, max_growth=8: "
+    )
+    log = capsys.readouterr().err
+    assert re.search("scheme: (north|east|west)'s own value", log)  # not the number of a party
+    assert "party 1" not in log
+
+
 def test_folders_of_images(folder, capsys):
     images = (load_digits().images / 16 * 255).astype(np.uint8)
     for name, part in {"A": images[:60], "B": images[60:100]}.items():

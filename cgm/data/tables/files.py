@@ -20,6 +20,7 @@ import pandas as pd
 from cgm.data.tables.columns import Column
 from cgm.data.tables.dialects import Skip, check_names, number_rows, read_csv
 from cgm.data.tables.forms import Form
+from cgm.data.tables.frames import dtypes_of, to_arrow_column
 from cgm.utils.files import TooLarge, check_bytes, gunzip, read_plain
 from cgm.utils.text import escape, is_number
 from cgm.utils.untrusted import check_parquet
@@ -52,6 +53,7 @@ class Source:
         quoted, quoted_header: What is in quotes in a CSV file, see `Dialect`.
         skip: The lines of a CSV file that are not part of the table, if they were given.
         forms: How the cells of each column are written.
+        dtypes: The dtypes of a table that was given as a DataFrame, see `dtypes_of`.
     """
 
     file: str
@@ -68,6 +70,7 @@ class Source:
     quoted_header: bool = False
     skip: Skip | None = None
     forms: Mapping[str, Form] = field(default_factory=dict)
+    dtypes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_parties(
@@ -274,21 +277,13 @@ def _excel(path: Path, content: bytes) -> pd.DataFrame:
     """Return the first sheet of an Excel file."""
 
     try:
-        from openpyxl import load_workbook
+        book = open_workbook(path, content)
     except ImportError:
         raise ValueError(
             f'{path}: Excel files need the package openpyxl; run pip install ".[excel]" in a checkout of cgm'
         ) from None
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as members:
-            check_bytes(path, sum(member.file_size for member in members.infolist()), "its sheets take")
-        book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        sheet = book.worksheets[0]
-        rows = [list(row) for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row)]
-    except TooLarge:
-        raise
-    except Exception as error:  # of zipfile, openpyxl and its XML parser, of many classes
-        raise ValueError(f"{path}: not an Excel file, or a damaged one ({error})") from error
+    sheet = book.worksheets[0]
+    rows = [list(row) for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row)]
     if len(book.worksheets) > 1:
         log.warning("%s: of %d sheets, the first one (%s) is read", path, len(book.worksheets), sheet.title)
     if not rows:
@@ -304,6 +299,30 @@ def _excel(path: Path, content: bytes) -> pd.DataFrame:
     used = [k for k in range(width) if names[k] or any(row[k] is not None for row in rows[place + 1 :])]
     check_names(path, [names[k] for k in used])
     return pd.DataFrame({names[k]: pd.Series([row[k] for row in rows[place + 1 :]], dtype=object) for k in used})
+
+
+def open_workbook(path: Path, content: bytes) -> Any:
+    """Open an Excel file that fits into memory.
+
+    Arguments:
+        path: Its name in an error.
+        content: The file.
+
+    Raises:
+        ImportError: If openpyxl is not installed.
+        ValueError: If it is damaged or too large.
+    """
+
+    from openpyxl import load_workbook
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as members:
+            check_bytes(path, sum(member.file_size for member in members.infolist()), "its sheets take")
+        return load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+    except TooLarge:
+        raise
+    except Exception as error:  # of zipfile, openpyxl and its XML parser, of many classes
+        raise ValueError(f"{path}: not an Excel file, or a damaged one ({error})") from error
 
 
 def tables_by_name(parties: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], list[Source]]:
@@ -323,7 +342,7 @@ def tables_by_name(parties: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.Da
             raise ValueError(f"party {name}: its table has no rows")
 
     tables = {str(name): table.rename(columns=str).reset_index(drop=True) for name, table in parties.items()}
-    return tables, [Source(name) for name in tables]
+    return tables, [Source(name, dtypes=dtypes_of(table)) for name, table in tables.items()]
 
 
 QUOTE = '"'
@@ -410,46 +429,6 @@ def _to_parquet(table: pd.DataFrame, of: Mapping[str, Column], forms: Mapping[st
     arrays = [to_arrow_column(table[name], of[name].of_values, forms[name]) for name in table.columns]
     pq.write_table(pa.table(arrays, names=list(table.columns)), file)
     return file.getvalue()
-
-
-def to_arrow_column(cells: pd.Series, column: Column, form: Form) -> Any:
-    """Return cells as an Arrow array of the type that the party's own column has.
-
-    A type that cannot hold the values, such as int8 for 300, is the next one that can, with a warning.
-    """
-
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind = form.arrow
-    if kind is None or pa.types.is_null(kind):
-        return pa.array(cells, from_pandas=True)
-    if column.has_text or pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        if pa.types.is_boolean(kind):
-            return pa.array(cells.astype("boolean"), from_pandas=True)
-        texts = column.format(cells, replace(form, missing=form.missing or "\x00"))
-        values: Any = pa.array([None if text == "\x00" else text for text in texts], pa.string())
-        if pa.types.is_dictionary(kind):
-            return pc.cast(pc.cast(values, kind.value_type).dictionary_encode(), kind)
-        return pc.cast(values, kind)
-    values = pa.array(cells, from_pandas=True)
-    if form.missing:
-        values = pc.fill_null(values, pa.scalar(float(form.missing)).cast(values.type))
-    target = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if pa.types.is_timestamp(target) and target.tz:
-        values = pc.assume_timezone(pc.cast(values, pa.timestamp("us")), "UTC")
-    elif pa.types.is_time(target):
-        clock = pc.cast(pc.cast(values, pa.timestamp("us")), pa.time64("us"))
-        values = clock
-    try:
-        if pa.types.is_decimal(target):
-            values = pc.cast(pc.round(pc.cast(values, pa.float64()), target.scale), target, safe=False)
-        else:
-            values = pc.cast(values, target, safe=not pa.types.is_floating(target))
-        return pc.cast(values.dictionary_encode(), kind) if pa.types.is_dictionary(kind) else values
-    except pa.ArrowInvalid:
-        log.warning("column %s: the reward has the type %s, since %s cannot hold it", cells.name, values.type, kind)
-        return values
 
 
 def _to_excel(table: pd.DataFrame, of: Mapping[str, Column], forms: Mapping[str, Form]) -> TableFile:

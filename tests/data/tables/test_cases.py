@@ -42,7 +42,7 @@ def describe(arguments: list[str], monkeypatch) -> Schema:
     command = Command(**{name: settings.pop(name) for name in OF_THE_COMMAND if name in settings})
     mediator = TableMediator(**settings, seed=1)
     parties = read_parties(
-        command.files, command.party_column, command.names, command.encoding, command.separator, command.skipped
+        command.files, command.party_column, command.names, command.encoding, command.separator_sign, command.skipped
     )
     with pytest.raises(Described) as described:
         mediator.settle_tables(*parties)
