@@ -57,7 +57,7 @@ def test_rewards_are_tables_of_the_same_columns(settlement):
     columns = ["age", "bmi", "unit", "smoker", "country"]
     for party in range(3):
         table = settlement.reward_table(party, settlement.recommended[party])
-        assert list(table.columns) == columns
+        assert table.dtypes.to_dict() == TABLES[settlement.names[party]][columns].dtypes.to_dict()
         assert len(table) == len(settlement.drawn[party, settlement.recommended[party]].indices)
         assert list(settlement.tables[party].columns) == columns  # the label is not valued
         assert table["age"].between(20, 90).all()

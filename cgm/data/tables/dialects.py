@@ -9,6 +9,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -82,7 +83,7 @@ def read_csv(
     text, encoding = decode(path, content, encoding)
     if not text.strip():
         raise ValueError(f"{path}: the file is empty; expected a line with the names of the columns, then the rows")
-    start, end = 0, len(text)
+    start = 0
     if skip is None and (sep := re.match(rb'"?sep=(.)"?[ \t]*(\r\n|\n|\r)', text)):
         separator = separator or sep[1].decode("latin-1")
         start = sep.end()
@@ -137,8 +138,10 @@ def decode(path: Path, content: bytes, encoding: str) -> tuple[bytes, str]:
         found = wide
     elif content.startswith(codecs.BOM_UTF8):
         found = "utf-8-sig"
-    elif b"\x00" not in content and _is_utf8(content):
-        return content, "utf-8"
+    else:  # also if another encoding is given
+        with suppress(UnicodeDecodeError):
+            if "\x00" not in content.decode():
+                return content, "utf-8"
     try:
         text = content.decode(found)
     except UnicodeDecodeError as error:
@@ -150,14 +153,6 @@ def decode(path: Path, content: bytes, encoding: str) -> tuple[bytes, str]:
     if "\x00" in text:
         raise ValueError(f"{path}: holds zero bytes; it is not a CSV file, or has another encoding")
     return text.encode(), found
-
-
-def _is_utf8(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _utf16(content: bytes) -> str:
@@ -182,11 +177,11 @@ def _rows(lines: Sequence[str], separator: str) -> list[_Row]:
     rows: list[_Row] = []
     try:
         for row in reader:
-            if row and (len(row) > 1 or row[0].strip() or not rows):
+            if len(row) > 1 or "".join(row).strip():
                 rows.append(_Row(row, reader.line_num))
     except csv.Error:  # such as a cell that is too long; the rows before it show enough
         pass
-    return [row for row in rows if row.cells != [""]]
+    return rows
 
 
 def _separator(lines: Sequence[str]) -> str:

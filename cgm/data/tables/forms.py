@@ -16,42 +16,17 @@ import pandas as pd
 
 from cgm.utils.settings import Settings
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # cells that count as missing, beside empty ones: in every column, or only where all other cells are numbers or dates
-MARKERS = frozenset(
-    [
-        "na",
-        "n/a",
-        "#n/a",
-        "nan",
-        "null",
-        "none",
-        "<na>",
-        "nat",
-        "?",
-        "-",
-        ".",
-        "..",
-        "--",
-        "---",
-        "\\n",
-        "n.a.",
-        "n.a",
-        "n/a.",
-        "(null)",
-        "<null>",
-        "[null]",
-        "(na)",
-        "#na",
-        "#null!",
-        "#div/0!",
-        "#value!",
-        "#ref!",
-        "#name?",
-        "#num!",
-        "#n/a!",
-    ]
-)
-USUAL = frozenset(["na", "n/a", "#n/a", "nan", "null", "none", "<na>", "nat", "?", "-"])  # of which no warning is given
+MARKERS = _words(r"""
+    na n/a #n/a nan null none <na> nat ? - . .. -- --- \n n.a. n.a n/a. (null) <null> [null] (na) #na #null! #div/0!
+    #n/a! #value! #ref! #name? #num!
+""")
+USUAL = _words("na n/a #n/a nan null none <na> nat ? -")  # of which no warning is given
 WORDS = frozenset(
     ["unknown", "missing", "(missing)", "(unknown)", "not available", "not applicable", "not known", "no data", "empty"]
 )

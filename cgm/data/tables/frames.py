@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from cgm.data.tables.columns import Column
 from cgm.data.tables.forms import Form
@@ -45,10 +46,12 @@ def with_dtypes(
     converted = {}
     for name in table.columns:
         cells, form = table[name], forms.get(name, Form())
-        if form.missing and of[name].of_values.numbers(cells) is not None and name in dtypes and dtypes[name] != TEXT:
+        dtype = dtypes.get(name)
+        is_number = dtype in ("integer", "floating") if isinstance(dtype, str) else is_numeric_dtype(dtype)
+        if form.missing and is_number:  # such as -999
             cells = cells.fillna(float(form.missing))
         try:
-            converted[name] = _convert(cells, of[name], form, dtypes.get(name))
+            converted[name] = _convert(cells, of[name], form, dtype)
         except (ValueError, TypeError, OverflowError):  # of pandas and Arrow: a value that the dtype cannot hold
             converted[name] = cells
     return pd.DataFrame(converted)

@@ -38,6 +38,9 @@ CELLS = {
     "arrow text": pd.Series(["x", None, "y", "x"], dtype="string[pyarrow]"),
     "arrow dictionary": pd.Series(["x", "y", "y", "x"], dtype=DICTIONARY),
     "numbers as text": pd.Series(["1,50", "0,25", "2,00", "1,00"], dtype=object),
+    "numbers as text with gaps": pd.Series(["1,50", "-", "2,00", "-"], dtype=object),
+    "numbers as strings": pd.Series(["3", "NA", "4", "1"], dtype="string"),
+    "numbers as categories": pd.Series(["3", "n.a.", "4", "1"], dtype="category"),
     "days as text": pd.Series(["01.02.2024", "13.02.2024", "28.02.2024", "29.02.2024"], dtype=object),
 }
 
@@ -72,7 +75,7 @@ def test_values_that_do_not_fit_keep_a_dtype_that_holds_them():
 
 
 def test_the_number_of_a_missing_value_comes_back():
-    for dtype in ("int64", "float64", "int32[pyarrow]", "Int16"):
+    for dtype in ("int64", "float64", "int32[pyarrow]", "Int16", object):
         cells = pd.Series([3, -999, 4, 1], dtype=dtype)
         (back,) = returned(cells, missing=[-999])
         pd.testing.assert_series_equal(back, cells, check_names=False)
