@@ -505,11 +505,13 @@ def _codes(name: str, parts: Mapping[str, Parsed]) -> str:
         ValueError: If numbers have fewer digits than codes: a program took their zeros away.
     """
 
-    texts = pd.concat([part.cells for part in parts.values() if part.kind is CategoricalColumn] or [pd.Series()])
+    texts = [part.cells for part in parts.values() if part.kind is CategoricalColumn]
     numbers = {party: part.cells.dropna() for party, part in parts.items() if part.kind is IntegerColumn}
-    codes = pd.Series(texts.dropna().unique(), dtype=object).map(str)
+    if not texts or not numbers:
+        return ""
+    codes = pd.Series(pd.concat(texts).dropna().unique(), dtype=object).map(str)
     zeros = codes[codes.str.startswith("0")]
-    if not numbers or not len(zeros) or not codes.str.fullmatch(r"\d{2,}").all():
+    if not len(zeros) or not codes.str.fullmatch(r"\d{2,}").all():
         return ""
     lengths = set(codes.str.len())
     for party, cells in numbers.items():
