@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import re
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -347,7 +348,7 @@ class Mediator(MediatorSettings):
                     settlement = self.reward(pooled, game, contributions, seed)  # Sec. 4.1 and 4.2: r_i and G_i
                     break
                 except InfeasibleScheme as error:  # G grows
-                    warnings.append(self._grow(error, size, sizes, fitted.features.joint and fitted.refit))
+                    warnings.append(self._grow(error, size, sizes, rows, fitted.features.joint and fitted.refit))
         return replace(settlement, warnings=[*warnings, *settlement.warnings], seconds=clock.seconds)
 
     def sizes(self, rows: int = 0) -> list[int]:
@@ -509,13 +510,17 @@ class Mediator(MediatorSettings):
         log.warning(message)
         return message
 
-    def _grow(self, error: InfeasibleScheme, size: int, sizes: Sequence[int], refit: bool) -> str:
+    def _grow(self, error: InfeasibleScheme, size: int, sizes: Sequence[int], rows: int, refit: bool) -> str:
         """Return a warning that $G$ grows, or raise the error if it cannot."""
 
         if size == sizes[-1]:
-            raise InfeasibleScheme(
-                f"{error} (tried up to synthetic_size={size}, max_growth={self.max_growth:g})"
-            ) from error
+            tried = f"tried up to synthetic_size={size}, max_growth={self.max_growth:g}"
+            if size < rows:
+                raise InfeasibleScheme(
+                    f"synthetic_size={sizes[0]}: G has too few points, at most {size}, where the parties have {rows}; "
+                    f"say synthetic_size={rows} or more ({tried}: {error})"
+                ) from error
+            raise InfeasibleScheme(f"{error} ({tried})") from error
         larger = sizes[sizes.index(size) + 1]
         again = ", and the features are fitted again" if refit else ""
         message = f"G grows from {size} to {larger} points{again}"
@@ -533,8 +538,16 @@ def with_names(message: str, names: Sequence[str]) -> str:
 
 @contextmanager
 def naming(names: Sequence[str]) -> Iterator[None]:
-    """Let errors that know parties by their numbers name them."""
+    """Let errors and the log, which know parties by their numbers, name them. Others may settle in other threads."""
 
+    thread = threading.get_ident()
+
+    def rename(record: logging.LogRecord) -> bool:
+        if record.thread == thread:
+            record.msg, record.args = with_names(record.getMessage(), names), ()
+        return True
+
+    log.addFilter(rename)
     try:
         yield
     except ValueError as error:
@@ -543,6 +556,8 @@ def naming(names: Sequence[str]) -> Iterator[None]:
             raise
         kind = InfeasibleScheme if isinstance(error, InfeasibleScheme) else ValueError
         raise kind(message) from error
+    finally:
+        log.removeFilter(rename)
 
 
 def _warn_of_size(sizes: Sequence[int], rows: int) -> str:
@@ -551,7 +566,7 @@ def _warn_of_size(sizes: Sequence[int], rows: int) -> str:
     grows = f" and grows up to {sizes[-1]}" if len(sizes) > 1 else ""
     message = (
         f"synthetic_size={sizes[0]}: G has {sizes[0]} points{grows}, and the parties {rows}; D_i ∪ G can hardly be "
-        "worth as much as all data then, and there may be no rewards; a synthetic_size about as large as all data helps"
+        f"worth as much as all data then, and there may be no rewards; say synthetic_size={rows} or more"
     )
     log.warning(message)
     return message

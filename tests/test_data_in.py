@@ -444,7 +444,7 @@ def test_settle_says_what_is_wrong(tmp_path):
         ({"a": images, "b": images}, {"party_column": "x"}, "party_column=x: for tables; the parties have images"),
         (given, {"names": ["x"]}, "names: 1 names for 3 parties"),
         (given, {"kernel": "laplacan"}, "kernel=laplacan: .*did you mean laplacian"),
-        (given, {"separator": "ab"}, "separator=ab: expected one character"),
+        (given, {"separator": "ab"}, "separator=ab: expected comma, .*, or one character"),
         (5, {}, "parties: expected a list"),
     ):
         with pytest.raises(ValueError, match=message):

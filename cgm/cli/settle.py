@@ -68,7 +68,8 @@ def to_overrides(arguments: Sequence[str]) -> list[str]:
     """Return Hydra's arguments for those of `cgm settle`.
 
     Files are those that exist, whatever their names, and those that are neither settings nor options. If they are
-    folders of images, the generator is `kde`, unless there is another one.
+    folders of images, the generator is `kde`, unless there is another one. A value of one sign, as in `separator=;`,
+    is put in quotes, since many signs have a meaning in Hydra's grammar.
 
     Raises:
         ValueError: If an argument is part of a setting that the shell has divided.
@@ -90,6 +91,8 @@ def to_overrides(arguments: Sequence[str]) -> list[str]:
                     f"them in quotes, such as '{others[-1]} {argument}'"
                 )
             files.append(argument)
+        elif sign := re.fullmatch(r"(\w+)=([^\w\s]| |\t)", argument):
+            others.append(f"{sign[1]}={quoted(sign[2])}")
         else:
             others.append(argument)
         value_follows = argument in (*WITH_VALUE, *WITH_VALUE.values())

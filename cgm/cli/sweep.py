@@ -33,6 +33,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cgm.cli.errors import REFUSALS, reason, write_error
 from cgm.cli.jobs import Job, run_alone
 from cgm.cli.settings import OF_THE_PROGRAM, check_extras, check_launcher, resolve, task_overrides
+from cgm.cli.targets import not_searching_here
 from cgm.records.collect import TABLES, collect
 from cgm.records.headline import check_objective
 from cgm.records.settings import canonical
@@ -225,6 +226,8 @@ def run_sweep(config: DictConfig, context: HydraContext) -> int:
         stack.callback(progress.end)
         if "submitit" in config.hydra.launcher._target_:  # jobs print to files of their own
             threading.Thread(target=progress.watch, daemon=True).start()
+        if not config.hydra.launcher._target_.endswith(".BasicLauncher"):
+            stack.enter_context(not_searching_here())
         try:
             sweeper.sweep(arguments=task_overrides(config.hydra))
         except KeyboardInterrupt:

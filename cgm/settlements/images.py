@@ -141,7 +141,7 @@ class ImageMediator(PartyMediator):
                     pool = _bytes(settlement.generator.sample(size, stream_seed(seed, Stream.SAMPLE_POOL)))
             none = settlement.pool.points[:0]
             audits = self.run_audit(settlement, [features.transform(x) if len(x) else none for x in apart], seed)
-            copied = self.warn_of_copies(settlement, audits, "images")
+            copied = self.warn_of_copies(settlement, audits, list(arrays), "images")
             # a generator that takes long to fit is not fitted again
             again = used if self.generator.space == "features" else None
             sensitivity, warnings = self.compare_settings(mediator, settlement, again, seed)

@@ -21,6 +21,7 @@ from cgm.utils.settings import Integer, Listed, Settings, Text
 from cgm.utils.text import suggestion
 from cgm.utils.untrusted import load_yaml
 
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "pipe": "|", "space": " "}  # by their names
 EXPECTED = (
     "a DataFrame or another table with names of columns, the path of a file or of a folder of images, or an array of "
     "images (N, H, W), (N, H, W, C) or (N, C, H, W)"
@@ -36,7 +37,8 @@ class FileSettings(Settings):
         names: The names of the parties. `None`: those that they are given with, those of the files, or the values of
             `party_column`.
         encoding: The encoding of CSV files that are not UTF-8.
-        separator: The separator of columns in CSV files, one character or `"tab"`. `None`: it is recognised.
+        separator: The separator of columns in CSV files: one character, or `"comma"`, `"semicolon"`, `"tab"`, `"bar"`
+            or `"space"`. `None`: it is recognised.
         skip: The lines before the header of CSV files, or those and the lines at the end, that are not part of the
             table. `None`: they are recognised.
         schema: The file of a schema, or the schema. `None`: it is inferred.
@@ -51,8 +53,8 @@ class FileSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.separator is not None and self.separator != "tab" and len(self.separator) != 1:
-            raise ValueError(f"separator={self.separator}: expected one character, such as ';', or tab")
+        if self.separator is not None and self.separator not in SEPARATORS and len(self.separator) != 1:
+            raise ValueError(f"separator={self.separator}: expected {', '.join(SEPARATORS)}, or one character")
         if isinstance(self.skip, list | tuple) and len(self.skip) != 2:
             raise ValueError(
                 f"skip={self.skip}: expected the lines before the header and those at the end, such as [1, 1]"
@@ -63,7 +65,7 @@ class FileSettings(Settings):
         """Encoding, separator and lines to skip, as `read_table` takes them."""
 
         skip = self.skip if self.skip is None else Skip(*([self.skip] if isinstance(self.skip, int) else self.skip))
-        return self.encoding, "\t" if self.separator == "tab" else self.separator, skip
+        return self.encoding, SEPARATORS.get(self.separator or "", self.separator), skip
 
     def read_schema(self) -> Schema | None:
         """Read the file of the schema, if there is one."""

@@ -172,26 +172,32 @@ class PartyMediator(MediatorSettings):
                 audits.append(part.audit(parties, apart, rewards, stream_seed(seed, Stream.AUDIT_ROWS)))
         return merged(audits)
 
-    def warn_of_copies(self, settlement: Settlement, audits: Sequence[RewardAudit], unit: str = "rows") -> list[str]:
+    def warn_of_copies(
+        self, settlement: Settlement, audits: Sequence[RewardAudit], names: Sequence[str], unit: str = "rows"
+    ) -> list[str]:
         """Warn where rewards that parties receive repeat rows of other parties.
 
         Arguments:
             settlement: The settlement.
             audits: The audits of its rewards.
+            names: The names of the parties.
             unit: What a row is.
 
         Returns:
-            The warnings; parties have their numbers, from 1.
+            The warnings.
         """
 
         beta, warnings = recommend(settlement), []
+        remedy = "another generator"
+        if unit == "rows":
+            remedy = "in few columns of categories rows are equal by chance, otherwise drop=[...] or another generator"
         for entry in audits:
             if entry.beta == beta and entry.copies:
                 size = settlement.drawn[entry.party, beta].size
                 chance = f"; {entry.copies_held_out} equal {unit} that were kept apart" if entry.copies_held_out else ""
                 warnings.append(
-                    f"{entry.copies} of the {size} {unit} that party {entry.party + 1} receives equal {unit} of other "
-                    f"parties{chance}"
+                    f"{entry.copies} of the {size} {unit} that {names[entry.party]} receives equal {unit} of other "
+                    f"parties{chance}; {remedy} helps"
                 )
         for warning in warnings:
             log.warning(warning)

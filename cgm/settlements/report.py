@@ -264,7 +264,7 @@ def columns(settlement: PartySettlement, party: int) -> dict[str, Any]:
     """Return the table and the figure of a party's columns, those that differ most first."""
 
     assert settlement.schema is not None
-    reward = settlement.reward_table(party, settlement.recommended[party])
+    reward = settlement.reward_values(party, settlement.recommended[party])
     tables = [settlement.tables[party], reward, settlement.pool_table]
     compared: list[Comparison] = [compare(column, tables) for column in settlement.schema.columns]
     compared.sort(key=lambda comparison: -comparison.difference)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from cgm.data.tables.files import Source
+from cgm.data.tables.frames import with_dtypes
 from cgm.data.tables.schema import Schema
 from cgm.evaluation.entries import MetricRow, RewardAudit, Scores
 from cgm.evaluation.privacy.base import audit_rows
@@ -113,17 +114,26 @@ class PartySettlement(Settlement):
             beta: The inverse temperature.
 
         Returns:
-            A DataFrame with the columns of the party's table, in its order, or images of shape $(|G_i|, C, H, W)$,
-            uint8.
+            A DataFrame with the columns of the party's table, in its order, and with its dtypes, if it was given as a
+            DataFrame and the values fit; or images of shape $(|G_i|, C, H, W)$, uint8.
 
         Raises:
             ValueError: If no such reward was drawn.
         """
 
+        party = self.number(party)
+        values, source = self.reward_values(party, beta), self.sources[party]
+        if self.schema is None or not source.dtypes:
+            return values
+        return with_dtypes(values, self.schema.columns, source.dtypes, source.forms)
+
+    def reward_values(self, party: int, beta: float) -> Any:
+        r"""Return the reward of a party as rows of the pool, see `reward_table`: with dtypes that all parties share."""
+
         rows = self.rows(party, beta)
         if self.schema is None:
             return self.pool_table[rows]
-        return self.pool_table[list(self.tables[self.number(party)].columns)].iloc[rows].reset_index(drop=True)
+        return self.pool_table[list(self.tables[party].columns)].iloc[rows].reset_index(drop=True)
 
     @property
     def delivered(self) -> list[Reward]:

@@ -249,7 +249,6 @@ class TableMediator(PartyMediator):
             with timed("schema"):
                 labels, tables = self._take_labels(tables)
                 masks = self.choose_rows(tables, seed)
-                few = [*self.warn_of_few(masks, self._untested(masks)), *self._warn_of_labels(labels)]
                 forms: dict[str, dict[str, Form]] = {}
                 separators = {name: source.separator for name, source in zip(tables, files, strict=True)}
                 alone = len(tables) == 1
@@ -268,6 +267,8 @@ class TableMediator(PartyMediator):
                     separators=separators,
                     forms=forms,
                 )
+                # after what may end the run
+                few = [*self.warn_of_few(masks, self._untested(masks)), *self._warn_of_labels(labels)]
                 files = [replace(source, forms=forms[name]) for name, source in zip(tables, files, strict=True)]
                 order = {name: [column for column in tables[name].columns if column in parsed[name]] for name in tables}
                 used = [parsed[name][order[name]][masks[name]].reset_index(drop=True) for name in parsed]
@@ -293,7 +294,7 @@ class TableMediator(PartyMediator):
             of_cells = (cells[: len(used)], cells[len(used) : -1], cells[-1])
             valued = [column.name for column in schema.columns if column.width]
             audits = [name_columns(entry, valued) for entry in self.run_audit(settlement, apart, seed, of_cells)]
-            copied = self.warn_of_copies(settlement, audits)
+            copied = self.warn_of_copies(settlement, audits, list(tables))
             with timed("downstream"):
                 accuracies = self._accuracies(settlement, labels, masks, apart)
             sensitivity, warnings = self.compare_settings(mediator, settlement, filled, seed)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -28,6 +29,8 @@ from cgm.cli.jobs import Job
 from cgm.cli.settle import OF_THE_COMMAND, to_overrides
 from cgm.evaluation import entries
 from cgm.evaluation.entries import AttackResult
+from cgm.evaluation.labellers import NoLabeller
+from cgm.evaluation.privacy import NoAudit
 from cgm.generators import check_generator
 from cgm.records import result
 from cgm.utils.choices import CONF
@@ -171,6 +174,19 @@ def test_the_python_of_a_page_runs(page, page_folder, capsys):
     if page.startswith("docs/tutorials/"):
         assert {block.language for block in blocks(page)} <= {"code-cell", ""}
         plt.close("all")
+
+
+def test_the_table_of_the_hospitals_is_what_is_printed(page_folder):
+    """The rewards that `cgm settle` prints do not depend on audits, classifiers and other settings, which take long."""
+
+    page = "docs/how_to/settle.md"
+    python, *_ = (block for block in blocks(page) if block.language == "python")
+    exec(python.code, {})
+    tables = {name: pd.read_csv(f"{name}.csv") for name in ("north", "east", "west")}
+    without = {"audit": NoAudit(), "labeller": NoLabeller(), "sensitivity": False}
+    settlement = cgm.settle(tables, label_column="diagnosis", seed=1, **without)
+    (printed,) = (block.code for block in blocks(page) if block.code.startswith("party  rows"))
+    assert settlement.table() == printed.rstrip()
 
 
 def test_the_generator_of_the_docs_is_short_and_keeps_the_contract(page_folder):
