@@ -146,7 +146,7 @@ ENTRIES: dict[str, Callable[[Callable], Any]] = {
     "Valuation": lambda f: (valuation(f).sums, valuation(f).value(f(X))),
     "decompose": lambda f: list(api.decompose(valuation(f), f(X))),
     "value_bounds": lambda f: api.value_bounds(valuation(f), f(POOL[:9])),
-    "algorithm_1": lambda f: api.algorithm_1(KERNEL, f(PARTIES[0]), f(POOL), f(X), 0.9, 1.0, seed=0),
+    "algorithm_1": lambda f: api.algorithm_1(KERNEL, f(PARTIES[0]), f(POOL[:9]), f(X), 0.9, 1.0, seed=0),
     "block_sums": lambda f: api.block_sums(KERNEL, f(X), [40, 45, 50]),
     "mmd2_biased": lambda f: api.mmd2_biased(KERNEL, f(X), f(POOL)),
     "mmd2_unbiased": lambda f: api.mmd2_unbiased(KERNEL, f(X), f(POOL)),

@@ -359,7 +359,7 @@ def documented() -> set[int]:
     for kind, name, options in re.findall(r"^\.\. auto(\w+):: (\S+)\n((?:   :.*\n?)*)", text, re.M):
         thing = module = importlib.import_module(name if kind == "module" else name.rpartition(".")[0])
         if kind == "module":
-            members = re.search(r":members:(.*)", options)[1]
+            members = (re.search(r":members:(.*)", options) or ["", "__doc__"])[1]  # without: the module's text alone
             names = members.split(",") if members.strip() else getattr(module, "__all__", vars(module))
             things = [getattr(module, each.strip()) for each in names]
             if not members.strip() and ":imported-members:" not in options:
