@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from cgm.experiment import Experiment
     from cgm.mediator import Mediator, Settlement
     from cgm.records.record import Record
+    from cgm.records.sweep.load import load_sweep
     from cgm.settlements.images import ImageMediator
     from cgm.settlements.settlement import PartySettlement
     from cgm.settlements.tables import TableMediator, settle
@@ -24,6 +25,7 @@ __all__ = [
     "Settlement",
     "TableMediator",
     "__version__",
+    "load_sweep",
     "settle",
 ]
 
@@ -35,6 +37,7 @@ MODULES = {
     "Record": "cgm.records.record",
     "Settlement": "cgm.mediator",
     "TableMediator": "cgm.settlements.tables",
+    "load_sweep": "cgm.records.sweep.load",
     "settle": "cgm.settlements.tables",
 }
 

@@ -17,6 +17,8 @@ from cgm.mediator import Mediator as Mediator
 from cgm.mediator import Settlement as Settlement
 from cgm.records.record import Record as Record
 from cgm.records.result import Result as Result
+from cgm.records.sweep.load import Sweep as Sweep
+from cgm.records.sweep.load import load_sweep as load_sweep
 from cgm.rewards import *
 from cgm.settlements import *
 from cgm.settlements.folder import certificate as certificate

@@ -2,11 +2,12 @@ r"""Experiments: dataset, split, attack, mediator, evaluation, record."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 
@@ -28,9 +29,11 @@ from cgm.evaluation.privacy.base import Audit, NoAudit, audit_rows
 from cgm.evaluation.tasks.base import Task
 from cgm.evaluation.tasks.svm import SVM
 from cgm.mediator import Mediator, MediatorSettings, Settlement
-from cgm.records.record import Arrays, Record
+from cgm.records.earlier import find_earlier
+from cgm.records.record import CONFIGURATION, RESULT, Arrays, Record
 from cgm.records.result import Memory, Result, Values
 from cgm.utils.checks import check_party
+from cgm.utils.files import write_whole
 from cgm.utils.plain import plain, snake, versions
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, peak_memory, reset_peak, resolve_device, timed
@@ -83,8 +86,8 @@ class Experiment(MediatorSettings):
         split: Assigns them to the parties.
         attack: What a party hands in instead of its data. The parties are then settled twice, honest and attacked.
         labeller: Labels synthetic points, for evaluation.
-        metric: Metrics of how close the parties come to all data with their rewards, by their names. The metrics of the
-            paper by default.
+        metric: Metrics of how close the parties come to all data with their rewards, by their names; or names of
+            choices, such as `["paper", "energy_distance"]`. The metrics of the paper by default.
         downstream: The task by which rewards are evaluated.
         audit: Measures what rewards reveal about the rows of other parties. Held-out rows are drawn with the shares of
             classes of each party, so that an attack cannot tell members from others by their class.
@@ -93,14 +96,15 @@ class Experiment(MediatorSettings):
         figures: Whether to draw figures.
         embedding_party: The party, from 1, whose rewards are drawn in the plane.
 
-    Other settings are those of `MediatorSettings`.
-
     Raises:
         ValueError: If a setting is out of range.
 
     Example:
         >>> experiment = Experiment(dataset=CreditRatings(), split=EqualDisjoint(), synthetic_size=20_000)
         >>> record = experiment.run("outputs/by-hand")  # doctest: +SKIP
+        >>> small = Experiment(dataset="digits", split="unequal", features="pca", kernel="laplacian")
+        >>> small.kernel
+        Laplacian(lengthscale='fit')
     """
 
     dataset: DatasetLoader = field(default_factory=CreditRatings)
@@ -131,24 +135,55 @@ class Experiment(MediatorSettings):
 
         return correlated_names(self.metric, self.downstream)
 
-    def run(self, output_dir: str | Path) -> Record:
+    def run(self, output_dir: str | Path | None = None, force: bool = False) -> Record:
         """Run the experiment and write its record to a folder.
 
+        A run that is complete in this folder is not repeated: its record is returned. One that was interrupted, is
+        damaged, or is of another version of cgm runs again.
+
         Arguments:
-            output_dir: The folder, created if necessary: `result.json`, `metrics.csv`, `rewards.npz`, figures.
+            output_dir: The folder, created if necessary: `result.json`, `metrics.csv`, `rewards.npz`, figures. `None`:
+                nothing is written, and no figures are drawn.
+            force: Whether to run in any case, and to replace what is in the folder.
 
         Returns:
             The record, as it was written.
 
         Raises:
-            ValueError: If a setting or the data is invalid; before any long work, where possible.
+            ValueError: If a setting or the data is invalid; before any long work, where possible. Also if the folder
+                is that of a run with other settings, which the message names.
             InfeasibleScheme: If no rewards fit their bounds, however large G.
         """
 
-        resolve_device(self.device)  # an error before any long work
+        if output_dir is None:
+            return self.run_anew(None)
         folder = Path(output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "result.json").unlink(missing_ok=True)  # of an earlier run: its other files are about to change
+        if not force:
+            earlier = find_earlier(folder, plain(self), plain(self, attributes=True))
+            if earlier.different:
+                raise ValueError(
+                    f"{folder}: has a run with other settings ({', '.join(earlier.different)}); give another folder, "
+                    "or force=True to replace it"
+                )
+            if earlier.result is not None:
+                log.info("%s: complete already; force=True runs it again", folder)
+                return Record.load(folder)
+            if earlier.problem:
+                log.warning("%s: %s", folder, earlier.problem)
+        return self.run_anew(folder, plain(self, attributes=True))
+
+    def run_anew(self, folder: Path | None, configuration: Mapping[str, Any] | None = None) -> Record:
+        """Run the experiment and write its record to a folder, whatever an earlier run has left there.
+
+        Arguments:
+            folder: The folder. `None`: nothing is written.
+            configuration: The settings as they are given, for `configuration.json`. `None`: it is there already.
+        """
+
+        resolve_device(self.device)  # an error before any long work
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / RESULT).unlink(missing_ok=True)  # of an earlier run: its other files are about to change
         reset_peak()
         mediator: Mediator = self.mediator()
 
@@ -199,7 +234,7 @@ class Experiment(MediatorSettings):
                 log.warning(JOINT_AUDIT)
                 warnings.append(JOINT_AUDIT)
             result = self._result(settlement, evaluation, data, labeller, audits, gains, warnings)
-            if self.figures:
+            if self.figures and folder is not None:
                 from cgm.records.figures.run import draw_run  # matplotlib, which takes a second to import
 
                 with timed("figures"):
@@ -208,7 +243,10 @@ class Experiment(MediatorSettings):
         result = replace(result, seconds=clock.seconds, memory=Memory(peak_memory()))
         rewards = {key: reward.indices for key, reward in settlement.drawn.items()}
         record = Record(result, evaluation.metrics, Arrays(rewards, settlement.pool.points))
-        record.save(folder)
+        if folder is not None:
+            if configuration is not None:
+                write_whole(folder / CONFIGURATION, json.dumps(configuration, indent=2).encode())
+            record.save(folder)
 
         return record
 

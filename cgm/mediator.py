@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from warnings import warn
 
 import torch
@@ -20,23 +23,33 @@ from cgm.data.features.base import Features, transform_parts
 from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
 from cgm.generators.pool import Pool, draw_pool, embed_pool
-from cgm.rewards.incentives import Incentive, check_incentives
+from cgm.rewards.frames import party_frame, reward_frame, states_line
+from cgm.rewards.incentives import Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.schemes.shapley_fair import ShapleyFair
-from cgm.utils.checks import check_instance, check_integer, check_parties, check_values
+from cgm.utils.checks import check_choice, check_instance, check_integer, check_parties, check_pool, check_values
+from cgm.utils.convert import parties_by_name
 from cgm.utils.plain import snake
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, check_device, resolve_device, timed, training_on
 from cgm.utils.settings import Choice, Integer, Number, Settings, Text
+from cgm.utils.shown import Shown, brief, counted
 from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
 from cgm.valuation.mmd import PRECISIONS
 from cgm.valuation.references import AllReference, Reference
 from cgm.valuation.valuation import Valuation
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cgm.figures.plots import Plots, Points
+    from cgm.figures.rewards import Outcome
+
 log = logging.getLogger(__name__)
 
+Parties: TypeAlias = Mapping[str, Any] | Iterable[Any]  # what `cgm.utils.convert` takes
 MIN_SIZE = 3_000  # of a pool whose size follows from the data
 
 
@@ -58,6 +71,9 @@ class Fitted:
     parties: Sequence[torch.Tensor]
     refit: bool
 
+    def __repr__(self) -> str:
+        return brief(self)
+
 
 @dataclass(frozen=True)
 class Pooled:
@@ -75,9 +91,12 @@ class Pooled:
     features: Features
     generator: Generator
 
+    def __repr__(self) -> str:
+        return brief(self)
 
-@dataclass(frozen=True)
-class Settlement:
+
+@dataclass(frozen=True, repr=False)
+class Settlement(Shown):
     r"""What a mediator computes for the parties.
 
     Attributes:
@@ -94,6 +113,7 @@ class Settlement:
         drawn: The rewards $G_i$ by party (from 0) and $\beta$.
         warnings: What the user should know.
         seconds: The seconds that each step took.
+        names: The names of the parties: those that they were given with, or else `party 1`, `party 2`, ...
     """
 
     pool: Pool
@@ -103,11 +123,12 @@ class Settlement:
     contributions: Contributions
     uncertainty: Uncertainty
     rewards: Rewards
-    incentives: Mapping[str, Incentive]
-    target_incentives: Mapping[str, Incentive]
+    incentives: Incentives
+    target_incentives: Incentives
     drawn: Mapping[tuple[int, float], Reward]
     warnings: Sequence[str]
     seconds: Mapping[str, float]
+    names: Sequence[str]
 
     @property
     def parties(self) -> list[torch.Tensor]:
@@ -128,8 +149,24 @@ class Settlement:
         warn("Settlement.chains is now list(Settlement.drawn.values())", DeprecationWarning, stacklevel=2)
         return list(self.drawn.values())
 
-    def reward(self, party: int, beta: float) -> torch.Tensor:
-        r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, of shape $(|G_i|, d)$.
+    def number(self, party: int | str) -> int:
+        """Return the number of a party, from 0, that is given by its name or by this number.
+
+        Raises:
+            ValueError: If no party has this name.
+        """
+
+        if isinstance(party, str):
+            check_choice("party", party, self.names)
+            return list(self.names).index(party)
+        return party
+
+    def reward(self, party: int | str, beta: float) -> torch.Tensor:
+        r"""Return the reward $G_i$ of a party at an inverse temperature, of shape $(|G_i|, d)$.
+
+        Arguments:
+            party: The party, from 0, or its name.
+            beta: The inverse temperature.
 
         Raises:
             ValueError: If no such reward was drawn.
@@ -137,19 +174,62 @@ class Settlement:
 
         return self.pool.points[self.find(party, beta).indices]
 
-    def find(self, party: int, beta: float) -> Reward:
-        r"""Return how the reward $G_i$ of a party (from 0) at an inverse temperature was drawn.
+    def find(self, party: int | str, beta: float) -> Reward:
+        r"""Return how the reward $G_i$ of a party, from 0 or by its name, at an inverse temperature was drawn.
 
         Raises:
             ValueError: If no such reward was drawn.
         """
 
+        party = self.number(party)
         if (party, beta) not in self.drawn:
             betas = ", ".join(f"{beta:g}" for beta in self.betas)
             raise ValueError(
                 f"reward: party={party}, beta={beta:g}; there are parties 0 to {self.game.n - 1}, β {betas}"
             )
         return self.drawn[party, beta]
+
+    @property
+    def plot(self) -> Plots:
+        """Figures that are drawn into axes: `plot.rewards()`, `plot.values()` and `plot.embedding()`."""
+
+        from cgm.figures.plots import Plots  # matplotlib, which takes a second to import
+
+        return Plots(self._outcome(), self._points)
+
+    def to_frame(self) -> pd.DataFrame:
+        r"""Return the rewards as a table of pandas, a row for each party and $\beta$.
+
+        The columns are those of `Record.to_frame`, but only with the metrics that are known without an evaluation:
+        `increasing` and `neg_mmd2_unbiased`.
+        """
+
+        drawn, points = list(self.drawn.values()), self.game.sizes[:-1]
+        frame = reward_frame(drawn, points, self.game.party_values, self.contributions, self.rewards)
+        metrics = {
+            "increasing": [reward.increasing for reward in drawn],
+            "neg_mmd2_unbiased": [-reward.mmd2_unbiased for reward in drawn],
+        }
+        return frame.assign(**metrics).astype(dict.fromkeys(metrics, float))
+
+    def _shown(self) -> tuple[str, pd.DataFrame, str]:
+        kernel, pool = self.game.kernel, len(self.pool.points)
+        value = self.game.grand_value
+        head = f"{type(self).__name__}: {counted(self.game.n, 'party')}, |G| = {pool:,}, v(N) = {value:.4g}"
+        name = f"kernel {snake(type(kernel).__name__)}, length-scale {kernel.lengthscale:.4g}"
+        return f"{head}, {name}", party_frame(self.to_frame()), states_line(self.incentives, self.warnings)
+
+    def _outcome(self) -> Outcome:
+        from cgm.figures.rewards import Outcome  # matplotlib
+
+        values, alpha, size = self.game.party_values, self.contributions.alpha, len(self.pool.points)
+        return Outcome(list(self.drawn.values()), self.rewards, values, self.game.grand_value, alpha, size)
+
+    def _points(self) -> Points:
+        from cgm.figures.plots import Points  # matplotlib
+
+        rewards = {key: reward.indices for key, reward in self.drawn.items()}
+        return Points(self.pool.points, rewards, self.parties, self.pool.images)
 
 
 @dataclass(frozen=True)
@@ -217,8 +297,6 @@ class Mediator(MediatorSettings):
     It needs points only: no labels, no split, no downstream task. `settle` is the paper in one page; each of its steps
     is a method that can be called alone, such as `value` and `contribute` for the contributions with another kernel.
 
-    Arguments: see `MediatorSettings`.
-
     Raises:
         ValueError: If a setting is out of range.
 
@@ -229,11 +307,13 @@ class Mediator(MediatorSettings):
         (torch.Size([3]), 2)
     """
 
-    def settle(self, parties: Sequence[torch.Tensor], seed: int = 0, features: Features | None = None) -> Settlement:
+    def settle(self, parties: Parties, seed: int = 0, features: Features | None = None) -> Settlement:
         r"""Compute the rewards of the parties.
 
         Arguments:
-            parties: The data $D_1, \dots, D_n$: points of shape $(N_i, D)$ or images of shape $(N_i, C, H, W)$.
+            parties: The data $D_1, \dots, D_n$: points of shape $(N_i, D)$ or images of shape $(N_i, C, H, W)$, as
+                tensors, numpy arrays, data frames or lists of rows, see `cgm.utils.convert`; a list of them, or a
+                dictionary from the names of the parties.
             seed: The seed of everything random.
             features: Fitted features in place of the mediator's, such as those of another settlement, whose values can
                 then be compared.
@@ -243,7 +323,16 @@ class Mediator(MediatorSettings):
             InfeasibleScheme: If no rewards fit their bounds, however large $G$.
         """
 
-        check_parties(parties)
+        names = list(parties_by_name(parties))
+        points = check_parties(parties)
+        with naming(names):
+            settlement = self._settle(points, seed, features)
+        warnings = [with_names(warning, names) for warning in settlement.warnings]
+        return replace(settlement, warnings=warnings, names=tuple(names))
+
+    def _settle(self, parties: Sequence[torch.Tensor], seed: int, features: Features | None) -> Settlement:
+        """Compute the rewards of parties without names."""
+
         sizes = self.sizes(rows := sum(map(len, parties)))
         warnings = [_warn_of_size(sizes, rows)] if sizes[0] < rows else []
         with Clock() as clock:
@@ -259,7 +348,7 @@ class Mediator(MediatorSettings):
                     settlement = self.reward(pooled, game, contributions, seed)  # Sec. 4.1 and 4.2: r_i and G_i
                     break
                 except InfeasibleScheme as error:  # G grows
-                    warnings.append(self._grow(error, size, sizes, fitted.features.joint and fitted.refit))
+                    warnings.append(self._grow(error, size, sizes, rows, fitted.features.joint and fitted.refit))
         return replace(settlement, warnings=[*warnings, *settlement.warnings], seconds=clock.seconds)
 
     def sizes(self, rows: int = 0) -> list[int]:
@@ -275,7 +364,7 @@ class Mediator(MediatorSettings):
             sizes.append(max(int(sizes[-1] * self.growth), sizes[-1] + 1))
         return sizes
 
-    def fit(self, parties: Sequence[torch.Tensor], seed: int, features: Features | None = None) -> Fitted:
+    def fit(self, parties: Parties, seed: int, features: Features | None = None) -> Fitted:
         """Fit the features and the generator to the pooled data (Sec. 2).
 
         Arguments:
@@ -289,19 +378,18 @@ class Mediator(MediatorSettings):
 
         check_integer("seed", seed, min=0)
         resolve_device(self.device)  # an error before any long work
-        check_parties(parties)
-        x, refit = list(parties), features is None
+        given = check_parties(parties)
+        x, refit = given, features is None
         if features is None:
             features = copy.copy(self.choose_features(x[0]))  # the settlement keeps its fit
         if not features.joint:
             with timed("features"):
                 if refit:
                     features.fit(torch.cat(x), stream_seed(seed, Stream.FIT_FEATURES))
-                x = transform_parts(features, x, self.cache or None)
-                check_parties(x)
+                x = check_parties(transform_parts(features, x, self.cache or None))
         with timed("generator"), training_on(resolve_device(self.device)):
             in_features = self.generator.space == "features"
-            pooled = torch.cat(x).flatten(1) if in_features else torch.cat(list(parties))
+            pooled = torch.cat(x).flatten(1) if in_features else torch.cat(given)
             generator = copy.copy(self.generator)
             begin = time.perf_counter()
             log.info("generator: fitting %s to %d points", snake(type(generator).__name__), len(pooled))
@@ -330,7 +418,7 @@ class Mediator(MediatorSettings):
                 features = copy.copy(features) if fitted.refit else features
                 fit_seed = stream_seed(seed, Stream.FIT_FEATURES) if fitted.refit else None
                 x, pool = embed_pool(features, x, pool, fit_seed, cache)
-                check_parties(x, pool.points)
+                check_pool(pool.points, check_parties(x))
 
         return Pooled(x, pool, features, generator)
 
@@ -402,6 +490,7 @@ class Mediator(MediatorSettings):
             {(reward.party, reward.beta): reward for reward in drawn},
             [*contributions.warnings, *rewards.warnings, *unreached],
             {},
+            [f"party {i + 1}" for i in range(game.n)],
         )
 
     def _at_lower_end(self, kernel: Kernel) -> bool:
@@ -421,13 +510,17 @@ class Mediator(MediatorSettings):
         log.warning(message)
         return message
 
-    def _grow(self, error: InfeasibleScheme, size: int, sizes: Sequence[int], refit: bool) -> str:
+    def _grow(self, error: InfeasibleScheme, size: int, sizes: Sequence[int], rows: int, refit: bool) -> str:
         """Return a warning that $G$ grows, or raise the error if it cannot."""
 
         if size == sizes[-1]:
-            raise InfeasibleScheme(
-                f"{error} (tried up to synthetic_size={size}, max_growth={self.max_growth:g})"
-            ) from error
+            tried = f"tried up to synthetic_size={size}, max_growth={self.max_growth:g}"
+            if size < rows:
+                raise InfeasibleScheme(
+                    f"synthetic_size={sizes[0]}: G has too few points, at most {size}, where the parties have {rows}; "
+                    f"say synthetic_size={rows} or more ({tried}: {error})"
+                ) from error
+            raise InfeasibleScheme(f"{error} ({tried})") from error
         larger = sizes[sizes.index(size) + 1]
         again = ", and the features are fitted again" if refit else ""
         message = f"G grows from {size} to {larger} points{again}"
@@ -437,13 +530,43 @@ class Mediator(MediatorSettings):
         return message
 
 
+def with_names(message: str, names: Sequence[str]) -> str:
+    """Return a message that knows parties by their numbers, from 1, with their names."""
+
+    return re.sub(r"\bparty (\d+)\b", lambda match: names[int(match[1]) - 1], message)
+
+
+@contextmanager
+def naming(names: Sequence[str]) -> Iterator[None]:
+    """Let errors and the log, which know parties by their numbers, name them. Others may settle in other threads."""
+
+    thread = threading.get_ident()
+
+    def rename(record: logging.LogRecord) -> bool:
+        if record.thread == thread:
+            record.msg, record.args = with_names(record.getMessage(), names), ()
+        return True
+
+    log.addFilter(rename)
+    try:
+        yield
+    except ValueError as error:
+        message = with_names(str(error), names)
+        if message == str(error):
+            raise
+        kind = InfeasibleScheme if isinstance(error, InfeasibleScheme) else ValueError
+        raise kind(message) from error
+    finally:
+        log.removeFilter(rename)
+
+
 def _warn_of_size(sizes: Sequence[int], rows: int) -> str:
     """Return a warning, which is logged before any work, that $G$ may be too small for any rewards."""
 
     grows = f" and grows up to {sizes[-1]}" if len(sizes) > 1 else ""
     message = (
         f"synthetic_size={sizes[0]}: G has {sizes[0]} points{grows}, and the parties {rows}; D_i ∪ G can hardly be "
-        "worth as much as all data then, and there may be no rewards; a synthetic_size about as large as all data helps"
+        f"worth as much as all data then, and there may be no rewards; say synthetic_size={rows} or more"
     )
     log.warning(message)
     return message

@@ -1,6 +1,7 @@
 """Sphinx configuration: `make docs`."""
 
 import html
+import os
 import re
 
 from docutils import nodes
@@ -19,9 +20,10 @@ project = "cgm"
 author = "the cgm developers"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_show_copyright = False  # the licence has it
 html_title = f"cgm {version}"
 html_static_path = ["_static"]
 html_css_files = ["cgm.css"]
@@ -31,6 +33,13 @@ python_maximum_signature_line_length = 100
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
+# the tutorials run when the pages are built: outputs that are kept would be those of an older cgm
+nb_execution_mode = "auto"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+os.environ["TQDM_DISABLE"] = "1"  # a page shows no progress bars
 
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
@@ -63,18 +72,33 @@ def skip(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: ob
     return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field number") else None
 
 
+def link_names(app: Sphinx, doctree: nodes.document) -> None:
+    """Make the names of cgm in the text of a page, such as `cgm.valuation.Valuation`, refer to the reference."""
+
+    page = app.env.docname
+    for literal in list(doctree.findall(nodes.literal)):
+        if re.fullmatch(r"cgm(\.\w+)+", literal.astext()) and not isinstance(literal.parent, pending_xref):
+            target = {"refdomain": "py", "reftype": "obj", "reftarget": literal.astext()}
+            reference = pending_xref("", refdoc=page, of_paper=page == "mathematics", **target)
+            literal.replace_self(reference)
+            reference += literal
+
+
 def link(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.Node) -> nodes.Node | None:
-    """Link the name of a class or function of cgm to where it is documented, which is where users import it from."""
+    """Link the name of a class, function or method to where it is documented, which is where users import it from."""
 
     target = node["reftarget"]
     if node.get("refdomain") != "py" or ("." in target and not target.startswith("cgm.")):
         return None
-    last, kinds = target.split(".")[-1], ("class", "exception", "function")
-    objects = env.domains["py"].data["objects"].items()
-    found = [o for name, o in objects if name.split(".")[-1] == last and o.objtype in kinds and not o.aliased]
-    if len(found) != 1:
-        return None
-    return make_refnode(app.builder, node["refdoc"], found[0].docname, found[0].node_id, text, target)
+    objects = [(name, o) for name, o in env.domains["py"].data["objects"].items() if not o.aliased]
+    for parts, kinds in ((1, ("class", "exception", "function")), (2, ("method", "property", "attribute"))):
+        last = target.split(".")[-parts:]
+        found = [o for name, o in objects if name.split(".")[-parts:] == last and o.objtype in kinds]
+        if len(found) == 1:
+            return make_refnode(app.builder, node["refdoc"], found[0].docname, found[0].node_id, text, target)
+    if node.get("of_paper"):
+        log.warning("%s is not in the reference", target, location=node)
+    return None
 
 
 def mathml(text: str, display: bool) -> str:
@@ -111,4 +135,5 @@ def setup(app: Sphinx) -> None:
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("autodoc-process-docstring", inline_math, priority=400)  # before napoleon
     app.connect("autodoc-skip-member", skip)
+    app.connect("doctree-read", link_names)
     app.connect("missing-reference", link)

@@ -21,6 +21,7 @@ STATIONS = [
     "cgm.generators",
     "cgm.contributions",
     "cgm.rewards",
+    "cgm.figures",
     "cgm.mediator",
     "cgm.evaluation",
     "cgm.records",

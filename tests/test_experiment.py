@@ -54,7 +54,7 @@ METRICS = [
 ]
 CORRELATED = [name for name in METRICS if name not in ("value", "increasing", "accuracy_before")]
 FIGURES = ["correlations", "reward_sizes", "reward_values", "rewards_of_party_2", "value_curves"]
-FILES = ["SHA256SUMS", "metrics.csv", "result.json", "rewards.npz"]
+FILES = ["SHA256SUMS", "configuration.json", "metrics.csv", "result.json", "rewards.npz"]
 
 
 def make(parties: int = 3, betas: tuple = (1, INF), **settings) -> Experiment:
@@ -514,7 +514,7 @@ def test_an_audit_of_features_that_were_fitted_to_all_warns(tmp_path):
     record = make(2, audit=Membership(), features=Joint(), downstream=NoTask()).run(tmp_path)
     assert sum(warning.startswith("audit: the features were fitted") for warning in content(record)["warnings"]) == 1
     with pytest.raises(ValueError, match="audit: expected an Audit"):
-        make(audit="membership")
+        make(audit=5)
 
 
 def test_g_grows_until_the_rewards_fit(tmp_path, caplog):
@@ -532,7 +532,7 @@ def test_g_grows_until_the_rewards_fit(tmp_path, caplog):
     assert "upper bound v(D_i ∪ G) = " in growths[0]
     assert all(content(record)["incentives"][name]["holds"] for name in ("R2", "R4", "R6"))
 
-    direct = make(synthetic_size=grown).run(tmp_path)
+    direct = make(synthetic_size=grown).run(tmp_path / "direct")
     small = [w for w in content(record)["warnings"] if w.startswith("synthetic_size=8: G has 8 points")]
     assert len(small) == 1
     assert content(direct)["warnings"] == [w for w in content(record)["warnings"] if w not in (*growths, *small)]
@@ -655,7 +655,7 @@ def test_the_generator_sees_the_parties_points_and_no_others(tmp_path):
     assert torch.equal(spy.x, data.x[rows])
     assert not (spy.x[:, None] == data.x_test).all(2).any()
     assert content(record)["generator"] == "spy"
-    assert torch.equal(record.pool, make().run(tmp_path).pool)  # a wrapped KDE is a KDE
+    assert torch.equal(record.pool, make().run().pool)  # a wrapped KDE is a KDE
 
 
 class Images:
@@ -679,7 +679,7 @@ def test_a_generator_of_images_makes_images_and_features_reduce_them(tmp_path, f
     assert content(record)["dimensions"] == width
 
     seen = Spy()
-    make(2, dataset=Images(), features=features, generator=seen, kernel=SquaredExponential("median")).run(tmp_path)
+    make(2, dataset=Images(), features=features, generator=seen, kernel=SquaredExponential("median")).run()
     assert seen.x.shape == (120, width)  # a generator in the space of features is fitted to features
 
 
@@ -696,8 +696,7 @@ def no_numbers(sample):
         (lambda x: x[:, :1], "features", "generator: synthetic pool: has 1 columns where 2 are expected"),
         (lambda x: x[:, :1], "data", "has 1 columns where 2 are expected"),
         (lambda x: x[:299], "features", "generator: synthetic pool: has 299 points, at least 300"),
-        (lambda x: x.numpy(), "features", "generator: synthetic pool: expected a torch tensor .*, got ndarray"),
-        (lambda x: x.long(), "features", "generator: synthetic pool: expected floating-point numbers"),
+        (lambda x: x.numpy(), "features", "generator: sample returned a ndarray, expected a tensor"),
         (lambda x: x.flatten(), "features", r"generator: synthetic pool: expected shape \(N, d\)"),
     ],
 )
@@ -832,7 +831,7 @@ def test_a_run_that_breaks_off_leaves_no_result(tmp_path, monkeypatch, complete,
         with monkeypatch.context() as patch:
             patch.setattr(f"cgm.{station}", fail)
             with pytest.raises(error, match="in the middle"):
-                make(figures=station.endswith("draw_run"), synthetic_size=200).run(folder)
+                make(figures=station.endswith("draw_run"), synthetic_size=200).run(folder, force=True)
         assert not (folder / "result.json").exists()
         with pytest.raises(FileNotFoundError, match=r"no result\.json: the run is not finished"):
             Record.load(folder)
@@ -1052,7 +1051,7 @@ class Nobody(Attack):
 def test_an_attack_by_no_party_is_none(tmp_path):
     record = make(attack=Nobody()).run(tmp_path)
     assert record.result.attack is None
-    assert lasting(record) | {"settings": ...} == lasting(make().run(tmp_path)) | {"settings": ...}
+    assert lasting(record) | {"settings": ...} == lasting(make().run()) | {"settings": ...}
 
 
 def test_warnings_of_the_honest_settlement_are_kept(tmp_path):
@@ -1077,5 +1076,93 @@ def test_an_impossible_attack_leaves_nothing(tmp_path, attack, message):
 
 
 def test_an_attack_is_an_attack():
-    with pytest.raises(ValueError, match="attack: expected an Attack, got str"):
-        make(attack="noise")
+    with pytest.raises(ValueError, match="attack: expected an Attack, got int"):
+        make(attack=5)
+
+
+def tree(folder):
+    """The files of a folder, by their contents and times."""
+
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+def test_a_run_that_is_complete_is_not_repeated(tmp_path, monkeypatch):
+    record = make().run(tmp_path / "run")
+    before = tree(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "run_anew", lambda *args: pytest.fail("it ran again"))
+        for folder in (tmp_path / "run", str(tmp_path / "run")):
+            again = make().run(folder)
+            assert lasting(again) == lasting(record)
+            assert again.metrics == record.metrics
+            assert torch.equal(again.pool, record.pool)
+            assert again.rewards.keys() == record.rewards.keys()
+    assert tree(tmp_path / "run") == before
+
+
+def test_the_folder_of_another_experiment_is_refused(tmp_path):
+    make().run(tmp_path)
+    before = tree(tmp_path)
+    for settings, names in (
+        ({"seed": 1}, "seed"),
+        ({"kernel": "laplacian"}, r"kernel.*"),
+        ({"figures": True, "synthetic_size": 299}, "synthetic_size, figures"),
+    ):
+        message = (
+            rf"{tmp_path}: has a run with other settings \(.*{names.replace(', ', '.*')}.*\); give another folder, "
+        )
+        with pytest.raises(ValueError, match=message):
+            make(**settings).run(tmp_path)
+    assert {name: content for name, (content, _) in tree(tmp_path).items()} == {
+        name: content for name, (content, _) in before.items()
+    }
+    replaced = make(seed=1).run(tmp_path, force=True)
+    assert replaced.result.seed == 1
+    assert Record.load(tmp_path).result.seed == 1
+
+
+def test_a_run_that_was_interrupted_or_is_damaged_runs_again(tmp_path, caplog):
+    first = make().run(tmp_path)
+    for damage, message in (
+        (lambda: (tmp_path / "result.json").unlink(), None),
+        (lambda: (tmp_path / "metrics.csv").unlink(), "damaged, runs again: no metrics.csv"),
+        (lambda: (tmp_path / "configuration.json").unlink(), "damaged, runs again: no configuration.json"),
+    ):
+        damage()
+        caplog.clear()
+        again = make().run(tmp_path)
+        assert lasting(again) == lasting(first)
+        assert any(message in each for each in caplog.messages) if message else True
+        assert sorted(os.listdir(tmp_path)) == FILES
+    with pytest.raises(ValueError, match="embedding_party"):
+        make(embedding_party=2).run(tmp_path)
+
+
+class Shifted:
+    """A dataset that is no dataclass: its record does not have its settings."""
+
+    def __init__(self, shift):
+        self.shift = shift
+
+    def load(self, data_dir, seed):
+        data = CreditRatings().load(data_dir, seed)
+        return dataclasses.replace(data, x=data.x + self.shift)
+
+
+def test_settings_of_classes_that_are_no_dataclasses_count(tmp_path):
+    make(dataset=Shifted(0.0)).run(tmp_path)
+    make(dataset=Shifted(0.0)).run(tmp_path)
+    with pytest.raises(ValueError, match=r"other settings \(dataset\.shift\)"):
+        make(dataset=Shifted(1.0)).run(tmp_path)
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    record = make(figures=True).run()
+    assert os.listdir(tmp_path) == []
+    written = make(figures=False).run(tmp_path / "run")
+    assert lasting(record) | {"settings": ...} == lasting(written) | {"settings": ...}
+    assert record.metrics == written.metrics
+    assert torch.equal(record.pool, written.pool)
+    record.save(tmp_path / "saved")
+    assert lasting(Record.load(tmp_path / "saved")) == lasting(record)

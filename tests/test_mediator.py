@@ -123,7 +123,7 @@ def test_features_of_parties_and_pool_are_fitted_again_when_the_pool_grows():
             "party 2: has 3 columns where 2 are expected",
         ),
         ([torch.randn(3, 2), torch.randn(0, 2)], "party 2: has 0 points"),
-        ([[1.0, 2.0], torch.randn(3, 2)], "party 1: expected a torch tensor"),
+        ([[1.0, 2.0], torch.randn(3, 2)], r"party 1: expected shape \(N, d\), got \(2,\)"),
         (torch.randn(3, 4, 2), r"parties: expected a list of tensors.*shape \(3, 4, 2\); use list\(x\)"),
         (
             [torch.rand(3, 1, 4, 4), torch.rand(3, 1, 4, 5)],
@@ -255,9 +255,9 @@ def test_the_seed_reaches_sampled_contributions():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"generator": "kde"}, "generator: expected a Generator, got str"),
+        ({"generator": 5}, "generator: expected a Generator, got int"),
         ({"features": 8}, "features: expected a Features or Automatic, got int"),
-        ({"kernel": "rbf"}, "kernel: expected a Kernel, got str"),
+        ({"kernel": "rbf"}, "kernel=rbf: expected one of laplacian, multiscale, .*"),
         ({"contribution": Shapley}, "contribution: expected a Contribution, got the class Shapley itself"),
         ({"scheme": None}, "scheme: expected a Scheme, got NoneType"),
         ({"scheme": Shapley()}, "scheme: expected a Scheme, got Shapley"),
@@ -273,8 +273,8 @@ def test_parts_of_a_wrong_kind_are_refused(settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"dataset": "digits"}, "dataset: expected an object with a method load, got str"),
-        ({"split": "unequal"}, "split: expected a Split, got str"),
+        ({"dataset": 5}, "dataset: expected an object with a method load, got int"),
+        ({"split": "unequl"}, r"split=unequl: expected one of .*; did you mean unequal\?"),
         ({"data_dir": 3}, "data_dir=3: expected a path or null"),
         ({"figures": "maybe"}, "figures=maybe: expected true or false"),
     ],

@@ -13,9 +13,7 @@ from pathlib import Path
 
 import yaml
 
-PACKAGE = Path(__file__).resolve().parents[1]
-# the folder of the configuration: `cgm/conf` where the wheel is installed, `conf` in a checkout
-CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
+from cgm.utils.choices import CONF
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from cgm.cli.conf import CONF, Configuration, describe_yaml
+from cgm.cli.conf import Configuration, describe_yaml
 from cgm.cli.help import COMMANDS
 from cgm.cli.targets import option_error, options_of
+from cgm.utils.choices import CONF
 from cgm.utils.files import write_whole
 from cgm.utils.text import choice_error, setting_error, shortened
 
@@ -38,9 +39,9 @@ def explain(error: BaseException) -> str:
     key = re.search(r"^\s*full_key: (\S+)$", str(error), re.M)
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
-    if foreign := re.fullmatch(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'.*", str(error)):
+    if foreign := re.fullmatch(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'(.*)", str(error)):
         section = "" if key is None else f"{key[1]}."
-        return f"{section}{foreign[2]}: {foreign[1]} has no such setting; --help lists all settings"
+        return f"{section}{foreign[2]}: {foreign[1]} has no such setting{foreign[3]}"
     text = " ".join(re.sub(r"^\s*(full_key: |object_type=).*$", "", str(error), flags=re.M).split())
     text = re.sub(r"^\w+ raised while resolving interpolation: ", "", text)
     if key is not None and key[1].startswith("metric.") and text.startswith("metric."):

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cgm import __version__
-from cgm.cli.conf import CONF, Configuration, File, Setting
+from cgm.cli.conf import Configuration, File, Setting
+from cgm.utils.choices import CONF
 from cgm.utils.text import choice_error, suggestion
 
 WIDTH = 100

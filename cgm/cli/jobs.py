@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,13 @@ from cgm.cli.errors import write_error
 from cgm.cli.settings import OF_THE_PROGRAM, Program, check_extras, resolve, share_of_threads, task_overrides
 from cgm.cli.targets import check_options, check_targets
 from cgm.experiment import Experiment
+from cgm.records.earlier import find_earlier
 from cgm.records.headline import check_objective, objective_value
-from cgm.records.record import CONFIGURATION, RESULT, check_run, read_run
+from cgm.records.record import CONFIGURATION, RESULT
 from cgm.records.result import Result
-from cgm.records.settings import flatten, union, with_metrics
 from cgm.records.trackers import Logger
 from cgm.utils.files import locked, remove_parts, write_whole
-from cgm.utils.plain import NUMERICS, plain
+from cgm.utils.plain import plain
 from cgm.utils.run import limited
 from cgm.utils.text import printable, printable_lines
 
@@ -90,7 +90,7 @@ class Job:
             (folder / RESULT).unlink(missing_ok=True)  # first: an old result must not pass for one of new settings
             write_whole(folder / CONFIGURATION, json.dumps(plain(self.configuration), indent=2).encode())
             with limited(self.program.threads or threads):
-                record = self.experiment.run(folder)
+                record = self.experiment.run_anew(folder)
             result = record.result
             print(printable_lines(f"\n{record.table()}\n{folder}"))
         else:
@@ -107,30 +107,10 @@ class Job:
         The reason why a result is not used is logged.
         """
 
-        if not (folder / RESULT).is_file():
-            return None
-        try:
-            result, _ = read_run(folder)
-            check_run(folder, result)
-            if not (folder / CONFIGURATION).is_file():
-                raise ValueError(f"no {CONFIGURATION}, although there is a {RESULT}")
-            given = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
-            # the settings of a class of the user that is no dataclass are those that were given
-            old = with_metrics(result.settings), with_metrics(given)
-            pairs = list(zip(old, (plain(self.experiment), plain(self.configuration)), strict=True))
-            names = [name for old, new in pairs for name in _different(flatten(old), flatten(new))]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("damaged, runs again: %s", " ".join(str(error).split()))
-            return None
-        numerics = result.versions.get("numerics")
-        if numerics != str(NUMERICS):
-            log.warning("has a result of another version of cgm (numerics %s, now %s), runs again", numerics, NUMERICS)
-        elif any(old != new for old, new in pairs):
-            different = ", ".join(dict.fromkeys(names)) or "other classes"
-            log.warning("has a result of other settings, runs again: %s", different)
-        else:
-            return result
-        return None
+        earlier = find_earlier(folder, plain(self.experiment), plain(self.configuration))
+        if earlier.problem:
+            log.warning("%s", earlier.problem)
+        return earlier.result
 
 
 def prepare(config: DictConfig) -> Callable[[], float | None]:
@@ -160,12 +140,6 @@ def run_alone(job: Job, folder: Path) -> tuple[str, float | None]:
     with locked(folder / ".lock", partial(log.warning, "waiting for another process that runs %s", folder)):
         remove_parts(folder)
         return job.run(folder, share_of_threads())
-
-
-def _different(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return the names of the settings that are not the same."""
-
-    return [name for name in union((old, new)) if name not in old or name not in new or old[name] != new[name]]
 
 
 class LogFile(logging.FileHandler):

@@ -7,8 +7,8 @@ import sys
 from itertools import pairwise
 
 from cgm import __version__
-from cgm.cli.conf import CONF
 from cgm.cli.help import COMMANDS, WITH_VALUE, help_text
+from cgm.utils.choices import CONF
 from cgm.utils.text import printable
 
 VALUED = {*WITH_VALUE, *WITH_VALUE.values()}

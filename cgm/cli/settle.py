@@ -18,15 +18,12 @@ from cgm.cli.help import WITH_VALUE
 from cgm.cli.settings import resolve, task_overrides
 from cgm.cli.targets import check_targets
 from cgm.data.images import read_image_parties
-from cgm.data.tables.dialects import Skip
 from cgm.data.tables.files import read_parties
-from cgm.data.tables.schema import Schema
 from cgm.settlements.folder import check_folder
-from cgm.utils.files import read_plain
+from cgm.settlements.inputs import FileSettings
 from cgm.utils.run import ending, limited
-from cgm.utils.settings import Integer, Listed, Settings, Text
+from cgm.utils.settings import Integer, Listed, Text
 from cgm.utils.text import printable_lines
-from cgm.utils.untrusted import load_yaml
 
 OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their values where none is given
     "label_column": None,
@@ -47,46 +44,21 @@ OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their va
 IMAGES = "cgm.ImageMediator"
 
 
-@dataclass(frozen=True)
-class Command(Settings):
-    """Settings of the command, beside those of the mediator; see `conf/settle.yaml`."""
+@dataclass(frozen=True, kw_only=True)
+class Command(FileSettings):
+    """Settings of the command, beside those of the mediator; see `conf/settle.yaml`.
+
+    Arguments:
+        files: The files or folders of the parties.
+        out: The folder of the results.
+        alternatives: Whether parties also receive their rewards for other β.
+        threads: The maximum number of threads; `None` for all cores.
+    """
 
     files: Annotated[list, Listed(Text(path=True))] = dataclasses.field(default_factory=list)
     out: Annotated[str, Text(path=True)] | None = None
-    party_column: str | None = None
-    names: list[str] | None = None
-    encoding: str = "utf-8"
-    separator: Annotated[str, Text()] | None = None
-    skip: Annotated[int, Integer(min=0)] | Annotated[list, Listed(Integer(min=0), min=2)] | None = None
-    schema: Annotated[str, Text(path=True)] | None = None
     alternatives: bool = False
     threads: Annotated[int, Integer(min=1)] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.separator is not None and self.separator != "tab" and len(self.separator) != 1:
-            raise ValueError(f"separator={self.separator}: expected one character, such as ';', or tab")
-        if isinstance(self.skip, list) and len(self.skip) != 2:
-            raise ValueError(
-                f"skip={self.skip}: expected the lines before the header and those at the end, such as [1, 1]"
-            )
-
-    @property
-    def skipped(self) -> Skip | None:
-        """The lines of a file that are not part of the table; `None` if they are recognised."""
-
-        return self.skip if self.skip is None else Skip(*([self.skip] if isinstance(self.skip, int) else self.skip))
-
-    def read_schema(self) -> Schema | None:
-        """Read the file of the schema, if there is one."""
-
-        if self.schema is None:
-            return None
-        try:
-            values = load_yaml(read_plain(self.schema, links=True).decode())
-        except ValueError as error:
-            raise ValueError(f"schema={self.schema}: not a schema ({error})") from error
-        return Schema.from_dict(values)
 
 
 OF_THE_COMMAND = tuple(field.name for field in dataclasses.fields(Command))
@@ -96,7 +68,8 @@ def to_overrides(arguments: Sequence[str]) -> list[str]:
     """Return Hydra's arguments for those of `cgm settle`.
 
     Files are those that exist, whatever their names, and those that are neither settings nor options. If they are
-    folders of images, the generator is `kde`, unless there is another one.
+    folders of images, the generator is `kde`, unless there is another one. A value of one sign, as in `separator=;`,
+    is put in quotes, since many signs have a meaning in Hydra's grammar.
 
     Raises:
         ValueError: If an argument is part of a setting that the shell has divided.
@@ -118,6 +91,8 @@ def to_overrides(arguments: Sequence[str]) -> list[str]:
                     f"them in quotes, such as '{others[-1]} {argument}'"
                 )
             files.append(argument)
+        elif sign := re.fullmatch(r"(\w+)=([^\w\s]| |\t)", argument):
+            others.append(f"{sign[1]}={quoted(sign[2])}")
         else:
             others.append(argument)
         value_follows = argument in (*WITH_VALUE, *WITH_VALUE.values())
@@ -176,9 +151,7 @@ def prepare(config: DictConfig) -> Callable[[], None]:
             command.files,
             command.party_column,
             command.names,
-            command.encoding,
-            "\t" if command.separator == "tab" else command.separator,
-            command.skipped,
+            *command.reading,
         )
         settle = partial(mediator.settle_tables, *parties, schema)
 

@@ -33,10 +33,13 @@ from omegaconf.errors import OmegaConfBaseException
 from cgm.cli.errors import REFUSALS, reason, write_error
 from cgm.cli.jobs import Job, run_alone
 from cgm.cli.settings import OF_THE_PROGRAM, check_extras, check_launcher, resolve, task_overrides
+from cgm.cli.targets import not_searching_here
 from cgm.records.collect import TABLES, collect
 from cgm.records.headline import check_objective
 from cgm.records.settings import canonical
+from cgm.utils.choices import target_of
 from cgm.utils.files import Locked, locked, remove_parts, write_whole
+from cgm.utils.plain import snake
 from cgm.utils.text import printable_lines
 
 log = logging.getLogger("cgm")
@@ -64,10 +67,23 @@ def settings_digest(_root_: DictConfig) -> str:
 def job_name(_root_: DictConfig) -> str:
     """Return the name of a job's folder, such as `mnist-unequal-mmd_gan-seed3-1a2b3c4d5e`."""
 
-    choices = _root_.hydra.runtime.choices
-    parts = [choices.get(group) for group in ("dataset", "split", "generator")]
+    parts = [_part_name(_root_, group) for group in ("dataset", "split", "generator")]
     readable = "-".join(str(part) for part in (*parts, f"seed{_root_.get('seed')}") if part is not None)
     return f"{_clean(readable, max_length=80)}-{settings_digest(_root_)}"
+
+
+def _part_name(config: DictConfig, group: str) -> str | None:
+    """Return the name of the choice of a group, or of the class that takes its place by `_target_`."""
+
+    choice = config.hydra.runtime.choices.get(group)
+    target = OmegaConf.select(config, f"{group}._target_")
+    if target is None or choice is None or target == target_of(group, choice):
+        return choice
+    return _class_name(target)
+
+
+def _class_name(target: str) -> str:
+    return snake(target.rpartition(".")[2])
 
 
 def sweep_name(_root_: DictConfig) -> str:
@@ -89,9 +105,13 @@ def _name_of(overrides: Sequence[Override]) -> str:
         if re.split("[./]", key.lstrip("+~"))[0] not in OF_THE_PROGRAM:
             choices[key] = _values(override)
     several = {key: values for key, values in choices.items() if len(values) > 1} or choices
-    readable = "-".join(
-        f"{re.split('[./]', key)[-1]}_{'_'.join(values)}".rstrip("_") for key, values in sorted(several.items())
-    )
+    parts = []
+    for key, values in sorted(several.items()):
+        *sections, name = re.split("[./]", key)
+        if name == "_target_" and sections:  # the group, and the classes that take the place of its choice
+            name, values = sections[-1], [_class_name(value) for value in values]
+        parts.append(f"{name}_{'_'.join(values)}".rstrip("_"))
+    readable = "-".join(parts)
     return f"{_clean(readable, max_length=60) or 'sweep'}-{_digest(choices)}"
 
 
@@ -206,6 +226,8 @@ def run_sweep(config: DictConfig, context: HydraContext) -> int:
         stack.callback(progress.end)
         if "submitit" in config.hydra.launcher._target_:  # jobs print to files of their own
             threading.Thread(target=progress.watch, daemon=True).start()
+        if not config.hydra.launcher._target_.endswith(".BasicLauncher"):
+            stack.enter_context(not_searching_here())
         try:
             sweeper.sweep(arguments=task_overrides(config.hydra))
         except KeyboardInterrupt:

@@ -7,12 +7,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import hydra_plugins
 from hydra.experimental.callback import Callback
 
 from cgm.utils.settings import Settings
@@ -155,8 +157,7 @@ def _class(key: str, target: Any) -> type:
     _refuse_python(given, target)
     found: Any = None
     parts = target.split(".")
-    if parts[0] not in sys.modules and find_spec(parts[0]) is None and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    _search_here(parts[0])
     for k, part in enumerate(parts):
         path = ".".join(parts[: k + 1])
         try:
@@ -179,6 +180,37 @@ def _class(key: str, target: Any) -> type:
         raise ValueError(f"{given}: {kind}; expected a class")
     _refuse_python(given, found.__module__)  # a class may have been imported by the module that names it
     return found
+
+
+def _search_here(package: str) -> None:
+    """Let modules of the current folder be found, last, if a package is one of them or is found nowhere else.
+
+    Plugins of Hydra, which it imports in each worker, stay those that are installed.
+    """
+
+    here = os.getcwd()
+    module = sys.modules.get(package)
+    places = [*getattr(module, "__path__", ()), getattr(module, "__file__", None) or ""]
+    is_here = any(os.path.dirname(place) == here for place in places) if module else find_spec(package) is None
+    if is_here and here not in sys.path:
+        hydra_plugins.__path__ = list(hydra_plugins.__path__)  # Python would search it in new folders as well
+        sys.path.append(here)
+
+
+@contextmanager
+def not_searching_here() -> Iterator[None]:
+    """Leave the current folder out of what Python searches, where `_search_here` has added it.
+
+    Processes that are started meanwhile do not search it before they need a class of the user.
+    """
+
+    before, here = sys.path[:], os.getcwd()
+    if before[-1:] == [here]:
+        sys.path.pop()
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _refuse_python(given: str, path: str) -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from cgm.utils.checks import check_details, check_instance, check_values
 from cgm.utils.plain import NOT_WRITTEN, snake
 from cgm.utils.settings import Settings
+from cgm.utils.shown import Shown, counted
 from cgm.valuation.game import Game
 from cgm.valuation.valuation import Valuation
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
-class Contributions:
+
+@dataclass(frozen=True, repr=False)
+class Contributions(Shown):
     r"""Contributions of the parties.
 
     Attributes:
@@ -67,6 +71,18 @@ class Contributions:
         stderr = torch.zeros_like(phi) if stderr is None else check_values("contribution: stderr", stderr, len(phi))
         check_details("contribution: details", details or {})
         return cls(phi, phi / phi.max(), stderr, method, details or {}, warnings)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the contributions as a table of pandas, a row for each party: `party`, `phi`, `alpha`, `stderr`."""
+
+        import pandas as pd
+
+        columns = {"phi": self.phi, "alpha": self.alpha, "stderr": self.stderr}
+        return pd.DataFrame({"party": range(len(self.phi)), **{name: x.numpy() for name, x in columns.items()}})
+
+    def _shown(self) -> tuple[str, pd.DataFrame, str]:
+        name = ", ".join(filter(None, (self.name, self.method)))
+        return f"Contributions: {name}, {counted(len(self.phi), 'party')}", self.to_frame(), " ".join(self.warnings)
 
 
 class Contribution(Settings, ABC):

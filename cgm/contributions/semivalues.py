@@ -12,6 +12,7 @@ import torch
 
 from cgm.contributions.base import Contribution, Contributions
 from cgm.contributions.equal_sizes import mean_gains, weighted_mean
+from cgm.utils.convert import to_numbers
 from cgm.utils.settings import Choice, Integer, Number
 from cgm.valuation.game import Game, changes, count_parties
 from cgm.valuation.valuation import Valuation
@@ -165,7 +166,6 @@ class Shapley(Semivalue):
     .. math:: \phi_i = \frac{1}{n!} \sum_\pi v_c(C_{\pi, i} \cup \{i\}) - v_c(C_{\pi, i})
 
     Arguments:
-        method, tolerance: As of `Semivalue`; what is sampled are permutations.
         max_permutations: The maximum number of permutations to sample.
 
     References:
@@ -232,6 +232,7 @@ def shapley_exact(values: torch.Tensor) -> torch.Tensor:
         tensor([2., 3.], dtype=torch.float64)
     """
 
+    values = to_numbers(values, "shapley_exact: values")
     return semivalue_exact(values, *Shapley().weights(count_parties(values, "shapley_exact")))
 
 
@@ -246,7 +247,6 @@ class Banzhaf(Semivalue):
     to $v_c(N)$.
 
     Arguments:
-        method, tolerance: As of `Semivalue`.
         max_coalitions: The maximum number of coalitions to sample.
 
     References:
@@ -295,7 +295,7 @@ class BetaShapley(Semivalue):
 
     Arguments:
         alpha, beta: The parameters $\alpha$ and $\beta$, positive.
-        method, tolerance, max_coalitions: As of `Banzhaf`.
+        max_coalitions: The maximum number of coalitions to sample.
 
     References:
         Beta Shapley: a Unified and Noise-reduced Data Valuation Framework for Machine Learning (Kwon and Zou, 2022).

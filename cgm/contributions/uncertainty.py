@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from cgm.contributions.base import Contribution, Contributions
+from cgm.utils.shown import Shown, counted
 from cgm.valuation.bounds import MAX_PARTIES
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KERNEL_ROWS = 4000  # rows of all blocks together, of which the second moments of the kernel are computed
 MIN_ROWS = 4  # rows of a block that U-centring requires
 MAX_BLOCKS = 200  # blocks for which these second moments are computed
 
 
-@dataclass(frozen=True)
-class Uncertainty:
+@dataclass(frozen=True, repr=False)
+class Uncertainty(Shown):
     r"""Standard errors over the rows of the parties and of the pool.
 
     `Contributions.stderr` is another error, that of sampled permutations.
@@ -40,6 +45,26 @@ class Uncertainty:
     to_largest: torch.Tensor | None = None
     to_largest_stderr: torch.Tensor | None = None
     reason: str = ""
+
+    def to_frame(self) -> pd.DataFrame:
+        r"""Return the standard errors as a table of pandas, a row for each party.
+
+        The columns are `party`, `v_stderr` and, if they are known, `phi_stderr`, `to_largest`, `to_largest_stderr`.
+        """
+
+        import pandas as pd
+
+        errors = {
+            "v_stderr": self.v,
+            "phi_stderr": self.phi,
+            "to_largest": self.to_largest,
+            "to_largest_stderr": self.to_largest_stderr,
+        }
+        of_parties = {name: x.numpy() for name, x in errors.items() if x is not None and len(x) == len(self.v)}
+        return pd.DataFrame({"party": range(len(self.v)), **of_parties})
+
+    def _shown(self) -> tuple[str, pd.DataFrame, str]:
+        return f"Uncertainty: standard errors over rows, {counted(len(self.v), 'party')}", self.to_frame(), self.reason
 
     def not_distinguished(
         self, phi: torch.Tensor, errors: float = 2.0, sampling: torch.Tensor | None = None

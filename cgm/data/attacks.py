@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, TypeAlias
+from functools import wraps
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import torch
 
 from cgm.utils.checks import check_party
+from cgm.utils.convert import label_of, parties_by_name, to_labels, to_tensor
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.settings import Integer, Number, Settings
+from cgm.utils.shown import brief
 
 __all__ = [
     "Attack",
@@ -45,6 +48,9 @@ class Attacked(NamedTuple):
     labels: list[torch.Tensor]
     identities: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        return brief(self)
+
 
 class Attack(Settings, ABC):
     """Base class of attacks.
@@ -53,6 +59,13 @@ class Attack(Settings, ABC):
     """
 
     section = "attack"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let `apply` convert its data, see `cgm.utils.convert`."""
+
+        super().__init_subclass__(**options)
+        if "apply" in vars(cls):
+            cls.apply = _converting(cls.apply)  # type: ignore[method-assign]
 
     @abstractmethod
     def apply(
@@ -70,6 +83,21 @@ class Attack(Settings, ABC):
         Raises:
             ValueError: If the attack is not possible with this data; the message names the setting.
         """
+
+
+def _converting(apply: Callable[..., Attacked]) -> Callable[..., Attacked]:
+    @wraps(apply)
+    def convert(self: Attack, parties: Any, labels: Any, seed: int, public: Labelled | None = None) -> Attacked:
+        classes = labels.values() if isinstance(labels, Mapping) else labels
+        return apply(
+            self,
+            [to_tensor(x, label_of(name)) for name, x in parties_by_name(parties).items()],
+            [to_labels(y, "classes of a party") for y in classes],
+            seed,
+            None if public is None else (to_tensor(public[0], "public points"), to_labels(public[1], "public classes")),
+        )
+
+    return convert
 
 
 @dataclass(frozen=True)

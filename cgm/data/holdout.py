@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 import numpy as np
 import torch
 
+from cgm.utils.convert import to_labels
 from cgm.utils.random import Stream
 from cgm.utils.settings import Number
 
@@ -36,6 +37,7 @@ def hold_out(y: np.ndarray, test_share: float, seed: int) -> tuple[np.ndarray, n
 
     from sklearn.model_selection import train_test_split
 
+    y = np.asarray(y)
     classes, rows = np.unique(y, return_counts=True)
     if rows.min() < 2:
         raise ValueError(
@@ -73,6 +75,7 @@ def match_parties(y: torch.Tensor, parties: Sequence[torch.Tensor], seed: int) -
         [3, 1]
     """
 
+    y, parties = to_labels(y, "held-out classes"), [to_labels(labels, "classes of a party") for labels in parties]
     classes = int(torch.cat([y, *parties]).max()) + 1
     sizes = torch.stack([labels.bincount(minlength=classes) for labels in parties]).double()  # (n, m)
     there, needed = y.bincount(minlength=classes).double(), sizes.sum(0)

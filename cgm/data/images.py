@@ -44,7 +44,7 @@ def read_image_parties(
 
     if len(folders) == 1:
         raise ValueError(f"{folders[0]}: one folder; give one for each party")
-    read = [_read_folder(Path(folder)) for folder in folders]
+    read = [read_image_folder(Path(folder)) for folder in folders]
     first, shape = folders[0], read[0][0].shape[1:]
     for folder, (images, _) in zip(folders, read, strict=True):
         if images.shape[1:] != shape:
@@ -57,8 +57,13 @@ def read_image_parties(
     return {name: images for name, (images, _) in zip(given, read, strict=True)}, [source for _, source in read]
 
 
-def _read_folder(folder: Path) -> tuple[np.ndarray, Source]:
-    """Return the images of a folder, and their source."""
+def read_image_folder(folder: Path) -> tuple[np.ndarray, Source]:
+    """Return the images of a folder, of shape (N, C, H, W), and their source.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If it has no images, or one cannot be read.
+    """
 
     if folder.is_symlink():
         raise ValueError(f"{folder}: a link; expected the folder itself, a copy of what the link leads to")

@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias
 import numpy as np
 import torch
 
+from cgm.utils.convert import to_labels
 from cgm.utils.random import Stream
 from cgm.utils.settings import Integer, Number, Settings
 
@@ -162,7 +163,7 @@ class Split(Settings, ABC):
             [tensor([0, 1, 5]), tensor([2, 3, 4])]
         """
 
-        labels = y.numpy(force=True)
+        labels = to_labels(y, "split: classes").numpy(force=True)
         if labels.ndim != 1 or len(labels) == 0 or labels.min() < 0 or labels.max() >= n_classes:
             raise ValueError(f"split: expected labels of shape (N,) with values from 0 to {n_classes - 1}")
 

@@ -35,8 +35,7 @@ def labelled_arrays(x: torch.Tensor, y: torch.Tensor, name: str, width: Sequence
         ValueError: If points or classes are invalid, or do not fit each other or the width.
     """
 
-    check_points(x, name)
-    check_labels(y, f"{name}, labels")
+    x, y = check_points(x, name), check_labels(y, f"{name}, labels")
     if len(x) != len(y):
         raise ValueError(f"{name}: {len(x)} points but {len(y)} labels, each point needs one")
     if width is not None and x.shape[1:] != torch.Size(width):

@@ -98,7 +98,7 @@ class KNN(Labeller):
         from sklearn.neighbors import KNeighborsClassifier
 
         points, classes = labelled_arrays(x, y, "labelling: real points")
-        check_points(synthetic, "labelling: synthetic points", width=x.shape[1])
+        synthetic = check_points(synthetic, "labelling: synthetic points", width=np.shape(x)[1])
         if self.n_neighbors > len(points):
             raise ValueError(
                 f"labeller.n_neighbors={self.n_neighbors}: expected at most the number of real points, {len(points)}"

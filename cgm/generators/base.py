@@ -16,6 +16,7 @@ import torch
 from cgm.networks.fitted import Fitted, ObjectOrClassMethod, saved_settings, to_json
 from cgm.networks.weights import check_path
 from cgm.utils.checks import check_integer, check_points
+from cgm.utils.convert import to_tensor
 from cgm.utils.settings import Settings, Text
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,13 @@ G = TypeVar("G", bound="Generator")
 
 @dataclass(eq=False)
 class GeneratorSettings(Settings):
-    """The setting that all generators have; other annotations of `Generator` are no settings."""
+    """The setting that all generators have; other annotations of `Generator` are no settings.
+
+    Arguments:
+        pretrained: A file that `save` has written. `fit` then loads it instead of fitting anything, and takes its
+            settings; a setting that contradicts them is refused. `None`: no file. A subclass need not do anything for
+            this.
+    """
 
     section = "generator"
 
@@ -47,11 +54,6 @@ class Generator(Fitted, GeneratorSettings, ABC):
     change the global random state. The last two are inherited by a generator that keeps what it learns in `state`
     and declares the shapes in `shapes`. A generator that overrides them must not execute code from the file.
     `check_generator` checks all these rules.
-
-    Arguments:
-        pretrained: A file that `save` has written. `fit` then loads it instead of fitting anything, and takes its
-            settings; a setting that contradicts them is refused. `None`: no file. A subclass need not do anything for
-            this.
     """
 
     space: ClassVar[str] = "features"
@@ -64,7 +66,7 @@ class Generator(Fitted, GeneratorSettings, ABC):
     """What the user should know of the last fit; warnings are logged as well, and reports contain them."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let `fit` load the file of the setting `pretrained`, if there is one."""
+        """Let `fit` convert its points, and load the file of the setting `pretrained` if there is one."""
 
         super().__init_subclass__(**options)
         if "fit" in vars(cls):
@@ -106,7 +108,7 @@ class Generator(Fitted, GeneratorSettings, ABC):
         """
 
         name = f"points to fit {type(self).__name__} to"
-        check_points(x, name, min=2)
+        x = check_points(x, name, min=2)
 
         if self.space == "features" and x.dim() != 2:
             raise ValueError(f"{name}: expected shape (N, d), got {tuple(x.shape)}; reduce images by features=pca")
@@ -216,7 +218,8 @@ class Generator(Fitted, GeneratorSettings, ABC):
 
 def _or_load(fit: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(fit)
-    def fit_or_load(self: Generator, x: torch.Tensor, seed: int) -> Any:
+    def fit_or_load(self: Generator, x: Any, seed: int) -> Any:
+        x = to_tensor(x, f"points to fit {type(self).__name__} to")
         path = self.pretrained_file(x)
         return fit(self, x, seed) if path is None else self.load_pretrained(path, x, seed)
 

@@ -55,7 +55,7 @@ def check_generator(generator: Generator, x: torch.Tensor | None = None) -> None
             raise ValueError("x: pass images of shape (N, C, H, W) to check a generator of images")
         x = _blobs()
 
-    check_points(x, "x", min=2)
+    x = check_points(x, "x", min=2)
     new = partial(copy.deepcopy, generator)
 
     with TemporaryDirectory() as folder:

@@ -250,7 +250,7 @@ class Flow(FittedNetwork["nn.Module"], Generator):
 
         state = self.fitted()
         units, width = Units(state["origin"].double().numpy(), state["scale"].numpy()), state["width"].numpy()
-        check_points(x, "points", width=len(units.origin))
+        x = check_points(x, "points", width=len(units.origin))
         z = torch.from_numpy((units.reduced(x.detach().cpu().double().numpy()) - state["centre"].numpy()) / width)
         network = self.network()
 

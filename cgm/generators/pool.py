@@ -12,6 +12,7 @@ from cgm.data.features.base import Features
 from cgm.generators.base import Generator
 from cgm.utils.cache import cached
 from cgm.utils.checks import check_points
+from cgm.utils.shown import brief
 
 MAX_IMAGES = 20_000  # images that are kept for figures
 
@@ -28,6 +29,9 @@ class Pool:
 
     points: torch.Tensor
     images: torch.Tensor
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 def draw_pool(
@@ -55,11 +59,14 @@ def draw_pool(
     """
 
     def draw() -> dict[str, torch.Tensor]:
-        sample = generator.sample(size, seed)
-        points = sample
+        sample = points = generator.sample(size, seed)
+        if not isinstance(sample, torch.Tensor):
+            raise ValueError(
+                f"generator: sample returned a {type(sample).__name__}, expected a tensor; see check_generator"
+            )
         if features is not None:
             points = features.nearest(sample if generator.space == "features" else features.transform(sample))
-        check_points(points, "generator: synthetic pool", width=width, min=size)
+        points = check_points(points, "generator: synthetic pool", width=width, min=size)
         if len(points) > size:
             raise ValueError(f"generator: sample({size}, seed) returned {len(points)} points instead of {size}")
         pool = {"points": points if features is None else points.double()}

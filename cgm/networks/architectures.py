@@ -40,7 +40,7 @@ def check_images(x: torch.Tensor, name: str, shape: Sequence[int] | None = None,
         ValueError: If x has another shape, too few images, pixels outside [0, 1], or contains NaN.
     """
 
-    check_points(x, name, width=None if shape is None else shape[0], min=min)
+    x = check_points(x, name, width=None if shape is None else shape[0], min=min)
     if x.dim() != 4 or 0 in x.shape:
         raise ValueError(f"{name}: expected images of shape (N, C, H, W), got {tuple(x.shape)}")
     if shape is not None and x.shape[1:] != torch.Size(shape):

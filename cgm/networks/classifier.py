@@ -114,7 +114,7 @@ class Classifier(FittedNetwork[ClassifierNetwork], Settings):
         """
 
         x = check_images(x, "images to fit a classifier to", min=2)
-        check_labels(y, "classes to fit a classifier to", self.classes)
+        y = check_labels(y, "classes to fit a classifier to", self.classes)
         if len(x) != len(y):
             raise ValueError(f"classes to fit a classifier to: {len(y)} for {len(x)} images")
         y = y.detach().cpu().long()

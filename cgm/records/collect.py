@@ -219,6 +219,25 @@ class Table:
 def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
     """Read all runs in a folder and below it, and write `runs.csv`, `metrics.csv` and `summary.md` there.
 
+    Arguments:
+        folder: The folder.
+        extra: The names of numbers beside the headline numbers, see `read_runs`.
+
+    Raises:
+        NotADirectoryError: If there is no such folder.
+        ValueError: If it is the folder of a run, whose own `metrics.csv` would be lost, if there are no runs in it, or
+            if no run has one of the extra numbers.
+        OSError: If the folder cannot be read or written.
+    """
+
+    table = read_runs(folder, extra)
+    table.write(folder)
+    return table
+
+
+def read_runs(folder: str | Path, extra: Sequence[str] = ()) -> Table:
+    """Read all runs in a folder and below it.
+
     Damaged runs are not in the tables but listed as failed. Of `rewards.npz` only the checksum is computed, so that
     hundreds of runs take a second or two.
 
@@ -232,9 +251,8 @@ def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
 
     Raises:
         NotADirectoryError: If there is no such folder.
-        ValueError: If it is the folder of a run, whose own `metrics.csv` would be lost, if there are no runs in it, or
-            if no run has one of the extra numbers.
-        OSError: If the folder cannot be read or written.
+        ValueError: If it is the folder of a run, if there are no runs in it, or if no run has one of the extra numbers.
+        OSError: If the folder cannot be read.
     """
 
     folder = Path(folder)
@@ -271,7 +289,6 @@ def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
                 f"metric={name}: no run has such a number; expected one of {', '.join([*table.numbers, *metrics])} or "
                 "the path of a number in result.json, such as values.grand"
             )
-    table.write(folder)
     return table
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from cgm.evaluation.entries import AttackGains, Change, MeanCorrelation, RewardAudit
 from cgm.records.result import Result
 from cgm.records.settings import union
+from cgm.rewards.incentives import STATES
 from cgm.utils.text import aligned_lines
 
 ATTACK = (  # numbers of a run with an attack
@@ -27,9 +28,6 @@ ATTACK = (  # numbers of a run with an attack
 HEADLINE = ("v_star", "rho", "spread", "t", "lengthscale", "accuracy", "accuracy_gain", *ATTACK, "seconds", "warnings")
 CORRELATIONS = ("correlations", "beta_correlations")
 SECTIONS = ("scheme", "kernel", "correlations", "beta_correlations", "incentives", "attack", "seconds")  # with numbers
-
-
-STATES = {True: "held", False: "NOT held", None: "unknown"}  # of an incentive
 
 
 def headline(result: Result) -> dict[str, float | None]:

@@ -87,15 +87,3 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> Marku
     )
 
     return Markup(head + text[text.index(">") + 1 :].strip())
-
-
-def label(text: str, length: int = 24) -> str:
-    """Return text from outside as one line for a figure.
-
-    Example:
-        >>> label("a name that is much too long for an axis"), label("two\\nlines")
-        ('a name that is much too…', 'two lines')
-    """
-
-    line = " ".join("".join(x if x.isprintable() else " " for x in str(text)).split())
-    return line if len(line) <= length else line[: length - 1].rstrip() + "…"

@@ -16,10 +16,10 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,9 +27,17 @@ import torch
 from cgm.evaluation.entries import MetricRow
 from cgm.records.headline import headline_table
 from cgm.records.result import Result
+from cgm.rewards.frames import party_frame, reward_frame, states_line
 from cgm.utils.files import sha256, write_whole
+from cgm.utils.shown import Shown, brief, counted
 from cgm.utils.text import csv_text, unescape
 from cgm.utils.untrusted import open_arrays
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cgm.figures.plots import Points
+    from cgm.records.figures.run import RecordPlots
 
 RESULT, METRICS, REWARDS, SUMS = "result.json", "metrics.csv", "rewards.npz", "SHA256SUMS"
 ERROR, CONFIGURATION = "error.json", "configuration.json"
@@ -50,6 +58,9 @@ class Arrays:
 
     rewards: Mapping[tuple[int, float], torch.Tensor]
     pool: torch.Tensor
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     def to_bytes(self) -> bytes:
         """Return the content of `rewards.npz`."""
@@ -93,8 +104,8 @@ class Arrays:
         return cls(rewards, pool)
 
 
-@dataclass(frozen=True)
-class Record:
+@dataclass(frozen=True, repr=False)
+class Record(Shown):
     r"""The record of a run. Parties are numbered from 0, here and in the files.
 
     Attributes:
@@ -105,8 +116,8 @@ class Record:
     """
 
     result: Result
-    metrics: list[MetricRow] = field(repr=False)
-    source: Arrays | Path = field(repr=False)
+    metrics: list[MetricRow]
+    source: Arrays | Path
 
     @cached_property
     def arrays(self) -> Arrays:
@@ -131,6 +142,40 @@ class Record:
         """The synthetic pool $G$, of shape $(|G|, d)$."""
 
         return self.arrays.pool
+
+    @property
+    def plot(self) -> RecordPlots:
+        """Figures that are drawn into axes: `plot.correlations()`, `plot.rewards()`, `plot.values()` and so on."""
+
+        from cgm.records.figures.run import RecordPlots  # matplotlib, which takes a second to import
+
+        return RecordPlots(self.result, self._points)
+
+    def to_frame(self) -> pd.DataFrame:
+        r"""Return rewards and metrics as a table of pandas, a row for each party and $\beta$.
+
+        The columns are `party` (from 0), `beta`, `points` ($|D_i|$), `alpha`, `own_value` ($v(D_i)$), `reward_value`
+        ($r_i$), `value` ($v(D_i \cup G_i)$), `size` ($|G_i|$), `reached`: whether the value reached its target, and the
+        metrics by their names in `metrics.csv`. A value that could not be computed is NaN, and `result.missing` has the
+        reason.
+        """
+
+        result = self.result
+        points, own = result.points_per_party, result.values.party
+        frame = reward_frame(result.sampling, points, own, result.contributions, result.scheme)
+        return add_metrics(frame, self.metrics)
+
+    def _shown(self) -> tuple[str, pd.DataFrame, str]:
+        result, kinds = self.result, (self.result.contributions.name, self.result.scheme.name)
+        names = ", ".join((result.dataset, result.split, result.generator, *kinds))
+        parties, pool = counted(result.n_parties, "party"), f"{result.synthetic_size:,}"
+        head = f"Record: {names}; {parties}, |G| = {pool}, seed {result.seed}"
+        return head, party_frame(self.to_frame()), states_line(result.incentives, result.warnings)
+
+    def _points(self) -> Points:
+        from cgm.figures.plots import Points  # matplotlib
+
+        return Points(self.pool, self.rewards)
 
     def save(self, folder: str | Path) -> None:
         """Write `metrics.csv`, `rewards.npz`, `SHA256SUMS` and finally `result.json` to a folder.
@@ -162,10 +207,12 @@ class Record:
         this file has its result and its metrics.
 
         Raises:
-            FileNotFoundError: If the run is not complete.
+            FileNotFoundError: If the run is not complete, or if it is no folder of a run; the message says what it is.
             ValueError: If a file is damaged; the message names it.
         """
 
+        if other := _without_run(Path(folder)):
+            raise FileNotFoundError(f"{folder}: {other}")
         try:
             return cls(*read_run(folder), Path(folder).absolute())
         except (FileNotFoundError, ValueError) as error:
@@ -206,6 +253,56 @@ def find_runs(folder: str | Path) -> Iterator[Path]:
             yield path
         elif not path.is_symlink():  # a link could lead around in circles
             yield from find_runs(path)
+
+
+def kind_of_folder(folder: Path) -> str:
+    """Say what a folder is that has no runs in it, and what reads it; empty if it may have some."""
+
+    def settled(path: Path) -> bool:
+        return (path / "report.html").is_file() and (path / "mediator").is_dir()
+
+    if not folder.is_dir():
+        return "expected a folder, found a file" if folder.exists() else "there is no such folder"
+    whole = next((path for path in (folder, folder.absolute().parent) if settled(path)), None)
+    if whole is not None:
+        numbers = whole / "mediator" / RESULT
+        return (
+            f"belongs to a settlement (cgm settle), not to a run: its report is report.html, its numbers are {numbers}"
+        )
+    if (folder / "certificate.json").is_file():
+        return "what a party received from a settlement (cgm settle), not the folder of a run; cgm.api.verify reads it"
+    return ""
+
+
+def _without_run(folder: Path) -> str:
+    """Say what a folder is that is not that of a run; empty if it is, complete or not."""
+
+    if (other := kind_of_folder(folder)) or is_run(folder):
+        return other
+    if any((folder / name).is_file() for name in (REWARDS, SUMS)):  # of a run that was interrupted
+        return ""
+    runs = sum(1 for depth in ("*", "*/*", "*/*/*") for _ in folder.glob(f"{depth}/{RESULT}"))
+    if runs:
+        return f"the folder of a sweep, with {counted(runs, 'run')} in it; cgm.load_sweep reads all of them"
+    return f"no {RESULT}: there is no run in this folder"
+
+
+def add_metrics(frame: pd.DataFrame, metrics: Iterable[MetricRow]) -> pd.DataFrame:
+    """Add metrics to a table with the columns `party` and `beta`, a column for each; NaN where there is no value.
+
+    `size` and `value` are in the table already. A metric that has the name of another column gets `metric_` before it.
+    """
+
+    columns: dict[str, dict[tuple[int, float], float | None]] = {}
+    for row in metrics:
+        columns.setdefault(row.metric, {})[row.party, row.beta] = row.value
+    keys = list(zip(frame["party"], frame["beta"], strict=True))
+    added = {}
+    for name, values in columns.items():
+        if name not in ("size", "value"):
+            numbers = [math.nan if (value := values.get(key)) is None else value for key in keys]
+            added[f"metric_{name}" if name in frame else name] = numbers
+    return frame.assign(**added)
 
 
 def read_run(folder: str | Path) -> tuple[Result, list[MetricRow]]:

@@ -30,7 +30,7 @@ from cgm.evaluation.entries import (
     Scores,
 )
 from cgm.records.settings import union
-from cgm.rewards.incentives import Incentive
+from cgm.rewards.incentives import Incentive, Incentives
 from cgm.rewards.sampling import Reward
 from cgm.rewards.schemes.base import Rewards
 from cgm.utils.plain import plain
@@ -139,6 +139,9 @@ class Result:
     versions: dict[str, str]
     attack: AttackGains | None = None
     reference: str = "all"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "incentives", Incentives(self.incentives))  # which a file has as a plain object
 
     def __repr__(self) -> str:
         names = "dataset", "split", "generator", "seed", "n_parties", "synthetic_size"

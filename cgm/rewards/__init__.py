@@ -1,6 +1,7 @@
 """Reward values (Sec. 4.1) and weighted sampling of rewards (Sec. 4.2)."""
 
-from .incentives import Incentive, LengthscaleSpread, check_incentives, compare_lengthscales
+from .incentives import Incentive, Incentives, LengthscaleSpread, check_incentives, compare_lengthscales
+from .plain import algorithm_1
 from .sampling import Reward, WeightedSampling, sample_rewards
 from .schemes import (
     EqualRewards,
@@ -25,6 +26,7 @@ __all__ = [
     "FrontierPoint",
     "Gain",
     "Incentive",
+    "Incentives",
     "InfeasibleScheme",
     "LengthscaleSpread",
     "MaxWelfare",
@@ -35,6 +37,7 @@ __all__ = [
     "ShapleyFair",
     "Spread",
     "WeightedSampling",
+    "algorithm_1",
     "check_incentives",
     "compare_lengthscales",
     "frontier",

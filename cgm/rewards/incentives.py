@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from cgm.contributions.base import Contribution, Contributions, compute_contributions
 from cgm.contributions.semivalues import MAX_AUTO
 from cgm.rewards.schemes.base import TOLERANCE, Rewards, Scheme, lower_bounds, stable_values
+from cgm.utils.shown import Shown
+from cgm.utils.text import listed
 from cgm.valuation.bounds import MAX_PARTIES, negative_increments
 from cgm.valuation.game import Game
 from cgm.valuation.kernels import RULES, Kernel, Lengthscale
 from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
 from cgm.valuation.references import Reference
 from cgm.valuation.valuation import Valuation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+STATES = {True: "held", False: "NOT held", None: "unknown"}  # of an incentive
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,29 @@ class Incentive:
     note: str
 
 
-def check_incentives(rewards: Rewards, contributions: Contributions, game: Game) -> dict[str, Incentive]:
+class Incentives(Shown, dict[str, Incentive]):
+    """Results of the checks of incentives by their names, such as `R6`: a dict."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the results as a table of pandas: `incentive`, `holds` (true, false or none), `slack`, `note`."""
+
+        import pandas as pd
+
+        rows = [(name, entry.holds, entry.slack, entry.note) for name, entry in self.items()]
+        frame = pd.DataFrame(rows, columns=["incentive", "holds", "slack", "note"])
+        return frame.astype({"slack": float})
+
+    def summary(self) -> str:
+        """Say in a sentence which incentives hold, which do not, and of which this is unknown."""
+
+        groups = {state: [name for name, entry in self.items() if entry.holds is state] for state in STATES}
+        return "; ".join(f"{listed(names)} {STATES[state]}" for state, names in groups.items() if names)
+
+    def _shown(self) -> tuple[str, pd.DataFrame, str]:
+        return f"Incentives: {self.summary()}", self.to_frame(), ""
+
+
+def check_incentives(rewards: Rewards, contributions: Contributions, game: Game) -> Incentives:
     r"""Check which incentives hold for some rewards, by their definitions.
 
     R1 non-negativity, R2 feasibility (Definition 1), R3 weak efficiency (Definition 2), R4 individual rationality,
@@ -101,7 +131,7 @@ def check_incentives(rewards: Rewards, contributions: Contributions, game: Game)
     slacks = [f.slack for f in known if f.slack is not None]
     holds = False if any(f.holds is False for f in known) else None if any(f.holds is None for f in known) else True
     checks["R5"] = Incentive(holds, min(slacks) if slacks else None, "F1, F2 and F3 together")
-    return checks | fairness | {"R6": stability}
+    return Incentives(checks | fairness | {"R6": stability})
 
 
 def _fairness(values: torch.Tensor, r: torch.Tensor, tolerance: float) -> dict[str, Incentive]:

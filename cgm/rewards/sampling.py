@@ -12,6 +12,7 @@ import torch
 
 from cgm.rewards import steps
 from cgm.utils.checks import check_integer
+from cgm.utils.convert import to_numbers
 from cgm.utils.plain import NOT_WRITTEN
 from cgm.utils.run import progress, workers
 from cgm.utils.settings import Number, Settings
@@ -56,8 +57,12 @@ class Reward:
     value: float
     reached: bool
     increasing: float | None
-    indices: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64), metadata=NOT_WRITTEN)
-    values: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64), metadata=NOT_WRITTEN)
+    indices: torch.Tensor = field(
+        default_factory=lambda: torch.empty(0, dtype=torch.int64), metadata=NOT_WRITTEN, repr=False
+    )
+    values: torch.Tensor = field(
+        default_factory=lambda: torch.empty(0, dtype=torch.float64), metadata=NOT_WRITTEN, repr=False
+    )
     mmd2_biased: float = field(default=math.nan, metadata=NOT_WRITTEN)
     mmd2_unbiased: float = field(default=math.nan, metadata=NOT_WRITTEN)
     promised: float = field(default=math.nan, metadata=NOT_WRITTEN)
@@ -161,6 +166,7 @@ class WeightedSampling(Settings):
             values: The reward values $r_i$, of shape $(n)$.
         """
 
+        values = to_numbers(values, "targets")
         if self.tolerance == 0:
             return values
         own = valuation.party_values

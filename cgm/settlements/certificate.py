@@ -17,8 +17,8 @@ A certificate holds the party's own numbers. It leaves out, unless the mediator 
 - the margins of R3, R5 and R6, which are differences to values of others;
 - the number of all points $t$ and the numbers of rows that were attacked in the audit, which are sums of the others'
   sizes. Values have six significant digits. Rates of the audit are shares of these rows, and their intervals depend on
-  how many there are: unless sizes are disclosed, rates are rounded to steps of 0.05, there are no intervals, and a
-  reason does not say how many rows there are too few;
+  how many there are: unless sizes are disclosed, rates are rounded to steps of 0.05, a sentence in place of intervals
+  says whether they contain what guessing gives, and a reason does not say how many rows there are too few;
 - the seed and all other settings: with the seed, who receives a reward can subtract the noise of a kernel density
   estimate from it, which leaves real rows of other parties. The certificate has the SHA-256 of the mediator's
   `settings.json` in their place. That file contains the SHA-256 of the synthetic pool, which a party does not know, so
@@ -160,11 +160,16 @@ def _sampling_error(own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _form(own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how the digest of a party's data is computed, if it is not that of a file."""
+    """Return how a party's data was read, and how its digest is computed, if it is not that of a file."""
 
+    if own["suffix"] in (".png", ".npz"):
+        return {"digest_of": "folder"}
+    form: dict[str, Any] = {"encoding": own["encoding"], "separator": own["separator"]} if own["encoding"] else {}
+    if own["skip"]:
+        form["skip"] = list(own["skip"].values())
     if own["party_column"]:
-        return {"digest_of": "rows", **{key: own[key] for key in ("party_column", "party", "encoding")}}
-    return {"digest_of": "folder"} if own["suffix"] in (".png", ".npz") else {}
+        form |= {"digest_of": "rows", "party_column": own["party_column"], "party": own["party"]}
+    return form
 
 
 def _incentives(view: Mapping[str, Any], own: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -197,11 +202,17 @@ def _audit(view: Mapping[str, Any], party: int, sizes: bool, alternatives: bool)
         return {
             "beta": audit["beta"],
             "strongest": audit["strongest"],
-            "meaning": None if strongest is None else attack_in_words(strongest, view["unit"]),
+            "meaning": None if strongest is None else attack_in_words(strongest | shown(audit), view["unit"]),
             "attacks": attacks,
             "guesses": [guessed(guess, sizes) for guess in strongest_guesses(audit)],
             "reason": audit["reason"] if sizes or audit["reason"] is None else FEW,
         }
+
+    def shown(audit: Mapping[str, Any]) -> dict[str, Any]:
+        """Say whether the strongest attack is better than guessing, which its interval says exactly."""
+
+        lows = (attack["auc_low"] for attack in audit["attacks"] if attack["name"] == audit["strongest"])
+        return {} if sizes else {"better": next(lows) > 0.5}
 
     recommended = view["parties"][party]["recommended"]
     results = [
@@ -233,7 +244,7 @@ def guessed(guess: Mapping[str, Any], sizes: bool) -> dict[str, Any]:
         said |= {key: round(guess[key], 3) for key in (*GUESSED, "excess_low", "excess_high")}
     else:
         said |= {key: coarse(guess[key]) for key in GUESSED}
-    return said | {"meaning": guess_in_words(said)}
+    return said | {"meaning": guess_in_words(said | ({} if sizes else {"better": guess["excess_low"] > 0}))}
 
 
 def coarse(rate: float) -> float:

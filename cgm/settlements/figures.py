@@ -9,17 +9,20 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cgm.data.tables.columns import Column
-from cgm.records.figures.embedding import OWN, to_plane
-from cgm.records.figures.style import BACKGROUND, GRID, INK
-from cgm.records.figures.style import TARGET as REWARD
-from cgm.records.html import STYLE, label
+from cgm.figures.embedding import OWN, to_plane
+from cgm.figures.plots import Plots
+from cgm.figures.style import BACKGROUND, GRID, INK, axes_for, axes_legend
+from cgm.figures.style import TARGET as REWARD
+from cgm.records.html import STYLE
 from cgm.settlements.settlement import PartySettlement
-from cgm.utils.text import number
+from cgm.settlements.view import describe
+from cgm.utils.text import label, number
 
 MAX_PANELS = 12  # parties in the plane
 MOSAIC = (2, 14)  # lines and columns of sample images
@@ -36,18 +39,72 @@ def draw_values(parties: Sequence[Mapping[str, Any]]) -> Figure:
         parties: The parties of a view, see `describe`.
     """
 
+    figure, axes = _rows_of_parties(parties, 1.3)
+    handles = draw_values_into(axes, parties)
+    figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=8.5, handletextpad=0.3)
+
+    return figure
+
+
+def draw_values_into(axes: Axes, parties: Sequence[Mapping[str, Any]], close_up: bool = False) -> list[Artist]:
+    """Draw for each party the value of its own data, that with its reward and the largest possible one, into axes.
+
+    Arguments:
+        axes: The axes.
+        parties: The parties of a view, see `describe`.
+        close_up: Whether the axis begins at the smallest value with a reward.
+
+    Returns:
+        The entries of the legend.
+    """
+
     own, reached, upper = ([party[key] for party in parties] for key in ("own_data", "value_reached", "limit"))
     y = np.arange(len(parties))
-    figure, axes = _rows_of_parties(parties, 1.3)
+    _name_rows(axes, parties)
     axes.hlines(y, own, upper, color=BACKGROUND, linewidth=6, zorder=1)
     axes.hlines(y, own, reached, color=REWARD, alpha=0.45, linewidth=6, zorder=2)
     axes.plot(own, y, "o", color=OWN, markersize=7, zorder=3, label="own data")
     axes.plot(reached, y, "D", color=REWARD, markersize=6, zorder=4, label="own data and reward")
     axes.plot(upper, y, "|", color=INK, markersize=11, zorder=3, label="limit: own data and all synthetic data")
+    if close_up:
+        pad = 0.05 * (max(upper) - min(reached)) or 1e-9
+        axes.set_xlim(min(reached) - pad, max(upper) + pad)
     axes.set_xlabel(f"value ({_beginning(axes)})")
-    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8.5, handletextpad=0.3)
 
-    return figure
+    return list(axes.get_legend_handles_labels()[0])
+
+
+class PartyPlots(Plots):
+    """Figures of a settlement of tables or images, each drawn into axes; see `Plots`.
+
+    Arguments:
+        settlement: The settlement.
+    """
+
+    def __init__(self, settlement: PartySettlement) -> None:
+        super().__init__(settlement._outcome(), settlement._points)
+        self._settlement = settlement
+
+    def _default_beta(self, party: int) -> float:
+        return self._settlement.recommended[party]
+
+    def values(self, ax: Axes | None = None, *, close_up: bool = False, legend: bool = True) -> Axes:
+        """Draw for each party the value of its own data, that with its reward and the largest possible one.
+
+        The reward is the recommended one.
+
+        Arguments:
+            ax: The axes; those of a new figure, if `None`.
+            close_up: Whether the axis begins at the smallest value with a reward.
+            legend: Whether to add a legend.
+        """
+
+        parties = describe(self._settlement)["parties"]
+        axes = axes_for(ax, *_size_of_rows(parties, 1.3))
+        handles = draw_values_into(axes, parties, close_up)
+        if legend:
+            axes_legend(axes, handles, "upper")
+        return axes
 
 
 @mpl.rc_context(STYLE)
@@ -60,6 +117,7 @@ def draw_contributions(parties: Sequence[Mapping[str, Any]], stderr: Sequence[fl
     """
 
     figure, axes = _rows_of_parties(parties, 0.9)
+    _name_rows(axes, parties)
     phi, y = [party["contribution"] for party in parties], np.arange(len(parties))
     errors = None if stderr is None else 2 * np.array(stderr)
     axes.errorbar(phi, y, xerr=errors, fmt="o", color=OWN, ecolor=INK, markersize=6, capsize=3, linewidth=1)
@@ -71,14 +129,21 @@ def draw_contributions(parties: Sequence[Mapping[str, Any]], stderr: Sequence[fl
 def _rows_of_parties(parties: Sequence[Mapping[str, Any]], height: float) -> tuple[Figure, Axes]:
     """Make a figure with a row for each party, and a height in inches for everything else."""
 
-    figure = Figure(figsize=(7.2, 0.36 * len(parties) + height), layout="constrained")
-    axes = figure.subplots()
-    axes.set_yticks(np.arange(len(parties)), [label(party["name"], 30) for party in parties])
+    figure = Figure(figsize=_size_of_rows(parties, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _size_of_rows(parties: Sequence[Mapping[str, Any]], height: float) -> tuple[float, float]:
+    return 7.2, 0.36 * len(parties) + height
+
+
+def _name_rows(axes: Axes, parties: Sequence[Mapping[str, Any]]) -> None:
+    """Give each party a row of axes; its name is no formula."""
+
+    axes.set_yticks(np.arange(len(parties)), [label(party["name"], 30) for party in parties], parse_math=False)
     axes.set_ylim(len(parties) - 0.4, -0.6)
     axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
-
-    return figure, axes
 
 
 def _beginning(axes: Axes) -> str:

@@ -54,7 +54,7 @@ def reward_file(settlement: PartySettlement, party: int, beta: float, name: str,
         single: Whether images are one file in any case.
     """
 
-    reward, source = settlement.reward_table(party, beta), settlement.sources[party]
+    reward, source = settlement.reward_values(party, beta), settlement.sources[party]
     if settlement.schema is not None:
         name += source.suffix
         file = table_file(reward, settlement.schema.columns, source)

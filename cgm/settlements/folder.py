@@ -241,14 +241,15 @@ def write_settlement(
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files to a new folder beside the folder, and rename that when it is complete.
 
-    Nobody else may read what stays with the mediator. Of a folder that exists, the permissions stay.
+    Nobody else may read what stays with the mediator, or see all parties together; a party's own folder is handed over.
+    Of a folder that exists, the permissions stay.
     """
 
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
     part = folder.absolute().with_name(f".{folder.absolute().name}.{uuid.uuid4().hex}")
     with _writing(folder):
         try:
-            for private in (part, part / "mediator"):
+            for private in (part, part / "mediator", part / "parties"):
                 private.mkdir(mode=PRIVATE)
             for name, data in files.items():
                 write_whole(part / name, data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -15,9 +15,10 @@ from cgm.data.datasets.image_arrays import check_image_array
 from cgm.data.features.base import Features
 from cgm.data.tables.files import Source
 from cgm.generators.base import Generator
-from cgm.rewards.schemes.base import InfeasibleScheme
-from cgm.settlements.party import PartyMediator, name_parties, with_names
+from cgm.settlements.inputs import read_inputs
+from cgm.settlements.party import PartyMediator, name_parties
 from cgm.settlements.settlement import PartySettlement
+from cgm.utils.convert import label_of
 from cgm.utils.files import folder_digest
 from cgm.utils.plain import plain
 from cgm.utils.random import Stream, stream_seed
@@ -82,33 +83,33 @@ class ImageMediator(PartyMediator):
 
     Images are valued in features, by default the code of an autoencoder. A generator of features draws codes, which are
     decoded to images and encoded again, so that the images that are valued are those that are handed out; `MMDGAN`
-    makes images itself.
-
-    Arguments:
-        held_out, max_rows, audit, sensitivity, seed: See `PartyMediator`; a row is an image.
+    makes images itself. In the settings, a row is an image.
 
     Raises:
         ValueError: If a setting is out of range.
     """
 
-    def settle_images(self, parties: Mapping[str, Any], sources: Sequence[Source] | None = None) -> PartySettlement:
+    def settle_images(self, parties: Any, sources: Sequence[Source | None] | None = None) -> PartySettlement:
         """Compute the rewards of parties with images.
 
         Arguments:
-            parties: The images of each party by its name: arrays of shape (N, H, W), (N, H, W, C) or (N, C, H, W),
-                uint8 or numbers in [0, 1].
-            sources: Where the images came from.
+            parties: The images of each party by its name, or in a list: arrays of shape (N, H, W), (N, H, W, C) or
+                (N, C, H, W), uint8 or numbers in [0, 1], or paths of folders.
+            sources: Where the images came from; `None` for an array that has no file.
 
         Raises:
             ValueError: If the images cannot be valued; the message names the party and the remedy.
             InfeasibleScheme: If no rewards fit their bounds, however large the pool.
         """
 
-        if not parties:
-            raise ValueError("parties: expected a dictionary from names to images, with at least one")
-        arrays = {str(name): _images(f"party {name}", images) for name, images in parties.items()}
         if sources is None:
-            sources = [_source(name, np.asarray(images)) for name, images in parties.items()]
+            inputs = read_inputs(parties)
+            parties, sources = inputs.data, inputs.sources
+        arrays = {str(name): _images(label_of(str(name)), images) for name, images in parties.items()}
+        files = [
+            _source(name, np.asarray(images)) if source is None else source
+            for source, (name, images) in zip(sources, parties.items(), strict=True)
+        ]
         (first, one), *others = arrays.items()
         for name, other in others:
             if other.shape[1:] != one.shape[1:]:
@@ -132,10 +133,7 @@ class ImageMediator(PartyMediator):
                 if self.generator.space == "features":
                     features.decode(features.transform(used[0][:2]))  # refused before the long work
             mediator = self.mediator(features=features, generator=Pixels(copy.copy(self.generator), features))
-            try:
-                settlement = mediator.settle(used, seed, features)
-            except InfeasibleScheme as error:
-                raise InfeasibleScheme(with_names(str(error), list(arrays))) from error
+            settlement = mediator.settle(dict(zip(arrays, used, strict=True)), seed, features)
             with timed("pool"):
                 pool = settlement.pool.images
                 if len(pool) < len(settlement.pool.points):  # the mediator keeps some of them only
@@ -143,14 +141,13 @@ class ImageMediator(PartyMediator):
                     pool = _bytes(settlement.generator.sample(size, stream_seed(seed, Stream.SAMPLE_POOL)))
             none = settlement.pool.points[:0]
             audits = self.run_audit(settlement, [features.transform(x) if len(x) else none for x in apart], seed)
-            copied = self.warn_of_copies(settlement, audits, "images")
+            copied = self.warn_of_copies(settlement, audits, list(arrays), "images")
             # a generator that takes long to fit is not fitted again
             again = used if self.generator.space == "features" else None
             sensitivity, warnings = self.compare_settings(mediator, settlement, again, seed)
 
         return name_parties(
             replace(settlement, warnings=[*few, *settlement.warnings]),
-            list(arrays),
             warnings=[*copied, *warnings],
             seconds=clock.seconds,
             schema=None,
@@ -161,7 +158,7 @@ class ImageMediator(PartyMediator):
             accuracies=(),
             sensitivity=sensitivity,
             settings=plain(replace(self, seed=seed)),
-            sources=tuple(sources),
+            sources=tuple(files),
         )
 
 

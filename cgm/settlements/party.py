@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import secrets
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from cgm.contributions.base import Contributions
 from cgm.evaluation.entries import RewardAudit
 from cgm.evaluation.privacy.base import Audit, NoAudit
 from cgm.evaluation.privacy.cells import AllAttacks, merged
-from cgm.mediator import Fitted, Mediator, MediatorSettings, Pooled, Settlement
+from cgm.mediator import Fitted, Mediator, MediatorSettings, Pooled, Settlement, with_names
 from cgm.rewards.sampling import WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Scheme
 from cgm.rewards.schemes.gain import Gain
@@ -65,11 +64,11 @@ class PartyMediator(MediatorSettings):
         seed: The seed of everything random. `None`: one that cannot be guessed. A party that knows the seed of the pool
             can undo the noise of some generators, and then sees real rows.
 
-    Other settings are those of `MediatorSettings`.
-
     Raises:
         ValueError: If a setting is out of range.
     """
+
+    primary: ClassVar[str] = "settle"
 
     kernel: Kernel = field(default_factory=multiscale)
     scheme: Scheme = field(default_factory=Gain)
@@ -173,26 +172,32 @@ class PartyMediator(MediatorSettings):
                 audits.append(part.audit(parties, apart, rewards, stream_seed(seed, Stream.AUDIT_ROWS)))
         return merged(audits)
 
-    def warn_of_copies(self, settlement: Settlement, audits: Sequence[RewardAudit], unit: str = "rows") -> list[str]:
+    def warn_of_copies(
+        self, settlement: Settlement, audits: Sequence[RewardAudit], names: Sequence[str], unit: str = "rows"
+    ) -> list[str]:
         """Warn where rewards that parties receive repeat rows of other parties.
 
         Arguments:
             settlement: The settlement.
             audits: The audits of its rewards.
+            names: The names of the parties.
             unit: What a row is.
 
         Returns:
-            The warnings; parties have their numbers, from 1.
+            The warnings.
         """
 
         beta, warnings = recommend(settlement), []
+        remedy = "another generator"
+        if unit == "rows":
+            remedy = "in few columns of categories rows are equal by chance, otherwise drop=[...] or another generator"
         for entry in audits:
             if entry.beta == beta and entry.copies:
                 size = settlement.drawn[entry.party, beta].size
                 chance = f"; {entry.copies_held_out} equal {unit} that were kept apart" if entry.copies_held_out else ""
                 warnings.append(
-                    f"{entry.copies} of the {size} {unit} that party {entry.party + 1} receives equal {unit} of other "
-                    f"parties{chance}"
+                    f"{entry.copies} of the {size} {unit} that {names[entry.party]} receives equal {unit} of other "
+                    f"parties{chance}; {remedy} helps"
                 )
         for warning in warnings:
             log.warning(warning)
@@ -270,25 +275,19 @@ def recommend(settlement: Settlement) -> float:
     return min(settlement.betas, key=distance)
 
 
-def with_names(message: str, names: Sequence[str]) -> str:
-    """Return a message of the mediator, which knows parties by their numbers, with their names."""
+def name_parties(settlement: Settlement, **attributes: Any) -> PartySettlement:
+    r"""Add further attributes to a settlement, and recommend a $\beta$ to each party.
 
-    return re.sub(r"\bparty (\d+)\b", lambda match: names[int(match[1]) - 1], message)
-
-
-def name_parties(settlement: Settlement, names: Sequence[str], **attributes: Any) -> PartySettlement:
-    r"""Add names and further attributes to a settlement, and recommend a $\beta$ to each party.
-
-    Messages of the mediator, which knows parties by their numbers, get their names.
+    Messages of steps that know parties by their numbers get their names.
     """
 
-    warnings = [with_names(warning, names) for warning in (*settlement.warnings, *attributes.pop("warnings"))]
+    names, added = settlement.names, attributes.pop("warnings")
+    warnings = [*settlement.warnings, *(with_names(warning, names) for warning in added)]
     variants: Mapping[str, Variant] = attributes.pop("sensitivity")
     recommended = [recommend(settlement)] * settlement.game.n
     seconds = {**settlement.seconds, **attributes.pop("seconds")}
     return PartySettlement(
         **{**vars(settlement), "warnings": warnings, "seconds": seconds},
-        names=tuple(names),
         recommended=tuple(recommended),
         sensitivity={
             key: replace(variant, reason=with_names(variant.reason, names)) for key, variant in variants.items()

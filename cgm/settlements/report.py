@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
-from cgm.records.html import inline_svg, label, render
+from cgm.records.html import inline_svg, render
 from cgm.records.settings import flatten
 from cgm.settlements.figures import (
     MAX_PANELS,
@@ -34,7 +34,7 @@ from cgm.settlements.view import (
     strongest_guesses,
     threat_model,
 )
-from cgm.utils.text import number
+from cgm.utils.text import label, number
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_FIGURES = 96  # panels of columns in a report, over all parties
@@ -264,7 +264,7 @@ def columns(settlement: PartySettlement, party: int) -> dict[str, Any]:
     """Return the table and the figure of a party's columns, those that differ most first."""
 
     assert settlement.schema is not None
-    reward = settlement.reward_table(party, settlement.recommended[party])
+    reward = settlement.reward_values(party, settlement.recommended[party])
     tables = [settlement.tables[party], reward, settlement.pool_table]
     compared: list[Comparison] = [compare(column, tables) for column in settlement.schema.columns]
     compared.sort(key=lambda comparison: -comparison.difference)

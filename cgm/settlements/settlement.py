@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from cgm.data.tables.files import Source
+from cgm.data.tables.frames import with_dtypes
 from cgm.data.tables.schema import Schema
-from cgm.evaluation.entries import RewardAudit, Scores
+from cgm.evaluation.entries import MetricRow, RewardAudit, Scores
+from cgm.evaluation.privacy.base import audit_rows
 from cgm.mediator import Settlement
+from cgm.records.record import add_metrics
 from cgm.rewards.sampling import Reward
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.text import aligned_lines, listed, number, percent, printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cgm.figures.rewards import Outcome
+    from cgm.settlements.figures import PartyPlots
 
 SENSITIVE = 0.25  # changes of α above it are printed
 
@@ -42,12 +51,11 @@ class Variant:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PartySettlement(Settlement):
     r"""What a mediator computes for parties with tables or images.
 
     Attributes:
-        names: The names of the parties.
         tables: The rows of each party that were valued: a DataFrame, or images of shape $(N_i, C, H, W)$, uint8.
         held_out: The rows of each party that neither the generator nor the valuation has seen; may be empty.
         pool_table: The synthetic pool $G$ of the same kind; row k belongs to `pool.points[k]`.
@@ -62,7 +70,6 @@ class PartySettlement(Settlement):
         date: When it was computed, such as `2026-11-29T17:20:05Z`, in UTC.
     """
 
-    names: Sequence[str]
     tables: Sequence[Any]
     held_out: Sequence[Any]
     pool_table: Any
@@ -81,33 +88,47 @@ class PartySettlement(Settlement):
 
         return "images" if self.schema is None else "rows"
 
-    def rows(self, party: int, beta: float) -> NDArray:
+    def rows(self, party: int | str, beta: float) -> NDArray:
         r"""Return the rows of the pool that a reward has, in the order of its file.
 
         The order is random: that in which rows were accepted would say which of them were drawn for their value first.
 
         Arguments:
-            party: The party, from 0.
+            party: The party, from 0, or its name.
             beta: The inverse temperature.
 
         Raises:
             ValueError: If no such reward was drawn.
         """
 
+        party = self.number(party)
         indices = self.find(party, beta).indices.numpy()
         seed = stream_seed(int(self.settings.get("seed") or 0), Stream.ORDER_REWARDS)
         return np.random.default_rng([seed, party, list(self.betas).index(beta)]).permutation(indices)
 
-    def reward_table(self, party: int, beta: float) -> Any:
-        r"""Return the reward $G_i$ of a party (from 0) at an inverse temperature, in the form of the party's data.
+    def reward_table(self, party: int | str, beta: float) -> Any:
+        r"""Return the reward $G_i$ of a party at an inverse temperature, in the form of the party's data.
+
+        Arguments:
+            party: The party, from 0, or its name.
+            beta: The inverse temperature.
 
         Returns:
-            A DataFrame with the columns of the party's table, in its order, or images of shape $(|G_i|, C, H, W)$,
-            uint8.
+            A DataFrame with the columns of the party's table, in its order, and with its dtypes, if it was given as a
+            DataFrame and the values fit; or images of shape $(|G_i|, C, H, W)$, uint8.
 
         Raises:
             ValueError: If no such reward was drawn.
         """
+
+        party = self.number(party)
+        values, source = self.reward_values(party, beta), self.sources[party]
+        if self.schema is None or not source.dtypes:
+            return values
+        return with_dtypes(values, self.schema.columns, source.dtypes, source.forms)
+
+    def reward_values(self, party: int, beta: float) -> Any:
+        r"""Return the reward of a party as rows of the pool, see `reward_table`: with dtypes that all parties share."""
 
         rows = self.rows(party, beta)
         if self.schema is None:
@@ -152,6 +173,36 @@ class PartySettlement(Settlement):
                     group.append(k)
             groups.append(tuple(sorted(group, key=order.index)))
         return groups
+
+    @property
+    def plot(self) -> PartyPlots:
+        """Figures that are drawn into axes: `plot.rewards()`, `plot.values()` and `plot.embedding()`."""
+
+        from cgm.settlements.figures import PartyPlots  # matplotlib, which takes a second to import
+
+        return PartyPlots(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        r"""Return the rewards as a table of pandas, a row for each party and $\beta$.
+
+        Beside the columns of `Settlement.to_frame` there are `name`, whether it is the `recommended` reward that the
+        party receives, `share_of_gain`, and the scores and the numbers of the audit by the names that they have in the
+        `metrics.csv` of experiments.
+        """
+
+        frame, drawn = super().to_frame(), list(self.drawn.values())
+        frame.insert(1, "name", [self.names[reward.party] for reward in drawn])
+        frame["recommended"] = [self.recommended[reward.party] == reward.beta for reward in drawn]
+        frame["share_of_gain"] = [reward.share_of_gain for reward in drawn]
+        scores = [
+            MetricRow(entry.party, entry.beta, name, value)
+            for entry in self.accuracies
+            for name, value in entry.numbers.items()
+        ]
+        return add_metrics(frame, [*scores, *audit_rows(self.audits)[0]])
+
+    def _outcome(self) -> Outcome:
+        return replace(super()._outcome(), names=self.names)
 
     def table(self) -> str:
         """Return the headline numbers as a short table, a row for each party."""
@@ -228,7 +279,6 @@ def name_groups(groups: Sequence[Sequence[int]], names: Sequence[str]) -> str:
 
     Arguments:
         groups: The groups, see `PartySettlement.not_distinguished`.
-        names: The names of the parties.
     """
 
     if not groups:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -29,9 +29,9 @@ from cgm.evaluation.tasks.svm import SVM
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
 from cgm.mediator import Settlement
-from cgm.rewards.schemes.base import InfeasibleScheme
 from cgm.settlements.images import ImageMediator
-from cgm.settlements.party import PartyMediator, name_parties, with_names
+from cgm.settlements.inputs import are_images, read_inputs, split_settings
+from cgm.settlements.party import PartyMediator, name_parties
 from cgm.settlements.settlement import PartySettlement
 from cgm.utils.plain import plain
 from cgm.utils.random import Stream, stream_seed
@@ -180,7 +180,6 @@ class TableMediator(PartyMediator):
             `disclose` has `levels`. If there is one party, nothing leaves, and nothing is pooled for this reason.
         labeller: Labels synthetic rows, for the classifiers alone.
         downstream: Trains and tests the classifiers.
-        held_out, max_rows, audit, sensitivity, seed: See `PartyMediator`.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -221,15 +220,15 @@ class TableMediator(PartyMediator):
 
     def settle_tables(
         self,
-        parties: Mapping[str, pd.DataFrame],
-        sources: Sequence[Source] | None = None,
+        parties: Any,
+        sources: Sequence[Source | None] | None = None,
         schema: Schema | None = None,
     ) -> PartySettlement:
         """Compute the rewards of parties with tables.
 
         Arguments:
-            parties: The table of each party, by its name.
-            sources: Where the tables came from.
+            parties: The table of each party, by its name, or in a list; or the paths of files, see `settle`.
+            sources: Where the tables came from; `None` for a table that has no file.
             schema: The schema. `None`: it is inferred.
 
         Raises:
@@ -237,17 +236,21 @@ class TableMediator(PartyMediator):
             InfeasibleScheme: If no rewards fit their bounds, however large the pool.
         """
 
-        tables, table_sources = tables_by_name(parties)
         if sources is None:
-            sources = [_with_digest(source, tables[source.file]) for source in table_sources]
+            inputs = read_inputs(parties)
+            parties, sources = inputs.data, inputs.sources
+        tables, unnamed = tables_by_name(parties)
+        files = [
+            _with_digest(of_object, tables[of_object.file]) if source is None else source
+            for source, of_object in zip(sources, unnamed, strict=True)
+        ]
         seed = self.draw_seed()
         with Clock() as clock:
             with timed("schema"):
                 labels, tables = self._take_labels(tables)
                 masks = self.choose_rows(tables, seed)
-                few = [*self.warn_of_few(masks, self._untested(masks)), *self._warn_of_labels(labels)]
                 forms: dict[str, dict[str, Form]] = {}
-                separators = {name: source.separator for name, source in zip(tables, sources, strict=True)}
+                separators = {name: source.separator for name, source in zip(tables, files, strict=True)}
                 alone = len(tables) == 1
                 schema, parsed = infer_schema(
                     tables,
@@ -264,7 +267,9 @@ class TableMediator(PartyMediator):
                     separators=separators,
                     forms=forms,
                 )
-                sources = [replace(source, forms=forms[name]) for name, source in zip(tables, sources, strict=True)]
+                # after what may end the run
+                few = [*self.warn_of_few(masks, self._untested(masks)), *self._warn_of_labels(labels)]
+                files = [replace(source, forms=forms[name]) for name, source in zip(tables, files, strict=True)]
                 order = {name: [column for column in tables[name].columns if column in parsed[name]] for name in tables}
                 used = [parsed[name][order[name]][masks[name]].reset_index(drop=True) for name in parsed]
                 held_out = [parsed[name][order[name]][~masks[name]].reset_index(drop=True) for name in parsed]
@@ -277,11 +282,7 @@ class TableMediator(PartyMediator):
             features: Features = encoding if isinstance(given, Automatic) else OfRows(given, encoding)
             repeated = None if alone else repeated_numbers(schema, filled, self.min_count, 2)
             mediator = self.mediator(features=features, generator=Rows(copy.copy(self.generator), encoding, repeated))
-            try:
-                settlement = mediator.settle(filled, seed)
-            except ValueError as error:
-                kind = InfeasibleScheme if isinstance(error, InfeasibleScheme) else ValueError
-                raise kind(with_names(str(error), list(tables))) from error
+            settlement = mediator.settle(dict(zip(tables, filled, strict=True)), seed)
             features = settlement.features
             with timed("decoding"):
                 size = len(settlement.pool.points)
@@ -293,14 +294,13 @@ class TableMediator(PartyMediator):
             of_cells = (cells[: len(used)], cells[len(used) : -1], cells[-1])
             valued = [column.name for column in schema.columns if column.width]
             audits = [name_columns(entry, valued) for entry in self.run_audit(settlement, apart, seed, of_cells)]
-            copied = self.warn_of_copies(settlement, audits)
+            copied = self.warn_of_copies(settlement, audits, list(tables))
             with timed("downstream"):
                 accuracies = self._accuracies(settlement, labels, masks, apart)
             sensitivity, warnings = self.compare_settings(mediator, settlement, filled, seed)
 
         return name_parties(
             replace(settlement, warnings=[*few, *settlement.warnings]),
-            list(tables),
             warnings=[*schema.warnings, *copied, *warnings],
             seconds=clock.seconds,
             tables=tuple(used),
@@ -311,7 +311,7 @@ class TableMediator(PartyMediator):
             accuracies=tuple(accuracies),
             sensitivity=sensitivity,
             settings=plain(replace(self, seed=seed)),
-            sources=tuple(sources),
+            sources=tuple(files),
         )
 
     def _take_labels(
@@ -392,15 +392,21 @@ class TableMediator(PartyMediator):
         return self.downstream.evaluate(parties, rewards, (torch.cat(list(held_out)), test))
 
 
-def settle(parties: Mapping[str, Any], **settings: Any) -> PartySettlement:
+def settle(parties: Any, **settings: Any) -> PartySettlement:
     """Compute the rewards of parties with tables or images.
 
     Arguments:
-        parties: The table of each party by its name, or its images, see `ImageMediator`.
-        settings: Settings of `TableMediator` or `ImageMediator`.
+        parties: The data of each party, in a dictionary from names or in a list: a DataFrame, or another table that
+            PyArrow takes; the path of a file of a table, or of a folder of images; an array of images, see
+            `ImageMediator`. Tables and files of tables may be mixed, and so may arrays and folders of images. With
+            `party_column`, one table or file of all parties.
+        settings: Settings of `TableMediator` or `ImageMediator`, and those of files: `party_column`, `names`,
+            `encoding`, `separator`, `skip` and `schema`, as on the command line.
 
     Raises:
-        ValueError: If a setting is out of range, or the data cannot be valued.
+        FileNotFoundError: If a file does not exist.
+        ValueError: If a setting is out of range, or the data cannot be read or valued.
+        TypeError: If there is no such setting.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(3, 60, 2))
@@ -410,9 +416,16 @@ def settle(parties: Mapping[str, Any], **settings: Any) -> PartySettlement:
         ['age', 'dose']
     """
 
-    if any(isinstance(data, np.ndarray | torch.Tensor) for data in parties.values()):
-        return ImageMediator(**settings).settle_images(parties)
-    return TableMediator(**settings).settle_tables(parties)
+    if isinstance(parties, Iterator):
+        parties = list(parties)
+    images = are_images(parties)
+    of_files, others = split_settings(settings, TableMediator, ImageMediator if images else TableMediator)
+    mediator = ImageMediator(**others) if images else TableMediator(**others)  # refused before files are read
+    schema = of_files.read_schema()
+    inputs = read_inputs(parties, of_files)
+    if isinstance(mediator, ImageMediator):
+        return mediator.settle_images(inputs.data, inputs.sources)
+    return mediator.settle_tables(inputs.data, inputs.sources, schema)
 
 
 def _with_digest(source: Source, table: pd.DataFrame) -> Source:

@@ -10,18 +10,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import msgspec
+import pandas as pd
 
-from cgm.data.tables.files import CSV, read_table, rows_digest, rows_of
+from cgm.data.tables.dialects import Skip
+from cgm.data.tables.files import open_workbook, read_content, rows_digest, rows_of
 from cgm.settlements.certificate import FORMAT, OLDER, SEAL, readable_json, seal
 from cgm.utils.files import IGNORED, check_bytes, folder_digest, gunzip, read_plain, sha256, write_whole
+from cgm.utils.shown import Shown
 from cgm.utils.text import printable
 from cgm.utils.untrusted import array_shapes
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 CERTIFICATE, PAGE, SIGNATURE = "certificate.json", "certificate.html", "certificate.sig"
 OK, FAILED, OPEN = "ok", "FAILED", "open"
+STATE = 6  # characters of a line that have the state
 INSTALL = 'install cryptography, by pip install ".[sign]" in a checkout of cgm'
 
 Finding = tuple[str, str]  # its state, one of the three above, and its text
@@ -38,7 +45,15 @@ class Listed(TypedDict, total=False):
     folder: bool
 
 
-class Data(TypedDict):
+class Reading(TypedDict, total=False):
+    """How the mediator read the party's own file."""
+
+    encoding: str
+    separator: Annotated[str, msgspec.Meta(min_length=1, max_length=1)]
+    skip: Annotated[list[Count], msgspec.Meta(min_length=2, max_length=2)]
+
+
+class Data(Reading):
     """What a certificate says of the party's own data."""
 
     sha256: str
@@ -67,8 +82,8 @@ class Certificate(OlderCertificate):
     settlement: Settled
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, repr=False)
+class Verification(Shown):
     """What a party could verify.
 
     Attributes:
@@ -78,6 +93,19 @@ class Verification:
 
     lines: tuple[str, ...]
     ok: bool
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the findings as a table of pandas: `state` and `finding`, what failed first."""
+
+        import pandas as pd
+
+        findings = [(line[:STATE].strip(), line[STATE:].strip()) for line in self.lines]
+        return pd.DataFrame(sorted(findings, key=lambda finding: finding[0] != FAILED), columns=["state", "finding"])
+
+    def _shown(self) -> tuple[str, pd.DataFrame, str]:
+        failed = sum(line.startswith(FAILED) for line in self.lines)
+        result = "nothing failed" if self.ok else f"{failed} of {len(self.lines)} findings FAILED"
+        return f"Verification: {result}", self.to_frame(), ""
 
 
 def verify(
@@ -107,7 +135,7 @@ def verify(
         findings.extend(_verify(Path(folder), own, public, settlement))
     except Exception as error:  # whatever the files hold: a file that breaks the verification is not verified
         findings.append((FAILED, f"the verification could not be finished ({type(error).__name__}: {error})"))
-    lines = (f"{state:<6}  {printable(text)}" for state, text in findings)
+    lines = (f"{state:<{STATE}}  {printable(text)}" for state, text in findings)
     return Verification(tuple(lines), all(state != FAILED for state, _ in findings))
 
 
@@ -118,7 +146,9 @@ def _verify(folder: Path, data: Path | None, key: Path | None, settlement: str |
         text = read_plain(folder / CERTIFICATE)
         certificate = read_certificate(text)
     except OSError as error:
-        yield FAILED, f"{folder / CERTIFICATE} cannot be read: {error.strerror or error}"
+        hint = f"; this is the folder of all parties: verify {folder / 'parties'}/NAME"
+        is_of_all = isinstance(error, FileNotFoundError) and (folder / "parties").is_dir()
+        yield FAILED, f"{folder / CERTIFICATE} cannot be read: {error.strerror or error}{hint if is_of_all else ''}"
         return
     except (ValueError, RecursionError) as error:
         yield FAILED, f"{CERTIFICATE} was changed: {error}"
@@ -280,14 +310,17 @@ def _walk(folder: Path) -> Iterator[str]:
 
 
 def _count_rows(name: str, content: bytes, encoding: str = "utf-8") -> int | None:
-    """Count the rows of a table without its header, or the images of an array; `None` for an Excel file.
+    """Count the rows of a table without its header, or the images of an array; `None` for Excel without openpyxl.
 
     Raises:
         Exception: Of many classes, if it is neither.
     """
 
     if name.endswith(".xlsx"):
-        return None
+        try:
+            return sum(1 for _ in open_workbook(Path(name), content).worksheets[0].iter_rows()) - 1
+        except ImportError:
+            return None
     if name.endswith(".npz"):
         return array_shapes(name, io.BytesIO(content))["images"][0]
     if name.endswith(".parquet"):
@@ -324,8 +357,8 @@ def _check_data(entry: Mapping[str, Any], data: Path | None) -> Iterator[Finding
     if rows is None:
         yield (
             OPEN,
-            f"the {unit} of your own {form} were not counted: it is neither a CSV file that reads by itself nor "
-            "Parquet, PNG or npz",
+            f"the {unit} of your own {form} were not counted: it is neither a table nor PNG or npz, or Excel without "
+            "openpyxl",
         )
     elif rows == valued + apart:
         yield OK, f"all of its {rows:,} {unit} are accounted for: {valued:,} valued, {apart:,} kept apart"
@@ -336,9 +369,9 @@ def _check_data(entry: Mapping[str, Any], data: Path | None) -> Iterator[Finding
 def _read_file(data: Path, entry: Mapping[str, Any]) -> OwnData:
     content = read_plain(data, links=True)
     rows = None
-    with suppress(Exception):  # a file that is read with settings of the mediator, or no table
-        is_csv = data.name.lower().endswith(CSV)
-        rows = len(read_table(data, "latin-1")[0]) if is_csv else _count_rows(data.name.lower(), content)
+    with suppress(Exception):  # no table, or an array
+        is_array = data.name.lower().endswith(".npz")
+        rows = _count_rows(data.name.lower(), content) if is_array else len(_tables(data, content, entry)[0])
     other = (
         f"is not the file that was settled ({entry.get('file')}): its bytes differ. A program that saves a table anew "
         "changes them as well"
@@ -363,11 +396,35 @@ def _read_folder(data: Path, entry: Mapping[str, Any]) -> OwnData:
 
 def _read_rows(data: Path, entry: Mapping[str, Any]) -> OwnData:
     column, party = str(entry.get("party_column")), str(entry.get("party"))
-    table, _ = read_table(data, str(entry.get("encoding") or "utf-8"))
-    rows = rows_of(table, column, party) if column in table else table
+    tables = _tables(data, read_plain(data, links=True), entry)
+    parts = [rows_of(table, column, party) if column in table else table for table in tables]
+    digests = [rows_digest(rows) for rows in parts]
+    place = digests.index(entry["sha256"]) if entry["sha256"] in digests else 0
     same = f"has the rows of {party} that were settled, with the same cells"
     other = f"does not have the rows of {party} that were settled: a cell or a row was changed, added or removed"
-    return rows_digest(rows), len(rows), same, other
+    return digests[place], len(parts[place]), same, other
+
+
+def _tables(data: Path, content: bytes, entry: Mapping[str, Any]) -> list[pd.DataFrame]:
+    """Read a party's own file as the mediator read the one that it had, and as it is recognised.
+
+    A file of the own rows may be written in another way than that of all parties.
+
+    Raises:
+        ValueError: If neither can be read.
+    """
+
+    encoding = str(entry.get("encoding") or "latin-1")
+    skip = Skip(*entry["skip"]) if "skip" in entry else None
+    tables, failed = [], ValueError()
+    for separator, skipped in dict.fromkeys([(entry.get("separator"), skip), (None, None)]):
+        try:
+            tables.append(read_content(data, content, encoding, separator, skipped)[0])
+        except ValueError as error:
+            failed = error
+    if not tables:
+        raise failed
+    return tables
 
 
 def sign(folder: str | Path, key: str | Path) -> Path:

@@ -3,7 +3,7 @@ r"""A settlement as plain data, and the incentives in words: what report, certif
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from cgm.data.tables.files import Source
@@ -150,7 +150,8 @@ def attack_in_words(attack: Mapping[str, Any], unit: str = "rows") -> str:
     """Return what the AUC of an attack means.
 
     Arguments:
-        attack: The attack, as a view or a certificate has it: perhaps without its interval.
+        attack: The attack, as a view has it; or with rates in steps and, in place of its interval, whether it was shown
+            to be `better` than guessing.
         unit: What the data consists of.
     """
 
@@ -159,11 +160,13 @@ def attack_in_words(attack: Mapping[str, Any], unit: str = "rows") -> str:
         f"Shown {a} {unit[:-1]} of another party that was used and one that was kept apart, the strongest attack picks "
         f"the used one in {{}} of 100 cases{{}}; guessing picks it in 50"
     )
-    if "auc_low" not in attack:
-        return text.format(f"about {number(100 * attack['auc'], 2)}", "") + "."
-    low, high = (100 * attack[key] for key in ("auc_low", "auc_high"))
-    text = text.format(number(100 * attack["auc"], 2), f" (95 % interval {number(low, 2)} to {number(high, 2)})")
-    if low <= 50:
+    if "auc_low" in attack:
+        low, high = (100 * attack[key] for key in ("auc_low", "auc_high"))
+        text = text.format(number(100 * attack["auc"], 2), f" (95 % interval {number(low, 2)} to {number(high, 2)})")
+        better = low > 50
+    else:
+        text, better = text.format(f"about {number(100 * attack['auc'], 2)}", ""), attack["better"]
+    if not better:
         return f"{text}. The attack was not shown to be better than guessing."
     extent = next(words for limit, words in EXTENTS if attack["auc"] < limit)
     return f"{text}. The attack {extent}."
@@ -173,10 +176,12 @@ def guess_in_words(guess: Mapping[str, Any]) -> str:
     """Return what an attack on cells found out.
 
     Arguments:
-        guess: The attack, as a view or a certificate has it: perhaps without its interval.
+        guess: The attack, as a view has it; or with rates in steps and, in place of its interval, whether the reward
+            gives away more than rows that were kept apart, `better`.
     """
 
-    rate, without, held_out = (f"{number(100 * guess[key], 2)}" for key in ("rate", "without", "held_out"))
+    is_coarse = "excess_low" not in guess
+    rate, without, held_out = (_cases(guess[key], is_coarse) for key in ("rate", "without", "held_out"))
     if guess["column"] is not None:
         text = (
             f"Knowing all other cells of a row of another party, the attacker guesses {guess['column']} right in "
@@ -188,10 +193,18 @@ def guess_in_words(guess: Mapping[str, Any]) -> str:
             f"Of 100 conditions on {of} that the attacker makes of the reward, {rate} hold for exactly one row of the "
             f"others; made of its own data {without}, and of rows that were kept apart {held_out}"
         )
-    if "excess_low" not in guess:
-        return f"{text}."
-    shown = "gives away more than" if guess["excess_low"] > 0 else "was not shown to give away more than"
+    better = guess["better"] if is_coarse else guess["excess_low"] > 0
+    shown = "gives away more than" if better else "was not shown to give away more than"
     return f"{text}. The reward {shown} rows that were kept apart."
+
+
+def _cases(rate: float, is_coarse: bool) -> str:
+    """Return a rate as a number of 100 cases, of one in steps of 0.05 what it stands for."""
+
+    if not is_coarse:
+        return number(100 * rate, 2)
+    ends = {0: "fewer than 3", 100: "more than 97"}
+    return ends.get(round(100 * rate), f"about {number(100 * rate, 2)}")
 
 
 def strongest_guesses(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -220,4 +233,5 @@ def threat_model(unit: str = "rows") -> str:
 def _source(source: Source) -> dict[str, Any]:
     """Return where a party's data came from; how it writes cells is in its own file."""
 
-    return {name: value for name, value in asdict(replace(source, forms={})).items() if name != "forms"}
+    names = [field.name for field in fields(source) if field.name not in ("forms", "dtypes")]
+    return {name: getattr(source, name) for name in names}

@@ -5,18 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
-from typing import cast
+from typing import Any, cast
 
 import torch
 
+from cgm.utils.convert import (
+    is_frame,
+    label_of,
+    parties_by_name,
+    same_columns,
+    to_frame,
+    to_labels,
+    to_numbers,
+    to_tensor,
+)
 from cgm.utils.text import choice_error
 
 
-def check_points(x: torch.Tensor, name: str, width: int | None = None, min: int = 1) -> torch.Tensor:
-    r"""Check that $x$ is a set of finite points, and return it.
+def check_points(x: Any, name: str, width: int | None = None, min: int = 1) -> torch.Tensor:
+    r"""Check that $x$ is a set of finite points, and return it as a tensor, see `cgm.utils.convert`.
 
     Arguments:
-        x: The points, of shape $(N, d)$ or, for images, $(N, C, H, W)$.
+        x: The points, of shape $(N, d)$ or, for images, $(N, C, H, W)$; a tensor of floating-point numbers is returned
+            as it is.
         name: The name of the points in an error message.
         width: The expected $d$, or $C$ for images. No expectation, if `None`.
         min: The minimum $N$.
@@ -25,12 +36,9 @@ def check_points(x: torch.Tensor, name: str, width: int | None = None, min: int 
         ValueError: If $x$ has another shape or type, too few points, or values that are not finite.
     """
 
-    if not isinstance(x, torch.Tensor):
-        raise ValueError(f"{name}: expected a torch tensor of shape (N, d), got {type(x).__name__}")
+    x = to_tensor(x, name)
     if x.dim() < 2 or x.shape[1] == 0:
-        raise ValueError(f"{name}: expected shape (N, d), got {tuple(x.shape)}; use x.reshape(N, d)")
-    if not x.is_floating_point():
-        raise ValueError(f"{name}: expected floating-point numbers, got {x.dtype}; use x.double()")
+        raise ValueError(f"{name}: expected shape (N, d), got {tuple(x.shape)}; use x.reshape(-1, d)")
     if width is not None and x.shape[1] != width:
         raise ValueError(f"{name}: has {x.shape[1]} columns where {width} are expected")
     if len(x) < min:
@@ -43,41 +51,45 @@ def check_points(x: torch.Tensor, name: str, width: int | None = None, min: int 
     return x
 
 
-def check_parties(parties: Sequence[torch.Tensor], synthetic: torch.Tensor | None = None) -> None:
-    r"""Check that parties, and a pool, can be valued.
+def check_parties(parties: Any) -> list[torch.Tensor]:
+    r"""Check that parties can be valued, and return their points as tensors, see `cgm.utils.convert`.
 
     Arguments:
-        parties: The parties' points $D_1, \dots, D_n$, each of shape $(N_i, d)$ or, for images, $(N_i, C, H, W)$.
-        synthetic: The synthetic pool $G$, of shape $(|G|, d)$. Not checked, if `None`.
+        parties: The parties' points $D_1, \dots, D_n$, each of shape $(N_i, d)$ or, for images, $(N_i, C, H, W)$: a
+            list, or a dictionary from names to points. Columns of data frames are matched by their names.
 
     Raises:
         ValueError: If there is no party, if a set of points is empty, not finite, or of another shape, or if a
-            party has fewer than two points or only copies of a single one.
+            party has fewer than two points or only copies of a single one; the message names the party.
     """
 
-    if isinstance(parties, torch.Tensor):
-        raise ValueError(
-            f"parties: expected a list of tensors, one for each party, got one tensor of shape {tuple(parties.shape)}; "
-            "use list(x) if its first dimension is that of the parties"
-        )
-    if not parties:
-        raise ValueError("parties: there are none; at least one is needed")
-
-    shape = check_points(parties[0], "party 1", min=2).shape[1:]
-    for i, x in enumerate(parties):
-        check_points(x, f"party {i + 1}", width=shape[0], min=2)
-        if x.shape[1:] != shape:
-            raise ValueError(
-                f"party {i + 1}: has points of shape {tuple(x.shape[1:])} where {tuple(shape)} is expected"
-            )
+    named = parties_by_name(parties)
+    if all(map(is_frame, named.values())):
+        named = same_columns({name: to_frame(table) for name, table in named.items()})
+    checked: list[torch.Tensor] = []
+    for party, data in named.items():
+        name, shape = label_of(party), checked[0].shape[1:] if checked else None
+        x = check_points(data, name, width=None if shape is None else shape[0], min=2)
+        if shape is not None and x.shape[1:] != shape:
+            raise ValueError(f"{name}: has points of shape {tuple(x.shape[1:])} where {tuple(shape)} is expected")
         if bool((x == x[0]).all()):
-            raise ValueError(f"party {i + 1}: all its {len(x)} points are equal; such data cannot be valued")
-    if synthetic is not None:
-        check_points(synthetic, "synthetic pool (synthetic_size)", width=shape[0])
+            raise ValueError(f"{name}: all its {len(x)} points are equal; such data cannot be valued")
+        checked.append(x)
+    return checked
 
 
-def check_labels(y: torch.Tensor, name: str, n_classes: int | None = None) -> torch.Tensor:
-    r"""Check that $y$ is a set of classes $0, \dots, m - 1$, and return it.
+def check_pool(synthetic: Any, parties: Sequence[torch.Tensor]) -> torch.Tensor:
+    r"""Check that a synthetic pool $G$, of shape $(|G|, d)$, can be valued with parties, and return it as a tensor.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+
+    return check_points(synthetic, "synthetic pool (synthetic_size)", width=parties[0].shape[1])
+
+
+def check_labels(y: Any, name: str, n_classes: int | None = None) -> torch.Tensor:
+    r"""Check that $y$ is a set of classes $0, \dots, m - 1$, and return it as a tensor, see `cgm.utils.convert`.
 
     Arguments:
         y: The classes, of shape $(N)$, $N \geq 1$.
@@ -88,9 +100,9 @@ def check_labels(y: torch.Tensor, name: str, n_classes: int | None = None) -> to
         ValueError: If $y$ is empty, has another shape or type, or values that are not classes.
     """
 
-    if not isinstance(y, torch.Tensor) or y.dim() != 1 or y.is_floating_point() or y.dtype == torch.bool:
-        got = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, torch.Tensor) else type(y).__name__
-        raise ValueError(f"{name}: expected a tensor of integers of shape (N), got {got}")
+    y = to_labels(y, name)
+    if y.dim() != 1 or y.is_floating_point() or y.dtype == torch.bool:
+        raise ValueError(f"{name}: expected integers of shape (N), got {y.dtype} of shape {tuple(y.shape)}")
     if len(y) == 0:
         raise ValueError(f"{name}: has no labels, at least 1 is needed")
     low, high = int(y.min()), int(y.max())
@@ -240,10 +252,7 @@ def check_values(name: str, values: object, n: int | None = None) -> torch.Tenso
         ValueError: If they are not.
     """
 
-    try:
-        x = torch.as_tensor(values).detach().cpu().double()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name}: expected numbers, got {type(values).__name__} ({error})") from error
+    x = to_numbers(values, name)
     if x.dim() != 1 or len(x) == 0 or (n is not None and len(x) != n):
         wanted = "(n,)" if n is None else f"({n},)"
         raise ValueError(f"{name}: has shape {tuple(x.shape)} where {wanted} is expected")

@@ -23,7 +23,7 @@ NUMERICS = 7  # increased when cgm or its weights change the numbers of a run: s
 NOT_WRITTEN = {"written": False}  # metadata of a field that `plain` leaves out
 
 
-def plain(x: Any, classes: bool = True) -> Any:
+def plain(x: Any, classes: bool = True, attributes: bool = False) -> Any:
     """Convert tensors, arrays, dataclasses and named tuples to what JSON holds; infinity becomes `"inf"`.
 
     An estimator of scikit-learn states its class and its settings; an object of any other class becomes the name of its
@@ -32,13 +32,16 @@ def plain(x: Any, classes: bool = True) -> Any:
     Arguments:
         x: What to convert.
         classes: Whether dataclasses state their class.
+        attributes: Whether objects of classes that are no dataclasses themselves state their public attributes.
     """
 
     if isinstance(x, torch.Tensor | np.ndarray | np.generic):
         return plain(x.tolist())
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
         written = [f.name for f in dataclasses.fields(x) if f.init and f.metadata != NOT_WRITTEN]
-        fields = {name: plain(getattr(x, name), classes) for name in written}
+        fields = {name: plain(getattr(x, name), classes, attributes) for name in written}
+        if attributes and "__dataclass_fields__" not in vars(type(x)):
+            fields |= _attributes(x)
         return {"class": type(x).__name__} | fields if classes else fields
     if callable(getattr(x, "get_params", None)) and not isinstance(x, type):
         settings = {
@@ -47,16 +50,24 @@ def plain(x: Any, classes: bool = True) -> Any:
         }
         return {"class": type(x).__name__} | settings if classes else settings
     if isinstance(x, tuple) and hasattr(x, "_asdict"):
-        return plain(x._asdict(), classes)
+        return plain(x._asdict(), classes, attributes)
     if isinstance(x, Mapping):
-        return {str(key): plain(value, classes) for key, value in x.items()}
+        return {str(key): plain(value, classes, attributes) for key, value in x.items()}
     if isinstance(x, list | tuple):
-        return [plain(value, classes) for value in x]
+        return [plain(value, classes, attributes) for value in x]
     if isinstance(x, float) and math.isinf(x):
         return "inf" if x > 0 else "-inf"
     if x is None or isinstance(x, bool | int | float | str):
         return x
-    return str(x) if isinstance(x, Path) else type(x).__name__
+    if isinstance(x, Path):
+        return str(x)
+    return {"class": type(x).__name__} | _attributes(x) if attributes and classes else type(x).__name__
+
+
+def _attributes(x: object) -> dict[str, Any]:
+    """Return the public attributes of an object."""
+
+    return {name: plain(value) for name, value in getattr(x, "__dict__", {}).items() if not name.startswith("_")}
 
 
 def snake(name: str) -> str:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -88,9 +89,27 @@ def reset_peak() -> None:
 
 
 def progress(total: int, label: str) -> tqdm:
-    """Return a progress bar that appears after two seconds, and only on a terminal."""
+    """Return a progress bar that appears after two seconds, on a terminal or in a notebook.
 
-    return tqdm(total=total, desc=label, delay=2, disable=None, leave=False, dynamic_ncols=True)
+    In a notebook it is a widget if ipywidgets is installed, and text otherwise. As with all bars of tqdm,
+    `TQDM_DISABLE=1` in the environment turns it off.
+    """
+
+    settings: dict[str, Any] = {"total": total, "desc": label, "delay": 2, "leave": False}
+    if not in_notebook():
+        return tqdm(**settings, dynamic_ncols=True, **({} if sys.stderr.isatty() else {"disable": True}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is no ipywidgets
+        from tqdm.auto import tqdm as notebook_tqdm
+    return notebook_tqdm(**settings)
+
+
+def in_notebook() -> bool:
+    """Return whether the program runs in a kernel of Jupyter."""
+
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and "IPKernelApp" in shell.config
 
 
 Result = TypeVar("Result")

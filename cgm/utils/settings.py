@@ -16,15 +16,21 @@ Example:
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
+import re
 import types
 from dataclasses import dataclass
 from functools import cache
 from numbers import Integral, Real
 from os import PathLike
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
+from cgm.utils.choices import choose, is_group
 from cgm.utils.text import suggestion
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -144,18 +150,143 @@ BOOLEAN = Choice((True, False))
 PLAIN: dict[Any, Constraint] = {int: Integer(), float: Number(), str: Text(), bool: BOOLEAN}
 
 
+class _Signature:
+    """The signature of a class of settings, with the default objects themselves where dataclasses show `<factory>`."""
+
+    def __get__(self, instance: object | None, owner: type) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")  # an object that can be called has that of its method
+        if owner.__init__ is object.__init__:  # type: ignore[misc]
+            return inspect.Signature()
+        signature = inspect.signature(owner.__init__)  # type: ignore[misc]  # of the class, not of an object
+        made = {
+            field.name: field.default_factory()
+            for field in getattr(owner, "__dataclass_fields__", {}).values()
+            if field.init and field.default_factory is not dataclasses.MISSING
+        }
+        parameters = [
+            each.replace(default=made[each.name]) if repr(each.default) == "<factory>" and each.name in made else each
+            for each in list(signature.parameters.values())[1:]
+        ]
+        return signature.replace(parameters=parameters, return_annotation=signature.empty)
+
+
 class Settings:
     """Base class of dataclasses whose fields are settings, checked when an object is constructed.
 
     Attributes:
         section: The section of the settings in a configuration, which messages name before the field; may be empty.
+        primary: The primary configuration whose choices of groups the class takes by their names.
     """
 
     section: ClassVar[str] = ""
+    primary: ClassVar[str] = "config"
+    __signature__: ClassVar[Any] = _Signature()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Add the settings that a class inherits to its docstring, and keep the decorator from writing a `__repr__`."""
+
+        super().__init_subclass__(**options)
+        cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # the decorator of dataclasses would write another
+        if cls.__dict__.get("__doc__"):
+            cls.__doc__ = with_inherited(cls)
+
+    def __new__(cls, *arguments: Any, **settings: Any) -> Self:
+        """Refuse settings that the class does not have, and suggest one that it has."""
+
+        if cls.__init__ is object.__init__ and (arguments or settings):
+            raise TypeError(f"{cls.__name__}() takes no arguments")
+        names = _names_of(cls) if settings else None  # type: ignore[arg-type]
+        for name in settings if names is not None else ():
+            if names is not None and name not in names:
+                hint = suggestion(name, names) or f"; it has {', '.join(names) or 'none'}"
+                raise TypeError(f"{cls.__name__}.__init__() got an unexpected keyword argument {name!r}{hint}")
+        return super().__new__(cls)
+
+    def __repr__(self) -> str:
+        """Return the settings that differ from their defaults, as scikit-learn does."""
+
+        if not dataclasses.is_dataclass(self):
+            return super().__repr__()
+        shown = [f for f in dataclasses.fields(self) if f.init and f.repr and not _is_default(f, getattr(self, f.name))]
+        return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
 
     def __post_init__(self) -> None:
+        # the last ones first: a generator may follow settings of the dataset
+        for name, (constraints, _) in reversed(constraints_of(type(self)).items()):  # type: ignore[arg-type]
+            value = getattr(self, name)
+            if _is_choice(name, value, constraints):
+                setting = f"{self.section}.{name}".lstrip(".")
+                object.__setattr__(self, name, choose(name, value, self, setting, self.primary))
         for name, (constraints, optional) in constraints_of(type(self)).items():  # type: ignore[arg-type]  # typeshed: a class is hashable
             check_setting(f"{self.section}.{name}".lstrip("."), getattr(self, name), constraints, optional)
+
+
+def _is_default(setting: dataclasses.Field, value: object) -> bool:
+    """Return whether a setting has its default; whether arrays do is not compared."""
+
+    default = setting.default
+    if setting.default_factory is not dataclasses.MISSING:
+        default = setting.default_factory()
+    same = (value == default) is True or (isinstance(value, Settings) and repr(value) == repr(default))
+    return type(value) is type(default) and same
+
+
+def with_inherited(cls: type) -> str:
+    """Return the docstring of a class of settings with those that it inherits, where it does not describe them itself.
+
+    The descriptions are those of the class that has them in the section `Arguments:` of its own docstring.
+    """
+
+    before, own, after = _parts(cls.__doc__ or "")
+    names = {field.name for field in getattr(cls, "__dataclass_fields__", {}).values() if field.init}
+    names |= {*inspect.get_annotations(cls)}  # those of the class itself are no fields yet
+    entries = dict(own)
+    described = {name for heading in own for name in heading.split(", ")}
+    for base in cls.__mro__[1:]:
+        for heading, text in _parts(base.__doc__ or "")[1].items() if issubclass(base, Settings) else ():
+            parts = heading.split(", ")
+            if (names & set(parts)) - described:
+                entries[", ".join(name for name in parts if name not in described)] = text
+                described |= set(parts)
+    if not entries:
+        return inspect.cleandoc(cls.__doc__ or "")
+    lines = [f"    {heading}: {text}" for heading, text in entries.items()]
+    return "\n\n".join(part for part in (before, "\n".join(["Arguments:", *lines]), after) if part)
+
+
+def _parts(doc: str) -> tuple[str, dict[str, str], str]:
+    """Divide a docstring into what is before its section of arguments, these by their names, and what is after."""
+
+    doc = inspect.cleandoc(doc)
+    if found := re.search(r"^Arguments:\n((?:    .*\n?|\n(?=    ))+)", doc, re.M):
+        before, section, after = doc[: found.start()], found[1], doc[found.end() :]
+    else:
+        start = re.search(r"^(Attributes|Raises|References|Example):$", doc, re.M)
+        before, section, after = doc[: start.start() if start else len(doc)], "", doc[start.start() :] if start else ""
+    entries = re.split(r"^    (?=\S)", section, flags=re.M)
+    pairs = [entry.rstrip().partition(": ") for entry in entries if entry.strip()]
+    return before.strip(), {heading: text for heading, _, text in pairs}, after.strip()
+
+
+@cache
+def _names_of(cls: Any) -> tuple[str, ...] | None:
+    """Return the names that a class can be called with; `None` if it takes any."""
+
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    if any(each.kind == each.VAR_KEYWORD for each in parameters):
+        return None
+    return tuple(each.name for each in parameters)
+
+
+def _is_choice(name: str, value: object, constraints: tuple[Constraint, ...]) -> bool:
+    """Return whether a value is the name of a choice of a group, or a list of names, and not the setting itself."""
+
+    named = isinstance(value, str) or (
+        name == "metric" and isinstance(value, list | tuple) and {*map(type, value)} == {str}
+    )
+    of_objects = not constraints or any(isinstance(each, Instance) for each in constraints)
+    return named and of_objects and not any(each.accepts(value) for each in constraints) and is_group(name)
 
 
 def check_setting(setting: str, value: object, constraints: tuple[Constraint, ...], optional: bool = False) -> None:

@@ -214,3 +214,15 @@ def beta_name(beta: float | str) -> str:
     """
 
     return repr(float(beta)).removesuffix(".0")
+
+
+def label(text: str, length: int = 24) -> str:
+    """Return text from outside as one line for a figure.
+
+    Example:
+        >>> label("a name that is much too long for an axis"), label("two\\nlines")
+        ('a name that is much too…', 'two lines')
+    """
+
+    line = " ".join("".join(x if x.isprintable() else " " for x in str(text)).split())
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"

@@ -1,18 +1,22 @@
 """Valuation of data by the maximum mean discrepancy (Sec. 3 and 5)."""
 
 from .bounds import Increments, negative_increments
+from .decomposition import Decomposition, decompose, value_bounds
 from .game import Game, TableGame
 from .lengthscale import LengthscaleSearch, fit_lengthscale, fit_monotone, resolve_lengthscale
 from .valuation import Valuation
 
 __all__ = [
+    "Decomposition",
     "Game",
     "Increments",
     "LengthscaleSearch",
     "TableGame",
     "Valuation",
+    "decompose",
     "fit_lengthscale",
     "fit_monotone",
     "negative_increments",
     "resolve_lengthscale",
+    "value_bounds",
 ]

@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from cgm.utils.convert import to_numbers
+
 
 @runtime_checkable
 class Game(Protocol):
@@ -56,8 +58,8 @@ class TableGame:
     """
 
     def __init__(self, values: torch.Tensor | Iterable[float]) -> None:
-        table = values.detach() if isinstance(values, torch.Tensor) else torch.tensor(list(values), dtype=torch.float64)
-        table = table.cpu().double().clone()
+        known = isinstance(values, torch.Tensor) or hasattr(values, "__array__")
+        table = to_numbers(values if known else list(values), "game").clone()
         n = count_parties(table, "game")
         if not torch.isfinite(table).all():
             raise ValueError("game: the values must be finite")

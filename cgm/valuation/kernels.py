@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 import torch
 
+from cgm.utils.convert import to_tensor
 from cgm.utils.settings import Choice, Instance, Listed, Number, Settings
 
 __all__ = ["Kernel", "Laplacian", "RationalQuadratic", "SquaredExponential", "Sum"]
@@ -98,8 +99,11 @@ class Kernel(Settings, ABC):
         return replace(self, lengthscale=lengthscale)
 
     def __call__(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Compute the (n, m) kernel matrix of x (n, d) and y (m, d)."""
+        """Compute the (n, m) kernel matrix of x (n, d) and y (m, d), tensors or what `cgm.utils.convert` takes."""
 
+        x, y = (
+            p if isinstance(p, torch.Tensor) else to_tensor(p, f"kernel: {name}") for p, name in ((x, "x"), (y, "y"))
+        )
         scale = self.numeric_lengthscale
         return self.profile(squared_distances(x / scale, y / scale, self.smooth))
 

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import torch
 
-from cgm.utils.checks import check_parties, check_points
+from cgm.utils.checks import check_parties, check_points, check_pool
+from cgm.utils.convert import label_of, parties_by_name, to_tensor
 from cgm.utils.run import progress
 from cgm.utils.settings import Integer, Number, Settings, check_setting
 from cgm.valuation.bounds import MAX_PARTIES, increments, rounding
@@ -151,7 +152,8 @@ def fit_lengthscale(
     """
 
     search_range = LengthscaleSearch(low, high, iterations)
-    check_parties(parties, synthetic)
+    parties = check_parties(parties)
+    synthetic = check_pool(synthetic, parties)
 
     last, n = 2**iterations, len(parties)
     blocks, sizes, compared = _blocks(parties, synthetic, reference)
@@ -247,7 +249,7 @@ def median_distance(x: torch.Tensor, max_points: int = 2000) -> float:
         ValueError: If more than half of the pairs have distance zero.
     """
 
-    check_points(x, "kernel.lengthscale=median: points", min=2)
+    x = check_points(x, "kernel.lengthscale=median: points", min=2)
     median = float(torch.pdist(thin(x, max_points).double()).median())
     if median == 0:
         raise ValueError("kernel.lengthscale=median: the median distance is 0; set kernel.lengthscale to a number")
@@ -315,7 +317,8 @@ def fit_monotone(
             f"kernel.lengthscale=fit_monotone: there are {len(parties)} parties, and all 2^{len(parties)} coalitions "
             f"would have to be examined; expected at most {MAX_PARTIES} parties, or kernel.lengthscale=fit"
         )
-    check_parties(parties, synthetic)
+    parties = check_parties(parties)
+    synthetic = check_pool(synthetic, parties)
 
     fitted = fit_lengthscale(kernel, parties, synthetic, low, high, iterations, reference)
     search_range, last, n = LengthscaleSearch(low, high, iterations), 2**iterations, len(parties)
@@ -424,6 +427,7 @@ def resolve_lengthscale(
         fit = fit_lengthscale if kernel.lengthscale == "fit" else fit_monotone
         return fit(kernel, parties, synthetic, search.low, search.high, search.iterations, reference)
     if kernel.lengthscale == "median":
-        return kernel.with_lengthscale(median_distance(torch.cat([*parties, synthetic])))
+        points = [to_tensor(x, label_of(name)) for name, x in parties_by_name(parties).items()]
+        return kernel.with_lengthscale(median_distance(torch.cat([*points, to_tensor(synthetic, "synthetic pool")])))
 
     return kernel

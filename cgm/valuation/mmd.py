@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -71,7 +71,7 @@ def kernel_pass(
         ValueError: If a size is not positive, if the sizes do not add up to $t$, or if the precision is unknown.
     """
 
-    check_pass(x, sizes)
+    x = check_pass(x, sizes)
     with workers(x.device) as threads:
         precision, order = resolve_precision(precision, len(x)), sort_by_norm(x, sizes)
         x = x[order]
@@ -82,16 +82,17 @@ def kernel_pass(
         return part._replace(sums=result)
 
 
-def check_pass(x: torch.Tensor, sizes: Sequence[int]) -> None:
-    r"""Check the points of a pass, and the sizes of their blocks.
+def check_pass(x: Any, sizes: Sequence[int]) -> torch.Tensor:
+    r"""Check the points of a pass and the sizes of their blocks, and return the points as a tensor.
 
     Raises:
         ValueError: If a size is not positive, or if the sizes do not add up to $t$.
     """
 
-    check_points(x, "block_sums: x")
+    x = check_points(x, "block_sums: x")
     if min(sizes, default=0) < 1 or sum(sizes) != len(x):
         raise ValueError(f"block_sums: sizes={list(sizes)}: expected positive sizes that add up to {len(x)} points")
+    return x
 
 
 def block_sums(kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision: str = "float64") -> torch.Tensor:
@@ -206,8 +207,8 @@ def unbiased(ss: Number, st: Number, tt: Number, s: int, t: int, diagonal: float
 def _sums(kernel: Kernel, s: torch.Tensor, t: torch.Tensor, min_points: int) -> tuple[float, float, float]:
     """Compute the sums of the kernel over S x S, S x T and T x T."""
 
-    check_points(s, "mmd2: s", min=min_points)
-    check_points(t, "mmd2: t", width=s.shape[1], min=min_points)
+    s = check_points(s, "mmd2: s", min=min_points)
+    t = check_points(t, "mmd2: t", width=s.shape[1], min=min_points)
     ss, tt = (float(block_sums(kernel, x, [len(x)]).sum()) for x in (s, t))
     return ss, float(cross_sums(kernel, s, t).sum()), tt
 

@@ -58,7 +58,7 @@ def kernel_pass_in_tasks(
 
     import joblib
 
-    check_pass(x, sizes)
+    x = check_pass(x, sizes)
     check_integer("tasks", tasks, min=1)
     precision = resolve_precision(precision, len(x))
     order, size = sort_by_norm(x, sizes), tile_size(x)

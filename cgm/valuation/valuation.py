@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from cgm.utils.checks import check_parties, check_points
+from cgm.utils.checks import check_parties, check_points, check_pool
 from cgm.valuation.game import check_members
 from cgm.valuation.kernels import Kernel
 from cgm.valuation.method import (
@@ -96,7 +96,8 @@ class Valuation:
         tasks: int | None = None,
         method: ValuationMethod | str = "exact",
     ) -> None:
-        check_parties(parties, synthetic)
+        parties = check_parties(parties)
+        synthetic = check_pool(synthetic, parties)
         if reference is not None:
             self.reference = reference
         self.kernel = kernel

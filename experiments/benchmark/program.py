@@ -24,7 +24,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from cgm.cli.errors import explain
-from cgm.records.figures import style
+from cgm.figures import style
 from cgm.utils.checks import check_choice, check_integer, check_number
 from cgm.utils.files import write_whole
 from cgm.utils.plain import plain, versions

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from cgm.records.figures import style
+from cgm.figures import style
 from cgm.utils.text import markdown_table
 
 AXES = {  # what grows, and its label

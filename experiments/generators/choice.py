@@ -174,7 +174,10 @@ def of_table(generator: Generator | None, table: Table, seed: int) -> dict[str, 
 def report(records: list[dict[str, Any]]) -> str:
     """Write the means over seeds as tables, one for each dataset."""
 
-    parts = []
+    parts = [
+        "# Generators, measured alike\n\nWritten by `python -m experiments.generators.choice`; read "
+        "[Which generator for what](../../../docs/how_to/generators.md)."
+    ]
     for data in dict.fromkeys(record["data"] for record in records):
         columns = COLUMNS["tables" if data in NAMES else "points"]
         found: dict[str, list[Mapping[str, float]]] = {}

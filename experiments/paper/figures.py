@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cgm.records.figures import style
+from cgm.figures import style
 from cgm.records.result import Result
 from experiments.paper import published
 from experiments.paper.published import Number

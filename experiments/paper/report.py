@@ -6,7 +6,7 @@ The same records give the same bytes.
 from collections.abc import Mapping
 from pathlib import Path
 
-from cgm.records.figures import style
+from cgm.figures import style
 from cgm.utils.files import write_whole
 from cgm.utils.text import markdown_table
 from experiments.paper import claims, comparison, published, quality, tables

@@ -6,7 +6,7 @@ The same records give the same bytes.
 from collections.abc import Sequence
 from pathlib import Path
 
-from cgm.records.figures import style
+from cgm.figures import style
 from cgm.utils.files import write_whole
 from cgm.utils.text import csv_text, markdown_table
 from experiments.robustness import findings, tables

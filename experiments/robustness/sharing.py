@@ -13,8 +13,9 @@ import torch
 import cgm
 from cgm.data.features.base import Features
 from cgm.experiment import ExperimentData
-from cgm.mediator import Fitted, Mediator, Pooled, Settlement
+from cgm.mediator import Fitted, Mediator, Parties, Pooled, Settlement
 from cgm.utils.cache import digest
+from cgm.utils.checks import check_parties
 from cgm.utils.plain import plain
 from cgm.valuation.valuation import Valuation
 
@@ -78,16 +79,16 @@ class SharedMediator(Mediator):
 
     memory: Memory = field(default_factory=Memory, init=False)
 
-    def settle(self, parties: Sequence[torch.Tensor], seed: int = 0, features: Features | None = None) -> Settlement:
+    def settle(self, parties: Parties, seed: int = 0, features: Features | None = None) -> Settlement:
         """See `Mediator.settle`."""
 
-        arguments = (self, list(parties), seed, features)
+        arguments = (self, parties := check_parties(parties), seed, features)
         return self.memory("settlement", arguments, lambda: super(SharedMediator, self).settle(parties, seed, features))
 
-    def fit(self, parties: Sequence[torch.Tensor], seed: int, features: Features | None = None) -> Fitted:
+    def fit(self, parties: Parties, seed: int, features: Features | None = None) -> Fitted:
         """See `Mediator.fit`."""
 
-        arguments = (self.generator, self.features, features, list(parties), seed)
+        arguments = (self.generator, self.features, features, parties := check_parties(parties), seed)
         return self.memory("fitted", arguments, lambda: super(SharedMediator, self).fit(parties, seed, features))
 
     def pool(self, fitted: Fitted, size: int, seed: int) -> Pooled:

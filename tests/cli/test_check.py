@@ -50,7 +50,7 @@ def test_a_sweep_is_refused_before_its_first_job_and_leaves_nothing(cgm, tmp_pat
         ("kernel=laplacian,sum kernel.lengthscale=-1", "kernel.lengthscale=-1: expected a number in (0, inf)"),
         ("split=unequal,equal_disjoint split.n_parties=0,3", "split.n_parties=0: expected an integer >= "),
         ("scheme=fair,spread scheme.slack=0.1", "scheme.slack: unknown setting; scheme has stable, epsilon, rho"),
-        ("+attack.party=1,2", "attack.party: NoAttack has no such setting; --help lists all settings"),
+        ("+attack.party=1,2", "attack.party: NoAttack has no such setting; "),
         ("experiment=debug,debug_mnist synthetic_size=0", "synthetic_size=0: expected an integer >= 1"),
         ("seed=0,1 device=gpu", "device=gpu: expected cpu, cuda, "),
         ("seed=0,1 threads=0", "threads=0: expected an integer >= 1 or null"),

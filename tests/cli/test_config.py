@@ -14,7 +14,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 import cgm
-from cgm.cli.conf import CONF
+from cgm.utils.choices import CONF
 from cgm.utils.plain import plain
 
 PRIMARY = OmegaConf.load(CONF / "config.yaml")

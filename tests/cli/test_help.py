@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from cgm import __version__
-from cgm.cli.conf import CONF, Configuration, read
+from cgm.cli.conf import Configuration, read
 from cgm.cli.help import WIDTH, help_text
+from cgm.utils.choices import CONF
 
 FILES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.rglob("*.yaml"))
 CHOICES = [file for file in FILES if "/" in file]

@@ -4,12 +4,14 @@ import logging
 import subprocess
 import sys
 
+import hydra_plugins
 import pytest
 from omegaconf import OmegaConf
 
-from cgm.cli.targets import check_target
+from cgm.cli.targets import check_target, not_searching_here
 from cgm.records.html import render
 from cgm.utils.run import LogFormatter
+from tests.cli.test_launchers import needs
 from tests.settlements.settled_tables import settle
 
 MODULES = (
@@ -41,8 +43,29 @@ def test_the_current_folder_is_searched_last_and_only_for_classes_of_the_user(tm
     before = sys.path[:]
     check_target("generator._target_", "cgm.generators.KDE")
     assert sys.path == before
-    check_target("generator._target_", "only_mine.Mine")
-    assert sys.path == [*before, str(tmp_path)]
+    (tmp_path / "hydra_plugins").mkdir()
+    for _ in range(2):  # also if the module was imported before
+        check_target("generator._target_", "only_mine.Mine")
+        assert sys.path == [*before, str(tmp_path)]
+        with not_searching_here():
+            assert sys.path == before
+        assert sys.path.pop() == str(tmp_path)
+    assert str(tmp_path / "hydra_plugins") not in list(hydra_plugins.__path__)
+
+
+@pytest.mark.slow
+@needs("hydra_plugins.hydra_joblib_launcher", "sweep")
+def test_plugins_beside_a_class_of_the_user_are_not_run_by_workers(tmp_path):
+    (tmp_path / "hydra_plugins").mkdir()
+    (tmp_path / "hydra_plugins" / "evil.py").write_text(f"open({str(tmp_path / 'marker')!r}, 'w')")
+    (tmp_path / "of_mine.py").write_text("from cgm.generators import KDE\n\nclass Mine(KDE):\n    pass\n")
+    sweep = ["-m", "seed=1,2,3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "generator._target_=of_mine.Mine"]
+    settings = ["experiment=debug", "figures=false", "synthetic_size=300", "split.points_per_party=60"]
+    run = subprocess.run(
+        [sys.executable, "-m", "cgm", *sweep, *settings], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "3 done" in run.stdout, run.stderr
+    assert not (tmp_path / "marker").exists()
 
 
 def test_settings_of_packages_beside_the_data_are_refused(cgm, tmp_path):

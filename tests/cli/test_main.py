@@ -18,8 +18,9 @@ from omegaconf import OmegaConf
 
 import cgm.cli.jobs as jobs
 from cgm import Experiment, Record, __version__
-from cgm.cli.conf import CONF
 from cgm.cli.settings import drop_other_options
+from cgm.utils.choices import CONF
+from cgm.utils.plain import NUMERICS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -106,11 +107,11 @@ def rows(folder: str | Path = "sweep") -> list[dict[str, str]]:
 def no_runs(monkeypatch):
     """Let every experiment fail."""
 
-    def run(self, output_dir):
+    def run(self, folder):
         raise ValueError("it ran")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Experiment, "run", run)
+        patch.setattr(Experiment, "run_anew", run)
         yield
 
 
@@ -226,7 +227,7 @@ def test_a_folder_with_another_run_is_run_again(cgm, monkeypatch, tmp_path):
         (
             "result.json",
             altered(versions={"numerics": "4"}),
-            f"has a result of another version of cgm (numerics 4, now {jobs.NUMERICS}), runs again",
+            f"has a result of another version of cgm (numerics 4, now {NUMERICS}), runs again",
         ),
     ]
     with no_runs(monkeypatch):
@@ -293,12 +294,12 @@ def test_a_failed_job_does_not_stop_the_others(cgm, capsys):
 
 
 def test_an_unforeseen_error_does_not_stop_a_sweep(cgm, monkeypatch, capsys):
-    whole = Experiment.run
+    whole = Experiment.run_anew
 
-    def run(self, output_dir):
-        return {1: 1}[2] if self.seed == 1 else whole(self, output_dir)
+    def run(self, folder):
+        return {1: 1}[2] if self.seed == 1 else whole(self, folder)
 
-    monkeypatch.setattr(Experiment, "run", run)
+    monkeypatch.setattr(Experiment, "run_anew", run)
     with pytest.raises(SystemExit) as caught:
         sweep(cgm, "hydra.sweep.dir=sweep", "seed=1,2")
     assert caught.value.code == 1
@@ -491,7 +492,7 @@ def test_errors_have_a_traceback_on_request(cgm, monkeypatch):
 
 
 def test_an_unforeseen_error_has_a_traceback(cgm, monkeypatch):
-    monkeypatch.setattr(Experiment, "run", lambda self, output_dir: {}["missing"])
+    monkeypatch.setattr(Experiment, "run_anew", lambda self, folder: {}["missing"])
     with pytest.raises(KeyError, match="missing"):
         cgm(*SMALL, "hydra.run.dir=run")
     assert json.loads(Path("run/error.json").read_text())["message"] == "KeyError: 'missing'"
@@ -691,6 +692,10 @@ def test_the_wheel_holds_the_configuration():
     assert {"cgm", "conf"} <= set(project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
     assert project["project"]["scripts"] == {"cgm": "cgm.cli.main:main"}
     assert project["project"]["version"] == __version__
+    name = project["project"]["name"]  # another than `cgm`, which is somebody else's in the package index
+    assert name == "cgm-rewards"
+    extras = [each for group in project["project"]["optional-dependencies"].values() for each in group]
+    assert [extra for extra in extras if extra.startswith("cgm")] == [f"{name}[excel,flow,sign,sweep,tensorboard]"]
     assert not (ROOT / "cgm" / "conf").exists()  # it would take precedence over the one that is edited
     assert CONF == ROOT / "conf"
 

@@ -16,9 +16,9 @@ from hydra import compose, initialize_config_dir
 from sklearn.datasets import load_digits
 
 from cgm.cli import main as program
-from cgm.cli.conf import CONF
 from cgm.cli.settle import to_overrides
 from cgm.settlements.verification import verify
+from cgm.utils.choices import CONF
 
 FAST = ["synthetic_size=400", "sensitivity=false", "audit=none", "seed=0"]
 
@@ -107,7 +107,7 @@ def test_settings_of_cells_reach_the_tables(folder):
         text = (folder / f"{name}.csv").read_text(encoding="utf-8")
         (folder / f"{name}.csv").write_text("made by hand, in 2024\n" + text.replace(",", "^"), encoding="utf-8")
     assert "skip=[1]: expected" in refused("north.csv", "east.csv", "out=o", "skip=[1]")
-    assert "separator=||: expected one character" in refused("north.csv", "east.csv", "out=o", "separator=||")
+    assert "separator=||: expected comma, semicolon" in refused("north.csv", "east.csv", "out=o", "separator=||")
     settings = ["skip=1", "separator='^'", "missing=[-999, none]", "decimal='.'", "dates={day: '%d.%m.%Y'}"]
     message = refused("north.csv", "east.csv", "out=o", *settings)
     assert "dates=day: there is no such column; there are age, bmi, smoker, unit" in message
@@ -170,6 +170,44 @@ def test_a_party_verifies_its_rows_of_the_file_of_all(folder):
     changed.to_csv("all.csv", index=False)
     assert any("does not have the rows of east" in line for line in verify(own, "all.csv").lines)
     assert any("nothing.csv cannot be read" in line for line in verify(own, "nothing.csv").lines)
+
+
+def test_a_file_of_all_is_verified_as_it_was_read(folder):
+    """Its separator and the lines around its table are in the certificate; a file of the own rows is recognised."""
+
+    read = {"dtype": str, "keep_default_na": False}
+    tables = {name: pd.read_csv(f"{name}.csv", **read).assign(bank=name) for name in ("north", "east", "west")}
+    text = pd.concat(list(tables.values())).to_csv(index=False, sep="^", encoding="latin-1")
+    (folder / "all.csv").write_text(f"made by us\nSpital Z\xfcrich\n{text}total^1^2^3^4\n", encoding="latin-1")
+    run("all.csv", "party_column=bank", "separator=^", "skip=[2, 1]", "encoding=latin-1", "out=o", *FAST)
+    own = folder / "o" / "parties" / "east"
+    data = json.loads((own / "certificate.json").read_text())["data"]
+    assert [data[key] for key in ("separator", "skip", "encoding")] == ["^", [2, 1], "latin-1"]
+    for name in ("all.csv", "east.csv"):
+        verification = verify(own, name)
+        assert verification.ok, verification.lines
+        assert any(f"{name} has the rows of east that were settled" in line for line in verification.lines)
+
+
+def test_signs_need_no_quotes(folder):
+    assert to_overrides(["separator=,", "decimal=.", "seed=1"]) == ["separator=','", "decimal='.'", "seed=1"]
+    files = ["north.csv", "east.csv", "west.csv", "out=o"]
+    for separator in ("comma", "','", ","):
+        run(*files, f"separator={separator}", *FAST)
+        shutil.rmtree(folder / "o")
+    for arguments, message in (
+        (["seperator=,"], "seperator: unknown setting; did you mean separator?"),
+        (["seperator=;"], "seperator: unknown setting; did you mean separator?"),
+        (["separator=colon"], "separator=colon: expected comma, semicolon, tab, bar, pipe, space, or one character"),
+        (["separator=semicolon"], "age,bmi,unit,smoker"),
+    ):
+        assert message in refused(*files, *arguments)
+
+
+def test_errors_come_before_warnings(folder, capsys):
+    (folder / "east.csv").write_text((folder / "east.csv").read_text().replace("bmi", "BMI", 1))
+    assert "east: its columns are not those of north" in refused("north.csv", "east.csv", "west.csv", "out=o")
+    assert "held out" not in capsys.readouterr().err
 
 
 def test_folders_of_images(folder, capsys):

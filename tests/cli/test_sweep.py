@@ -12,9 +12,9 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
-from cgm.cli.conf import CONF
 from cgm.cli.settings import drop_other_options, resolve, task_overrides
 from cgm.cli.sweep import Progress, check_jobs, count_jobs, job_name, settings_digest, sweep_name
+from cgm.utils.choices import CONF
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +69,24 @@ def test_other_settings_are_another_folder():
         ["split=shares"],
     ]
     assert len({job_name(composed(*job)) for job in jobs}) == len(jobs)
+
+
+def test_folders_are_named_after_the_class_that_takes_the_place_of_a_choice():
+    for overrides, name in (
+        (["generator._target_=my.OwnGenerator"], "credit_ratings-equal_disjoint-own_generator-seed0"),
+        (["dataset._target_=my.Blobs", "generator=copula"], "blobs-equal_disjoint-copula-seed0"),
+        (["++dataset._target_=cgm.data.Digits"], "digits-equal_disjoint-kde-seed0"),
+        (["split._target_=my.pkg.Halves", "seed=2"], "credit_ratings-halves-kde-seed2"),
+        (["generator._target_=cgm.generators.KDE"], "credit_ratings-equal_disjoint-kde-seed0"),  # its own class
+        (["generator=kde_adaptive"], "credit_ratings-equal_disjoint-kde_adaptive-seed0"),
+    ):
+        assert job_name(composed(*overrides)).rpartition("-")[0] == name
+    for overrides, name in (
+        (["generator._target_=my.Own,cgm.generators.MMDGAN"], "generator_mmd_gan_own"),
+        (["contribution._target_=my.Half", "seed=0,1"], "seed_0_1"),
+        (["+metric.gap._target_=my.Gap"], "gap_gap"),
+    ):
+        assert sweep_name(of_sweep(*overrides)).rpartition("-")[0] == name
 
 
 def test_settings_are_resolved_once():

@@ -8,8 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from cgm.cli import jobs
-from cgm.cli.conf import CONF
 from cgm.cli.targets import WITHOUT_BASE, check_target, check_targets
+from cgm.utils.choices import CONF
 
 TARGETS = sorted(
     {

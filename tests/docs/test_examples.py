@@ -1,5 +1,6 @@
 """The examples of README.md and of docs/: Python is run, commands are composed, names exist."""
 
+import ast
 import functools
 import importlib
 import importlib.util
@@ -11,7 +12,10 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -21,13 +25,15 @@ from omegaconf import DictConfig, OmegaConf
 
 import cgm
 from cgm.cli.commands import collect_parser, verify_parser
-from cgm.cli.conf import CONF
 from cgm.cli.jobs import Job
 from cgm.cli.settle import OF_THE_COMMAND, to_overrides
 from cgm.evaluation import entries
 from cgm.evaluation.entries import AttackResult
+from cgm.evaluation.labellers import NoLabeller
+from cgm.evaluation.privacy import NoAudit
 from cgm.generators import check_generator
 from cgm.records import result
+from cgm.utils.choices import CONF
 from cgm.utils.plain import NOT_WRITTEN
 from cgm.valuation import TableGame
 
@@ -134,7 +140,8 @@ def save_files(page: str, folder: Path) -> None:
 
 def test_blocks_are_found():
     languages = {block.language for page in PAGES for block in blocks(page)}
-    assert languages <= {"", "python", "yaml", "bash", "console", "bibtex", "toctree", "include", "eval-rst", "text"}
+    directives = {"toctree", "include", "eval-rst", "code-cell"}
+    assert languages <= {"", "python", "yaml", "bash", "console", "bibtex", "text"} | directives
     assert sum(block.language == "python" for page in PAGES for block in blocks(page)) >= 15
     assert len(COMMANDS) >= 40
     assert ["cgm", "generator._target_=my_package.MyGenerator", "+generator.jitter=0.2"] in commands(
@@ -142,16 +149,44 @@ def test_blocks_are_found():
     )
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(b.language == "python" for b in blocks(page))])
+PYTHON = ("python", "code-cell")  # a cell is one of a tutorial, which the documentation runs and shows with its outputs
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(b.language in PYTHON for b in blocks(page))])
 def test_the_python_of_a_page_runs(page, page_folder, capsys):
-    """Run the blocks of a page one after the other: a block may use the names of those before it."""
+    """Run the blocks of a page one after the other: a block may use the names of those before it.
+
+    Tutorials run in this process as well, which takes seconds less than a kernel: their cells are plain Python, and
+    `make docs` runs them in a kernel.
+    """
 
     save_files(page, page_folder)
     names = {"__name__": "__main__"}
     for block in blocks(page):
-        if block.language == "python":
-            code = "\n" * (block.line - 1) + block.code  # errors show the line of the page
+        if block.language in PYTHON:
+            code = ast.parse("\n" * (block.line - 1) + block.code)  # errors show the line of the page
+            shown = code.body.pop() if isinstance(code.body[-1], ast.Expr) and block.language == "code-cell" else None
             exec(compile(code, page, "exec"), names)
+            if shown is not None:  # as a notebook does
+                value = eval(compile(ast.Expression(shown.value), page, "eval"), names)
+                assert len(repr(value)) < 3000
+                getattr(value, "_repr_html_", str)()
+    if page.startswith("docs/tutorials/"):
+        assert {block.language for block in blocks(page)} <= {"code-cell", ""}
+        plt.close("all")
+
+
+def test_the_table_of_the_hospitals_is_what_is_printed(page_folder):
+    """The rewards that `cgm settle` prints do not depend on audits, classifiers and other settings, which take long."""
+
+    page = "docs/how_to/settle.md"
+    python, *_ = (block for block in blocks(page) if block.language == "python")
+    exec(python.code, {})
+    tables = {name: pd.read_csv(f"{name}.csv") for name in ("north", "east", "west")}
+    without = {"audit": NoAudit(), "labeller": NoLabeller(), "sensitivity": False}
+    settlement = cgm.settle(tables, label_column="diagnosis", seed=1, **without)
+    (printed,) = (block.code for block in blocks(page) if block.code.startswith("party  rows"))
+    assert settlement.table() == printed.rstrip()
 
 
 def test_the_generator_of_the_docs_is_short_and_keeps_the_contract(page_folder):
@@ -316,11 +351,79 @@ def test_every_public_name_is_in_the_reference():
     assert {f"cgm.{name}" for name in packages} <= set(modules)
 
 
+def documented() -> set[int]:
+    """Identify the modules, classes and functions that the pages in docs/reference document."""
+
+    found: set[int] = set()
+    text = "\n".join(PAGES[page].read_text(encoding="utf-8") for page in PAGES if page.startswith("docs/reference/"))
+    for kind, name, options in re.findall(r"^\.\. auto(\w+):: (\S+)\n((?:   :.*\n?)*)", text, re.M):
+        thing = module = importlib.import_module(name if kind == "module" else name.rpartition(".")[0])
+        if kind == "module":
+            members = (re.search(r":members:(.*)", options) or ["", "__doc__"])[1]  # without: the module's text alone
+            names = members.split(",") if members.strip() else getattr(module, "__all__", vars(module))
+            things = [getattr(module, each.strip()) for each in names]
+            if not members.strip() and ":imported-members:" not in options:
+                things = [each for each in things if getattr(each, "__module__", "") == name]
+            found |= set(map(id, things))
+        else:
+            thing = getattr(module, name.rpartition(".")[2])
+        found.add(id(thing))
+    return found
+
+
+def test_the_mathematics_has_every_statement_of_the_paper():
+    """Each with a name in the code that is in the reference, and with tests that exist."""
+
+    text = PAGES["docs/mathematics.md"].read_text(encoding="utf-8")
+    table = text.split("\n\n| in the paper |")[1].split("\n\n")[0].splitlines()[2:]
+    statements = " ".join(row.split("|")[1] + row.split("|")[2] for row in table)
+    expected = [f"eq. ({k})" for k in range(1, 9)] + [f"Prop. {k}" for k in (1, 2, "3a", "3b", "3c", 4, 5)]
+    expected += ["Theorem 1", "Cor. 1", "Algo. 1", *(f"Def. {k}" for k in (1, 2, 3))]
+    expected += [f"R{k}" for k in range(1, 8)] + [f"F{k}" for k in range(1, 5)]
+    for statement in expected:
+        assert re.search(rf"(?<!\w){re.escape(statement)}(?!\w)", statements), statement
+    known = documented()
+    for row in table:
+        *_, code, tests, _ = row.split("|")
+        names = re.findall(r"`(cgm[\w.]+)`", code)
+        assert names, row
+        for name in names:
+            parents, thing = name.split("."), None
+            while not _is_module(".".join(parents)):
+                parents.pop()
+            thing = importlib.import_module(".".join(parents))
+            for part in name.split(".")[len(parents) :][:1]:
+                thing = getattr(thing, part)  # a method is documented with its class
+            assert id(thing) in known, name
+        names, source = re.findall(r"`([\w/.]+)`", tests), ""
+        assert names, row
+        for name in names:
+            if name.endswith(".py"):
+                source = (ROOT / name).read_text(encoding="utf-8")
+            assert f"\ndef {'test_' if name.endswith('.py') else f'{name}('}" in source, name
+
+
 def test_the_readme_is_short_and_begins_with_two_commands():
     assert len(README) <= 180
     code = [line.split("#")[0].strip() for line in README if line.startswith("    ")]
     assert code[:2] == ["make run", "make test"]
     assert next(k for k, line in enumerate(README) if line.startswith("    make")) <= 3
+
+
+def test_the_drawing_on_the_front_pages():
+    """It has a background and colours of its own for light and for dark pages, and names the stations of a mediator."""
+
+    file = ROOT / "docs" / "_static" / "overview.svg"
+    tree = ElementTree.parse(file)
+    assert tree.getroot().get("viewBox").split()[2] <= "700"  # readable on narrow pages as well
+    text = "".join(tree.getroot().itertext())
+    style = re.search(r"\.page(.*?)@media \(prefers-color-scheme: dark\) \{(.*)\}", text, re.S)
+    for name in ("page", "mediator", "stage", "evaluation", "note", "code", "arrow", "head"):
+        assert all(f".{name} {{" in part for part in (f".page{style[1]}", style[2])), name
+    for section in ("Sec. 3, 5", "Sec. 4", "Sec. 4.1", "Sec. 4.2", "Sec. 6"):
+        assert section in text
+    assert "](docs/_static/overview.svg)" in PAGES["README.md"].read_text(encoding="utf-8")
+    assert "](_static/overview.svg)" in PAGES["docs/index.md"].read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])

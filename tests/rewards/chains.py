@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from cgm.rewards.plain import probabilities
 from cgm.rewards.sampling import Reward
 from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.valuation import Valuation
@@ -52,15 +53,9 @@ class Plain:
         left = [x for x in range(self.size) if x not in set(taken)]
         before = self.v(rows)
         delta = np.array([self.v([*rows, self.g + x]) - before for x in left])
-        low, high = delta.min(), delta.max()
         p = np.zeros(self.size)
-        if high - low < 1e-13:
-            p[left] = 1
-        elif beta == INF:
-            p[left] = delta > high - 1e-13
-        else:
-            p[left] = np.exp(beta * (delta - low) / (high - low))
-        return p / p.sum()
+        p[left] = probabilities(delta, beta)
+        return p
 
 
 def squared_exponential(lengthscale: float) -> Callable[[np.ndarray], np.ndarray]:

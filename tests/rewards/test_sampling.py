@@ -359,7 +359,7 @@ def test_tolerance() -> None:
     assert [reward.upper for reward in rewards] == upper.tolist()
     exact = WeightedSampling([8.0], patience=None)
     assert_same(rewards, exact.draw(valuation, targets, seed=0))
-    assert exact.targets(valuation, wanted) is wanted
+    assert torch.equal(exact.targets(valuation, wanted), wanted)
     for reward, share in zip(rewards, [0.3, 0.9, 0.9], strict=True):
         assert reward.reached
         assert share - 1e-6 <= reward.share_of_gain <= 1.02

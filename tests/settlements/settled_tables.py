@@ -86,8 +86,7 @@ def settle(
     ]  # fmt: skip
     audits.append(RewardAudit(0, 1.0, 131, 0, [], None, None, None, None, None, reason="no rows were kept apart"))
     return PartySettlement(
-        **vars(settlement),
-        names=names,
+        **{**vars(settlement), "names": names},
         tables=tuple(as_table(x) for x in points),
         held_out=tuple(as_table(torch.randn(5 + i, 2, generator=generator)) for i in range(n)),
         pool_table=as_table(settlement.pool.points),

@@ -21,7 +21,7 @@ from cgm.settlements.report import report
 from cgm.settlements.view import describe
 from cgm.utils.files import sha256
 from cgm.utils.random import Stream, random_state, stream_seed
-from tests.settlements.settled_tables import settle
+from tests.settlements.settled_tables import attack, settle
 
 GAIN = {"scheme": Gain(), "sampling": WeightedSampling((1.0, 4.0, 8.0), tolerance=0.05)}
 
@@ -155,7 +155,15 @@ def test_results_of_an_audit_are_rounded_and_name_their_threat_model():
     assert "rows of the other parties that were used" in audit["threat_model"]
     (result,) = audit["results"]
     assert result["attacks"][0] == {"name": "nearest_distance", "auc": 0.5, "tpr": 0.0}  # in steps of 0.05
-    assert "picks the used one in about 50 of 100 cases; guessing picks it in 50." in result["meaning"]
+    assert result["meaning"].endswith(
+        "picks the used one in about 50 of 100 cases; guessing picks it in 50. The attack was not shown to be better "
+        "than guessing."
+    )
+    for auc, low, said in [(0.62, 0.48, "was not shown to be better"), (0.62, 0.52, "seems better than guessing")]:
+        attacks = [replace(attack("nearest_distance", auc), auc_low=low)]
+        audits = [replace(entry, attacks=attacks) for entry in settle().audits[:1]]
+        (coarse,) = certificate(replace(settle(), audits=audits), 0)["audit"]["results"]
+        assert f"in about 60 of 100 cases; guessing picks it in 50. The attack {said}" in coarse["meaning"]
     (result,) = certificate(settle(), 0, disclose=["sizes"])["audit"]["results"]
     assert result["attacks"][0] == {
         "name": "nearest_distance", "auc": 0.51, "auc_low": 0.47, "auc_high": 0.55,
@@ -186,7 +194,12 @@ def test_attacks_on_cells_are_in_coarse_steps():
     first, second = result["guesses"]  # the strongest of each kind
     meaning = first.pop("meaning")
     assert first == {"name": "attribute_inference", "column": "age", "rate": 0.35, "without": 0.3, "held_out": 0.3}
-    assert "the attacker guesses age right in 35 of 100 cases; without the reward in 30" in meaning
+    assert "the attacker guesses age right in about 35 of 100 cases; without the reward in about 30" in meaning
+    assert meaning.endswith("The reward gives away more than rows that were kept apart.")
+    assert (
+        ", fewer than 3 hold for exactly one row of the others; made of its own data fewer than 3" in second["meaning"]
+    )
+    assert second["meaning"].endswith("The reward was not shown to give away more than rows that were kept apart.")
     assert second["name"] == "singling_out_by_one_column"
     assert meaning in party_files(settlement, 0)["certificate.html"].decode()
     (result,) = certificate(settlement, 0, disclose=["sizes"])["audit"]["results"]

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
+from cgm.figures import embedding
 from cgm.generators import KDE
 from cgm.mediator import Mediator
-from cgm.records.figures import embedding
 from cgm.rewards import WeightedSampling
 from cgm.settlements.figures import BINS, compare, draw_columns, draw_plane
 from tests.settlements.settled_tables import column, settle
@@ -99,6 +99,6 @@ def test_the_plane_of_any_number_of_features(width, monkeypatch):
     points = [torch.randn(30, width, generator=generator).double() + i for i in range(2)]
     settlement = Mediator(KDE(), sampling=WeightedSampling((8.0,)), synthetic_size=100).settle(points, seed=0)
     names = {"names": ("a", "b"), "recommended": (8.0, 8.0)}
-    figure, kind = draw_plane(replace(settle(), **vars(settlement), **names), seed=0)
+    figure, kind = draw_plane(replace(settle(), **(vars(settlement) | names)), seed=0)
     assert kind == ("dimension" if width == 1 else "principal component")
     assert len(figure.axes) == 2

@@ -181,7 +181,11 @@ def test_only_the_mediator_can_read_the_folder(tmp_path):
     shared.mkdir(mode=0o755)
     write_settlement(shared, settle())
     assert shared.stat().st_mode & 0o777 == 0o755  # what was chosen stays
-    assert (shared / "mediator").stat().st_mode & 0o777 == 0o700
+    assert (shared / "mediator").stat().st_mode & 0o777 == (shared / "parties").stat().st_mode & 0o777 == 0o700
+    umask = os.umask(0)
+    os.umask(umask)
+    for party in (shared / "parties").iterdir():  # is handed over
+        assert party.stat().st_mode & 0o777 == 0o777 & ~umask
     assert (shared / "report.html").stat().st_mode & 0o077 == 0
 
 

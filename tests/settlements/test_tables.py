@@ -1,5 +1,7 @@
 """Settlements of tables, from end to end."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,7 +57,7 @@ def test_rewards_are_tables_of_the_same_columns(settlement):
     columns = ["age", "bmi", "unit", "smoker", "country"]
     for party in range(3):
         table = settlement.reward_table(party, settlement.recommended[party])
-        assert list(table.columns) == columns
+        assert table.dtypes.to_dict() == TABLES[settlement.names[party]][columns].dtypes.to_dict()
         assert len(table) == len(settlement.drawn[party, settlement.recommended[party]].indices)
         assert list(settlement.tables[party].columns) == columns  # the label is not valued
         assert table["age"].between(20, 90).all()
@@ -178,6 +180,18 @@ def test_no_labeller_means_no_accuracies():
 def test_wrong_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         cgm.settle(TABLES, **settings)
+
+
+def test_a_pool_that_is_too_small_is_told_with_the_right_size(caplog):
+    with pytest.raises(
+        InfeasibleScheme,
+        match=r"^synthetic_size=3: G has too few points, at most 24, where the parties have 333; say "
+        r"synthetic_size=333 or more \(tried up to synthetic_size=24, max_growth=8: scheme: .*(north|east|west)'s",
+    ):
+        cgm.settle(TABLES, **FAST | {"synthetic_size": 3})
+    assert "there may be no rewards; say synthetic_size=333 or more" in caplog.text
+    assert re.search("scheme: .*(north|east|west)'s .*; G grows from 3 to 6 points", caplog.text)
+    assert not re.search(r"party \d", caplog.text)
 
 
 def test_small_parties_are_refused():

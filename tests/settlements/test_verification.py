@@ -98,6 +98,30 @@ def test_rows_that_a_certificate_forgets_are_told(folder, tmp_path):
         assert any(found.startswith(line) for found in verify(folder, data).lines)
 
 
+def test_the_own_file_is_read_as_the_mediator_read_it(folder, tmp_path):
+    openpyxl = pytest.importorskip("openpyxl", reason="Excel needs openpyxl")
+    content = json.loads((folder / "certificate.json").read_text())
+    book = openpyxl.Workbook()
+    for row in [["a", "b"], *(65 * [[1, 2]])]:
+        book.active.append(row)
+    book.save(tmp_path / "mine.xlsx")
+    lines = "made by,us\non,a day\nsex^age\n" + 65 * "1^2\n" + "total^2\n"
+    for name, data, settings in [
+        ("mine.csv", lines.encode(), {"encoding": "utf-8", "separator": "^", "skip": [2, 1]}),
+        ("mine.xlsx", (tmp_path / "mine.xlsx").read_bytes(), {}),
+    ]:
+        (tmp_path / name).write_bytes(data)
+        (tmp_path / f"link-{name}").symlink_to(tmp_path / name)
+        content["data"] |= {"sha256": hashlib.sha256(data).hexdigest(), "file": name, **settings}
+        (folder / "certificate.json").write_bytes(readable_json(seal(content)))
+        for path in (tmp_path / name, tmp_path / f"link-{name}"):  # of one's own, a link is right
+            assert "ok      all of its 65 rows are accounted for: 60 valued, 5 kept apart" in verify(folder, path).lines
+    for wrong in ({"separator": "^^"}, {"skip": [1]}, {"skip": [-1, 0]}, {"encoding": 3}):
+        rewrite(folder, data=content["data"] | wrong)
+        (line,) = failures(folder)
+        assert line.startswith("FAILED  certificate.json was changed: expected other content"), wrong
+
+
 def test_any_flipped_byte_is_found(folder):
     for path in (path for path in folder.rglob("*") if path.is_file()):
         content = path.read_bytes()
@@ -123,7 +147,11 @@ def test_missing_and_additional_files_are_told(folder, tmp_path):
         "FAILED  link.csv is not part of the certificate: it was added",
         "FAILED  reward-2.csv is not part of the certificate: it was added",
     ]
-    assert failures(tmp_path) == [f"FAILED  {tmp_path / 'certificate.json'} cannot be read: No such file or directory"]
+    missing = f"FAILED  {tmp_path / 'certificate.json'} cannot be read: No such file or directory"
+    assert failures(tmp_path) == [missing]
+    (tmp_path / "parties").mkdir()
+    hint = f"; this is the folder of all parties: verify {tmp_path / 'parties'}/NAME"
+    assert failures(tmp_path) == [missing + hint]
 
 
 def test_files_of_file_managers_and_the_own_file_may_be_in_the_folder(folder):
@@ -398,16 +426,18 @@ def test_without_cryptography_the_signature_is_open(folder, keys, monkeypatch):
     assert not verify(folder, key=public).ok
 
 
-@pytest.mark.parametrize("suffix", [".csv.gz", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv.gz", ".parquet", ".xlsx"])
 def test_rewards_in_other_formats_are_verified(suffix, tmp_path):
-    if suffix == ".parquet":
-        pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    if suffix == ".xlsx":
+        pytest.importorskip("openpyxl", reason="Excel needs openpyxl")
     settlement = settle()
     source = Source(f"bank{suffix}", hashlib.sha256(DATA).hexdigest(), suffix)
     settlement = replace(settlement, sources=(source, *settlement.sources[1:]))
     for name, data in party_files(settlement, 0).items():
         (tmp_path / name).write_bytes(data)
     assert failures(tmp_path) == []
+    entry = json.loads((tmp_path / "certificate.json").read_text())["files"][f"reward{suffix}"]
+    assert verification._count_rows(f"reward{suffix}", (tmp_path / f"reward{suffix}").read_bytes()) == entry["rows"]
 
     path = tmp_path / f"reward{suffix}"
     path.write_bytes(path.read_bytes()[:-1])

@@ -135,8 +135,8 @@ def test_bad_points() -> None:
     x[4, 1] = math.nan
     with pytest.raises(ValueError, match="block_sums: x: row 4 holds NaN or infinity"):
         block_sums(SquaredExponential(1.0), x, [10])
-    with pytest.raises(ValueError, match="block_sums: x: expected floating-point"):
-        block_sums(SquaredExponential(1.0), torch.ones(3, 2, dtype=torch.int64), [3])
+    with pytest.raises(ValueError, match="block_sums: x: expected numbers, got text"):
+        block_sums(SquaredExponential(1.0), [["a"]], [1])
 
 
 # --- float32

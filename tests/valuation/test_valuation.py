@@ -6,16 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
-from cgm.utils.checks import check_parties
+from cgm.utils.checks import check_parties, check_pool
 from cgm.valuation.game import Game
 from cgm.valuation.kernels import SquaredExponential
-from cgm.valuation.mmd import mmd2_unbiased
 from cgm.valuation.valuation import Valuation
-from tests.valuation.common import KERNELS, draw, matrix, normal, plain_value, valued
+from tests.valuation.common import KERNELS, matrix, normal, plain_value
 
 
 @pytest.fixture(params=KERNELS)
@@ -196,58 +193,6 @@ def test_order_of_points_and_parties_does_not_matter() -> None:
     assert turned.grand_value == pytest.approx(values.grand_value, rel=1e-12)
 
 
-# --- Proposition 1 and Corollary 1, on random sets
-
-
-def subset(seed: int, t: int, s: int) -> list[int]:
-    return np.random.default_rng(seed).permutation(t)[:s].tolist()
-
-
-@settings(max_examples=40)
-@given(seed=st.integers(0, 10**6), t=st.integers(6, 40), share=st.floats(0, 1), key=st.sampled_from(list(KERNELS)))
-def test_proposition_1(seed: int, t: int, share: float, key: str) -> None:
-    """v(S) = (σ_S - k*) / (s - 1) - MMD_u²(S, T) + c, with the same c for every S."""
-
-    kernel, x = KERNELS[key][0], draw(seed, t)
-    valuation = valued(kernel, x)
-    k = matrix(key, x, x)
-    constant = (k.sum() - np.trace(k)) / (t * (t - 1))
-
-    s = subset(seed, t, 2 + round(share * (t - 2)))
-    sigma = k[np.ix_(s, s)].mean()
-    expected = (sigma - kernel.diagonal) / (len(s) - 1) - mmd2_unbiased(kernel, x[s], x) + constant
-    assert valuation.value(x[s]) == pytest.approx(expected, rel=1e-10, abs=1e-12)
-
-
-@settings(max_examples=40)
-@given(
-    seed=st.integers(0, 10**6),
-    t=st.integers(6, 40),
-    share=st.floats(0, 1),
-    key=st.sampled_from(list(KERNELS)),
-    copies=st.booleans(),
-)
-def test_corollary_1(seed: int, t: int, share: float, key: str, copies: bool) -> None:
-    """v(S) is between the bounds by the smallest and the largest kernel value, gamma and eta of the valuation."""
-
-    kernel, x = KERNELS[key][0], draw(seed, t, copies=copies)
-    valuation = valued(kernel, x)
-    k = matrix(key, x, x)
-    constant = (k.sum() - np.trace(k)) / (t * (t - 1))
-
-    s = subset(seed, t, 2 + round(share * (t - 2)))
-    middle = constant - mmd2_unbiased(kernel, x[s], x)
-    lower = (valuation.gamma - kernel.diagonal) / len(s) + middle
-    upper = (valuation.eta - kernel.diagonal) / len(s) + middle
-    value = valuation.value(x[s])
-    assert lower - 1e-12 <= value <= upper + 1e-12
-    if len(s) == 2:  # then the upper bound is attained by the closest pair
-        closest = [int(i) for i in np.unravel_index(np.argmax(k - np.diag([np.inf] * t)), k.shape)]
-        middle = constant - mmd2_unbiased(kernel, x[closest], x)
-        upper = (valuation.eta - kernel.diagonal) / 2 + middle
-        assert valuation.value(x[closest]) == pytest.approx(upper, rel=1e-10, abs=1e-12)
-
-
 # --- bad input
 
 
@@ -271,15 +216,14 @@ BAD: dict[str, tuple[list, object, str]] = {
     "one point": ([PARTIES[0], normal(1, 2)], POOL, "party 2: has 1 points, at least 2"),
     "empty pool": (PARTIES, normal(0, 2), r"synthetic_size\): has 0 points, at least 1"),
     "copies": ([PARTIES[0], torch.full((6, 2), 0.3)], POOL, "party 2: all its 6 points are equal"),
-    "integers": ([torch.arange(6).reshape(3, 2)], POOL, "party 1: expected floating-point numbers"),
-    "an array": ([PARTIES[0].numpy()], POOL, "party 1: expected a torch tensor"),
+    "text": ([[["a", "b"], ["c", "d"]]], POOL, "party 1: expected numbers, got text"),
 }
 
 
 def test_bad_input() -> None:
     for parties, synthetic, match in BAD.values():
         with pytest.raises(ValueError, match=match):
-            check_parties(parties, synthetic)
+            check_pool(synthetic, check_parties(parties))
         with pytest.raises(ValueError, match=match):
             Valuation(SquaredExponential(1.0), parties, synthetic)
 
@@ -287,7 +231,7 @@ def test_bad_input() -> None:
 def test_nearly_equal_points_can_be_valued() -> None:
     nearly = torch.full((3, 2), 0.3, dtype=torch.float64)
     nearly[2, 1] += 1e-12
-    check_parties([nearly, PARTIES[0]], POOL[:1])
+    check_parties([nearly, PARTIES[0]])
     Valuation(SquaredExponential(1.0), [nearly, PARTIES[0]], POOL[:1])
 
 

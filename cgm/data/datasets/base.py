@@ -11,13 +11,15 @@ from typing import Protocol
 import torch
 
 from cgm.utils.checks import check_labels, check_points
+from cgm.utils.shown import brief
 
 
 @dataclass(frozen=True)
 class Dataset:
     r"""Labelled real points, a part of them held out.
 
-    The labels are for splitting and for evaluation only; they are never used for valuation.
+    The labels are for splitting and for evaluation only; they are never used for valuation. Points and labels may be
+    numpy arrays, data frames and lists as well, and are tensors then.
 
     Arguments:
         name: The name of the dataset.
@@ -40,13 +42,23 @@ class Dataset:
     classes: tuple[str, ...]
     ordered: bool = False
 
+    def __repr__(self) -> str:
+        return brief(self)
+
     def __post_init__(self) -> None:
-        check_points(self.x, f"dataset {self.name}", min=2)
-        check_points(self.x_test, f"dataset {self.name}, test part", width=self.x.shape[1], min=2)
-        for x, y, part in ((self.x, self.y, "training"), (self.x_test, self.y_test, "test")):
+        x = check_points(self.x, f"dataset {self.name}", min=2)
+        x_test = check_points(self.x_test, f"dataset {self.name}, test part", width=x.shape[1], min=2)
+        y, y_test = (
             check_labels(y, f"dataset {self.name}: {part} labels", n_classes=len(self.classes))
-            if len(y) != len(x):
-                raise ValueError(f"dataset {self.name}: {len(x)} {part} points but labels of shape {tuple(y.shape)}")
+            for y, part in ((self.y, "training"), (self.y_test, "test"))
+        )
+        for points, labels, part in ((x, y, "training"), (x_test, y_test, "test")):
+            if len(points) != len(labels):
+                shape = tuple(labels.shape)
+                raise ValueError(f"dataset {self.name}: {len(points)} {part} points but labels of shape {shape}")
+        for name, tensor in {"x": x, "y": y, "x_test": x_test, "y_test": y_test}.items():
+            object.__setattr__(self, name, tensor)
+        object.__setattr__(self, "classes", tuple(map(str, self.classes)))
 
 
 class DatasetLoader(Protocol):

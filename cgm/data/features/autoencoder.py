@@ -98,7 +98,7 @@ class Autoencoder(NetworkFeatures["AutoencoderNetwork"]):
         """Decode features z of shape (N, d) to images of shape (N, C, H, W), float32."""
 
         network = self.network()
-        check_points(z, "features to decode", width=self.components)
+        z = check_points(z, "features to decode", width=self.components)
 
         return in_batches(network.decode, z.float(), "decoding").sigmoid()
 

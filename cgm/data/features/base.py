@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -12,9 +13,17 @@ import torch
 from cgm.networks.fitted import Fitted
 from cgm.utils.cache import cached, digest
 from cgm.utils.checks import check_points
+from cgm.utils.convert import to_tensor
 from cgm.utils.settings import Settings
 
 F = TypeVar("F", bound="Features")
+POINTS = {  # methods that take points, and the name of these in an error
+    "fit": "points to fit features to",
+    "fit_transform": "points to fit features to",
+    "transform": "points to transform",
+    "decode": "features to decode",
+    "nearest": "features",
+}
 
 
 class Features(Fitted, Settings, ABC):
@@ -24,6 +33,14 @@ class Features(Fitted, Settings, ABC):
     """
 
     section = "features"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let the methods that take points convert them, see `cgm.utils.convert`."""
+
+        super().__init_subclass__(**options)
+        for name, points in POINTS.items():
+            if name in vars(cls):
+                setattr(cls, name, _converting(vars(cls)[name], points))
 
     @abstractmethod
     def fit(self: F, x: torch.Tensor, seed: int) -> F:
@@ -79,6 +96,14 @@ class Features(Fitted, Settings, ABC):
         return self.fit(x, seed).transform(x)
 
 
+def _converting(method: Callable[..., Any], points: str) -> Callable[..., Any]:
+    @wraps(method)
+    def convert(self: Features, x: Any, *arguments: Any, **options: Any) -> Any:
+        return method(self, to_tensor(x, points), *arguments, **options)
+
+    return convert
+
+
 def check_distinct(x: torch.Tensor, name: str) -> None:
     """Raise a ValueError if all points are equal."""
 
@@ -99,7 +124,7 @@ def flatten_points(x: torch.Tensor, name: str, width: int | None = None, min: in
         ValueError: If x has another shape, too few points, or contains NaN or infinity.
     """
 
-    check_points(x, name, min=min)
+    x = check_points(x, name, min=min)
     return check_points(x.detach().cpu().double().flatten(1).contiguous(), name, width=width)
 
 

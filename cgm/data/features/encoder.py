@@ -159,7 +159,7 @@ class Encoder(NetworkFeatures["EncoderNetwork"]):
 
     def _check(self, x: torch.Tensor) -> torch.Tensor:
         self.fitted()
-        check_points(x, "points to transform", width=self.sizes["colours"])
+        x = check_points(x, "points to transform", width=self.sizes["colours"])
 
         return check_images(x, "points to transform")
 

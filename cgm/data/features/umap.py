@@ -97,7 +97,7 @@ class UMAP(Features):
 
         from sklearn.neighbors import NearestNeighbors
 
-        check_points(x, "points to fit features to", min=2)
+        x = check_points(x, "points to fit features to", min=2)
         needed = max(self.n_neighbors, self.components) + 2
         if len(x) < needed:
             raise ValueError(

@@ -8,8 +8,10 @@ import io
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,13 +35,15 @@ class Dialect:
         separator: The separator of columns.
         encoding: The encoding of the file.
         line_end: The end of lines.
-        quoted: Whether all cells of text are in quotes.
+        quoted: The columns whose cells are in quotes, also where they need none.
+        quoted_header: Whether the names of columns are.
     """
 
     separator: str = ","
     encoding: str = "utf-8"
     line_end: str = "\n"
-    quoted: bool = False
+    quoted: tuple[str, ...] = ()
+    quoted_header: bool = False
 
 
 class Skip(NamedTuple):
@@ -79,7 +83,7 @@ def read_csv(
     text, encoding = decode(path, content, encoding)
     if not text.strip():
         raise ValueError(f"{path}: the file is empty; expected a line with the names of the columns, then the rows")
-    start, end = 0, len(text)
+    start = 0
     if skip is None and (sep := re.match(rb'"?sep=(.)"?[ \t]*(\r\n|\n|\r)', text)):
         separator = separator or sep[1].decode("latin-1")
         start = sep.end()
@@ -90,15 +94,15 @@ def read_csv(
     if start + SAMPLE_BYTES < len(text):
         lines = lines[:-1] or lines
     lines = lines[:SAMPLE_LINES]
-    sample = [line.decode("utf-8", "replace") for line in lines]
     if skip is not None:
-        start, sample = start + sum(map(len, lines[: skip.before])), sample[skip.before :]
+        start, lines = start + sum(map(len, lines[: skip.before])), lines[skip.before :]
+    sample = [line.decode("utf-8", "replace") for line in lines]
     separator = separator or _separator(sample)
     rows = _rows(sample, separator)
     if not rows:
         raise ValueError(f"{path}: the file is empty; expected a line with the names of the columns, then the rows")
-    header, ended = _header(path, rows, skip)
-    start += _bytes_of(lines, sample, ended)
+    header = _header(path, rows, skip)
+    start += sum(map(len, lines[: header.line]))
     check_cells(
         path, text.count(b"\n", start) + text.count(b"\r", start) - text.count(b"\r\n", start), len(header.cells)
     )
@@ -109,9 +113,11 @@ def read_csv(
     body = memoryview(text)[start:end]
     table = _body(path, body, [*names, *trailing], separator, text, start)
     table = _without_unnamed(path, table, trailing)
-    quoted = bool(re.match(rb'\s*"', bytes(lines[0][:20]))) if lines else False
+    of_header, *of_rows = list(_quotes(rows, sample, separator))[rows.index(header) :]
+    sums = map(sum, zip_longest(*of_rows, fillvalue=0))
+    quoted = tuple(name for name, count in zip(names, sums, strict=False) if count > 0)
     line_end = "\r\n" if b"\r\n" in text[: 1 << 16] else "\n"
-    return table, Dialect(separator, encoding, line_end, quoted)
+    return table, Dialect(separator, encoding, line_end, quoted, sum(of_header) > 0)
 
 
 def decode(path: Path, content: bytes, encoding: str) -> tuple[bytes, str]:
@@ -132,27 +138,21 @@ def decode(path: Path, content: bytes, encoding: str) -> tuple[bytes, str]:
         found = wide
     elif content.startswith(codecs.BOM_UTF8):
         found = "utf-8-sig"
-    elif b"\x00" not in content and _is_utf8(content):
-        return content, "utf-8"
+    else:  # also if another encoding is given
+        with suppress(UnicodeDecodeError):
+            if "\x00" not in content.decode():
+                return content, "utf-8"
     try:
         text = content.decode(found)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ValueError(
             f"{path}: line {line} is not {found} (byte {error.start}); save the file as UTF-8, or say for example "
-            "encoding=latin-1"
+            "encoding=latin-1, which leaves files alone that are UTF-8"
         ) from error
     if "\x00" in text:
         raise ValueError(f"{path}: holds zero bytes; it is not a CSV file, or has another encoding")
     return text.encode(), found
-
-
-def _is_utf8(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _utf16(content: bytes) -> str:
@@ -177,11 +177,11 @@ def _rows(lines: Sequence[str], separator: str) -> list[_Row]:
     rows: list[_Row] = []
     try:
         for row in reader:
-            if row and (len(row) > 1 or row[0].strip() or not rows):
+            if len(row) > 1 or "".join(row).strip():
                 rows.append(_Row(row, reader.line_num))
     except csv.Error:  # such as a cell that is too long; the rows before it show enough
         pass
-    return [row for row in rows if row.cells != [""]]
+    return rows
 
 
 def _separator(lines: Sequence[str]) -> str:
@@ -209,11 +209,11 @@ def _filled(row: _Row) -> list[str]:
     return [cell for cell in row.cells if cell.strip()]
 
 
-def _header(path: Path, rows: list[_Row], skip: Skip | None) -> tuple[_Row, int]:
-    """Return the header, and the number of lines up to its end; lines before it are named in a warning."""
+def _header(path: Path, rows: list[_Row], skip: Skip | None) -> _Row:
+    """Return the header; lines before it are named in a warning."""
 
     if skip is not None:
-        return rows[0], rows[0].line
+        return rows[0]
     widths = Counter(len(row.cells) for row in rows[1:] or rows)
     width = max(widths, key=lambda w: (widths[w], w))
     place = 0
@@ -232,14 +232,23 @@ def _header(path: Path, rows: list[_Row], skip: Skip | None) -> tuple[_Row, int]
         log.warning(
             "%s: the first lines, up to line %d (%s), are not part of the table", path, rows[place - 1].line, told
         )
-    return rows[place], rows[place].line
+    return rows[place]
 
 
-def _bytes_of(lines: Sequence[bytes], sample: Sequence[str], count: int) -> int:
-    """Return the number of bytes of the first lines; a sample begins where lines that are skipped end."""
+def _quotes(rows: Sequence[_Row], lines: Sequence[str], separator: str) -> Iterator[list[int]]:
+    """Yield for the cells of each row 1 if they are in quotes without need, -1 if they are not, and 0 if it is open."""
 
-    begin = len(lines) - len(sample)
-    return sum(map(len, lines[begin : begin + count]))
+    start = 0
+    for row in rows:
+        text, start = "".join(lines[start : row.line]).strip("\r\n") + separator, row.line
+        place, marks = 0, []
+        for cell in row.cells:
+            bare = text.startswith(cell + separator, place)
+            if not bare and not text.startswith(f'"{cell}"{separator}', place):  # with quotes inside, or an odd row
+                break
+            place += len(cell) + (1 if bare else 3)
+            marks.append(0 if not cell or set(cell) & {separator, "\r", "\n"} else -1 if bare else 1)
+        yield marks
 
 
 def _end(path: Path, text: bytes, start: int, header: _Row, separator: str, rows: list[_Row], skip: Skip | None) -> int:
@@ -257,21 +266,15 @@ def _end(path: Path, text: bytes, start: int, header: _Row, separator: str, rows
     lines = tail.splitlines(keepends=True)[-MAX_FOOTER - 1 :]
     first = [row.cells[0].strip() for row in rows if row.line > header.line and len(row.cells) >= width][:200]
     numbers = bool(first) and all(re.fullmatch(r"[+-]?[\d.,:/-]*", cell) for cell in first)
-    footer, blank = 0, False
+    footer = 0
     for k in range(1, len(lines) + 1):
-        line = lines[-k].decode("utf-8", "replace").strip()
-        if not line:
-            blank = blank or footer > 0 or k > 1
+        line = lines[-k].decode("utf-8", "replace").strip("\r\n")
+        if not line.strip():
             continue
         cells = next(csv.reader([line], delimiter=separator), [])
-        if len([cell for cell in cells if cell.strip()]) != 1 or len(cells) not in (1, width):
-            break
-        if len(cells) == width and not blank:
-            break
         separated = k < len(lines) and not lines[-k - 1].strip()
-        if not separated and not (numbers and not re.fullmatch(r"[+-]?[\d.,:/-]*", cells[0].strip())):
-            break
-        if len(cells) == width:  # a row with one filled cell
+        apart = separated or (numbers and not re.fullmatch(r"[+-]?[\d.,:/-]*", cells[0].strip()))
+        if len(cells) != 1 or not apart:
             break
         footer = k
     if not footer:
@@ -305,8 +308,11 @@ def _body(path: Path, body: memoryview, names: list[str], separator: str, text: 
     import pyarrow as pa
     import pyarrow.csv as pacsv
 
+    def refuse() -> None:
+        _refuse(path, bytes(body), names, separator, len(text[:start].splitlines()))
+
     if text.count(b'"') % 2:
-        _refuse(path, bytes(body), names, separator, text[:start].count(b"\n"))
+        refuse()
     if not bytes(body[:4096]).strip() and not bytes(body).strip():
         return pd.DataFrame({name: pd.Series(dtype=pd.ArrowDtype(pa.string())) for name in names})
     wrong = []
@@ -327,10 +333,10 @@ def _body(path: Path, body: memoryview, names: list[str], separator: str, text: 
             ),
         )
     except pa.ArrowInvalid as error:
-        _refuse(path, bytes(body), names, separator, text[:start].count(b"\n"))
+        refuse()
         raise ValueError(f"{path}: {error}") from error
     if wrong:
-        _refuse(path, bytes(body), names, separator, text[:start].count(b"\n"))
+        refuse()
         raise ValueError(f"{path}: a row has {wrong[0].actual_columns} cells where {len(names)} are expected")
     return table.to_pandas(types_mapper=pd.ArrowDtype)
 
@@ -341,16 +347,19 @@ def _refuse(path: Path, body: bytes, names: list[str], separator: str, before: i
     csv.field_size_limit(2**31 - 1)
     rows = csv.reader(io.StringIO(body.decode("utf-8", "replace"), newline=""), delimiter=separator, strict=True)
     width = len([name for name in names if not name.startswith("\x00")])
+    begin = before + 1  # of a row: one that is not closed ends far below
     try:
         for row in rows:
             if row and len(row) != len(names):
                 raise ValueError(
-                    f"{path}: line {rows.line_num + before} has {len(row)} cells where {width} are expected; is the "
-                    "file truncated, or a cell with a separator not in quotes? skip=[1, 1] leaves out a line before "
-                    "the header and one at the end, \"separator=';'\" is for another separator"
+                    f"{path}: line {begin} has {len(row)} cells where {width} are expected; is the file truncated, "
+                    "or a cell with a separator not in quotes? skip=[1, 1] leaves out a line before the header and one "
+                    "at the end, separator=semicolon is for another separator"
                 )
+            begin = rows.line_num + before + 1
     except csv.Error as error:
-        raise ValueError(f"{path}: line {rows.line_num + before}: {error}") from error
+        told = f"a quote is opened in the row that begins here, and not closed ({error})"
+        raise ValueError(f"{path}: line {begin}: {told}; close it, or double a quote that is part of a text") from error
 
 
 def _without_unnamed(path: Path, table: pd.DataFrame, trailing: Sequence[str]) -> pd.DataFrame:

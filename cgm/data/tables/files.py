@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from cgm.data.tables.columns import Column
-from cgm.data.tables.dialects import SEPARATORS, Skip, check_names, number_rows, read_csv
+from cgm.data.tables.dialects import Skip, check_names, number_rows, read_csv
 from cgm.data.tables.forms import Form
+from cgm.data.tables.frames import dtypes_of, to_arrow_column
 from cgm.utils.files import TooLarge, check_bytes, gunzip, read_plain
-from cgm.utils.text import escape
+from cgm.utils.text import escape, is_number
 from cgm.utils.untrusted import check_parquet
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,10 @@ class Source:
         party: The party's name in this column.
         encoding: The encoding of a CSV file; empty if there is none.
         line_end: The end of lines in a CSV file.
-        quoted: Whether text in a CSV file is in quotes.
+        quoted, quoted_header: What is in quotes in a CSV file, see `Dialect`.
+        skip: The lines of a CSV file that are not part of the table, if they were given.
         forms: How the cells of each column are written.
+        dtypes: The dtypes of a table that was given as a DataFrame, see `dtypes_of`.
     """
 
     file: str
@@ -63,8 +66,11 @@ class Source:
     party: str = ""
     encoding: str = ""
     line_end: str = "\n"
-    quoted: bool = False
+    quoted: tuple[str, ...] = ()
+    quoted_header: bool = False
+    skip: Skip | None = None
     forms: Mapping[str, Form] = field(default_factory=dict)
+    dtypes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_parties(
@@ -207,13 +213,21 @@ def read_table(
     """
 
     path = Path(path)
-    suffix = next((end for end in FORMATS if path.name.lower().endswith(end)), None)
     if path.is_dir():
         raise ValueError(f"{path}: a folder; expected a file that ends in {', '.join(FORMATS)}")
     try:
         content = read_plain(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such file") from None
+    return read_content(path, content, encoding, separator, skip)
+
+
+def read_content(
+    path: Path, content: bytes, encoding: str = "utf-8", separator: str | None = None, skip: Skip | None = None
+) -> tuple[pd.DataFrame, Source]:
+    """Read a table from the content of a file; arguments and errors as of `read_table`."""
+
+    suffix = next((end for end in FORMATS if path.name.lower().endswith(end)), None)
     if suffix is None:
         raise ValueError(f"{path}: expected a file that ends in {', '.join(FORMATS)}")
     source = Source(path.name, hashlib.sha256(content).hexdigest(), path.name[-len(suffix) :])
@@ -228,13 +242,7 @@ def read_table(
         if content.startswith(b"PK\x03\x04"):
             raise ValueError(f"{path}: is an Excel or zip file, not CSV; name it .xlsx, or save it as CSV")
         table, dialect = read_csv(path, content, encoding, separator, skip)
-        source = replace(
-            source,
-            separator=dialect.separator,
-            encoding=dialect.encoding,
-            line_end=dialect.line_end,
-            quoted=dialect.quoted,
-        )
+        source = replace(source, skip=skip, **vars(dialect))
         if dialect.separator != ",":
             log.info("%s: columns are separated by %s", path, {"\t": "tab"}.get(dialect.separator, dialect.separator))
     if len(table) == 0:
@@ -269,21 +277,13 @@ def _excel(path: Path, content: bytes) -> pd.DataFrame:
     """Return the first sheet of an Excel file."""
 
     try:
-        from openpyxl import load_workbook
+        book = open_workbook(path, content)
     except ImportError:
         raise ValueError(
             f'{path}: Excel files need the package openpyxl; run pip install ".[excel]" in a checkout of cgm'
         ) from None
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as members:
-            check_bytes(path, sum(member.file_size for member in members.infolist()), "its sheets take")
-        book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        sheet = book.worksheets[0]
-        rows = [list(row) for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row)]
-    except TooLarge:
-        raise
-    except Exception as error:  # of zipfile, openpyxl and its XML parser, of many classes
-        raise ValueError(f"{path}: not an Excel file, or a damaged one ({error})") from error
+    sheet = book.worksheets[0]
+    rows = [list(row) for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row)]
     if len(book.worksheets) > 1:
         log.warning("%s: of %d sheets, the first one (%s) is read", path, len(book.worksheets), sheet.title)
     if not rows:
@@ -299,6 +299,30 @@ def _excel(path: Path, content: bytes) -> pd.DataFrame:
     used = [k for k in range(width) if names[k] or any(row[k] is not None for row in rows[place + 1 :])]
     check_names(path, [names[k] for k in used])
     return pd.DataFrame({names[k]: pd.Series([row[k] for row in rows[place + 1 :]], dtype=object) for k in used})
+
+
+def open_workbook(path: Path, content: bytes) -> Any:
+    """Open an Excel file that fits into memory.
+
+    Arguments:
+        path: Its name in an error.
+        content: The file.
+
+    Raises:
+        ImportError: If openpyxl is not installed.
+        ValueError: If it is damaged or too large.
+    """
+
+    from openpyxl import load_workbook
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as members:
+            check_bytes(path, sum(member.file_size for member in members.infolist()), "its sheets take")
+        return load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+    except TooLarge:
+        raise
+    except Exception as error:  # of zipfile, openpyxl and its XML parser, of many classes
+        raise ValueError(f"{path}: not an Excel file, or a damaged one ({error})") from error
 
 
 def tables_by_name(parties: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], list[Source]]:
@@ -318,7 +342,7 @@ def tables_by_name(parties: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.Da
             raise ValueError(f"party {name}: its table has no rows")
 
     tables = {str(name): table.rename(columns=str).reset_index(drop=True) for name, table in parties.items()}
-    return tables, [Source(name) for name in tables]
+    return tables, [Source(name, dtypes=dtypes_of(table)) for name, table in tables.items()]
 
 
 QUOTE = '"'
@@ -364,16 +388,14 @@ def table_file(table: pd.DataFrame, columns: Sequence[Column], source: Source | 
     numbers = [not of[name].of_values.has_text for name in table.columns]
     if source.suffix.lower() in EXCEL:
         return _to_excel(table, of, forms)
-    texts = [[str(name), *of[name].format(table[name], forms[name])] for name in table.columns]
-    marked = [
-        [escape(text[0]), *(text[1:] if number else map(escape, text[1:]))]
-        for text, number in zip(texts, numbers, strict=True)
-    ]
-    escaped = sum(cell != text for pair in zip(marked, texts, strict=True) for cell, text in zip(*pair, strict=True))
-    cells = [
-        [_quoted(column[0], source, True), *(_quoted(cell, source, not number) for cell in column[1:])]
-        for column, number in zip(marked, numbers, strict=True)
-    ]
+    cells, escaped = [], 0
+    for name, number in zip(table.columns, numbers, strict=True):
+        texts = of[name].format(table[name], forms[name])
+        marked = texts if number else [text if text == forms[name].missing else escape(text) for text in texts]
+        head = escape(str(name))
+        escaped += (head != str(name)) + sum(cell != text for cell, text in zip(marked, texts, strict=True))
+        quoted = name in source.quoted
+        cells.append([_quoted(head, source, source.quoted_header), *(_quoted(cell, source, quoted) for cell in marked)])
     lines = [source.separator.join(row) or 2 * QUOTE for row in zip(*cells, strict=True)]
     content, encoding = _encode(source.line_end.join([*lines, ""]), source)
     packed = source.suffix.lower().endswith(".gz")
@@ -409,44 +431,6 @@ def _to_parquet(table: pd.DataFrame, of: Mapping[str, Column], forms: Mapping[st
     return file.getvalue()
 
 
-def to_arrow_column(cells: pd.Series, column: Column, form: Form) -> Any:
-    """Return cells as an Arrow array of the type that the party's own column has.
-
-    A type that cannot hold the values, such as int8 for 300, is the next one that can, with a warning.
-    """
-
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind = form.arrow
-    if kind is None or pa.types.is_null(kind):
-        return pa.array(cells, from_pandas=True)
-    if column.has_text or pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        if pa.types.is_boolean(kind):
-            return pa.array(cells.astype("boolean"), from_pandas=True)
-        texts = column.format(cells, replace(form, missing="\x00"))
-        values: Any = pa.array([None if text == "\x00" else text for text in texts], pa.string())
-        if pa.types.is_dictionary(kind):
-            return pc.cast(pc.cast(values, kind.value_type).dictionary_encode(), kind)
-        return pc.cast(values, kind)
-    values = pa.array(cells, from_pandas=True)
-    target = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if pa.types.is_timestamp(target) and target.tz:
-        values = pc.assume_timezone(pc.cast(values, pa.timestamp("us")), "UTC")
-    elif pa.types.is_time(target):
-        clock = pc.cast(pc.cast(values, pa.timestamp("us")), pa.time64("us"))
-        values = clock
-    try:
-        if pa.types.is_decimal(target):
-            values = pc.cast(pc.round(pc.cast(values, pa.float64()), target.scale), target, safe=False)
-        else:
-            values = pc.cast(values, target, safe=not pa.types.is_floating(target))
-        return pc.cast(values.dictionary_encode(), kind) if pa.types.is_dictionary(kind) else values
-    except pa.ArrowInvalid:
-        log.warning("column %s: the reward has the type %s, since %s cannot hold it", cells.name, values.type, kind)
-        return values
-
-
 def _to_excel(table: pd.DataFrame, of: Mapping[str, Column], forms: Mapping[str, Form]) -> TableFile:
     """Return an Excel file; formulas are text in it."""
 
@@ -467,7 +451,8 @@ def _to_excel(table: pd.DataFrame, of: Mapping[str, Column], forms: Mapping[str,
         if column.has_text and column.kind != "boolean":
             columns.append([text_cell(text) if text else None for text in of[name].format(table[name], form)])
         else:
-            columns.append([None if pd.isna(cell) else cell for cell in table[name].astype(object)])
+            missing = float(form.missing) if is_number(form.missing) else form.missing or None
+            columns.append([missing if pd.isna(cell) else cell for cell in table[name].astype(object)])
     sheet.append([text_cell(str(name)) for name in table.columns])
     for row in zip(*columns, strict=True):
         sheet.append([cell.to_pydatetime() if isinstance(cell, pd.Timestamp) else cell for cell in row])
@@ -476,12 +461,11 @@ def _to_excel(table: pd.DataFrame, of: Mapping[str, Column], forms: Mapping[str,
     return TableFile(file.getvalue(), len(table), 0)
 
 
-def _quoted(cell: str, source: Source, is_text: bool) -> str:
-    """Return a cell as a CSV file holds it; text is quoted also if a reader with another separator would split it.
+def _quoted(cell: str, source: Source, always: bool) -> str:
+    """Return a cell as a CSV file holds it, in quotes if the party's file has them, or where they are needed.
 
     Before Python 3.13, csv does not quote a lone carriage return.
     """
 
-    signs = {*SEPARATORS, source.separator} if is_text else {source.separator}
-    quoted = (is_text and source.quoted and cell) or signs.union("\r\n", QUOTE) & set(cell)
+    quoted = (always and cell) or {source.separator, "\r", "\n", QUOTE} & set(cell)
     return f'"{cell.replace(QUOTE, 2 * QUOTE)}"' if quoted else cell

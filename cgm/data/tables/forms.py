@@ -16,42 +16,17 @@ import pandas as pd
 
 from cgm.utils.settings import Settings
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # cells that count as missing, beside empty ones: in every column, or only where all other cells are numbers or dates
-MARKERS = frozenset(
-    [
-        "na",
-        "n/a",
-        "#n/a",
-        "nan",
-        "null",
-        "none",
-        "<na>",
-        "nat",
-        "?",
-        "-",
-        ".",
-        "..",
-        "--",
-        "---",
-        "\\n",
-        "n.a.",
-        "n.a",
-        "n/a.",
-        "(null)",
-        "<null>",
-        "[null]",
-        "(na)",
-        "#na",
-        "#null!",
-        "#div/0!",
-        "#value!",
-        "#ref!",
-        "#name?",
-        "#num!",
-        "#n/a!",
-    ]
-)
-USUAL = frozenset(["na", "n/a", "#n/a", "nan", "null", "none", "<na>", "nat", "?", "-"])  # of which no warning is given
+MARKERS = _words(r"""
+    na n/a #n/a nan null none <na> nat ? - . .. -- --- \n n.a. n.a n/a. (null) <null> [null] (na) #na #null! #div/0!
+    #n/a! #value! #ref! #name? #num!
+""")
+USUAL = _words("na n/a #n/a nan null none <na> nat ? -")  # of which no warning is given
 WORDS = frozenset(
     ["unknown", "missing", "(missing)", "(unknown)", "not available", "not applicable", "not known", "no data", "empty"]
 )
@@ -276,7 +251,7 @@ class Style(NamedTuple):
         point = re.escape(self.decimal)
         if not self.thousands:
             return rf"[+-]?(\d+({point}\d*)?|{point}\d+)([eE][+-]?\d+)?"
-        return rf"[+-]?\d{{1,3}}({GROUPS[self.thousands]}\d{{3}})*({point}\d+)?"
+        return rf"[+-]?(0|[1-9]\d{{0,2}}({GROUPS[self.thousands]}\d{{3}})*)({point}\d+)?"
 
 
 PLAIN = Style()
@@ -322,10 +297,11 @@ def number_styles(cells: Any, reading: Reading) -> list[Style]:
 def choose_style(styles: Sequence[Style], cells: Any, decimals: set[str], separator: str) -> Style | None:
     """Return the style of a column of numbers, or `None` if it cannot be known.
 
-    Cells such as 1.266 can be a number with three decimals or 1266. The column is of thousands if other columns of the
-    party have the other decimal sign, and of decimals if they have the same one. A leading zero, 0.904, shows decimals.
-    Without any of them, thousands are possible if whole numbers stand beside such cells, or if columns are separated
-    by another sign than a comma.
+    Cells such as 1.266 can be a number with three decimals or 1266; those such as 0.904 or 1.5 would show decimals. The
+    column is of thousands if other columns of the party have the other decimal sign. If they have the same one, it is
+    of decimals, unless whole numbers of three digits stand beside such cells: of numbers with three decimals, hardly
+    any is whole, and those of fewer would be there as well. If other columns say nothing, thousands are possible if
+    any whole number does, or if columns are separated by another sign than a comma.
 
     Arguments:
         styles: The possible styles, see `number_styles`.
@@ -344,16 +320,14 @@ def choose_style(styles: Sequence[Style], cells: Any, decimals: set[str], separa
         certain = [style for style in grouped if style.decimal in decimals]
         return certain[0] if len(certain) == 1 else (grouped[0] if len({s.thousands for s in grouped}) == 1 else None)
     sign = plain[0].decimal
-    point = re.escape(sign)
-    if bool(pc.any(pc.match_substring_regex(cells, rf"^[+-]?0{point}"), min_count=0).as_py()):
-        return plain[0]
-    if decimals == {sign}:
-        return plain[0]
     other = [style for style in grouped if style.decimal in decimals]
     if other and sign not in decimals:
         return other[0]
-    whole = bool(pc.any(pc.match_substring_regex(cells, r"^[+-]?\d+$"), min_count=0).as_py())
-    return None if whole or separator != "," or sign == "," else plain[0]
+    sure = decimals == {sign}
+    whole = r"^[+-]?\d{3}$" if sure else f"^{DIGITS}$"
+    if pc.any(pc.match_substring_regex(cells, whole), min_count=0).as_py():
+        return None
+    return plain[0] if sure or (separator == "," and sign != ",") else None
 
 
 def decimal_signs(cells: Any, reading: Reading) -> set[str]:

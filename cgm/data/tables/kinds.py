@@ -59,6 +59,7 @@ from cgm.data.tables.forms import (
 )
 
 INFINITE = r"[+-]?inf(inity)?"
+MONTH_LIKE = r"(0?[1-9]|1[0-2])[/-]\d{2}|\d{2}[/-](0?[1-9]|1[0-2])"  # 03/11, a month and a year or a day
 ORDERS = {"d": "day", "m": "month", "b": "month", "B": "month", "Y": "year", "y": "year"}
 NEARLY = 0.8  # share of numbers or dates from which the others are taken for a mistake
 MAX_NUMBER = 1e150  # whose square, the variance, is still finite
@@ -376,6 +377,13 @@ def _nearly(cells: pd.Series, where: str, column: str, recognised: bool) -> Iter
         raise ValueError(
             f"{where}: {first(k)}, {_short(text[k])}, has other digits than 0 to 9; replace them, or say {remedy}"
         )
+    pairs = which(text, MONTH_LIKE)
+    if len(text) > FEW and counts[pairs].sum() >= NEARLY * n:
+        k = int(pairs.argmax())
+        raise ValueError(
+            f"{where}: {first(k)}, {text[k]}, can be a month of a year, a day of a month, or no date; say "
+            f"dates={{{column}: '%m/%y'}} with the order and the sign that it has, or say {remedy}"
+        )
     dates = which(text, DATE_LIKE)
     if len(text) > FEW and counts[dates].sum() >= NEARLY * n:
         shapes: dict[str, str] = {}
@@ -424,7 +432,7 @@ def prepare_counting(cells: pd.Series, reading: Reading) -> Prepared:
         dtype = cells.dtype
     typed = (pd.api.types.is_bool_dtype, pd.api.types.is_numeric_dtype, pd.api.types.is_datetime64_any_dtype)
     if not isinstance(dtype, pd.ArrowDtype | pd.CategoricalDtype) and any(is_type(dtype) for is_type in typed):
-        return Prepared(_without_sentinels(cells, reading))
+        return _without_sentinels(cells, reading)
     if pd.api.types.is_timedelta64_dtype(dtype):
         return Prepared(cells)
     import pyarrow as pa
@@ -462,12 +470,12 @@ def _from_arrow(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
             filled = np.asarray(pc.cast(values.fill_null(0), pa.int64()).to_numpy(zero_copy_only=False))
         except pa.ArrowInvalid:  # beyond 2^63
             return _from_arrow(pc.cast(values, pa.string()), cells, reading)
-        return Prepared(_without_sentinels(series(pd.arrays.IntegerArray(filled, missing)), reading))
+        return _without_sentinels(series(pd.arrays.IntegerArray(filled, missing)), reading)
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         if pa.types.is_decimal(kind):  # by way of text, the nearest number: 0.72 is not 72 * 0.01
             values = pc.cast(values, pa.string())
         numbers = pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False)
-        return Prepared(_without_sentinels(series(np.array(numbers, float)), reading))
+        return _without_sentinels(series(np.array(numbers, float)), reading)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         dates = pc.cast(pc.cast(values, pa.timestamp("us", getattr(kind, "tz", None)), safe=False), pa.int64())
         found = np.array(dates.fill_null(0).to_numpy(zero_copy_only=False)).astype("datetime64[us]")
@@ -528,16 +536,19 @@ def _prepared_text(values: Any, cells: pd.Series, reading: Reading) -> Prepared:
     return Prepared(prepared, found, spellings)
 
 
-def _without_sentinels(cells: pd.Series, reading: Reading) -> pd.Series:
-    """Return numbers in which those that stand for a missing value are missing."""
+def _without_sentinels(cells: pd.Series, reading: Reading) -> Prepared:
+    """Prepare numbers: those that stand for a missing value are missing."""
 
     if not reading.markers or not pd.api.types.is_numeric_dtype(cells.dtype) or pd.api.types.is_bool_dtype(cells.dtype):
-        return cells
+        return Prepared(cells)
     numbers = [float(marker) for marker in reading.markers if re.fullmatch(NUMBER, marker)]
     found = cells.isin(numbers)
     if not found.any():
-        return cells
-    return (cells.astype("Int64") if pd.api.types.is_integer_dtype(cells.dtype) else cells).mask(found)
+        return Prepared(cells)
+    markers = Counter(f"{number:g}" for number in cells[found].tolist()) | Counter({"": int(cells.isna().sum())})
+    return Prepared(
+        (cells.astype("Int64") if pd.api.types.is_integer_dtype(cells.dtype) else cells).mask(found), markers
+    )
 
 
 def arrow_type(cells: pd.Series) -> Any:

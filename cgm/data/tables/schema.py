@@ -43,7 +43,8 @@ from cgm.data.tables.kinds import (
     same_zone,
 )
 from cgm.utils.checks import check_choice
-from cgm.utils.text import shortened
+from cgm.utils.shown import Shown, counted
+from cgm.utils.text import escape, listed, shortened
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +52,11 @@ MIN_EXPLAINED = 0.05  # share of a number's variance from which it orders the le
 SENTINELS = (9, 99, 999, 9999, 99_999)  # numbers that often stand for missing values, also negative
 MAX_ERRORS = 5  # columns that a message names
 BLOCK = 4096  # rows that are joined at once, so that they fit into the cache
+HARMLESS = re.compile(r"-+|[+-]?\d+([.,]\d+)?")  # markers of missing cells that are no formulas
 
 
-@dataclass(frozen=True)
-class Schema:
+@dataclass(frozen=True, repr=False)
+class Schema(Shown):
     """The columns that all parties' tables have.
 
     Attributes:
@@ -71,6 +73,22 @@ class Schema:
         if not any(column.width for column in self.columns):
             left = "; ".join(f"{name}: {why}" for name, why in self.dropped.items())
             raise ValueError(f"schema: no column is left that rows differ in{f' ({left})' if left else ''}")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the columns as a table of pandas: `column`, `kind`, `missing`, `values`.
+
+        `missing` says whether cells may be empty, `values` the range of numbers and dates or the levels of others. The
+        columns that are left out follow, of the kind `dropped`, with the reason.
+        """
+
+        rows = [(x.name, x.kind, x.missing, _values_of(x.to_dict())) for x in self.columns]
+        rows += [(name, "dropped", False, why) for name, why in self.dropped.items()]
+        return pd.DataFrame(rows, columns=["column", "kind", "missing", "values"])
+
+    def _shown(self) -> tuple[str, pd.DataFrame, str]:
+        dropped = f", {len(self.dropped)} dropped" if self.dropped else ""
+        warnings = counted(len(self.warnings), "warning") if self.warnings else ""
+        return f"Schema: {counted(len(self.columns), 'column')}{dropped}", self.to_frame(), warnings
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -162,6 +180,19 @@ class Schema:
             raise ValueError("schema: expected names of columns, and below dropped: a text for each")
         columns = [_column(str(name), settings) for name, settings in values["columns"].items()]
         return cls(tuple(columns), {str(name): str(why) for name, why in dropped.items()})
+
+
+def _values_of(column: Mapping[str, Any]) -> str:
+    """Return the values of a column in a few words: its range, or its first levels."""
+
+    if "levels" in column:
+        levels = [str(level) for level in column["levels"]]
+        more = f" and {len(levels) - MAX_ERRORS} more" if len(levels) > MAX_ERRORS else ""
+        return ", ".join(levels[:MAX_ERRORS]) + more
+    if "minimum" not in column:
+        return str(column.get("value", ""))
+    low, high = (f"{x:.12g}" if isinstance(x, float) else str(x) for x in (column["minimum"], column["maximum"]))
+    return f"{low} to {high}"
 
 
 def _column(name: str, values: Any) -> Column:
@@ -357,8 +388,10 @@ def _describe(
     }
     if all(part.kind is None for part in parts.values()) and known is None:
         return "all cells are empty", {}, {}, []
-    kind, series = _same_kind(name, parts, asked)
-    forms, notes = _forms(name, raw, parts, counted, reading)
+    codes = "" if asked or known else _codes(name, parts)
+    kind, series = _same_kind(name, parts, CategoricalColumn if codes else asked)
+    forms, notes = _forms(name, raw, parts, counted)
+    notes += [codes] if codes else []
     same_zone(name, forms, {party: part.kind for party, part in parts.items()})
     if kind is CategoricalColumn and not categorical and known is None:
         series, levels, warning = same_levels(name, series)
@@ -375,7 +408,7 @@ def _describe(
     if known is not None:
         if missing and not known.missing:
             raise ValueError(f"column {name}: has empty cells, but the schema does not say missing: true")
-        return known, series, forms, notes
+        return known, series, forms, notes + _missing_cells(name, kind, counted, reading)
     if not written and not keep:
         if why := identified(name, list(series.values())):
             return f"identifier: {why}; keep=[{name}] values it all the same", series, forms, notes
@@ -389,8 +422,8 @@ def _describe(
     example = parts[filled[0]].example
     described = Cells(name, kind, used, missing, example, date_format, rules.rare, categorical, *rules[1:], written)
     column = describe(described)
-    if isinstance(column, CategoricalColumn):
-        notes += _missing_levels(name, counted)
+    if isinstance(column, Column):
+        notes += _missing_cells(name, kind, counted, reading)
     return column, series, forms, notes if isinstance(column, str) else [*notes, *_notes(column, described, cells)]
 
 
@@ -403,15 +436,18 @@ def _written(cells: Mapping[str, pd.Series]) -> str:
     return texts.pop() if len(texts) == 1 and not any(map(has_gaps, cells.values())) else ""
 
 
-def _missing_levels(name: str, parts: Mapping[str, Prepared]) -> list[str]:
-    """Return what to say of texts in a column of categories that count as missing, but may be levels."""
+def _missing_cells(name: str, kind: type[Column], parts: Mapping[str, Prepared], reading: Reading) -> list[str]:
+    """Return what to say of texts that count as missing: of unusual ones, and in a column of categories of all."""
 
-    texts = {text for part in parts.values() for text in part.markers if text}
-    if not texts:
-        return []
-    count = sum(count for part in parts.values() for text, count in part.markers.items() if text)
-    told = ", ".join(sorted(map(repr, texts)))
-    return [f"column {name}: {count} cells ({told}) count as missing, not as a level; write a level in another way"]
+    of_levels = kind is CategoricalColumn
+    expected = reading.markers | {""} | (frozenset() if of_levels else USUAL)
+    notes = []
+    for party, part in parts.items():
+        counts = {text: count for text, count in part.markers.items() if count and text.lower() not in expected}
+        if counts:
+            told = f"{sum(counts.values())} cells ({', '.join(map(repr, counts))}) count as missing"
+            notes.append(f"{party}, column {name}: {told}")
+    return [f"{'; '.join(notes)}, not as a level; write a level in another way"] if of_levels and notes else notes
 
 
 def _sentinel(column: Column, numbers: np.ndarray) -> str:
@@ -481,24 +517,17 @@ def _forms(
     raw: Mapping[str, pd.Series],
     parts: Mapping[str, Parsed],
     prepared: Mapping[str, Prepared],
-    reading: Reading,
 ) -> tuple[dict[str, Form], list[str]]:
     """Return how each party writes a column, and what is not as it is written."""
 
     forms, notes = {}, []
     for party, part in parts.items():
-        markers = prepared[party].markers
-        known = USUAL | reading.markers | {""}
-        if unusual := [marker for marker in markers if marker.lower() not in known]:
-            count = sum(markers[marker] for marker in unusual)
-            told = ", ".join(map(repr, unusual))
-            notes.append(f"{party}, column {name}: {count} cells ({told}) count as missing")
         notes += [f"{party}, column {name}: {note}" for note in part.form.notes]
         if part.form.thousands:
             notes.append(f"{party}, column {name}: {part.form.thousands!r} separates thousands")
-        empty = markers.get("", 0)
-        marker = max(markers, key=lambda text: markers[text], default="")
-        if markers.get(marker, 0) <= empty or marker.startswith(("=", "+", "-", "@")):
+        markers = [text for text, count in prepared[party].markers.items() if count]
+        marker = markers[0] if len(markers) == 1 else ""
+        if escape(marker) != marker and not HARMLESS.fullmatch(marker):
             marker = ""
         spellings = prepared[party].spellings if part.kind is CategoricalColumn else {}
         digits = 0 if part.kind is IntegerColumn else part.form.digits
@@ -508,13 +537,44 @@ def _forms(
     return forms, notes
 
 
+def _codes(name: str, parts: Mapping[str, Parsed]) -> str:
+    """Return what to say of numbers beside codes of other parties that begin with zeros; empty if there are none.
+
+    Raises:
+        ValueError: If numbers have fewer digits than codes: a program took their zeros away.
+    """
+
+    texts = [part.cells for part in parts.values() if part.kind is CategoricalColumn]
+    numbers = {party: part.cells.dropna() for party, part in parts.items() if part.kind is IntegerColumn}
+    if not texts or not numbers:
+        return ""
+    codes = pd.Series(pd.concat(texts).dropna().unique(), dtype=object).map(str)
+    zeros = codes[codes.str.startswith("0")]
+    if not len(zeros) or not codes.str.fullmatch(r"\d{2,}").all():
+        return ""
+    lengths = set(codes.str.len())
+    for party, cells in numbers.items():
+        digits = cells.map(str)
+        other = digits[~digits.str.len().isin(lengths)]
+        if len(other):
+            raise ValueError(
+                f"{party}, column {name}: data row {other.index[0] + 1}, {other.iloc[0]}, beside codes such as "
+                f"{zeros.iloc[0]} of other parties; write all with their zeros, as text, or say categorical=[{name}] "
+                f"or drop=[{name}]"
+            )
+    told = f"codes such as {zeros.iloc[0]} begin with zeros, and are valued as categories"
+    return f"column {name}: {told}, also those of {listed(list(numbers))}"
+
+
 def _same_kind(
     name: str, parts: Mapping[str, Parsed], asked: type[Column] | None = None
 ) -> tuple[type[Column], dict[str, pd.Series]]:
     """Return the kind that the cells of all parties have, and the cells; a party without any has gaps only."""
 
     kinds = {part.kind for part in parts.values() if part.kind is not None} or {asked or CategoricalColumn}
-    if kinds == {IntegerColumn, NumericColumn}:
+    if asked is CategoricalColumn:
+        kinds = {asked}
+    elif kinds == {IntegerColumn, NumericColumn}:
         kinds = {NumericColumn}
     if len(kinds) > 1:
         told = ", ".join(

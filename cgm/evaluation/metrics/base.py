@@ -11,7 +11,9 @@ from typing import Annotated, Any, ClassVar, TypeVar
 import torch
 
 from cgm.rewards.sampling import Reward
+from cgm.utils.convert import to_labels, to_tensor
 from cgm.utils.settings import Integer, Settings
+from cgm.utils.shown import brief
 from cgm.valuation.kernels import Kernel
 from cgm.valuation.lengthscale import thin
 
@@ -41,6 +43,16 @@ class PointSet:
     rows: torch.Tensor
     reward: Reward | None = None
     _results: dict[Callable, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "x", to_tensor(self.x, "points of a metric"))
+        if self.y is not None:
+            object.__setattr__(self, "y", to_labels(self.y, "classes of a metric"))
+        for name in ("real", "rows"):
+            object.__setattr__(self, name, to_labels(getattr(self, name), f"{name} of a metric"))
 
     def select(self, rows: torch.Tensor, reward: Reward | None = None) -> PointSet:
         """Return the set of some of the points.

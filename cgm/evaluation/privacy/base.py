@@ -3,10 +3,11 @@ r"""The interface of privacy audits: what a reward reveals about the rows of the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -78,8 +79,9 @@ def checked_arrays(
     """
 
     for name, sets in (("parties", parties), ("held_out", held_out)):
-        if isinstance(sets, torch.Tensor):
-            raise ValueError(f"audit: {name} is one tensor of shape {tuple(sets.shape)}, expected a list of tensors")
+        if isinstance(sets, torch.Tensor | np.ndarray):
+            raise ValueError(f"audit: {name} has the shape {tuple(sets.shape)}, expected a list, a set for each party")
+    parties, held_out = (list(x.values()) if isinstance(x, Mapping) else x for x in (parties, held_out))
     n = len(parties)
     if n == 0:
         raise ValueError("audit: there are no parties, at least one is needed")
@@ -93,13 +95,13 @@ def checked_arrays(
     named = [(f"audit: party {i + 1}", x) for i, x in enumerate(parties)]
     named += [(f"audit: held-out rows {j + 1}", x) for j, x in enumerate(held_out)]
     named += [(f"audit: reward of party {party + 1}, beta={beta:g}", x) for party, beta, x in rewards]
-    for name, x in named:
-        check_points(x, name, min=0)
-        if x.shape[1:] != parties[0].shape[1:]:
-            shape, expected = tuple(x.shape[1:]), tuple(parties[0].shape[1:])
+    points = [check_points(x, name, min=0) for name, x in named]
+    for (name, _), x in zip(named, points, strict=True):
+        if x.shape[1:] != points[0].shape[1:]:
+            shape, expected = tuple(x.shape[1:]), tuple(points[0].shape[1:])
             raise ValueError(f"{name}: points of shape {shape} where {expected} is expected")
 
-    arrays = [flat_array(x) for _, x in named]
+    arrays = [flat_array(x) for x in points]
     return arrays[:n], arrays[n : n + len(held_out)], arrays[n + len(held_out) :]
 
 

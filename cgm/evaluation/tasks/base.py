@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from cgm.evaluation.entries import BetaGain, Scores
 from cgm.evaluation.labelled import Arrays, Labelled, labelled_arrays
 from cgm.evaluation.measure import OF_REWARDS
+from cgm.utils.convert import to_tensor
 from cgm.utils.run import progress
 from cgm.utils.settings import Integer, Settings
+from cgm.utils.shown import brief
 
 NAME = r"[a-z]\w*(?<!_before)(?<!_honest)"  # of a score
 # names of other numbers of a reward in records
@@ -39,6 +41,9 @@ class LabelledReward(NamedTuple):
     beta: float
     x: torch.Tensor
     y: torch.Tensor
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class Task(Settings, ABC):
@@ -140,7 +145,7 @@ class ModelTask(Task, ABC):
         """
 
         held_out = labelled_arrays(*test, "downstream: test points")
-        width = test[0].shape[1:]
+        width = to_tensor(test[0], "downstream: test points").shape[1:]
         before = [labelled_arrays(x, y, f"downstream: party {i + 1}", width) for i, (x, y) in enumerate(parties)]
         after = []
         for party, beta, x, y in rewards:

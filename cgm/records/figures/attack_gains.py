@@ -3,15 +3,18 @@ r"""The figure of a sweep over attacks: what each gains, by another setting."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from cgm.figures.style import BACKGROUND, INK
 from cgm.records.collect import Run
-from cgm.records.figures.style import BACKGROUND, INK
 from cgm.records.headline import ATTACK
 from cgm.records.settings import cell, find_varying, sort_key, union
 from cgm.utils.plain import snake
@@ -27,6 +30,39 @@ LABELS = {
     "attack_others_mean": "change of the other parties' true values, mean",
     "attack_others_worst": "change of the other parties' true values, worst party",
 }
+
+
+class Grid(NamedTuple):
+    """A headline number of attacks.
+
+    Attributes:
+        rows: The attacks.
+        values: The values of the setting of the columns.
+        means: The mean of the number for each of them, of shape (rows, columns); NaN without runs.
+        runs: The numbers of the runs, by row and column.
+        setting: The setting of the columns.
+        number: The name of the number.
+    """
+
+    rows: Sequence[str]
+    values: Sequence[str]
+    means: NDArray[np.float64]
+    runs: Mapping[tuple[int, int], Sequence[float]]
+    setting: str
+    number: str
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """The width and height of the figure, in inches."""
+
+        width = 1.3 * len(self.values) + 0.09 * max(map(len, self.rows)) + 1.8
+        return max(width, 5.0), 0.55 * len(self.rows) + 1.4
+
+    @property
+    def title(self) -> str:
+        """The title of the figure."""
+
+        return LABELS.get(self.number, self.number.removeprefix("attack_").replace("_", " "))
 
 
 def attack_gains(
@@ -46,6 +82,17 @@ def attack_gains(
     Raises:
         ValueError: If the number is unknown, if no run has an attack, or if a run does not have the setting.
     """
+
+    grid = make_grid(runs, columns, number)
+    figure = Figure(figsize=grid.size, layout="constrained")
+    draw_grid(figure.subplots(), grid, decimals)
+    figure.suptitle(grid.title, fontsize=10)
+
+    return figure
+
+
+def make_grid(runs: Sequence[Run], columns: str, number: str) -> Grid:
+    """Compute what `attack_gains` draws; the arguments are the same."""
 
     names = [
         name for name in union([dict.fromkeys(ATTACK), *(run.numbers for run in runs)]) if name.startswith("attack_")
@@ -71,25 +118,26 @@ def attack_gains(
     for place, numbers in found.items():
         means[place] = fmean(numbers)
 
-    width = 1.3 * len(places) + 0.09 * max(map(len, names)) + 1.8
-    figure = Figure(figsize=(max(width, 5.0), 0.55 * len(names) + 1.4), layout="constrained")
-    axes = figure.subplots()
+    return Grid(names, places, means, found, columns, number)
+
+
+def draw_grid(axes: Axes, grid: Grid, decimals: int | None) -> None:
+    """Draw a headline number of attacks into axes, with a bar of colours beside them."""
+
+    means = grid.means
     limit = float(np.nanmax(np.abs(means), initial=0.0)) or 1.0  # symmetric: white is no change
     colours = mpl.colormaps["RdBu_r"].with_extremes(bad=BACKGROUND)
     image = axes.imshow(np.ma.masked_invalid(means), cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
     for (i, j), mean in np.ndenumerate(means):
         dark = abs(mean) > 0.6 * limit  # false for NaN
-        text = _text(found.get((i, j), []), decimals)
+        text = _text(grid.runs.get((i, j), []), decimals)
         axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
-    axes.set_xticks(range(len(places)), places)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel(columns)
+    axes.set_xticks(range(len(grid.values)), grid.values)
+    axes.set_yticks(range(len(grid.rows)), grid.rows)
+    axes.set_xlabel(grid.setting)
     axes.set_ylabel("attack")
     axes.tick_params(length=0)
-    figure.colorbar(image, ax=axes, shrink=0.9)
-    figure.suptitle(LABELS.get(number, number.removeprefix("attack_").replace("_", " ")), fontsize=10)
-
-    return figure
+    axes.figure.colorbar(image, ax=axes, shrink=0.9)
 
 
 def _row_names(runs: Sequence[Run], columns: str) -> list[str]:

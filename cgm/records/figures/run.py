@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from cgm.figures.embedding import reward_embedding
+from cgm.figures.plots import Plots, Points, pictured
+from cgm.figures.rewards import Outcome, reward_sizes, reward_values, value_curves
+from cgm.figures.style import (
+    GRID,
+    INK,
+    axes_for,
+    axes_legend,
+    beta_handles,
+    beta_styles,
+    legend,
+    metric_label,
+    offsets,
+    save,
+)
 from cgm.mediator import Settlement
-from cgm.records.figures.embedding import reward_embedding
-from cgm.records.figures.rewards import reward_sizes, reward_values, value_curves
-from cgm.records.figures.style import GRID, INK, beta_handles, beta_styles, legend, metric_label, offsets, save
 from cgm.records.result import Result
 
 BAR = "#56B4E9"
@@ -46,13 +60,13 @@ def draw_run(
             continue
         rows = chain.indices
         rewards[chain.beta] = pool.points[rows], None if labels is None else labels[rows]
-        pictured = torch.nonzero(rows < len(pool.images))[:, 0]  # the rewards whose images there are
-        if len(pictured):
-            images[chain.beta] = pictured, pool.images[rows[pictured]]
+        if pictures := pictured(rows, pool.images):
+            images[chain.beta] = pictures
+    outcome = outcome_of(result)
     figures = {
-        "reward_sizes": reward_sizes(result),
-        "reward_values": reward_values(result),
-        "value_curves": value_curves(list(settlement.drawn.values()), result),
+        "reward_sizes": reward_sizes(outcome),
+        "reward_values": reward_values(outcome),
+        "value_curves": value_curves(list(settlement.drawn.values()), outcome.alpha),
         "correlations": correlations(result),
         f"rewards_of_party_{party + 1}": reward_embedding(
             parties[party],
@@ -69,11 +83,63 @@ def draw_run(
         save(figure, folder, name)
 
 
+def outcome_of(result: Result) -> Outcome:
+    """Return what the parties of a run receive."""
+
+    values, alpha = result.values, result.contributions.alpha
+    return Outcome(result.sampling, result.scheme, values.party, values.grand, alpha, result.synthetic_size)
+
+
+class RecordPlots(Plots):
+    """Figures of a record, each drawn into axes; see `Plots`.
+
+    Arguments:
+        result: The result of the run.
+        points: Reads the pool and the rewards when they are first drawn.
+    """
+
+    def __init__(self, result: Result, points: Callable[[], Points]) -> None:
+        super().__init__(outcome_of(result), points)
+        self._result = result
+
+    def correlations(self, ax: Axes | None = None, *, legend: bool = True) -> Axes:
+        r"""Draw the correlations of $\alpha$ with metrics, $|G_i|$ and scores (the paper's Fig. 2).
+
+        Arguments:
+            ax: The axes; those of a new figure, if `None`.
+            legend: Whether to add a legend.
+        """
+
+        axes = axes_for(ax, *correlations_size(self._result))
+        handles = draw_correlations(axes, self._result)
+        if legend:
+            axes_legend(axes, handles, "upper")
+        return axes
+
+
 def correlations(result: Result) -> Figure:
-    r"""Draw the correlations of $\alpha$ with metrics, $|G_i|$ and scores (the paper's Fig. 2).
+    r"""Draw the correlations of $\alpha$ (the paper's Fig. 2), see `draw_correlations`."""
+
+    figure = Figure(figsize=correlations_size(result), layout="constrained")
+    legend(figure, draw_correlations(figure.subplots(), result), "upper")
+
+    return figure
+
+
+def correlations_size(result: Result) -> tuple[float, float]:
+    """Return the width and height of the figure of correlations, in inches."""
+
+    return 7.2, 0.5 * max(len(result.correlations), 1) + 1.6
+
+
+def draw_correlations(axes: Axes, result: Result) -> list[Line2D]:
+    r"""Draw the correlations of $\alpha$ with metrics, $|G_i|$ and scores into axes.
 
     A bar is the mean over $\beta$, its error bar the standard error, a dot the correlation for one $\beta$. A
     correlation that could not be computed is replaced by the reason.
+
+    Returns:
+        The entries of the legend.
 
     Raises:
         ValueError: If a metric does not have a correlation (or `None`) for each $\beta$.
@@ -83,8 +149,6 @@ def correlations(result: Result) -> Figure:
     betas = list(dict.fromkeys(float(chain.beta) for chain in result.sampling))
     styles = beta_styles(sorted(betas))
 
-    figure = Figure(figsize=(7.2, 0.5 * max(len(names), 1) + 1.6), layout="constrained")
-    axes = figure.subplots()
     axes.axvline(0, color=INK, linewidth=1)
     reach = 1.0
     for row, (metric, entry) in enumerate(result.correlations.items()):
@@ -115,6 +179,5 @@ def correlations(result: Result) -> Figure:
     axes.set_xlabel(r"Pearson correlation with $\alpha_i$ (mean ± standard error over $\beta$)")
     axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
-    legend(figure, beta_handles(sorted(betas), markersize=4, linestyle=""), "upper")
 
-    return figure
+    return beta_handles(sorted(betas), markersize=4, linestyle="")

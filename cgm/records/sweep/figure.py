@@ -15,9 +15,9 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from cgm.figures.style import GRID, INK, LABELS, MARKERS, TARGET, legend, metric_label, offsets
 from cgm.records.collect import NO_EFFECT, Run
 from cgm.records.figures.attack_gains import LABELS as ATTACK_LABELS
-from cgm.records.figures.style import GRID, INK, LABELS, MARKERS, TARGET, legend, metric_label, offsets
 from cgm.records.settings import cell, sort_key
 
 # of Okabe and Ito's palette, which colour-blind readers distinguish, without its yellow, which is too light for lines
@@ -176,6 +176,41 @@ def cells_of(panel: Panel, values: Sequence[float | None], seeds: Sequence[str])
     return cells
 
 
+class Picture(NamedTuple):
+    """What a figure of a sweep shows.
+
+    Attributes:
+        panels: The panels.
+        cells: What is drawn in each of them.
+        title: The title.
+        caption: What else there is to know.
+        alt: What it shows, for those who do not see it.
+        is_signed: Whether the number is a difference.
+    """
+
+    panels: Sequence[Panel]
+    cells: Sequence[Mapping[tuple[int, int], Cell]]
+    title: str
+    caption: str
+    alt: str
+    is_signed: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The numbers of rows and columns of panels."""
+
+        columns = 2 if len(self.panels) == 4 else min(len(self.panels), 3)
+        return -(-len(self.panels) // columns), columns
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """The width and height of the figure, in inches."""
+
+        rows, columns = self.shape
+        width, height = np.max([_size(panel, len(self.panels) > 1) for panel in self.panels], axis=0)
+        return max(width * columns, 4.6), height * rows + (1.1 if self.panels[0].series else 0.6)
+
+
 def picture_of(runs: Sequence[Run], factors: Sequence[Factor], number: str) -> tuple[Figure, str, str]:
     """Draw a number of a sweep.
 
@@ -190,6 +225,15 @@ def picture_of(runs: Sequence[Run], factors: Sequence[Factor], number: str) -> t
     Raises:
         ValueError: If no run has this number, or only infinite ones.
     """
+
+    picture = make_picture(runs, factors, number)
+    figure = Figure(picture.size, layout="constrained")
+    draw_figure(figure, picture)
+    return figure, picture.caption, picture.alt
+
+
+def make_picture(runs: Sequence[Run], factors: Sequence[Factor], number: str) -> Picture:
+    """Choose what `picture_of` draws; the arguments are the same."""
 
     values = [x if (x := run.numbers.get(number)) is not None and math.isfinite(x) else None for run in runs]
     known = [k for k, value in enumerate(values) if value is not None]
@@ -217,7 +261,7 @@ def picture_of(runs: Sequence[Run], factors: Sequence[Factor], number: str) -> t
     alt = " by ".join([number, ", ".join(factor.name for factor in factors)] if factors else [number])
     alt += f": means from {min(each.mean for each in shown):.4g} to {max(each.mean for each in shown):.4g}."
     is_signed = number.startswith("attack_") or number.endswith("_gain")
-    return _draw(panels, cells, title, is_signed), " ".join(caption), alt
+    return Picture(panels, cells, title, " ".join(caption), alt, is_signed)
 
 
 def number_label(name: str) -> str:
@@ -270,37 +314,47 @@ def _factor(runs: Sequence[Run], name: str, options: Sequence[str]) -> Factor:
     return Factor(name, tuple(short if len(set(short)) == len(values) else values), tuple(map(float, numbers)), of_run)
 
 
-def _draw(
-    panels: Sequence[Panel], cells: Sequence[Mapping[tuple[int, int], Cell]], title: str, is_signed: bool
-) -> Figure:
-    """Draw panels with the same limits of the number."""
+def draw_figure(figure: Figure, picture: Picture) -> list[Axes]:
+    """Draw panels into a figure, with its title and its legend, and return their axes."""
 
-    columns = 2 if len(panels) == 4 else min(len(panels), 3)
-    rows, series = -(-len(panels) // columns), panels[0].series
-    width, height = np.max([_size(panel, len(panels) > 1) for panel in panels], axis=0)
-    figure = Figure((max(width * columns, 4.6), height * rows + (1.1 if series else 0.6)), layout="constrained")
-    drawn = [(figure.add_subplot(rows, columns, k + 1), panel) for k, panel in enumerate(panels)]
-    for (axes, panel), of_panel in zip(drawn, cells, strict=True):
+    drawn = [figure.add_subplot(*picture.shape, k + 1) for k in range(len(picture.panels))]
+    draw_panels(drawn, picture)
+    figure.suptitle(picture.title, fontsize=10)
+    if (series := picture.panels[0].series) is not None:
+        legend(figure, series_handles(picture), "lower", 3.0 if picture.panels[0].is_line else 1.6)
+        figure.legends[0].set_title(series.name, FontProperties(size=9))
+    return drawn
+
+
+def draw_panels(drawn: Sequence[Axes], picture: Picture) -> None:
+    """Draw panels into axes, with the same limits of the number."""
+
+    panels = picture.panels
+    for axes, panel, of_panel in zip(drawn, panels, picture.cells, strict=True):
         _draw_panel(axes, panel, of_panel)
-    limits = [axes.get_ylim() if panel.is_line else axes.get_xlim() for axes, panel in drawn]
+    limits = [axes.get_ylim() if panel.is_line else axes.get_xlim() for axes, panel in zip(drawn, panels, strict=True)]
     low, high = min(limit[0] for limit in limits), max(limit[1] for limit in limits)
     margin = 0.03 * (high - low) if len(panels) > 1 else 0.0
 
-    for (axes, panel), name in zip(drawn, shortened([panel.title for panel in panels], 44), strict=True):
+    names = shortened([panel.title for panel in panels], 44)
+    for axes, panel, name in zip(drawn, panels, names, strict=True):
         axes.set_title(name, fontsize=9)
         axes.tick_params(labelsize=8)
         label = panel.main.name if panel.main and panel.main.name != panel.title else ""
         (axes.set_xlabel if panel.is_line else axes.set_ylabel)(label, fontsize=9)
         (axes.set_ylim if panel.is_line else axes.set_xlim)(low - margin, high + margin)
-        if is_signed:
+        if picture.is_signed:
             (axes.axhline if panel.is_line else axes.axvline)(0, color=INK, linewidth=0.8, zorder=1.5)
-    figure.suptitle(title, fontsize=10)
-    if series is not None:
-        styles = zip(shortened(series.values), _styles(series, panels[0].is_line), strict=True)
-        handles = [Line2D([], [], label=label, **style) for label, style in styles]
-        legend(figure, handles, "lower", 3.0 if panels[0].is_line else 1.6)
-        figure.legends[0].set_title(series.name, FontProperties(size=9))
-    return figure
+
+
+def series_handles(picture: Picture) -> list[Line2D]:
+    """Return the entries of the legend: a colour for each value of the second factor; none without one."""
+
+    panel = picture.panels[0]
+    if panel.series is None:
+        return []
+    styles = zip(shortened(panel.series.values), _styles(panel.series, panel.is_line), strict=True)
+    return [Line2D([], [], label=label, **style) for label, style in styles]
 
 
 def _size(panel: Panel, is_small: bool) -> tuple[float, float]:

@@ -16,8 +16,8 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from cgm.figures.style import save
 from cgm.records.collect import CONSOLE_COLUMNS, Run, Table
-from cgm.records.figures.style import save
 from cgm.records.html import render
 from cgm.records.record import ERROR
 from cgm.records.settings import cell

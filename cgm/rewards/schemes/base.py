@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -13,8 +13,12 @@ from cgm.contributions.base import Contributions
 from cgm.utils.checks import check_details, check_number, check_values
 from cgm.utils.plain import NOT_WRITTEN
 from cgm.utils.settings import Settings
+from cgm.utils.shown import Shown, counted
 from cgm.valuation.bounds import MAX_PARTIES, rounding
 from cgm.valuation.game import Game
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TOLERANCE = 1e-9  # the rounding error that conditions may have, as a share of v*
 
@@ -35,8 +39,8 @@ class Condition(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
-class Rewards:
+@dataclass(frozen=True, repr=False)
+class Rewards(Shown):
     r"""Reward values of the parties and their bounds.
 
     Attributes:
@@ -90,6 +94,19 @@ class Rewards:
 
         value = self.details.get(name)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the reward values as a table of pandas: `party`, `reward_value`, and its bounds `lower`, `upper`."""
+
+        import pandas as pd
+
+        columns = {"reward_value": self.values, "lower": self.lower, "upper": self.upper}
+        return pd.DataFrame({"party": range(len(self.values)), **{name: x.numpy() for name, x in columns.items()}})
+
+    def _shown(self) -> tuple[str, pd.DataFrame, str]:
+        numbers = {name: x for name in self.details if (x := self.number(name)) is not None} | {"spread": self.spread}
+        parts = [self.name, counted(len(self.values), "party"), *(f"{name} = {x:.4g}" for name, x in numbers.items())]
+        return f"{type(self).__name__}: {', '.join(filter(None, parts))}", self.to_frame(), " ".join(self.warnings)
 
     def monotonicity(self, alpha: torch.Tensor) -> Condition | None:
         r"""Return the scheme's condition for F4, and whether it is met; `None` if the scheme states none.
@@ -195,7 +212,7 @@ def lower_bounds(game: Game, phi: torch.Tensor, stable: bool = True) -> torch.Te
         Section 4.1, Propositions 3b and 3c.
     """
 
-    own = game.party_values
+    own, phi = game.party_values, check_values("phi", phi, game.n)
     if not stable:
         return own
 

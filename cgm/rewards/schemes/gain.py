@@ -20,6 +20,7 @@ from cgm.rewards.schemes.base import (
     lower_bounds,
     name_left_out,
 )
+from cgm.utils.checks import check_values
 from cgm.utils.settings import Number
 from cgm.valuation.game import Game
 
@@ -69,7 +70,7 @@ class Gain(Scheme):
         The details are `v_star`, `rho`, `stable`, and `left_out`, the parties (from 0) that keep $v(D_i)$.
         """
 
-        own, alpha = game.party_values, contributions.alpha
+        own, alpha, upper = game.party_values, contributions.alpha, check_values("scheme: upper", upper, game.n)
         lower = lower_bounds(game, contributions.phi, self.stable)
         members = alpha > ALPHA_ROUNDING
         check_room(own, torch.where(members, upper, math.inf))

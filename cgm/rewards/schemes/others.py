@@ -22,6 +22,7 @@ from cgm.rewards.schemes.base import (
     name_left_out,
 )
 from cgm.rewards.schemes.shapley_fair import solve_scheme
+from cgm.utils.checks import check_values
 from cgm.utils.settings import Number
 from cgm.valuation.game import Game
 
@@ -64,7 +65,7 @@ class Spread(Scheme):
         share of $v^*$ (0 if none is positive), and `left_out`, the parties (from 0) with $\alpha_i \leq 0$.
         """
 
-        own, alpha = game.party_values, contributions.alpha
+        own, alpha, upper = game.party_values, contributions.alpha, check_values("scheme: upper", upper, game.n)
         stable, members = lower_bounds(game, contributions.phi), alpha > 0
         v_star = float((upper[members] / alpha[members]).min())
         for _ in range(ROUNDS):
@@ -166,7 +167,7 @@ class Proportional(Scheme):
         `left_out`, those with $\alpha_i \leq 0$.
         """
 
-        own, alpha = game.party_values, contributions.alpha
+        own, alpha, upper = game.party_values, contributions.alpha, check_values("scheme: upper", upper, game.n)
         check_room(own, upper)
         members = torch.nonzero(alpha > 0).flatten()
         check_positive(members, upper)
@@ -201,7 +202,7 @@ class EqualRewards(Scheme):
         The details are `v_star`, `rho` (0) and `clipped`, the parties (from 0) whose own value is larger.
         """
 
-        own = game.party_values
+        own, upper = game.party_values, check_values("scheme: upper", upper, game.n)
         check_room(own, upper)
         v_star = float(upper.min())
         clipped = torch.nonzero(own > v_star + TOLERANCE * abs(v_star)).flatten().tolist()
@@ -229,6 +230,6 @@ class MaxWelfare(Scheme):
         The detail is `v_star`, the largest reward.
         """
 
-        own = game.party_values
+        own, upper = game.party_values, check_values("scheme: upper", upper, game.n)
         check_room(own, upper)
         return Rewards(upper.clone(), own, upper, {"v_star": float(upper.max())})

@@ -20,6 +20,7 @@ from cgm.rewards.schemes.base import (
     lower_bounds,
     name_left_out,
 )
+from cgm.utils.convert import to_numbers
 from cgm.utils.settings import Number
 from cgm.valuation.game import Game
 
@@ -69,7 +70,7 @@ class ShapleyFair(Scheme):
         return replace(rewards, warnings=warnings)
 
     def _solve(self, alpha: torch.Tensor, lower: torch.Tensor, upper: torch.Tensor, own: torch.Tensor) -> FairRewards:
-        alpha, lower, upper, own = (torch.as_tensor(x).double() for x in (alpha, lower, upper, own))
+        alpha, lower, upper, own = (to_numbers(x, "scheme: values") for x in (alpha, lower, upper, own))
         if not alpha.shape == lower.shape == upper.shape == own.shape or alpha.dim() != 1:
             raise ValueError("scheme: expected alpha, lower, upper and party_values of the same shape (n,)")
         if not all(torch.isfinite(x).all() for x in (alpha, lower, upper, own)):

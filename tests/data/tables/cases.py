@@ -558,7 +558,16 @@ CASES: dict[str, Case] = {
     "date_far": Case(files({"d": every("9999-12-31", 3, dates("%Y-%m-%d"))}), Settled("d date")),
     "date_yy": Case(files({"d": dates("%d.%m.%y")}), Settled("d date")),
     "date_yyyy_mm": Case(files({"d": dates("%Y-%m")}), Settled("d date")),
-    "x_two_digit_year_many": Case(files({"d": dates("%m/%y")}), Settled("d date")),
+    "x_two_digit_year_many": Case(
+        files({"d": dates("%m/%y")}),
+        Refused(("a, column d: data row 1, ../.., can be a month", "dates=", "drop=")),
+    ),
+    "x_two_digit_year_fix": Case(
+        files({"d": dates("%m/%y")}), Settled("d date", warns=("d: years of two digits",)), ("dates={d: '%m/%y'}",)
+    ),
+    "x_two_digit_day": Case(files({"d": dates("%d-%m")}), Refused((r"a, column d: .*-\d\d, can be", "dates="))),
+    "few_fractions": Case(files({"size": ["1/20", "2/20", "3/20"]}), Settled("size categorical")),
+    "age_ranges": Case(files({"of": lambda *_: f"{_[1] % 24 + 20}-{_[1] % 24 + 40}"}), Settled("of categorical")),
     "time_only": Case(files({"t": dates("%H:%M")}), Settled("t date|numeric")),
     "yyyymmdd": Case(files({"opened": dates("%Y%m%d")}), Settled("opened date|integer", warns=("opened.*dates=",))),
     # codes and identifiers
@@ -575,8 +584,26 @@ CASES: dict[str, Case] = {
     ),
     "zip_leading_one_party": Case(
         files({"zip": by_party(["01067", "04109"], ["80331", "80333"], ["10115", "80331"])}),
-        Refused(("zip", "a: categorical", "01067|04109", r"categorical=\[zip\]")),
+        Settled("zip categorical", warns=(r"column zip: codes such as 0\d+ begin with zeros.*also those of b and c",)),
     ),
+    "zip_lost_zeros": Case(
+        files({"zip": by_party(["01067", "04109"], ["80331", "1067"], ["10115", "80331"])}),
+        Refused(("b, column zip: data row", "1067, beside codes such as 0", r"categorical=\[zip\]", r"drop=\[zip\]")),
+    ),
+    "zip_many": Case(
+        files({"zip": by_party(numbers("05.0f", 1e3, 9e3), integers(10**4, 10**5), integers(10**4, 10**5))}),
+        Settled(left=("zip",), warns=("column zip: codes such as 0",)),
+    ),
+    "thousands_one_column": Case(
+        files({"pop": lambda party, i, random: f"{random.integers(300, 9999):,}".replace(",", ".")}),
+        Refused(("a, column pop: data row", r"can be \d\.\d+ or \d{4}", "thousands=", "decimal=")),
+    ),
+    "thousands_one_column_fix": Case(
+        files({"pop": lambda party, i, random: f"{random.integers(300, 9999):,}".replace(",", ".")}),
+        Settled("pop integer"),
+        ("thousands='.'",),
+    ),
+    "three_decimals": Case(files({"dose": numbers(".3f", 1, 900)}), Settled("dose numeric")),
     "zip_leading_one_party_fix": Case(
         files({"zip": by_party(["01067", "10115"], ["80331", "80333"], ["10115", "80331"])}),
         Settled("zip categorical"),

@@ -17,9 +17,6 @@ from tests.data.tables.cases import CASES, Case, Refused, Settled
 SMALL = ("synthetic_size=400", "max_growth=2", "sensitivity=false", "threads=1", "seed=1", "audit=none")
 
 
-NOT_YET = ("x_two_digit_year_many",)
-
-
 class Described(Exception):
     """A schema, raised in place of valuing the rows."""
 
@@ -44,9 +41,7 @@ def describe(arguments: list[str], monkeypatch) -> Schema:
     settings = {override.key_or_group: override.value() for override in parsed}
     command = Command(**{name: settings.pop(name) for name in OF_THE_COMMAND if name in settings})
     mediator = TableMediator(**settings, seed=1)
-    parties = read_parties(
-        command.files, command.party_column, command.names, command.encoding, command.separator, command.skipped
-    )
+    parties = read_parties(command.files, command.party_column, command.names, *command.reading)
     with pytest.raises(Described) as described:
         mediator.settle_tables(*parties)
     return described.value.args[0]
@@ -76,12 +71,7 @@ def check_message(outcome: Settled | Refused, message: str) -> None:
 def parametrised(whole: bool) -> list:
     """Return the cases of reading alone, or those of whole runs."""
 
-    mark = pytest.mark.xfail(reason="not yet read right")
-    return [
-        pytest.param(case, id=name, marks=[mark] if name in NOT_YET else [])
-        for name, case in CASES.items()
-        if case.whole == whole
-    ]
+    return [pytest.param(case, id=name) for name, case in CASES.items() if case.whole == whole]
 
 
 @pytest.mark.parametrize("case", parametrised(whole=False))

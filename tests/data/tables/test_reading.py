@@ -1,10 +1,15 @@
 """Tables as people have them: what is read, what is named in a warning, and what is asked."""
 
+import csv
 import gzip
+import io
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cgm.data.tables import Source, infer_schema, read_table
 from cgm.data.tables.dialects import Skip
@@ -79,6 +84,42 @@ def test_what_cannot_be_left_out_is_refused(tmp_path):
             read(tmp_path, content)
 
 
+def test_a_quote_that_is_not_closed_is_told_with_its_line(tmp_path):
+    for content, line in [
+        ('a,b\n1,x\n2,"y\n3,z\n4,w\n', 3),
+        ('a,b\n1,x\n2,"y\n3,"z, v"\n4,w\n', 3),
+        ('# by hand, today, here\na,b\n1,x\n2,"y\n3,z\n', 4),
+        ('a,b\r1,"x\r2,y\r', 2),
+    ]:
+        with pytest.raises(
+            ValueError, match=rf"a\.csv: line {line}: a quote is opened in the row that begins here, and"
+        ):
+            read(tmp_path, content)
+
+
+def test_quotes_come_back_as_they_were(tmp_path):
+    rows = [
+        ["name", "age", "day"],
+        ["Koch, Anna", "31", "2024-01-02"],
+        ["Roth", "45", "2024-02-03"],
+        ["Ba;um", "7", ""],
+    ]
+    for style, header, quoted in [
+        (csv.QUOTE_MINIMAL, False, ()),
+        (csv.QUOTE_ALL, True, ("name", "age", "day")),
+    ]:
+        for before in ("", '"made by, hand"\n'):
+            file = io.StringIO()
+            csv.writer(file, quoting=style, lineterminator="\n").writerows(rows)
+            _, source = read(tmp_path, before + file.getvalue(), skip=Skip(1, 0) if before else None)
+            assert (source.quoted, source.quoted_header) == (quoted, header), (style, before)
+    text = '"name";"age"\n"Koch, Anna";31\n"say ""x""";45\nNA;7\n"Roth";8\n'  # as R writes it
+    _, source = read(tmp_path, text)
+    assert (source.quoted, source.quoted_header) == (("name",), True)
+    _, source = read(tmp_path, text.replace('"', ""))
+    assert (source.quoted, source.quoted_header) == ((), False)
+
+
 def test_formats_and_encodings(tmp_path):
     tabs = TEXT.replace(",", "\t")
     for name, content, encoding in [
@@ -137,9 +178,11 @@ def test_signs_of_numbers():
         (["\u221276.5", "3"], [-76.5, 3]),
         (["1.266", "2.5"], [1.266, 2.5]),
         (["1.266", "2.345"], [1.266, 2.345]),  # separated by commas
+        (["0.904", "904"], [0.904, 904]),
     ]:
         assert numbers(cells) == expected, cells
     assert numbers(["1.266", "904"], thousands=".") == [1266, 904]
+    assert numbers(["1.266", "0.904"], thousands=".") == [1.266, 0.904]
     assert numbers(["1.266", "904"], decimal=".") == [1.266, 904]
     assert numbers(["1,234", "7"], decimal=",") == [1.234, 7]
     for cells, separator in [(["1.266", "904"], ","), (["1.266", "2.345"], ";"), (["1,234", "7"], ";")]:
@@ -150,6 +193,47 @@ def test_signs_of_numbers():
     assert infer_schema(tables)[1]["a"]["x"].tolist() == [1266, 904, 31]
 
 
+def check_message(large: bool, message: str) -> None:
+    assert large, message
+    assert re.match(r"a, column x: data row \d+, .*thousands=.*decimal=", message), message
+
+
+@given(st.lists(st.integers(0, 10**5), min_size=3, max_size=60), st.sampled_from(".,"), st.booleans())
+def test_signs_of_thousands_are_not_taken_for_those_of_decimals(counts, sign, other):
+    """Whole numbers with the sign that other columns have for decimals: they are asked for, or read right."""
+
+    separator = ";" if sign == "," else ","
+    fractions = [f"{k % 7}{sign}{k % 3}5" for k in range(len(counts))]
+    tables = {"a": pd.DataFrame({"x": [f"{n:,}".replace(",", sign) for n in counts], "y": fractions})}
+    large = any(n >= 1000 for n in counts)
+    try:
+        _, parsed = infer_schema(tables, keep=["x"], separators={"a": separator})
+    except ValueError as error:
+        check_message(large, str(error))
+    else:
+        wrong = parsed["a"]["x"].astype(float).tolist() != list(map(float, counts)) if "x" in parsed["a"] else False
+        # silently wrong only if nothing shows it: no number of three digits, and none of more than six
+        assert not wrong or not any(100 <= n < 1000 for n in counts)
+    decimal = "," if sign == "." else "."
+    reading = Reading(thousands=sign, decimal=None if other else decimal)
+    if not other:
+        tables["a"]["y"] = [text.replace(sign, decimal) for text in fractions]
+    _, parsed = infer_schema(tables, keep=["x"], reading=reading, separators={"a": separator})
+    if "x" in parsed["a"]:
+        assert parsed["a"]["x"].tolist() == counts
+
+
+@given(st.lists(st.integers(1000, 999_999), min_size=3, max_size=60), st.booleans())
+def test_numbers_with_three_decimals_are_read_without_a_question(thousandths, trailing):
+    """Decimals are as they were written, also with zeros left away, where other columns have the same sign."""
+
+    texts = [f"{n / 1000:.3f}" if trailing else repr(n / 1000) for n in thousandths]
+    tables = {"a": pd.DataFrame({"x": texts, "y": [f"{k}.5" for k in range(len(texts))]})}
+    _, parsed = infer_schema(tables, keep=["x", "y"])
+    if "x" in parsed["a"]:
+        assert parsed["a"]["x"].astype(float).tolist() == [n / 1000 for n in thousandths]
+
+
 def test_markers_of_missing_cells(caplog):
     cells = [str(k) for k in range(100, 140)]
     for marker in (".", "\\N", "n.a.", "--", "#DIV/0!", "(null)", "unknown", "missing"):
@@ -157,7 +241,7 @@ def test_markers_of_missing_cells(caplog):
         column, (values,), (form,) = infer([*cells, marker])
         assert (column.kind, int(values.isna().sum())) == ("integer", 1)
         assert f"a, column x: 1 cells ({marker!r}) count as missing" in caplog.text
-        assert form.missing == ("" if marker == "--" else marker)
+        assert form.missing == marker
     with pytest.raises(
         ValueError,
         match=r"a, column x: 40 of 41 cells are numbers; not 'refused' \(data row 41\); say "
@@ -170,6 +254,42 @@ def test_markers_of_missing_cells(caplog):
     column, (values,), _ = infer(np.array([*range(40), -999]), missing=[-999])
     assert (column.minimum, int(values.isna().sum())) == (0, 1)
     assert "unknown" in infer([*"aabb", "unknown", "unknown"] * 3)[0].levels  # a level as any other
+
+
+def test_the_marker_of_missing_cells_comes_back():
+    cells, numbers = [*"ababab"], [str(k) for k in range(6)]
+    for column, gaps, settings, marker in [
+        (cells, ["-", "-"], {}, "-"),
+        (cells, ["NA", ""], {}, ""),  # two markers
+        (cells, ["NA", None], {}, ""),
+        (cells, ["=x"], {"missing": ["=x"]}, ""),  # a formula
+        (cells, ["-1+1"], {"missing": ["-1+1"]}, ""),
+        (numbers, ["-"], {}, "-"),
+        (numbers, ["-999"] * 3, {"missing": [-999]}, "-999"),
+        (numbers, ["n.a."], {}, "n.a."),
+    ]:
+        described, (values,), (form,) = infer([*column, *gaps], **settings)
+        assert form.missing == marker, (gaps, form.missing)
+        table = pd.DataFrame({"x": values})
+        rows = list(
+            csv.reader(io.StringIO(table_file(table, [described], Source("a", forms={"x": form})).content.decode()))
+        )
+        assert [row[0] for row in rows[-len(gaps) :]] == [marker] * len(gaps)
+    gaps = np.array([1, 2, -999, 4], dtype="int32")
+    _, _, (form,) = infer(pd.array(gaps, dtype="int32[pyarrow]"), missing=[-999])
+    assert form.missing == "-999"
+
+
+def test_a_marker_is_told_once(caplog):
+    infer(["x", "y", "(null)"] * 4, ["x", "y", "NA"] * 4)
+    (told,) = [record.message for record in caplog.records if "missing" in record.message]
+    assert told == (
+        "a, column x: 4 cells ('(null)') count as missing; b, column x: 4 cells ('NA') count as missing, not as a "
+        "level; write a level in another way"
+    )
+    caplog.clear()
+    infer(["x", "y", "refused"] * 4, missing=["refused"])
+    assert "refused" not in caplog.text  # the mediator has said so
 
 
 def test_numbers_that_cannot_be_valued_are_told():

@@ -49,7 +49,14 @@ def test_columns_keep_their_order_and_types():
     ]
     assert (file.rows, file.escaped) == (3, 0)
     german = table_file(table[["a", "text"]], columns, Source("a.csv", separator=";", decimal=",")).content.decode()
-    assert german.split("\n")[:3] == ["a;text", '0,1;"a, b"', '-2,0;"say ""x"""']
+    assert german.split("\n")[:3] == ["a;text", "0,1;a, b", '-2,0;"say ""x"""']
+    quoted = Source("a.csv", quoted=("a",), quoted_header=True)
+    assert table_file(table[["a", "text"]], columns, quoted).content.decode().split("\n")[:4] == [
+        '"a","text"',
+        '"0.1","a, b"',
+        '"-2.0","say ""x"""',
+        ",",
+    ]
 
 
 def test_formulas_are_escaped_and_numbers_are_not():

@@ -182,8 +182,8 @@ def test_the_smallest_sets_have_numbers():
 def test_invalid_input_is_refused():
     for parties, held_out, rewards, message in [
         ([], [], [], "audit: there are no parties"),
-        (draw(5), [], [], r"audit: parties is one tensor of shape \(5, 2\), expected a list"),
-        ([draw(5)] * 2, draw(5), [], r"audit: held_out is one tensor of shape \(5, 2\), expected a list"),
+        (draw(5), [], [], r"audit: parties has the shape \(5, 2\), expected a list"),
+        ([draw(5)] * 2, draw(5), [], r"audit: held_out has the shape \(5, 2\), expected a list"),
         ([draw(5)] * 3, [draw(5)] * 2, [], "audit: 2 sets of held-out rows for 3 parties; expected one for each"),
         ([draw(5)] * 2, [draw(5)], [(2, 1.0, draw(5))], "audit: a reward is for party 2 .*, but there are 2 parties"),
         ([draw(5), draw(5, 3)], [], [], r"audit: party 2: points of shape \(3,\) where \(2,\) is expected"),

@@ -104,7 +104,7 @@ def test_input_refused(task) -> None:
         SVM().evaluate([(x[:, 1:], y)], [], test)
     with pytest.raises(ValueError, match=r"reward of party 1, beta=2: .* points but 3 labels"):
         SVM().evaluate(parties, [(0, 2.0, x, y[:3])], test)
-    with pytest.raises(ValueError, match="test points, labels: expected a tensor of integers"):
+    with pytest.raises(ValueError, match="test points, labels: expected integers"):
         SVM().evaluate(parties, rewards, (test[0], test[1].double()))
     with pytest.raises(ValueError, match="test points: row 0 holds NaN"):
         SVM().evaluate(parties, rewards, (test[0] * math.nan, test[1]))

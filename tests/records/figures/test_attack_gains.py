@@ -6,7 +6,7 @@ import pytest
 from cgm.records.collect import Run
 from cgm.records.figures.attack_gains import LABELS, attack_gains
 from cgm.records.headline import ATTACK
-from tests.figures import whole
+from tests.drawn import whole
 
 
 def run(attack: str, contribution: str, gain: float | None, seed: int = 0, **options) -> Run:

@@ -12,7 +12,7 @@ from cgm.records.figures import run
 from cgm.records.figures.run import correlations, draw_run
 from cgm.rewards.sampling import WeightedSampling
 from cgm.valuation.kernels import SquaredExponential
-from tests.figures import legend, whole
+from tests.drawn import legend, whole
 from tests.records.results import INF, RUNS, alpha_correlation, make_result
 
 BETAS = (1.0, 8.0)

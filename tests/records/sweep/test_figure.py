@@ -10,12 +10,12 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from cgm.figures.style import LABELS
 from cgm.records.collect import Run
 from cgm.records.figures.attack_gains import LABELS as ATTACK_LABELS
-from cgm.records.figures.style import LABELS
 from cgm.records.headline import HEADLINE
 from cgm.records.sweep.figure import COLORS, cells_of, choose_panels, find_factors, number_label, picture_of, shortened
-from tests.figures import legend, whole
+from tests.drawn import legend, whole
 from tests.records.sweep.grids import grid, table
 
 N, M, MANY = [0.1, 0.2, 0.3], [3, 5, 8, 10], [f"w{k}" for k in range(9)]

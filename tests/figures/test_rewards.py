@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from cgm.records.figures.rewards import MAX_POINTS, reward_sizes, reward_values, value_curves
-from tests.figures import legend, line, whole
+from cgm.figures.rewards import MAX_POINTS, reward_sizes, reward_values, value_curves
+from cgm.records.figures.run import outcome_of
+from tests.drawn import legend, line, whole
 from tests.records.results import INF, RUNS, change_chains, make_chains, make_result, make_rewards
 
 
 @pytest.mark.parametrize(("n", "betas"), RUNS)
 def test_reward_sizes(n, betas):
     result = make_result(n, betas)
-    figure = reward_sizes(result)
+    figure = reward_sizes(outcome_of(result))
     (axes,) = figure.axes
 
     for beta in betas:
@@ -35,7 +36,7 @@ def test_reward_sizes_of_unequal_magnitude():
         size=(0, 0, 700, 900, 100_000, None),
         reached=(True, True, True, True, False, True),
     )
-    figure = reward_sizes(result)
+    figure = reward_sizes(outcome_of(result))
     (axes,) = figure.axes
 
     np.testing.assert_array_equal(line(axes, r"$\beta$ = 1"), [0, 700, np.nan])
@@ -52,7 +53,7 @@ def test_reward_sizes_of_unequal_magnitude():
 
 @pytest.mark.parametrize("sizes", [[0, 0, 0], [None, None, None]])
 def test_reward_sizes_without_rewards(sizes):
-    figure = reward_sizes(change_chains(make_result(3, [1.0]), size=sizes))
+    figure = reward_sizes(outcome_of(change_chains(make_result(3, [1.0]), size=sizes)))
 
     assert figure.axes[0].get_ylim() == (0, 1)
     assert ("n/a" in figure.get_suptitle()) == (sizes[0] is None)
@@ -61,7 +62,7 @@ def test_reward_sizes_without_rewards(sizes):
 
 def test_a_chain_that_does_not_exist_is_named():
     result = make_result(3, [1.0, 2.0])
-    figure = reward_sizes(replace(result, sampling=result.sampling[:-1]))
+    figure = reward_sizes(outcome_of(replace(result, sampling=result.sampling[:-1])))
     assert "n/a: party 3, β = 2" in figure.get_suptitle()
     assert whole(figure)
 
@@ -69,7 +70,7 @@ def test_a_chain_that_does_not_exist_is_named():
 @pytest.mark.parametrize(("n", "betas"), RUNS)
 def test_reward_values(n, betas):
     result = make_result(n, betas)
-    figure = reward_values(result)
+    figure = reward_values(outcome_of(result))
     top, bottom = figure.axes
     values, rewards = result.values, result.scheme.values.tolist()
 
@@ -101,7 +102,7 @@ def test_reward_values_that_are_missing():
         scheme=replace(result.scheme, details={"v_star": None, "rho": None}),
     )
     result.values.lower[0] = result.values.upper[1] = result.scheme.values[2] = float("nan")
-    figure = reward_values(result)
+    figure = reward_values(outcome_of(result))
 
     for name in (
         "lower bound of party 1",
@@ -119,7 +120,9 @@ def test_reward_values_that_are_missing():
 
 def test_reward_values_all_equal():
     result = make_result(4, [1.0])
-    figure = reward_values(replace(change_chains(result, value=[0.5] * 4), scheme=make_rewards([0.5] * 4, rho=0.1)))
+    figure = reward_values(
+        outcome_of(replace(change_chains(result, value=[0.5] * 4), scheme=make_rewards([0.5] * 4, rho=0.1)))
+    )
 
     assert "min r = 0," in figure.get_suptitle()
     assert figure.axes[1].get_ylim() == pytest.approx((0.4995, 0.5005))
@@ -127,7 +130,7 @@ def test_reward_values_all_equal():
 
 def test_reward_values_of_a_scheme_without_v_star_and_rho():
     result = make_result(3, [1.0, 2.0])
-    figure = reward_values(replace(result, scheme=make_rewards(result.scheme.values, levels=[1])))
+    figure = reward_values(outcome_of(replace(result, scheme=make_rewards(result.scheme.values, levels=[1]))))
 
     assert not any("v^*" in text for text in legend(figure))
     assert r"all real data $v_c(N)$" in legend(figure)
@@ -140,7 +143,7 @@ def test_reward_values_of_a_scheme_without_v_star_and_rho():
 def test_value_curves(n, betas):
     result = make_result(n, betas)
     chains = make_chains(result)
-    figure = value_curves(chains[::-1], result)
+    figure = value_curves(chains[::-1], result.contributions.alpha)
 
     assert len(figure.axes) == n
     for i, axes in enumerate(figure.axes):
@@ -168,7 +171,7 @@ def test_value_curves_of_long_empty_and_missing_chains():
         replace(chain, party=0, beta=INF, values=torch.from_numpy(values), target=0.9, start=0.25),
         replace(chain, party=1, beta=1.0, values=torch.empty(0), target=float("nan"), start=0.125),
     ]
-    figure = value_curves(chains, result)
+    figure = value_curves(chains, result.contributions.alpha)
 
     curve = max(figure.axes[0].lines, key=lambda a: len(a.get_xdata()))
     x, y = curve.get_xdata(), curve.get_ydata()

@@ -7,9 +7,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from cgm.records.figures.rewards import reward_sizes
-from cgm.records.figures.style import beta_handles, beta_label, beta_styles, legend, offsets, save
-from tests.figures import whole
+from cgm.figures.rewards import reward_sizes
+from cgm.figures.style import beta_handles, beta_label, beta_styles, legend, offsets, save
+from cgm.records.figures.run import outcome_of
+from tests.drawn import whole
 from tests.records.results import INF, change_chains, make_result
 
 
@@ -17,8 +18,8 @@ def test_save_writes_both_files_the_same_each_time(tmp_path):
     result = make_result(3, [1.0, 2.0])
     before = dict(mpl.rcParams)
     folder = tmp_path / "new" / "figures"
-    png, pdf = save(reward_sizes(result), folder, "sizes")
-    save(reward_sizes(result), folder, "again.v1")
+    png, pdf = save(reward_sizes(outcome_of(result)), folder, "sizes")
+    save(reward_sizes(outcome_of(result)), folder, "again.v1")
 
     assert (png, pdf) == (folder / "sizes.png", folder / "sizes.pdf")
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -33,21 +34,21 @@ def test_save_writes_both_files_the_same_each_time(tmp_path):
     assert pdf.read_bytes().rstrip().endswith(b"%%EOF")
     assert b"CreationDate" not in pdf.read_bytes()
     assert b"/Type3" not in pdf.read_bytes()
-    width, height = reward_sizes(result).get_size_inches()
+    width, height = reward_sizes(outcome_of(result)).get_size_inches()
     assert imread(png).shape[:2] == (round(200 * height), round(200 * width))
     assert dict(mpl.rcParams) == before
 
 
 def test_save_is_whole_or_not_at_all(tmp_path, monkeypatch):
     result = make_result(2, [1.0])
-    figure = reward_sizes(result)
+    figure = reward_sizes(outcome_of(result))
     save(figure, tmp_path, "sizes")
     old = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def fail(*args, **kwargs):
         raise OSError("disk full")
 
-    changed = reward_sizes(change_chains(result, size=(1, 2)))
+    changed = reward_sizes(outcome_of(change_chains(result, size=(1, 2))))
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", fail)
         with pytest.raises(OSError, match="disk full"):

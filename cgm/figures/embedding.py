@@ -20,7 +20,7 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from cgm.data.features.umap import compiled_umap
-from cgm.records.figures.style import BACKGROUND, beta_label, legend
+from cgm.figures.style import BACKGROUND, beta_label, legend
 
 OWN, REWARD = "#4C78A8", "#E69F00"  # blue and orange: distinguishable by colour-blind readers
 THUMBNAIL, GAP = 0.09, 0.015  # longer side of an image and smallest gap between two, as shares of the points' range
@@ -30,6 +30,7 @@ MIN_POINTS = 16  # of a UMAP embedding with 15 neighbours
 
 Points = NDArray[np.float64]
 Rows = NDArray[np.int64]
+Pictures = Mapping[float, tuple[Rows, NDArray[np.floating]]]  # rows and images, by inverse temperature
 
 
 class ClassName(NamedTuple):
@@ -84,29 +85,10 @@ def reward_embedding(
         ['$\\beta$ = 1, $|G_{1}|$ = 30', '$\\beta$ = 8, $|G_{1}|$ = 30']
     """
 
-    if not rewards:
-        raise ValueError("rewards={}: expected the rewards for at least one beta")
-    betas = sorted(rewards, key=float)
-    own, own_labels = _labelled(own, own_labels, "own", None, len(classes))
-    if not len(own):
-        raise ValueError("own: has no points, expected at least one")
-    width = own.shape[1]
-    sets, labels = [own], [own_labels]
-    for beta in betas:
-        points, classes_of = _labelled(*rewards[beta], f"rewards[{beta}]", width, len(classes))
-        sets.append(points)
-        labels.append(classes_of)
-    pictures = _pictures(images or {})
-    sets.append(_array(np.empty((0, width)) if background is None else background, "background", width))
-
+    pictures = as_pictures(images or {})
     rng = np.random.default_rng(seed)
-    kept, places, kind = to_plane(sets, rng, seed)
-    everything = np.concatenate(places)
-    low, high = everything.min(axis=0), everything.max(axis=0)
-    span = np.where(high > low, high - low, 1.0)
-    low, high = (low + high - span) / 2, (low + high + span) / 2
-    labelled = [y[rows] for y, rows in zip(labels, kept, strict=False)]
-    names, fontsize = _class_names((np.concatenate(places[:-1]) - low) / span, np.concatenate(labelled), classes, rng)
+    plane = make_plane(own, own_labels, rewards, classes, background, seed, rng)
+    betas, places = plane.betas, plane.places
 
     columns = min(len(betas), 4)
     rows = -(-len(betas) // columns)
@@ -117,44 +99,132 @@ def reward_embedding(
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in panels.flat[len(betas) :]:
         axes.remove()
-    margin = THUMBNAIL / 2 + 0.01 if images else 0.05
-    area = float(np.clip(6000 / max(map(len, places[:-1])), 3.0, 14.0))
     for k, (beta, axes) in enumerate(zip(betas, panels.flat, strict=False)):
-        drawn, total = places[k + 1], len(sets[k + 1])
-        for x, color in ((places[-1], BACKGROUND), (places[0], OWN), (drawn, REWARD)):
-            # of own points and rewards, the smaller set is drawn on top
-            z = 1 if color == BACKGROUND else 3 if len(x) == min(len(places[0]), len(drawn)) else 2
-            axes.scatter(*x.T, s=area, color=color, alpha=0.75, linewidths=0, zorder=z, rasterized=True)
-        if beta in pictures:
-            of, pixels = pictures[beta]
-            seen = np.isin(of, kept[k + 1])
-            centers = drawn[np.searchsorted(kept[k + 1], of[seen])]
-            _add_thumbnails(axes, centers, pixels[seen], low, span, names, rng)
-        for name in names:
-            text = axes.text(*(low + name.center * span), name.text, ha="center", va="center", fontsize=fontsize)
-            text.set(zorder=5, fontweight="bold", path_effects=[withStroke(linewidth=2.0, foreground="white")])
-        title = rf"{beta_label(beta)}, $|G_{{{party + 1}}}|$ = {total:,}"
-        axes.set_title(title if len(drawn) == total else f"{title} ({len(drawn):,} drawn)", fontsize=10)
-        axes.set_xlim(low[0] - margin * span[0], high[0] + margin * span[0])
-        axes.set_ylim(low[1] - margin * span[1], high[1] + margin * span[1])
-        axes.set_box_aspect(1)
+        draw_rewards(axes, plane, beta, pictures, rng)
+        title = rf"{beta_label(beta)}, $|G_{{{party + 1}}}|$ = {plane.sizes[k + 1]:,}"
+        drawn = len(places[k + 1])
+        axes.set_title(title if drawn == plane.sizes[k + 1] else f"{title} ({drawn:,} drawn)", fontsize=10)
         axes.tick_params(labelsize=8)
         if k % columns == 0:
-            axes.set_ylabel(f"{kind} 2", fontsize=9)
+            axes.set_ylabel(f"{plane.kind} 2", fontsize=9)
         if k + columns >= len(betas):
-            axes.set_xlabel(f"{kind} 1", fontsize=9)
+            axes.set_xlabel(f"{plane.kind} 1", fontsize=9)
             axes.tick_params(labelbottom=True)
 
-    _add_legend(figure, [len(x) for x in (sets[0], sets[-1])], [len(x) for x in (places[0], places[-1])])
-    title = f"Party {party + 1}: own points and rewards"
-    if width != 2:
-        count = len(np.unique(np.concatenate([x[rows] for x, rows in zip(sets, kept, strict=True)]), axis=0))
-        title += f"\n{kind}{'' if kind == 'UMAP' else 's'} of {count:,} distinct points of dimension {width}"
-        if any(len(rows) < len(x) for x, rows in zip(sets, kept, strict=True)):
-            title += ", a random subset"
-    figure.suptitle(title, fontsize=10)
+    has_images = any(axes.images for axes in figure.axes)
+    legend(figure, plane_handles(plane, has_images), "lower")
+    figure.suptitle("\n".join([f"Party {party + 1}: own points and rewards", *plane.note]), fontsize=10)
 
     return figure
+
+
+class Plane(NamedTuple):
+    r"""Sets of points in the plane: own points first, then the reward for each $\beta$, the background last.
+
+    Attributes:
+        betas: The inverse temperatures, in order.
+        sizes: The number of points of each set.
+        rows: For each set, those of its points that are drawn.
+        places: For each set, the places of these, of shape (n_k, 2).
+        low, high, span: The smallest and the largest coordinates, and their distance.
+        kind: The name of the dimensions.
+        names: The names of classes and their places.
+        fontsize: The size of these names.
+        note: How the points were projected, in at most one line.
+    """
+
+    betas: Sequence[float]
+    sizes: Sequence[int]
+    rows: Sequence[Rows]
+    places: Sequence[Points]
+    low: Points
+    high: Points
+    span: Points
+    kind: str
+    names: Sequence[ClassName]
+    fontsize: float
+    note: Sequence[str]
+
+
+def make_plane(
+    own: ArrayLike | None,
+    own_labels: ArrayLike | None,
+    rewards: Mapping[float, tuple[ArrayLike, ArrayLike | None]],
+    classes: Sequence[str],
+    background: ArrayLike | None,
+    seed: int,
+    rng: np.random.Generator,
+) -> Plane:
+    """Project a party's points and rewards to the plane; the arguments are those of `reward_embedding`.
+
+    Own points may be unknown, or have no classes: `None`.
+    """
+
+    if not rewards:
+        raise ValueError("rewards={}: expected the rewards for at least one beta")
+    betas = sorted(rewards, key=float)
+    if own is None:
+        own = np.empty((0, _array(rewards[betas[0]][0], f"rewards[{betas[0]}]").shape[1]))
+    elif not len(np.asarray(own)):
+        raise ValueError("own: has no points, expected at least one")
+    own, own_labels = _labelled(own, own_labels, "own", None, len(classes))
+    width = own.shape[1]
+    sets, labels = [own], [own_labels]
+    for beta in betas:
+        points, classes_of = _labelled(*rewards[beta], f"rewards[{beta}]", width, len(classes))
+        sets.append(points)
+        labels.append(classes_of)
+    sets.append(_array(np.empty((0, width)) if background is None else background, "background", width))
+
+    rows, places, kind = to_plane(sets, rng, seed)
+    everything = np.concatenate(places)
+    low, high = everything.min(axis=0), everything.max(axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    low, high = (low + high - span) / 2, (low + high + span) / 2
+    labelled = [y[chosen] for y, chosen in zip(labels, rows, strict=False)]
+    names, fontsize = _class_names((np.concatenate(places[:-1]) - low) / span, np.concatenate(labelled), classes, rng)
+    note = []
+    if width != 2:
+        count = len(np.unique(np.concatenate([x[chosen] for x, chosen in zip(sets, rows, strict=True)]), axis=0))
+        note = [f"{kind}{'' if kind == 'UMAP' else 's'} of {count:,} distinct points of dimension {width}"]
+        if any(len(chosen) < len(x) for x, chosen in zip(sets, rows, strict=True)):
+            note = [f"{note[0]}, a random subset"]
+
+    return Plane(betas, [len(x) for x in sets], rows, places, low, high, span, kind, names, fontsize, note)
+
+
+def draw_rewards(axes: Axes, plane: Plane, beta: float, pictures: Pictures, rng: np.random.Generator) -> None:
+    r"""Draw own points and the reward for one $\beta$ into axes, before the background.
+
+    Arguments:
+        axes: The axes.
+        plane: The points in the plane.
+        beta: The inverse temperature.
+        pictures: For each $\beta$ that has any, rows of its rewards and their images.
+        rng: The random numbers that choose which images are shown.
+    """
+
+    places, low, span = plane.places, plane.low, plane.span
+    k = list(plane.betas).index(beta) + 1
+    margin = THUMBNAIL / 2 + 0.01 if pictures else 0.05
+    area = float(np.clip(6000 / max(map(len, places[:-1]), default=1), 3.0, 14.0))
+    drawn = places[k]
+    for x, color in ((places[-1], BACKGROUND), (places[0], OWN), (drawn, REWARD)):
+        # of own points and rewards, the smaller set is drawn on top
+        z = 1 if color == BACKGROUND else 3 if len(x) == min(len(places[0]), len(drawn)) else 2
+        axes.scatter(x[:, 0], x[:, 1], s=area, color=color, alpha=0.75, linewidths=0, zorder=z, rasterized=True)
+    if beta in pictures:
+        of, pixels = pictures[beta]
+        seen = np.isin(of, plane.rows[k])
+        centers = drawn[np.searchsorted(plane.rows[k], of[seen])]
+        _add_thumbnails(axes, centers, pixels[seen], low, span, plane.names, rng)
+    for name in plane.names:
+        x, y = low + name.center * span
+        text = axes.text(x, y, name.text, ha="center", va="center", fontsize=plane.fontsize)
+        text.set(zorder=5, fontweight="bold", path_effects=[withStroke(linewidth=2.0, foreground="white")])
+    axes.set_xlim(low[0] - margin * span[0], plane.high[0] + margin * span[0])
+    axes.set_ylim(low[1] - margin * span[1], plane.high[1] + margin * span[1])
+    axes.set_box_aspect(1)
 
 
 def to_plane(sets: Sequence[Points], rng: np.random.Generator, seed: int) -> tuple[list[Rows], list[Points], str]:
@@ -226,23 +296,27 @@ def embed(x: Points, seed: int) -> tuple[Points, str]:
         return places, "UMAP"
 
 
-def _add_legend(figure: Figure, sizes: Sequence[int], drawn: Sequence[int]) -> None:
-    """Add a legend with the numbers of own points and of background points, all and drawn."""
+def plane_handles(plane: Plane, has_images: bool, background: str = "reference dataset $T$") -> list[Line2D]:
+    """Return the entries of a legend, with the numbers of own points and of background points, all and drawn.
 
-    def counted(label: str, size: int, drawn: int) -> str:
+    Arguments:
+        plane: The points in the plane.
+        has_images: Whether some rewards are shown as images.
+        background: What the background is.
+    """
+
+    def counted(label: str, k: int) -> str:
+        size, drawn = plane.sizes[k], len(plane.places[k])
         return f"{label} ({size:,})" if drawn == size else f"{label} ({drawn:,} of {size:,} drawn)"
 
-    rewards = "rewards"
-    if any(axes.images for axes in figure.axes):
-        rewards += " (thumbnails: some of them)"
-    labels = {OWN: counted("own points", sizes[0], drawn[0]), REWARD: rewards}
-    if sizes[1]:
-        labels[BACKGROUND] = counted("reference dataset $T$", sizes[1], drawn[1])
-    handles = [
+    labels = {OWN: counted("own points", 0)} if plane.sizes[0] else {}
+    labels[REWARD] = "rewards (thumbnails: some of them)" if has_images else "rewards"
+    if plane.sizes[-1]:
+        labels[BACKGROUND] = counted(background, -1)
+    return [
         Line2D([], [], linestyle="", marker="o", markersize=6, color=color, label=label)
         for color, label in labels.items()
     ]
-    legend(figure, handles, "lower")
 
 
 def _array(points: ArrayLike, name: str, width: int | None = None) -> Points:
@@ -278,7 +352,7 @@ def _labelled(
     return x, y.astype(np.int64)
 
 
-def _pictures(
+def as_pictures(
     images: Mapping[float, tuple[ArrayLike, ArrayLike]],
 ) -> dict[float, tuple[Rows, NDArray[np.floating]]]:
     """Return the rows and images of each beta as arrays, with pixels in [0, 1]."""
@@ -304,6 +378,8 @@ def _class_names(
     """
 
     samples = {y: x[labels == y] for y in np.unique(labels) if y != UNLABELLED}
+    if not samples:
+        return [], 9.0
     samples = {y: points[rng.permutation(len(points))[:150]] for y, points in samples.items()}
     texts = {y: "\n".join(textwrap.wrap(classes[y], 12)) or str(y) for y in samples}
     longest = max(len(line) for text in texts.values() for line in text.split("\n"))

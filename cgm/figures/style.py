@@ -14,6 +14,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -109,20 +110,67 @@ def legend(
 
     if not handles:
         return
-    # at 9 points a character is about 0.075 inches wide, and a unit of handle_length 0.125; TeX has more characters
-    # than it draws
-    lengths = [len(str(handle.get_label()).replace("$", "").replace("\\", "")) for handle in handles]
-    fitting = max(1, int(figure.get_size_inches()[0] / (0.075 * max(lengths) + 0.35 + 0.125 * handle_length)))
-    rows = -(-len(handles) // fitting)
     figure.legend(
         handles=handles,
         loc="outside upper center" if where == "upper" else "outside lower center",
-        ncols=-(-len(handles) // rows),
+        ncols=_columns(handles, figure.get_size_inches()[0], handle_length),
         fontsize=9,
         frameon=False,
         handlelength=handle_length,
         columnspacing=1.4,
     )
+
+
+def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
+    """Return axes to draw into: those that were given, or those of a new figure of pyplot, which notebooks show.
+
+    Arguments:
+        ax: The axes, or `None`.
+        width, height: The size of a new figure, in inches.
+
+    Raises:
+        ValueError: If something else was given.
+    """
+
+    if ax is None:
+        from matplotlib import pyplot  # which chooses how figures are shown: files of runs are drawn without it
+
+        return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise ValueError(f"ax: expected one Axes of matplotlib, such as plt.subplots()[1], got {type(ax).__name__}")
+    return ax
+
+
+def axes_legend(
+    axes: Axes, handles: Sequence[Artist], where: Literal["upper", "right"] = "right", title: str | None = None
+) -> None:
+    """Add a legend above the axes or to the right of them, where it hides nothing."""
+
+    if not handles:
+        return
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+    if where == "upper":
+        columns = _columns(handles, axes_width(axes), 1.6)
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": columns}
+    axes.legend(handles=handles, frameon=False, fontsize=9, handlelength=1.6, columnspacing=1.4, title=title, **place)
+
+
+def axes_width(axes: Axes) -> float:
+    """Return the width of axes in inches, before labels take their room."""
+
+    figure = axes.get_figure(root=True)
+    return axes.get_window_extent().width / (figure.dpi if figure else 100)
+
+
+def _columns(handles: Sequence[Artist], width: float, handle_length: float) -> int:
+    """Return the number of columns of a legend with as few rows of equal length as fit a width in inches."""
+
+    # at 9 points a character is about 0.075 inches wide, and a unit of handle_length 0.125; TeX has more characters
+    # than it draws
+    lengths = [len(str(handle.get_label()).replace("$", "").replace("\\", "")) for handle in handles]
+    fitting = max(1, int(width / (0.075 * max(lengths) + 0.35 + 0.125 * handle_length)))
+    rows = -(-len(handles) // fitting)
+    return -(-len(handles) // rows)
 
 
 def beta_text(beta: float) -> str:

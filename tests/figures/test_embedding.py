@@ -11,8 +11,8 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
-from cgm.records.figures import embedding
-from tests.figures import legend, whole
+from cgm.figures import embedding
+from tests.drawn import legend, whole
 
 INF = float("inf")
 
@@ -372,7 +372,7 @@ def test_what_does_not_fit_is_refused():
 
 def test_needs_no_display_and_imports_no_pyplot_or_umap():
     code = (
-        "import sys; from cgm.records.figures import embedding; "
+        "import sys; from cgm.figures import embedding; "
         "embedding.reward_embedding([[0.0, 1.0]], [0], {1: ([[1.0, 0.0]], [0])}, ['a']).get_tightbbox(); "
         "print([name for name in ('matplotlib.pyplot', 'umap', 'numba') if name in sys.modules])"
     )

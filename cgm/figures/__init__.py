@@ -1,0 +1,1 @@
+"""Figures of rewards, of settlements and records alike."""
