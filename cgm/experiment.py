@@ -354,4 +354,5 @@ class Experiment(MediatorSettings):
             memory=Memory(0.0),
             versions=versions(),
             attack=gains,
+            approximation=self.mediator().approximation(game, self.seed),
         )

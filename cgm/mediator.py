@@ -37,6 +37,7 @@ from cgm.utils.settings import Choice, Integer, Number, Settings, Text
 from cgm.utils.shown import Shown, brief, counted
 from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
+from cgm.valuation.method import Approximation, ValuationMethod
 from cgm.valuation.mmd import PRECISIONS
 from cgm.valuation.references import AllReference, Reference
 from cgm.valuation.valuation import Valuation
@@ -245,6 +246,7 @@ class MediatorSettings(Settings):
         sampling: How rewards are drawn.
         reference: The data that values are compared with.
         kernel_search: The range in which a length-scale is searched.
+        valuation: How the sums of the kernel are computed: exactly, or in linear time with a measured error.
         precision: The arithmetic of the kernel's values on $G \times G$, see `Valuation`.
         synthetic_size: The size of $G$. `None`: as many points as the parties have, but at least 3,000. A pool that is
             much smaller cannot be worth what all data is, and one of a few hundred points gives rewards that depend on
@@ -267,6 +269,7 @@ class MediatorSettings(Settings):
     sampling: WeightedSampling = field(default_factory=WeightedSampling)
     reference: Reference = field(default_factory=AllReference)
     kernel_search: LengthscaleSearch = field(default_factory=LengthscaleSearch)
+    valuation: ValuationMethod = field(default_factory=ValuationMethod)
     precision: Annotated[str, Choice(PRECISIONS)] = "auto"
     synthetic_size: Annotated[int, Integer(min=1)] | None = 10_000
     growth: Annotated[float, Number(min=1, open_min=True)] = 2.0
@@ -343,6 +346,8 @@ class Mediator(MediatorSettings):
                 game = self.value(pooled)  # Sec. 3 and 5: the values of all coalitions
                 if self._at_lower_end(game.kernel) and size == sizes[0]:
                     warnings.append(self._warn_of_lengthscale())
+                if size == sizes[0]:
+                    warnings.extend(_warn_of_error(game, self.valuation))
                 contributions = self.contribute(game, seed)  # Sec. 4: φ and α
                 try:
                     settlement = self.reward(pooled, game, contributions, seed)  # Sec. 4.1 and 4.2: r_i and G_i
@@ -429,9 +434,17 @@ class Mediator(MediatorSettings):
         with timed("lengthscale"):
             kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search, self.reference)
         with timed("valuation"):
-            game = Valuation(kernel, x, g, self.precision, self.reference)
+            game = Valuation(kernel, x, g, self.precision, self.reference, method=self.valuation)
         log.info("length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, game.grand_value, len(game.points))
         return game
+
+    def approximation(self, game: Valuation, seed: int) -> Approximation | None:
+        r"""Return the errors of the values and of $\alpha$, if the valuation is approximate."""
+
+        if game.modes is None:
+            return None
+        error = game.half_widths(lambda game: self.contribute(game, seed).alpha)
+        return Approximation(game.method, game.modes, game.error, float(error.max()))
 
     def contribute(self, game: Valuation, seed: int) -> Contributions:
         r"""Compute the contributions $\phi$ and $\alpha$ (Sec. 4)."""
@@ -558,6 +571,20 @@ def naming(names: Sequence[str]) -> Iterator[None]:
         raise kind(message) from error
     finally:
         log.removeFilter(rename)
+
+
+def _warn_of_error(game: Valuation, settings: ValuationMethod) -> list[str]:
+    """Return a warning, which is logged, if values are less exact than they should be."""
+
+    if game.modes is None or (error := game.error) <= settings.tolerance * abs(game.grand_value):
+        return []
+    message = (
+        f"valuation.method={game.method}: with {game.modes} landmarks, values have errors of up to "
+        f"{error:.2g}, more than valuation.tolerance={settings.tolerance:g} of v(N) = "
+        f"{game.grand_value:.4g}; say valuation.method=exact, or auto"
+    )
+    log.warning(message)
+    return [message]
 
 
 def _warn_of_size(sizes: Sequence[int], rows: int) -> str:

@@ -35,6 +35,7 @@ from cgm.rewards.sampling import Reward
 from cgm.rewards.schemes.base import Rewards
 from cgm.utils.plain import plain
 from cgm.valuation.bounds import Increments, KernelBounds
+from cgm.valuation.method import Approximation
 
 SCHEMA = 2  # increased when keys are renamed or removed
 
@@ -106,6 +107,7 @@ class Result:
         memory: The memory that was used.
         versions: The versions of cgm and of the packages that computed the result.
         attack: What an attack changes; `None` if there was none.
+        approximation: The errors of an approximate valuation; `None` if values are exact.
     """
 
     schema: int = SCHEMA
@@ -138,6 +140,7 @@ class Result:
     memory: Memory
     versions: dict[str, str]
     attack: AttackGains | None = None
+    approximation: Approximation | None = None
     reference: str = "all"
 
     def __post_init__(self) -> None:

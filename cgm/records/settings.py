@@ -8,6 +8,7 @@ from typing import Any
 
 from cgm.evaluation.metrics.paper import paper_metrics
 from cgm.utils.plain import plain
+from cgm.valuation.method import ValuationMethod
 
 
 def canonical(value: Any) -> str:
@@ -40,13 +41,17 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def with_metrics(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of an experiment with its metrics: those of the paper, in records that do not state them.
+    """Return the settings of an experiment with what older records do not state: the paper's metrics, exact values.
 
     Arguments:
         settings: The settings in `result.json` or in `configuration.json`; others are returned as they are.
     """
 
     key = next((key for key in ("_target_", "class") if key in settings), None)
+    if key is not None and "valuation" not in settings:
+        exact = plain(ValuationMethod())
+        name = exact.pop("class")
+        settings = {**settings, "valuation": {key: f"cgm.valuation.{name}" if key == "_target_" else name, **exact}}
     if "metric" in settings or key is None:
         return dict(settings)
     metrics = plain(paper_metrics())

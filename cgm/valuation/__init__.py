@@ -2,17 +2,24 @@
 
 from .bounds import Increments, negative_increments
 from .decomposition import Decomposition, decompose, value_bounds
+from .embedding import Embedding, Fourier, Nystrom
 from .game import Game, TableGame
 from .lengthscale import LengthscaleSearch, fit_lengthscale, fit_monotone, resolve_lengthscale
+from .method import Approximation, ValuationMethod
 from .valuation import Valuation
 
 __all__ = [
+    "Approximation",
     "Decomposition",
+    "Embedding",
+    "Fourier",
     "Game",
     "Increments",
     "LengthscaleSearch",
+    "Nystrom",
     "TableGame",
     "Valuation",
+    "ValuationMethod",
     "decompose",
     "fit_lengthscale",
     "fit_monotone",

@@ -70,6 +70,23 @@ class ValuationMethod(Settings):
     section = "valuation"
 
 
+@dataclass(frozen=True)
+class Approximation:
+    r"""An approximate valuation, and its errors.
+
+    Attributes:
+        method: The method.
+        size: The number of modes of the grid, or of landmarks.
+        value_error: The largest half width of the intervals of $v(D_i)$, $v_c(N)$ and $v(D_i \cup G)$.
+        alpha_error: The largest half width of the intervals of $\alpha_i$.
+    """
+
+    method: str
+    size: int
+    value_error: float
+    alpha_error: float
+
+
 def choose_method(method: str, kernel: Kernel, x: torch.Tensor, sizes: Sequence[int]) -> str:
     """Return the method that `"auto"` stands for, for points x of shape (t, d) in blocks; others as they are."""
 
