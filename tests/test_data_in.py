@@ -62,6 +62,14 @@ def valuation(f: Callable) -> Any:
     return api.Valuation(KERNEL, each(f, PARTIES), f(POOL))
 
 
+def embedding(make: Callable) -> Callable:
+    def sums(f: Callable) -> Any:
+        fitted = make().fit(f(X))
+        return [fitted.transform(f(X)), fitted.inner(f(POOL), fitted.mean(f(X))[None]), fitted.residual(f(X))]
+
+    return sums
+
+
 def contributions() -> Any:
     return api.Shapley().compute(api.TableGame(VALUES))
 
@@ -144,6 +152,8 @@ ENTRIES: dict[str, Callable[[Callable], Any]] = {
     "match_parties": lambda f: api.match_parties(f(Y), each(f, LABELS), 0),
     "SquaredExponential": lambda f: KERNEL(f(X), f(POOL)),
     "Valuation": lambda f: (valuation(f).sums, valuation(f).value(f(X))),
+    "Fourier": embedding(lambda: api.Fourier(KERNEL)),
+    "Nystrom": embedding(lambda: api.Nystrom(KERNEL, landmarks=40)),
     "decompose": lambda f: list(api.decompose(valuation(f), f(X))),
     "value_bounds": lambda f: api.value_bounds(valuation(f), f(POOL[:9])),
     "algorithm_1": lambda f: api.algorithm_1(KERNEL, f(PARTIES[0]), f(POOL[:9]), f(X), 0.9, 1.0, seed=0),
@@ -216,7 +226,7 @@ ALIKE = {
     "FairRewards": "Rewards",
 }
 BASES = {"Features", "Generator", "Attack", "PartyAttack", "Metric", "Task", "ModelTask", "Audit", "Labeller", "Scheme"}
-BASES |= {"Split", "Kernel"}
+BASES |= {"Split", "Kernel", "Embedding"}
 NO_DATA = {  # objects, files or settings alone
     *re.findall(
         r"\w+",
@@ -227,7 +237,7 @@ NO_DATA = {  # objects, files or settings alone
         LeastCore Pointwise EqualShares pointwise_values standard_errors Uncertainty FrontierPoint
         InfeasibleScheme check_incentives Incentive Reward LengthscaleSpread write_settlement check_folder report
         certificate sign verify Verification CNN NoLabeller Scores NoTask check_task paper_metrics check_metric
-        NoAudit Decomposition Incentives Sweep load_sweep
+        NoAudit Decomposition Incentives Sweep load_sweep ValuationMethod Approximation
         """,
     )
 }

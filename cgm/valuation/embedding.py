@@ -125,7 +125,7 @@ class Fourier(Embedding):
     def fit(self, x: torch.Tensor, seed: int = 0) -> Fourier:
         """Lay the grid for points that are not further apart than x; it depends on their range alone."""
 
-        check_points(x, "Fourier: x")
+        x = check_points(x, "Fourier: x")
         low, high = (bound.cpu().double().numpy() for bound in (x.amin(0), x.amax(0)))
         self.modes = grid_size(self.scales, high - low)
         if len(low) > MAX_DIMENSIONS or math.prod(self.modes) > MAX_MODES:
@@ -154,6 +154,7 @@ class Fourier(Embedding):
     def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Embed points; there are many modes: for few points."""
 
+        x = check_points(x, "Fourier: x")
         frequencies = np.stack([axis.ravel() for axis in np.meshgrid(*self.axes, indexing="ij")])  # (d, modes)
         phases = (x.cpu().double().numpy() - self.centre) @ frequencies
         return torch.from_numpy(
@@ -163,6 +164,7 @@ class Fourier(Embedding):
     def mean(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the mean embedding by a transform from points to modes (type 1)."""
 
+        x = check_points(x, "Fourier: x")
         import finufft
 
         transform = (finufft.nufft1d1, finufft.nufft2d1, finufft.nufft3d1)[len(self.modes) - 1]
@@ -180,6 +182,7 @@ class Fourier(Embedding):
     def inner(self, x: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
         """Compute inner products by a transform from modes to points (type 2)."""
 
+        x = check_points(x, "Fourier: x")
         import finufft
 
         transform = (finufft.nufft1d2, finufft.nufft2d2, finufft.nufft3d2)[len(self.modes) - 1]
@@ -233,7 +236,7 @@ class Nystrom(Embedding):
     def fit(self, x: torch.Tensor, seed: int = 0) -> Nystrom:
         """Choose landmarks among the points x at random."""
 
-        check_points(x, "Nystrom: x")
+        x = check_points(x, "Nystrom: x")
         random = torch.Generator().manual_seed(seed)
         rows = torch.randperm(len(x), generator=random)[: self.landmarks]
         return self.use(x[rows.to(x.device)])
@@ -262,11 +265,13 @@ class Nystrom(Embedding):
     def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Embed points."""
 
+        x = check_points(x, "Nystrom: x")
         return self.kernel(x.double(), self.points) @ self.root
 
     def mean(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the mean embedding, from the mean kernel values with the landmarks."""
 
+        x = check_points(x, "Nystrom: x")
         total = torch.zeros(len(self.points), dtype=torch.float64)
         for part in _of_blocks(len(x), lambda rows: self.kernel(x[rows].double(), self.points).sum(0), self._rows):
             total += part
@@ -275,12 +280,15 @@ class Nystrom(Embedding):
     def inner(self, x: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
         """Compute inner products, from kernel values with the landmarks."""
 
+        x = check_points(x, "Nystrom: x")
         weights = self.root @ means.T  # (m, b)
         parts = _of_blocks(len(x), lambda rows: self.kernel(x[rows].double(), self.points) @ weights, self._rows)
         return torch.cat(list(parts))
 
     def residual(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the diagonal lacks: $m^2$ operations for each point."""
+
+        x = check_points(x, "Nystrom: x")
 
         def part(rows: slice) -> torch.Tensor:
             return self.kernel.diagonal - self.transform(x[rows]).square().sum(1)

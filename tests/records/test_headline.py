@@ -94,7 +94,10 @@ def test_what_is_not_a_number_of_the_run_is_refused():
     for objective, message in (
         ("scheme.v", r"objective=scheme\.v: no 'v' in scheme; there are name, rewards, rho, spread, v_star$"),
         ("scheme.rho.x", r"no 'x' in scheme\.rho; that is not a section"),
-        ("nothing", "objective=nothing: no 'nothing' in result.json; there are attack, audit, beta_correlations, "),
+        (
+            "nothing",
+            "objective=nothing: no 'nothing' in result.json; there are approximation, attack, audit, beta_correlations, ",
+        ),
         ("correlations.size", "is not a number, but dict"),
         ("kernel.name", "is not a number, but str"),
         ("incentives.R1.holds", "is not a number, but bool"),

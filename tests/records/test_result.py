@@ -53,6 +53,7 @@ KEYS = {
     "seconds",
     "memory",
     "versions",
+    "approximation",
     "attack",
 }
 DATACLASSES = [

@@ -58,8 +58,7 @@ def party_settlement(settlement) -> PartySettlement:
     tables = [pd.DataFrame({"<i>age</i>": [30, 40, 30, 50] * 5}) for _ in NAMES]
     attack = AttackResult("nearest", 0.6, 0.5, 0.7, 0.1, 0.05, 0.2)
     return PartySettlement(
-        **{field.name: getattr(settlement, field.name) for field in fields(settlement)},
-        names=NAMES,
+        **{field.name: getattr(settlement, field.name) for field in fields(settlement)} | {"names": NAMES},
         tables=tables,
         held_out=[],
         pool_table=pd.DataFrame({"<i>age</i>": [30] * 200}),
