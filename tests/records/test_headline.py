@@ -96,7 +96,7 @@ def test_what_is_not_a_number_of_the_run_is_refused():
         ("scheme.rho.x", r"no 'x' in scheme\.rho; that is not a section"),
         (
             "nothing",
-            "objective=nothing: no 'nothing' in result.json; there are approximation, attack, audit, beta_correlations, ",
+            "objective=nothing: no 'nothing' in result.json; there are approximation, attack, ",
         ),
         ("correlations.size", "is not a number, but dict"),
         ("kernel.name", "is not a number, but str"),
