@@ -125,7 +125,7 @@ def test_failed_jobs_are_counted_in_another_working_directory(cgm, capsys):
 
 @pytest.mark.slow
 def test_an_interrupted_sweep_says_how_far_it_came(tmp_path):
-    sweep = ["-m", *SMALL, "scheme=fair", "downstream=none", "sampling.betas=[8]", "seed=range(16)"]
+    sweep = ["-m", *SMALL, "scheme=fair", "downstream=none", "sampling.betas=[8]", "seed=range(60)"]
     process = start(*sweep, "hydra.sweep.dir=sweep", folder=tmp_path)
     while not list(tmp_path.glob("sweep/*/result.json")):
         assert process.poll() is None
@@ -133,6 +133,6 @@ def test_an_interrupted_sweep_says_how_far_it_came(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert re.search(r"^interrupted: \d+ of 16 done; the same command goes on$", err, re.M)
+    assert re.search(r"^interrupted: \d+ of 60 done; the same command goes on$", err, re.M)
     assert "Traceback" not in err
     assert not (tmp_path / "sweep" / ".progress").exists()

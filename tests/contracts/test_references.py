@@ -300,5 +300,5 @@ def test_real_data_has_the_largest_value_if_it_is_the_reference() -> None:
 
 
 def test_the_reference_of_a_mediator_is_checked() -> None:
-    with pytest.raises(ValueError, match="reference: expected a Reference, got str"):
-        Mediator(reference="pool")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="reference: expected a Reference, got int"):
+        Mediator(reference=5)  # type: ignore[arg-type]

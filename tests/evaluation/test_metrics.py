@@ -172,7 +172,7 @@ def test_class_imbalance() -> None:
         (torch.tensor([], dtype=torch.int64), "has no labels"),
         (torch.tensor([0.0, 1.0]), r"got torch.float32 of shape \(2,\)"),
         (torch.zeros(2, 1, dtype=torch.int64), r"of shape \(2, 1\)"),
-        ([0, 1], "got list"),
+        ("01", "got text"),
     ],
 )
 def test_labels_refused(labels: torch.Tensor, message: str) -> None:
@@ -183,3 +183,4 @@ def test_labels_refused(labels: torch.Tensor, message: str) -> None:
 def test_labels_of_any_number_of_classes() -> None:
     labels = torch.tensor([0, 900])
     assert check_labels(labels, "labels") is labels
+    assert neg_class_imbalance([0, 1, 1, 0], 2) == -0.25

@@ -201,7 +201,7 @@ def neg_class_imbalance(labels: torch.Tensor, n_classes: int) -> float:
         -0.25
     """
 
-    check_labels(labels, "class imbalance: labels", n_classes)
+    labels = check_labels(labels, "class imbalance: labels", n_classes)
     p = labels.bincount(minlength=n_classes).double() / len(labels)
 
     return -float(p.square().sum()) / n_classes
