@@ -138,8 +138,9 @@ class Experiment(MediatorSettings):
     def run(self, output_dir: str | Path | None = None, force: bool = False) -> Record:
         """Run the experiment and write its record to a folder.
 
-        A run that is complete in this folder is not repeated: its record is returned. One that was interrupted, is
-        damaged, or is of another version of cgm runs again.
+        A run that is complete in this folder is not repeated: its record is returned, and the log says so. One that was
+        interrupted, is damaged, or is of another version of cgm runs again; so does one whose settings cannot be
+        compared, such as functions.
 
         Arguments:
             output_dir: The folder, created if necessary: `result.json`, `metrics.csv`, `rewards.npz`, figures. `None`:
@@ -166,7 +167,7 @@ class Experiment(MediatorSettings):
                     "or force=True to replace it"
                 )
             if earlier.result is not None:
-                log.info("%s: complete already; force=True runs it again", folder)
+                log.warning("%s: complete already, this record is loaded; force=True runs it again", folder)
                 return Record.load(folder)
             if earlier.problem:
                 log.warning("%s: %s", folder, earlier.problem)
