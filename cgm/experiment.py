@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import torch
 
 from cgm.data.attacks import Attack, Attacked, NoAttack, PartyAttack
-from cgm.data.datasets.base import DatasetLoader
+from cgm.data.datasets.base import Dataset, DatasetLoader
 from cgm.data.datasets.credit_ratings import CreditRatings
 from cgm.data.features.base import transform_parts
 from cgm.data.holdout import match_parties
@@ -23,7 +23,7 @@ from cgm.evaluation.gains import measure_gains
 from cgm.evaluation.labelled import Labelled
 from cgm.evaluation.labellers import KNN, AutoLabeller, Labeller, classify_pool
 from cgm.evaluation.measure import OF_REWARDS
-from cgm.evaluation.metrics.base import Metric, check_metrics
+from cgm.evaluation.metrics.base import Metric, check_metrics, named_metrics
 from cgm.evaluation.metrics.paper import paper_metrics
 from cgm.evaluation.privacy.base import Audit, NoAudit, audit_rows
 from cgm.evaluation.tasks.base import Task
@@ -82,12 +82,12 @@ class Experiment(MediatorSettings):
     It makes a `Mediator` of its settings, with a dataset before it and an evaluation after it.
 
     Arguments:
-        dataset: Loads labelled real points.
+        dataset: Loads labelled real points; or a `Dataset` of points and labels in memory.
         split: Assigns them to the parties.
         attack: What a party hands in instead of its data. The parties are then settled twice, honest and attacked.
         labeller: Labels synthetic points, for evaluation.
-        metric: Metrics of how close the parties come to all data with their rewards, by their names; or names of
-            choices, such as `["paper", "energy_distance"]`. The metrics of the paper by default.
+        metric: Metrics of how close the parties come to all data with their rewards, by their names; or a list of
+            metrics and names of choices, such as `["paper", "energy_distance"]`. The metrics of the paper by default.
         downstream: The task by which rewards are evaluated.
         audit: Measures what rewards reveal about the rows of other parties. Held-out rows are drawn with the shares of
             classes of each party, so that an attack cannot tell members from others by their class.
@@ -107,7 +107,7 @@ class Experiment(MediatorSettings):
         Laplacian(lengthscale='fit')
     """
 
-    dataset: DatasetLoader = field(default_factory=CreditRatings)
+    dataset: DatasetLoader | Dataset = field(default_factory=CreditRatings)
     split: Split = field(default_factory=EqualDisjoint)
     attack: Attack = field(default_factory=NoAttack)
     labeller: Labeller = field(default_factory=AutoLabeller)
@@ -120,8 +120,16 @@ class Experiment(MediatorSettings):
     embedding_party: Annotated[int, Integer(min=1)] = 1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", named_metrics(self.metric, self))
+        for setting, value in {"dataset": self.dataset, "downstream": self.downstream}.items():
+            if isinstance(value, type):
+                name = value.__name__
+                raise ValueError(f"{setting}: got the class {name} itself, an object is expected; write {name}()")
+        if all(callable(getattr(self.downstream, name, None)) for name in ("fit", "predict")):
+            name = type(self.downstream).__name__
+            raise ValueError(f"downstream: expected a Task, got the estimator {name}; write EstimatorTask({name}(...))")
         super().__post_init__()
-        if not callable(getattr(self.dataset, "load", None)):
+        if not isinstance(self.dataset, Dataset) and not callable(getattr(self.dataset, "load", None)):
             raise ValueError(f"dataset: expected an object with a method load, got {type(self.dataset).__name__}")
         taken = dict.fromkeys(OF_REWARDS, "a number of each reward")
         taken |= {f"{name}{end}": f"the score {name}" for name in self.downstream.scores for end in ("", "_before")}
@@ -254,7 +262,11 @@ class Experiment(MediatorSettings):
     def load(self) -> ExperimentData:
         """Load the dataset, split it among the parties, and let one of them attack."""
 
-        dataset = self.dataset.load(self.data_dir, self.seed)
+        given = self.dataset
+        dataset = given if isinstance(given, Dataset) else given.load(self.data_dir, self.seed)
+        if not isinstance(dataset, Dataset):
+            name, kind = type(self.dataset).__name__, type(dataset).__name__
+            raise ValueError(f"dataset: {name}.load returned a {kind}, expected a Dataset")
         log.info("dataset %s: %d points, %d held out", dataset.name, len(dataset.x), len(dataset.x_test))
         rows = self.split.assign(dataset.y, len(dataset.classes), self.seed, dataset.ordered, dataset.classes)
         self._check_parties(len(rows))

@@ -11,7 +11,7 @@ import torch
 
 from cgm.utils.checks import check_parties, check_points, check_pool
 from cgm.valuation.game import check_members
-from cgm.valuation.kernels import Kernel
+from cgm.valuation.kernels import Kernel, check_profile
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 from cgm.valuation.references import AllReference, Reference, check_blocks
 from cgm.valuation.row_blocks import kernel_pass_in_tasks
@@ -80,6 +80,7 @@ class Valuation:
         reference: Reference | None = None,
         tasks: int | None = None,
     ) -> None:
+        check_profile(kernel)
         parties = check_parties(parties)
         synthetic = check_pool(synthetic, parties)
         if reference is not None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cgm.data import Dataset
+from cgm import Experiment
+from cgm.data import Dataset, Shares
 
 GOOD = Dataset(
     name="spoilt",
@@ -46,3 +47,28 @@ def test_bad_data():
         changes, message = CASES[case]
         with pytest.raises(ValueError, match="^" + re.escape(message)):
             replace(GOOD, **changes)
+
+
+def test_classes_are_numbered_by_default():
+    assert replace(GOOD, classes=()).classes == ("0", "1")
+    assert replace(GOOD, classes=(), y_test=[0, 3]).classes == ("0", "1", "2", "3")
+    with pytest.raises(ValueError, match=r"dataset spoilt: labels: expected classes 0, 1, \.\.\., got text"):
+        replace(GOOD, classes=(), y=["a", "b", "b", "a"])
+
+
+class Loads:
+    def load(self, data_dir, seed):
+        return GOOD.x, GOOD.y
+
+
+def test_a_dataset_in_memory_needs_no_class():
+    split = Shares([[0.5, 0.5]] * 2)
+    assert Experiment(dataset=GOOD, split=split).load().classes == GOOD.classes
+    for dataset, message in (
+        (Loads, r"dataset: got the class Loads itself, an object is expected; write Loads\(\)"),
+        (object(), "dataset: expected an object with a method load, got object"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Experiment(dataset=dataset)
+    with pytest.raises(ValueError, match=r"dataset: Loads\.load returned a tuple, expected a Dataset"):
+        Experiment(dataset=Loads()).load()
