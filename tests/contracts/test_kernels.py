@@ -63,7 +63,7 @@ def test_every_class_has_a_file() -> None:
 
 
 @every_kernel
-def test_rules(kernel: Kernel) -> None:
+def test_rules_of_kernels(kernel: Kernel) -> None:
     check_kernel(kernel)
 
 
