@@ -14,7 +14,8 @@ import torch
 from cgm.data.attacks import Attack, Attacked, NoAttack, PartyAttack
 from cgm.data.datasets.base import Dataset, DatasetLoader
 from cgm.data.datasets.credit_ratings import CreditRatings
-from cgm.data.features.base import transform_parts
+from cgm.data.features.autoencoder import Automatic
+from cgm.data.features.base import Identity, transform_parts
 from cgm.data.holdout import match_parties
 from cgm.data.splits import EqualDisjoint, Split
 from cgm.evaluation.entries import AttackGains, RewardAudit
@@ -42,6 +43,7 @@ from cgm.valuation.bounds import MAX_PARTIES, kernel_bounds, negative_increments
 
 log = logging.getLogger(__name__)
 
+MAX_RATIO = 100  # of the standard deviations of columns that are valued as they are
 JOINT_AUDIT = (
     "audit: the features were fitted to the rows of the parties and not to the held-out rows; attacks may tell them "
     "apart by the features alone, without the rewards"
@@ -199,6 +201,7 @@ class Experiment(MediatorSettings):
         with Clock() as clock:
             with timed("data"):
                 data = self.load()
+            scales = self._compare_scales(data.parties)
             honest, x, classes = None, data.parties, data.labels
             if data.attacked is not None:
                 log.info("the parties are settled without the attack first")
@@ -236,7 +239,7 @@ class Experiment(MediatorSettings):
                 evaluation, metrics=[*evaluation.metrics, *rows], missing=[*evaluation.missing, *missing]
             )
 
-            warnings = list(settlement.warnings)
+            warnings = [*scales, *settlement.warnings]
             if honest is not None:
                 warnings.extend(f"without the attack: {message}" for message in honest.warnings)
             if audits and settlement.features.joint:
@@ -285,6 +288,24 @@ class Experiment(MediatorSettings):
             test=(dataset.x_test, dataset.y_test),
             attacked=attacked if attacked is not None and attacked.identities else None,
         )
+
+    def _compare_scales(self, parties: Sequence[torch.Tensor]) -> list[str]:
+        """Return a warning, which is logged, if points are valued as they are and their columns differ in scale."""
+
+        if parties[0].dim() != 2 or not isinstance(self.features, Automatic | Identity):
+            return []
+        deviations = torch.cat(list(parties)).double().std(0)
+        high = int(deviations.argmax())
+        low = int(deviations.where(deviations > 0, torch.inf).argmin())  # distances do not depend on a constant column
+        if not deviations[high] > MAX_RATIO * deviations[low]:
+            return []
+        message = (
+            f"dataset: column {high} has the standard deviation {deviations[high]:.3g} and column {low} "
+            f"{deviations[low]:.3g}; columns with large numbers decide about distances alone. Standardise the points, "
+            "such as (x - x.mean(0)) / x.std(0)"
+        )
+        log.warning(message)
+        return [message]
 
     def _check_parties(self, n: int) -> None:
         """Check that the parties that settings name are among n."""

@@ -72,3 +72,19 @@ def test_a_dataset_in_memory_needs_no_class():
             Experiment(dataset=dataset)
     with pytest.raises(ValueError, match=r"dataset: Loads\.load returned a tuple, expected a Dataset"):
         Experiment(dataset=Loads()).load()
+
+
+def test_columns_of_different_scales_are_warned_of(caplog):
+    parties = [torch.randn(40, 3, dtype=torch.float64) for _ in range(2)]
+    for scales, features, warns in (
+        ([1, 1, 0], "auto", False),
+        ([1, 20, 1], "auto", False),
+        ([1, 1000, 0], "auto", True),
+        ([1, 1000, 0], "pca", False),
+    ):
+        scaled = [x * torch.tensor(scales) for x in parties]
+        found = Experiment(features=features)._compare_scales(scaled)
+        assert len(found) == warns
+        if warns:
+            assert found == caplog.messages
+            assert re.match(r"dataset: column 1 has the standard deviation .* and column 0 .* Standardise", found[0])
