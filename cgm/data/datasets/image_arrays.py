@@ -47,7 +47,13 @@ def read_npz(path: Path, images: str = "images", labels: str = "labels") -> Arra
     """
 
     with _opened(path, images, labels) as file:
-        x, y = check_image_array(file[images], images)[0], file[labels]
+        given, y = file[images], file[labels]
+        if given.ndim == 2:
+            raise ValueError(
+                f"{images!r} has shape {given.shape}, expected images of shape (N, H, W), (N, H, W, C) or (N, C, H, W)"
+                "; of points (N, d), make a cgm.data.Dataset in Python, or a class that loads one"
+            )
+        x = check_image_array(given, images)[0]
         if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
             raise ValueError(
                 f"{labels!r} has the type {y.dtype} and the shape {y.shape}, expected an integer >= 0 for each of the "
@@ -124,10 +130,8 @@ def check_image_array(x: np.ndarray, images: str) -> tuple[np.ndarray, str]:
     elif x.ndim == 4 and x.shape[3] in (1, 3):
         x, layout = x.transpose(0, 3, 1, 2), "NHWC"
     if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape:
-        points = "; for points of shape (N, d), give a cgm.data.Dataset, or a class of your own that loads one"
         raise ValueError(
             f"{images!r} has shape {x.shape}, expected (N, H, W), (N, H, W, C) or (N, C, H, W), with C = 1 or 3 colours"
-            f"{points if x.ndim == 2 else ''}"
         )
     expected = "expected uint8, or floating-point numbers from 0 to 1"
     if x.dtype != np.uint8:
