@@ -12,9 +12,10 @@ from typing import Annotated, Any
 import torch
 
 from cgm.data.attacks import Attack, Attacked, NoAttack, PartyAttack
-from cgm.data.datasets.base import DatasetLoader
+from cgm.data.datasets.base import Dataset, DatasetLoader
 from cgm.data.datasets.credit_ratings import CreditRatings
-from cgm.data.features.base import transform_parts
+from cgm.data.features.autoencoder import Automatic
+from cgm.data.features.base import Identity, transform_parts
 from cgm.data.holdout import match_parties
 from cgm.data.splits import EqualDisjoint, Split
 from cgm.evaluation.entries import AttackGains, RewardAudit
@@ -23,7 +24,7 @@ from cgm.evaluation.gains import measure_gains
 from cgm.evaluation.labelled import Labelled
 from cgm.evaluation.labellers import KNN, AutoLabeller, Labeller, classify_pool
 from cgm.evaluation.measure import OF_REWARDS
-from cgm.evaluation.metrics.base import Metric, check_metrics
+from cgm.evaluation.metrics.base import Metric, check_metrics, named_metrics
 from cgm.evaluation.metrics.paper import paper_metrics
 from cgm.evaluation.privacy.base import Audit, NoAudit, audit_rows
 from cgm.evaluation.tasks.base import Task
@@ -42,6 +43,7 @@ from cgm.valuation.bounds import MAX_PARTIES, kernel_bounds, negative_increments
 
 log = logging.getLogger(__name__)
 
+MAX_RATIO = 100  # of the standard deviations of columns that are valued as they are
 JOINT_AUDIT = (
     "audit: the features were fitted to the rows of the parties and not to the held-out rows; attacks may tell them "
     "apart by the features alone, without the rewards"
@@ -82,12 +84,12 @@ class Experiment(MediatorSettings):
     It makes a `Mediator` of its settings, with a dataset before it and an evaluation after it.
 
     Arguments:
-        dataset: Loads labelled real points.
+        dataset: Loads labelled real points; or a `Dataset` of points and labels in memory.
         split: Assigns them to the parties.
         attack: What a party hands in instead of its data. The parties are then settled twice, honest and attacked.
         labeller: Labels synthetic points, for evaluation.
-        metric: Metrics of how close the parties come to all data with their rewards, by their names; or names of
-            choices, such as `["paper", "energy_distance"]`. The metrics of the paper by default.
+        metric: Metrics of how close the parties come to all data with their rewards, by their names; or a list of
+            metrics and names of choices, such as `["paper", "energy_distance"]`. The metrics of the paper by default.
         downstream: The task by which rewards are evaluated.
         audit: Measures what rewards reveal about the rows of other parties. Held-out rows are drawn with the shares of
             classes of each party, so that an attack cannot tell members from others by their class.
@@ -107,7 +109,7 @@ class Experiment(MediatorSettings):
         Laplacian(lengthscale='fit')
     """
 
-    dataset: DatasetLoader = field(default_factory=CreditRatings)
+    dataset: DatasetLoader | Dataset = field(default_factory=CreditRatings)
     split: Split = field(default_factory=EqualDisjoint)
     attack: Attack = field(default_factory=NoAttack)
     labeller: Labeller = field(default_factory=AutoLabeller)
@@ -120,8 +122,16 @@ class Experiment(MediatorSettings):
     embedding_party: Annotated[int, Integer(min=1)] = 1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", named_metrics(self.metric, self))
+        for setting, value in {"dataset": self.dataset, "downstream": self.downstream}.items():
+            if isinstance(value, type):
+                name = value.__name__
+                raise ValueError(f"{setting}: got the class {name} itself, an object is expected; write {name}()")
+        if all(callable(getattr(self.downstream, name, None)) for name in ("fit", "predict")):
+            name = type(self.downstream).__name__
+            raise ValueError(f"downstream: expected a Task, got the estimator {name}; write EstimatorTask({name}(...))")
         super().__post_init__()
-        if not callable(getattr(self.dataset, "load", None)):
+        if not isinstance(self.dataset, Dataset) and not callable(getattr(self.dataset, "load", None)):
             raise ValueError(f"dataset: expected an object with a method load, got {type(self.dataset).__name__}")
         taken = dict.fromkeys(OF_REWARDS, "a number of each reward")
         taken |= {f"{name}{end}": f"the score {name}" for name in self.downstream.scores for end in ("", "_before")}
@@ -138,8 +148,9 @@ class Experiment(MediatorSettings):
     def run(self, output_dir: str | Path | None = None, force: bool = False) -> Record:
         """Run the experiment and write its record to a folder.
 
-        A run that is complete in this folder is not repeated: its record is returned. One that was interrupted, is
-        damaged, or is of another version of cgm runs again.
+        A run that is complete in this folder is not repeated: its record is returned, and the log says so. One that was
+        interrupted, is damaged, or is of another version of cgm runs again; so does one whose settings cannot be
+        compared, such as functions.
 
         Arguments:
             output_dir: The folder, created if necessary: `result.json`, `metrics.csv`, `rewards.npz`, figures. `None`:
@@ -166,7 +177,7 @@ class Experiment(MediatorSettings):
                     "or force=True to replace it"
                 )
             if earlier.result is not None:
-                log.info("%s: complete already; force=True runs it again", folder)
+                log.warning("%s: complete already, this record is loaded; force=True runs it again", folder)
                 return Record.load(folder)
             if earlier.problem:
                 log.warning("%s: %s", folder, earlier.problem)
@@ -190,6 +201,7 @@ class Experiment(MediatorSettings):
         with Clock() as clock:
             with timed("data"):
                 data = self.load()
+            scales = self._compare_scales(data.parties)
             honest, x, classes = None, data.parties, data.labels
             if data.attacked is not None:
                 log.info("the parties are settled without the attack first")
@@ -227,7 +239,7 @@ class Experiment(MediatorSettings):
                 evaluation, metrics=[*evaluation.metrics, *rows], missing=[*evaluation.missing, *missing]
             )
 
-            warnings = list(settlement.warnings)
+            warnings = [*scales, *settlement.warnings]
             if honest is not None:
                 warnings.extend(f"without the attack: {message}" for message in honest.warnings)
             if audits and settlement.features.joint:
@@ -253,7 +265,11 @@ class Experiment(MediatorSettings):
     def load(self) -> ExperimentData:
         """Load the dataset, split it among the parties, and let one of them attack."""
 
-        dataset = self.dataset.load(self.data_dir, self.seed)
+        given = self.dataset
+        dataset = given if isinstance(given, Dataset) else given.load(self.data_dir, self.seed)
+        if not isinstance(dataset, Dataset):
+            name, kind = type(self.dataset).__name__, type(dataset).__name__
+            raise ValueError(f"dataset: {name}.load returned a {kind}, expected a Dataset")
         log.info("dataset %s: %d points, %d held out", dataset.name, len(dataset.x), len(dataset.x_test))
         rows = self.split.assign(dataset.y, len(dataset.classes), self.seed, dataset.ordered, dataset.classes)
         self._check_parties(len(rows))
@@ -272,6 +288,24 @@ class Experiment(MediatorSettings):
             test=(dataset.x_test, dataset.y_test),
             attacked=attacked if attacked is not None and attacked.identities else None,
         )
+
+    def _compare_scales(self, parties: Sequence[torch.Tensor]) -> list[str]:
+        """Return a warning, which is logged, if points are valued as they are and their columns differ in scale."""
+
+        if parties[0].dim() != 2 or not isinstance(self.features, Automatic | Identity):
+            return []
+        deviations = torch.cat(list(parties)).double().std(0)
+        high = int(deviations.argmax())
+        low = int(deviations.where(deviations > 0, torch.inf).argmin())  # distances do not depend on a constant column
+        if not deviations[high] > MAX_RATIO * deviations[low]:
+            return []
+        message = (
+            f"dataset: column {high} has the standard deviation {deviations[high]:.3g} and column {low} "
+            f"{deviations[low]:.3g}; columns with large numbers decide about distances alone. Standardise the points, "
+            "such as (x - x.mean(0)) / x.std(0)"
+        )
+        log.warning(message)
+        return [message]
 
     def _check_parties(self, n: int) -> None:
         """Check that the parties that settings name are among n."""

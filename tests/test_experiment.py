@@ -9,6 +9,7 @@ import os
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.image import imread
@@ -1154,6 +1155,34 @@ def test_settings_of_classes_that_are_no_dataclasses_count(tmp_path):
     make(dataset=Shifted(0.0)).run(tmp_path)
     with pytest.raises(ValueError, match=r"other settings \(dataset\.shift\)"):
         make(dataset=Shifted(1.0)).run(tmp_path)
+
+
+class Held:
+    """A dataset that holds what it needs in a private attribute."""
+
+    def __init__(self, held):
+        self._held = held
+
+    def load(self, data_dir, seed):
+        return CreditRatings().load(data_dir, seed)
+
+
+def test_content_that_a_dataset_holds_counts(tmp_path, caplog):
+    frame = pd.DataFrame({"a": [1.0, 2.0]})
+    make(dataset=Held(frame)).run(tmp_path)
+    make(dataset=Held(frame.copy())).run(tmp_path)
+    assert f"{tmp_path}: complete already, this record is loaded; force=True runs it again" in caplog.messages
+    with pytest.raises(ValueError, match=r"other settings \(dataset\._held\.sha256\)"):
+        make(dataset=Held(frame + 1)).run(tmp_path)
+
+
+def test_a_run_whose_settings_cannot_be_compared_runs_again(tmp_path, caplog):
+    for _ in range(2):
+        make(dataset=Held(lambda x: x)).run(tmp_path)
+    told = [message for message in caplog.messages if "cannot be told" in message]
+    assert told == [
+        f"{tmp_path}: whether the settings are the same cannot be told, runs again: dataset._held is a function"
+    ]
 
 
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):

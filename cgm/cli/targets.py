@@ -64,6 +64,11 @@ def check_target(key: str, target: Any) -> None:
     """
 
     cls = _class(key, target)
+    if key == "downstream._target_" and callable(getattr(cls, "fit", None)) and callable(getattr(cls, "predict", None)):
+        raise ValueError(
+            f"{key}={target}: an estimator, not a task; say downstream=random_forest "
+            f"downstream.estimator._target_={target}, and +downstream.estimator.NAME=... for its settings"
+        )
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     is_of_user = file and cls.__module__.split(".")[0] != "cgm" and not INSTALLED & set(Path(file).parts)
     if not (is_of_user or _is_extension(cls)):

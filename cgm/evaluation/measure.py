@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from cgm.evaluation.entries import MetricRow, Missing
+from cgm.evaluation.labelled import NO_LABELS
 from cgm.evaluation.metrics.base import Metric, PointSet, metric_name
 from cgm.rewards.sampling import Reward
 from cgm.utils.run import progress
@@ -77,7 +78,11 @@ def _measured(name: str, metric: Metric, s: PointSet, t: PointSet) -> tuple[floa
         value = float(metric.measure(s, t))
     except ValueError as error:
         return None, str(error)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
+        if t.y is None and "NoneType" in str(error):
+            return None, NO_LABELS
+        if isinstance(error, AttributeError):
+            raise
         raise TypeError(f"metric.{name}: {error}") from error
     if not math.isfinite(value):
         return None, f"the metric is {value}"

@@ -16,7 +16,7 @@ import torch
 from cgm.generators.base import Generator
 from cgm.networks.fitted import ObjectOrClassMethod
 from cgm.utils.checks import check_points
-from cgm.utils.rules import broken_rule, refused, require, unchanged_random_state
+from cgm.utils.rules import broken_rule, call_before, refused, require, unchanged_random_state
 
 DRAWS = 16
 
@@ -96,6 +96,7 @@ def _check_refusals(rule: Callable, new: Callable[[], Generator], x: torch.Tenso
 
 
 def _check_fit(rule: Callable, new: Callable[[], Generator], x: torch.Tensor) -> tuple[Generator, torch.Tensor]:
+    call_before(lambda: new().fit(x.clone(), seed=0).sample(DRAWS, seed=0))
     generator, points = new(), x.clone()
 
     with unchanged_random_state(rule, "fit"), rule("fit works"):

@@ -11,7 +11,7 @@ from typing import Any
 from cgm.records.record import CONFIGURATION, RESULT, check_run, read_run
 from cgm.records.result import Result
 from cgm.records.settings import flatten, union, with_metrics
-from cgm.utils.plain import NUMERICS
+from cgm.utils.plain import NUMERICS, not_compared
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ def find_earlier(folder: Path, settings: Mapping[str, Any], configuration: Mappi
         return Earlier(
             problem=f"has a result of another version of cgm (numerics {numerics}, now {NUMERICS}), runs again"
         )
+    if unknown := [*not_compared(configuration)]:
+        return Earlier(problem=f"whether the settings are the same cannot be told, runs again: {', '.join(unknown)}")
     return Earlier(result)
 
 

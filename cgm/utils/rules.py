@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,14 @@ def require(condition: bool, found: str) -> None:
         raise AssertionError(found)
 
 
+def require_instance(thing: object, kind: type) -> None:
+    """Raise an `AssertionError` unless a thing is an object of a class or of one of its subclasses."""
+
+    if isinstance(thing, type) and issubclass(thing, kind):
+        raise AssertionError(f"the class {thing.__name__} itself; write {thing.__name__}()")
+    require(isinstance(thing, kind), f"its bases are {type(thing).__mro__[1:]}")
+
+
 def refused(call: Callable[[], object]) -> None:
     """Raise an `AssertionError` unless a call raises a `ValueError`."""
 
@@ -46,6 +54,16 @@ def refused(call: Callable[[], object]) -> None:
     except Exception as error:
         raise AssertionError(f"it raises {error!r}") from error
     raise AssertionError("no error is raised")
+
+
+def call_before(call: Callable[[], object]) -> None:
+    """Call what is checked once before, so that what it imports has been imported: some packages draw numbers then.
+
+    The global random state is restored, and an error is left to the check.
+    """
+
+    with suppress(Exception), unchanged_random_state(lambda _: suppress(AssertionError), ""):
+        call()
 
 
 @contextmanager

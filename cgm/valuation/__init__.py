@@ -1,6 +1,7 @@
 """Valuation of data by the maximum mean discrepancy (Sec. 3 and 5)."""
 
 from .bounds import Increments, negative_increments
+from .check import check_kernel
 from .decomposition import Decomposition, decompose, value_bounds
 from .embedding import Embedding, Fourier, Nystrom
 from .game import Game, TableGame
@@ -20,6 +21,7 @@ __all__ = [
     "TableGame",
     "Valuation",
     "ValuationMethod",
+    "check_kernel",
     "decompose",
     "fit_lengthscale",
     "fit_monotone",

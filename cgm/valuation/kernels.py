@@ -91,7 +91,15 @@ class Kernel(Settings, ABC):
 
     @abstractmethod
     def profile(self, q: torch.Tensor) -> torch.Tensor:
-        r"""Compute $f(q)$ for squared distances in units of $\ell^2$."""
+        r"""Compute $f(q)$ for squared distances in units of $\ell^2$.
+
+        Arguments:
+            q: Squared distances $q \geq 0$, of any shape; it is not changed.
+
+        Returns:
+            $f$ of each, of the same shape and dtype: finite, and $f(0) = k^*$, the `diagonal`. The kernel must be
+            positive definite, else values mean nothing; `check_kernel` looks for what shows that it is not.
+        """
 
     def with_lengthscale(self, lengthscale: Lengthscale) -> Kernel:
         """Return the same kernel with another length-scale."""
@@ -106,6 +114,35 @@ class Kernel(Settings, ABC):
         )
         scale = self.numeric_lengthscale
         return self.profile(squared_distances(x / scale, y / scale, self.smooth))
+
+
+def check_profile(kernel: Kernel) -> None:
+    """Check on a few squared distances what values need of the profile of a kernel.
+
+    Raises:
+        ValueError: If the profile is not a tensor of the same shape and dtype, of finite numbers, and the diagonal
+            at 0; the message names the kernel.
+    """
+
+    name, q = f"kernel {type(kernel).__name__}: profile", torch.tensor([[0.0, 1e-3, 0.5], [1.0, 4.0, 1e3]]).double()
+    try:
+        values = kernel.profile(q.clone())
+    except Exception as error:
+        raise ValueError(f"{name} raises {type(error).__name__}: {error}; q is a tensor of any shape") from error
+    if not isinstance(values, torch.Tensor):
+        raise ValueError(f"{name}(q) is a {type(values).__name__}; expected a tensor, of functions of torch")
+    if values.shape != q.shape or values.dtype != q.dtype:
+        raise ValueError(
+            f"{name}(q) has the shape {tuple(values.shape)} and {values.dtype} for q of the shape {tuple(q.shape)} and "
+            f"{q.dtype}; expected the same, f of each element"
+        )
+    if not torch.isfinite(values).all():
+        k = int(torch.nonzero(~torch.isfinite(values).flatten())[0])
+        raise ValueError(f"{name}(q) is {float(values.flatten()[k])} at q = {float(q.flatten()[k]):g}")
+    if abs(float(values[0, 0]) - kernel.diagonal) > 1e-9 * abs(kernel.diagonal) or kernel.diagonal <= 0:
+        raise ValueError(
+            f"{name} is {float(values[0, 0]):g} at 0, and diagonal {kernel.diagonal:g}; expected equal numbers above 0"
+        )
 
 
 def squared_distances(x: torch.Tensor, y: torch.Tensor, fast: bool = True) -> torch.Tensor:

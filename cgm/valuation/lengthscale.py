@@ -14,7 +14,7 @@ from cgm.utils.convert import label_of, parties_by_name, to_tensor
 from cgm.utils.run import progress
 from cgm.utils.settings import Integer, Number, Settings, check_setting
 from cgm.valuation.bounds import MAX_PARTIES, increments, rounding
-from cgm.valuation.kernels import Kernel
+from cgm.valuation.kernels import Kernel, check_profile
 from cgm.valuation.mmd import block_sums, cross_sums
 from cgm.valuation.references import AllReference, Reference, check_blocks
 from cgm.valuation.valuation import coalition_table
@@ -422,6 +422,7 @@ def resolve_lengthscale(
             `median_distance`.
     """
 
+    check_profile(kernel)
     if kernel.lengthscale in ("fit", "fit_monotone"):
         search = search or LengthscaleSearch()
         fit = fit_lengthscale if kernel.lengthscale == "fit" else fit_monotone

@@ -12,7 +12,7 @@ import torch
 
 from cgm.utils.checks import check_parties, check_points, check_pool
 from cgm.valuation.game import check_members
-from cgm.valuation.kernels import Kernel
+from cgm.valuation.kernels import Kernel, check_profile
 from cgm.valuation.method import (
     GROUPS,
     LANDMARKS,
@@ -96,6 +96,7 @@ class Valuation:
         tasks: int | None = None,
         method: ValuationMethod | str = "exact",
     ) -> None:
+        check_profile(kernel)
         parties = check_parties(parties)
         synthetic = check_pool(synthetic, parties)
         if reference is not None:

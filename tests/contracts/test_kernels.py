@@ -13,6 +13,7 @@ from torch import Tensor
 
 import cgm.valuation.kernels
 from cgm.settlements.party import multiscale
+from cgm.valuation.check import check_kernel
 from cgm.valuation.kernels import Kernel, Sum
 from cgm.valuation.lengthscale import resolve_lengthscale
 from cgm.valuation.mmd import block_sums
@@ -59,6 +60,11 @@ def test_every_class_has_a_file() -> None:
         assert isinstance(kernel, Sum) or kernel == type(kernel)("fit")
     assert OF_FILES["sum"].lengthscale == "fit"
     assert OF_FILES["multiscale"] == multiscale()
+
+
+@every_kernel
+def test_rules_of_kernels(kernel: Kernel) -> None:
+    check_kernel(kernel)
 
 
 @every_kernel

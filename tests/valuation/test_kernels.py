@@ -1,10 +1,16 @@
 """The kernels, against their formulas; see also tests/contracts/test_kernels.py."""
 
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from cgm.valuation import Valuation, check_kernel, resolve_lengthscale
 from cgm.valuation.kernels import (
     RULES,
     Kernel,
@@ -181,3 +187,42 @@ def test_bad_sums() -> None:
         Sum([])
     with pytest.raises(ValueError, match=r"kernel\.kernels: Laplacian has lengthscale='fit'.*expected a number"):
         Sum([SquaredExponential(1.0), Laplacian("fit")])
+
+
+def profile_of(function: Callable[[Tensor], Any]) -> Kernel:
+    class Mine(Kernel):
+        def profile(self, q: Tensor) -> Tensor:
+            return function(q)
+
+    return Mine()
+
+
+def test_a_kernel_of_the_user_is_checked() -> None:
+    check_kernel(profile_of(lambda q: 1 / (1 + q)))
+    for function, message in (
+        (torch.cos, "does not increase with the distance"),
+        (lambda q: (1 - q / 50).clamp(min=0), "is positive definite"),
+        (lambda q: torch.exp(-q.float()), "torch.float32 for q"),
+        (lambda q: torch.exp(-q.double()), "keeps the dtype"),
+        (lambda q: q.neg_().exp_(), "does not change q"),
+        (lambda q: torch.exp(-q) + 0 * torch.rand(()), "does not change the global random state"),
+    ):
+        with pytest.raises(AssertionError, match=f"Mine breaks a rule of kernels: .*{message}"):
+            check_kernel(profile_of(function))
+    with pytest.raises(AssertionError, match=r"the class Laplacian itself; write Laplacian\(\)"):
+        check_kernel(Laplacian)  # type: ignore[arg-type]
+
+
+def test_errors_of_a_kernel_of_the_user_name_it() -> None:
+    parties = [torch.randn(20, 2) + i for i in range(2)]
+    for function, message in (
+        (lambda q: (1 - q).sqrt(), "profile(q) is nan at q = 4"),
+        (lambda q: q.sum(1), "profile(q) has the shape (2,) and torch.float64 for q of the shape (2, 3)"),
+        (lambda q: q * 0, "profile is 0 at 0, and diagonal 1"),
+        (lambda q: math.exp(-q), "profile raises"),
+        (lambda q: np.exp(-q.numpy()), "profile(q) is a ndarray; expected a tensor"),
+    ):
+        with pytest.raises(ValueError, match=f"^kernel Mine: {re.escape(message)}"):
+            Valuation(profile_of(function), parties, parties[0])
+        with pytest.raises(ValueError, match=f"^kernel Mine: {re.escape(message)}"):
+            resolve_lengthscale(profile_of(function).with_lengthscale("fit"), parties, parties[0])

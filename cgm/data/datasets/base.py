@@ -27,7 +27,7 @@ class Dataset:
         y: Their classes $0, \dots, m - 1$, of shape $(N)$, int64.
         x_test: Points that no party and no generator sees, of shape $(M, d)$ or $(M, C, H, W)$.
         y_test: Their classes, of shape $(M)$, int64.
-        classes: The names of the $m$ classes.
+        classes: The names of the $m$ classes. By default `"0"`, `"1"`, ... up to the largest label.
         ordered: Whether splits take the rows in their given order instead of a random one.
 
     Raises:
@@ -39,7 +39,7 @@ class Dataset:
     y: torch.Tensor
     x_test: torch.Tensor
     y_test: torch.Tensor
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     ordered: bool = False
 
     def __repr__(self) -> str:
@@ -48,6 +48,9 @@ class Dataset:
     def __post_init__(self) -> None:
         x = check_points(self.x, f"dataset {self.name}", min=2)
         x_test = check_points(self.x_test, f"dataset {self.name}, test part", width=x.shape[1], min=2)
+        if not len(self.classes):
+            last = max(int(check_labels(part, f"dataset {self.name}: labels").max()) for part in (self.y, self.y_test))
+            object.__setattr__(self, "classes", range(last + 1))
         y, y_test = (
             check_labels(y, f"dataset {self.name}: {part} labels", n_classes=len(self.classes))
             for y, part in ((self.y, "training"), (self.y_test, "test"))

@@ -47,7 +47,13 @@ def read_npz(path: Path, images: str = "images", labels: str = "labels") -> Arra
     """
 
     with _opened(path, images, labels) as file:
-        x, y = check_image_array(file[images], images)[0], file[labels]
+        given, y = file[images], file[labels]
+        if given.ndim == 2:
+            raise ValueError(
+                f"{images!r} has shape {given.shape}, expected images of shape (N, H, W), (N, H, W, C) or (N, C, H, W)"
+                "; of points (N, d), make a cgm.data.Dataset in Python, or a class that loads one"
+            )
+        x = check_image_array(given, images)[0]
         if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
             raise ValueError(
                 f"{labels!r} has the type {y.dtype} and the shape {y.shape}, expected an integer >= 0 for each of the "

@@ -11,7 +11,9 @@ from typing import Annotated, Any, ClassVar, TypeVar
 import torch
 
 from cgm.rewards.sampling import Reward
+from cgm.utils.choices import choose
 from cgm.utils.convert import to_labels, to_tensor
+from cgm.utils.plain import snake
 from cgm.utils.settings import Integer, Settings
 from cgm.utils.shown import brief
 from cgm.valuation.kernels import Kernel
@@ -111,6 +113,45 @@ def metric_name(name: str, metric: Metric) -> str:
     """Return the name of a metric in records."""
 
     return name if metric.higher_is_better else f"neg_{name}"
+
+
+def named_metrics(metrics: Any, owner: object) -> Any:
+    """Return metrics by their names, if they are given as a metric, as a list, or by the names of choices.
+
+    Arguments:
+        metrics: A metric, whose name is that of its class in snake case; a list of metrics and names of choices; or a
+            dictionary of these. Anything else, and what is neither, is returned as it is.
+        owner: The object that has them as a setting.
+
+    Raises:
+        ValueError: If there is no such choice, or a name occurs twice in a list.
+    """
+
+    if isinstance(metrics, Metric):
+        metrics = [metrics]
+    if isinstance(metrics, Mapping):
+        named = dict(metrics)
+        for name, metric in metrics.items():
+            if isinstance(metric, str):
+                chosen = choose("metric", metric, owner, f"metric.{name}")
+                if len(chosen) != 1:
+                    raise ValueError(f"metric.{name}={metric}: expected one metric, got {', '.join(chosen) or 'none'}")
+                named[name] = next(iter(chosen.values()))
+        return named
+    if not isinstance(metrics, list | tuple) or not any(isinstance(metric, Metric) for metric in metrics):
+        return metrics  # names alone are a setting like others
+    named = {}
+    for metric in metrics:
+        if isinstance(metric, type) and issubclass(metric, Metric):
+            raise ValueError(f"metric: expected a Metric, got the class {metric.__name__} itself")
+        if not isinstance(metric, Metric | str):
+            raise ValueError(f"metric: expected metrics and names of choices, got {type(metric).__name__}")
+        chosen = choose("metric", metric, owner) if isinstance(metric, str) else {snake(type(metric).__name__): metric}
+        for name in chosen:
+            if name in named:
+                raise ValueError(f'metric: two are named {name}; give them names, such as {{"{name}_2": ...}}')
+        named |= chosen
+    return named
 
 
 def check_metrics(metrics: object, taken: Mapping[str, str]) -> dict[str, str]:

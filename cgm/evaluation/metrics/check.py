@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from cgm.evaluation.metrics.base import Metric, PointSet
-from cgm.utils.rules import broken_rule, require, unchanged_random_state
+from cgm.utils.rules import broken_rule, call_before, require, require_instance, unchanged_random_state
 from cgm.valuation.kernels import SquaredExponential
 
 ROUNDING = 1e-9  # relative difference of numbers that count as equal
@@ -32,7 +32,7 @@ def check_metric(metric: Metric, t: PointSet | None = None) -> None:
 
     rule = partial(broken_rule, type(metric).__name__, "metrics")
     with rule("is a subclass of cgm.evaluation.metrics.Metric"):
-        require(isinstance(metric, Metric), f"its bases are {type(metric).__mro__[1:]}")
+        require_instance(metric, Metric)
     with rule("higher_is_better is true or false"):
         require(isinstance(metric.higher_is_better, bool), f"it is {metric.higher_is_better!r}")
 
@@ -43,6 +43,7 @@ def check_metric(metric: Metric, t: PointSet | None = None) -> None:
     one_class = None if t.y is None else torch.nonzero(t.y == t.y[0])[:, 0]
     s = t.select(half)
 
+    call_before(lambda: metric.measure(t.select(half), t.select(t.rows)))
     copies = [part.clone() for part in _tensors(s, t)]
     with unchanged_random_state(rule, "measure"), rule("measure works"):
         value = metric.measure(s, _fresh(t))
@@ -64,7 +65,9 @@ def check_metric(metric: Metric, t: PointSet | None = None) -> None:
     with rule("T itself is at least as close to T as points from one side that are of one class"):
         far = corner if one_class is None else one_class[torch.isin(one_class, corner)]
         near, far_value = metric.measure(t.select(t.rows), _fresh(t)), metric.measure(t.select(far), _fresh(t))
-        found = f"{near} and {far_value}, although {'higher' if sign > 0 else 'lower'} is better"
+        found = (
+            f"{near} and {far_value}, although {'higher' if sign > 0 else 'lower'} is better; state higher_is_better"
+        )
         require(sign * near >= sign * far_value - ROUNDING, found)
 
 

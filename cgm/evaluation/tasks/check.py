@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -10,8 +11,10 @@ import torch
 
 from cgm.evaluation.entries import Scores
 from cgm.evaluation.labelled import Labelled
+from cgm.evaluation.metrics.base import check_metrics
+from cgm.evaluation.metrics.paper import paper_metrics
 from cgm.evaluation.tasks.base import LabelledReward, Task
-from cgm.utils.rules import broken_rule, refused, require, unchanged_random_state
+from cgm.utils.rules import broken_rule, call_before, refused, require, require_instance, unchanged_random_state
 
 BETAS = (0.0, 2.0, math.inf)
 
@@ -35,11 +38,14 @@ def check_task(task: Task) -> None:
 
     rule = partial(broken_rule, type(task).__name__, "tasks")
     with rule("is a subclass of cgm.evaluation.tasks.Task"):
-        require(isinstance(task, Task), f"its bases are {type(task).__mro__[1:]}")
+        require_instance(task, Task)
     with rule("scores are names"):
         names = list(task.scores)
         require(bool(names) and all(isinstance(name, str) for name in names), f"they are {names}")
+    with rule("no score has the name of a metric of the paper"):
+        check_metrics(paper_metrics(), {name: f"the score {name}" for name in names})
 
+    call_before(lambda: task.evaluate(*_draw()))
     parties, rewards, test = _draw()
     copies = [part.clone() for part in _tensors(parties, rewards, test)]
     with unchanged_random_state(rule, "evaluate"), rule("evaluate works"):
@@ -56,6 +62,8 @@ def check_task(task: Task) -> None:
             for name, score in entry.numbers.items():
                 require(score is None or (isinstance(score, float) and math.isfinite(score)), f"{name} is {score!r}")
             require(None not in entry.numbers.values() or bool(entry.reason), "None without a reason")
+            wrong = re.search(r"\b\w+ is (nan|-?inf)\b", entry.reason or "")
+            require(wrong is None, f"{wrong and wrong[0]}; raise a ValueError with the reason if there is no score")
     with rule("evaluate does not change its points"):
         require(all(map(torch.equal, copies, _tensors(parties, rewards, test))), "they are different afterwards")
     with rule("the scores before are those of the party's own data, and those after of an empty reward as well"):

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgm.evaluation.tasks.base import ModelTask
-from cgm.utils.settings import Choice, Listed
+from cgm.utils.settings import Listed, Text
+from cgm.utils.text import choice_error
 
-ESTIMATOR_SCORES = ("accuracy", "balanced_accuracy", "f1", "r2")
+SCORES = ("accuracy", "balanced_accuracy", "f1", "r2")  # that are computed of what is predicted
+OF_NUMBERS = ("r2", "explained_variance", "d2_absolute_error_score", "neg_m", "neg_root_m")  # starts of names
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,11 @@ class EstimatorTask(ModelTask):
     | `f1` | the mean over classes of F1, the harmonic mean of precision and recall |
     | `r2` | $R^2$ of the numbers $0, \dots, m - 1$ of the classes, where these are in an order, such as ratings |
 
-    A regressor predicts these numbers, and has the score `r2` alone.
+    Any other name of a scorer of scikit-learn, such as `roc_auc_ovr`, `neg_log_loss` or `f1_macro`, is its score
+    `sklearn.metrics.get_scorer(name)` of the test; higher is better for all of them. Where one raises an error, such as
+    `roc_auc` for more than two classes, there are no scores, and the error is the reason in the record.
+
+    A regressor predicts these numbers, and has `r2` and scores of numbers such as `neg_mean_absolute_error` alone.
 
     Arguments:
         estimator: The estimator, which is copied for each training. Each `random_state` that it leaves open is 0, so
@@ -50,7 +56,7 @@ class EstimatorTask(ModelTask):
     """
 
     estimator: Any
-    scores: Annotated[Sequence[str], Listed(Choice(ESTIMATOR_SCORES), min=1)] = ("accuracy",)
+    scores: Annotated[Sequence[str], Listed(Text(), min=1)] = ("accuracy",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,13 +66,22 @@ class EstimatorTask(ModelTask):
             name = self.estimator.__name__ if isinstance(self.estimator, type) else type(self.estimator).__name__
             found = f"the class {name} itself" if isinstance(self.estimator, type) else name
             raise ValueError(f"downstream.estimator: expected an estimator of scikit-learn, got {found}")
-        from sklearn.base import is_regressor
-
-        if is_regressor(self.estimator) and set(self.scores) != {"r2"}:
+        name, kind = type(self.estimator).__name__, _kind(self.estimator)
+        if kind is None:
             raise ValueError(
-                f"downstream.scores={list(self.scores)}: {type(self.estimator).__name__} predicts numbers, of which r2 "
-                "is the score"
+                f"downstream.estimator: {name} is neither a classifier nor a regressor; a class of your own derives "
+                "from sklearn.base.ClassifierMixin or RegressorMixin, and BaseEstimator"
             )
+        if kind == "regressor" and not all(score.startswith(OF_NUMBERS) for score in self.scores):
+            raise ValueError(
+                f"downstream.scores={list(self.scores)}: {name} predicts numbers, of which r2 is the score, or others "
+                "of scikit-learn such as neg_mean_absolute_error"
+            )
+        for score in set(self.scores) - set(SCORES):
+            from sklearn.metrics import get_scorer_names
+
+            if score not in (names := get_scorer_names()):
+                raise ValueError(choice_error(f"downstream.scores={score}", score, sorted({*SCORES, *names})))
 
     def score(self, x: NDArray, y: NDArray, test_x: NDArray, test_y: NDArray) -> Mapping[str, float]:
         """Train a copy of the estimator, and return its scores.
@@ -81,7 +96,37 @@ class EstimatorTask(ModelTask):
         settings = model.get_params().items()
         seeds = {name: 0 for name, value in settings if name.endswith("random_state") and value is None}
         predicted = np.asarray(model.set_params(**seeds).fit(x, y).predict(test_x)).reshape(len(test_y))
-        return {name: _score(name, test_y, predicted) for name in self.scores}
+        return {
+            name: _score(name, test_y, predicted) if name in SCORES else _scorer_score(name, model, test_x, test_y)
+            for name in self.scores
+        }
+
+
+def _kind(estimator: Any) -> str | None:
+    """Return whether an estimator is a classifier or a regressor; `None` if it is neither."""
+
+    from sklearn.base import is_classifier, is_regressor
+
+    try:
+        return "classifier" if is_classifier(estimator) else "regressor" if is_regressor(estimator) else None
+    except AttributeError:  # of another package, without the tags of scikit-learn
+        kind = getattr(estimator, "_estimator_type", "classifier")
+        return kind if kind in ("classifier", "regressor") else None
+
+
+def _scorer_score(name: str, model: Any, x: NDArray, y: NDArray) -> float:
+    """Return the score of a scorer of scikit-learn.
+
+    Raises:
+        ValueError: If there is none, such as of probabilities that the model does not predict.
+    """
+
+    from sklearn.metrics import get_scorer
+
+    try:
+        return float(get_scorer(name)(model, x, y))
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _score(name: str, y: NDArray, predicted: NDArray) -> float:

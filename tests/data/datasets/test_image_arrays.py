@@ -51,7 +51,10 @@ def test_arrays_without_a_test_part(tmp_path):
         ({"labels": LABELS}, "lacks the array 'images'; it has labels"),
         ({"images": COLOUR}, "lacks the array 'labels'"),
         ({"images": COLOUR, "labels": LABELS, "test_images": COLOUR}, "lacks the array 'test_labels'"),
-        ({"images": COLOUR[0, 0], "labels": LABELS}, r"'images' has shape \(32, 3\)"),
+        (
+            {"images": COLOUR[0, 0], "labels": LABELS},
+            r"'images' has shape \(32, 3\), .*make a cgm\.data\.Dataset",
+        ),
         ({"images": np.zeros((20, 4, 5, 6)), "labels": LABELS}, r"'images' has shape \(20, 4, 5, 6\)"),
         ({"images": COLOUR[:0], "labels": LABELS[:0]}, r"'images' has shape \(0, 3, 32, 32\)"),
         (
