@@ -158,9 +158,16 @@ class Fitted:
         self.state, self.sizes = state, sizes
 
     def fingerprint(self) -> str | None:
-        """Compute a checksum of class, settings, sizes and state; `None` without a state."""
+        """Compute a checksum of class, settings, sizes and state, on which all that is kept in a cache depends.
 
-        return None if self.state is None else digest(self.state, json.dumps(self._metadata()))
+        Returns:
+            The checksum; `None` without a state, and for a class from outside of cgm: no version says when its code,
+            or code that it uses, has changed.
+        """
+
+        if self.state is None or not is_of_cgm(type(self)):
+            return None
+        return digest(self.state, json.dumps(self._metadata()))
 
     def _metadata(self) -> dict[str, str]:
         names = _setting_names(type(self)) if self.file_settings is None else self.file_settings
@@ -178,6 +185,12 @@ class Fitted:
         names = () if self.file_settings is None else _setting_names(type(self))
 
         return {name: getattr(self, name) for name in names if name not in {*self.file_settings, *self.sizes}}  # type: ignore[misc]  # not None
+
+
+def is_of_cgm(cls: type) -> bool:
+    """Return whether a class is one of cgm, whose version stands for its code."""
+
+    return cls.__module__.partition(".")[0] == "cgm"
 
 
 def dtype_name(dtype: torch.dtype) -> str:

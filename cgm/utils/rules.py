@@ -36,16 +36,23 @@ def require(condition: bool, found: str) -> None:
         raise AssertionError(found)
 
 
-def refused(call: Callable[[], object]) -> None:
-    """Raise an `AssertionError` unless a call raises a `ValueError`."""
+def refused(call: Callable[[], object], hint: str = "") -> None:
+    """Raise an `AssertionError` unless a call raises a `ValueError`.
+
+    Arguments:
+        call: The call.
+        hint: What would raise it, for the message.
+    """
+
+    hint = f"; {hint}" if hint else ""
 
     try:
         call()
     except ValueError:
         return
     except Exception as error:
-        raise AssertionError(f"it raises {error!r}") from error
-    raise AssertionError("no error is raised")
+        raise AssertionError(f"it raises {error!r}{hint}") from error
+    raise AssertionError(f"no error is raised{hint}")
 
 
 @contextmanager

@@ -524,7 +524,7 @@ def test_an_own_generator(cgm, own):
 
 def test_a_bad_own_generator_is_refused(cgm, own):
     line = refused(cgm, f"generator._target_={own}", "+generator.bad=true")
-    assert re.search("generator: synthetic pool: row 0 holds NaN or infinity", line)
+    assert re.search("generator: MyGenerator.sample returned NaN or infinity in row 0 of", line)
 
 
 def test_a_new_target_is_not_called_with_the_options_of_the_old_one():
