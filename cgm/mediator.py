@@ -255,7 +255,8 @@ class MediatorSettings(Settings):
         max_growth: The largest size that $G$ may grow to, as a multiple of `synthetic_size`.
         device: Where the kernel's sums are computed and an MMD-GAN is trained, `"cpu"`, `"cuda"`, `"cuda:1"` for the
             second GPU, or `"auto"` for `"cuda"` if there is one.
-        cache: A folder where features and pools of images are kept for the next run, or `False`. Each use is logged.
+        cache: A folder where features and pools of images, and pools of networks, are kept for the next run, or
+            `False`. Each use is logged. Nothing that a class from outside of cgm makes is kept: its code may change.
 
     Raises:
         ValueError: If a setting is out of range.

@@ -692,8 +692,8 @@ def no_numbers(sample):
 @pytest.mark.parametrize(
     ("change", "space", "message"),
     [
-        (no_numbers, "features", "generator: synthetic pool: row 3 holds NaN"),
-        (lambda x: x / 0, "features", "generator: synthetic pool: row 0 holds NaN or infinity"),
+        (no_numbers, "features", "generator: Spy.sample returned NaN or infinity in row 3 of 300; see check_generator"),
+        (lambda x: x / 0, "features", "generator: Spy.sample returned NaN or infinity in row 0 of 300"),
         (lambda x: x[:, :1], "features", "generator: synthetic pool: has 1 columns where 2 are expected"),
         (lambda x: x[:, :1], "data", "has 1 columns where 2 are expected"),
         (lambda x: x[:299], "features", "generator: synthetic pool: has 299 points, at least 300"),

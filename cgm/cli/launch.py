@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 import hydra
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
 from hydra.core.utils import run_job
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
@@ -21,8 +23,10 @@ from omegaconf import DictConfig, OmegaConf
 from cgm.cli.errors import REFUSALS, explain
 from cgm.cli.help import split_options
 from cgm.cli.targets import check_callback, targets
+from cgm.utils.choices import is_group
 from cgm.utils.text import printable
 
+OF_SEVERAL = ("metric", "experiment", "hparams_search")  # groups of which several choices are used together
 SHOWING = {"--cfg", "--info", "--hydra-help", "--shell-completion"}  # options of Hydra with which nothing is run
 
 
@@ -94,6 +98,7 @@ def refusing(program: str) -> Iterator[None]:
 def _compose(name: str, options: dict[str, str], overrides: list[str]) -> DictConfig:
     """Compose the configuration of a run or of a sweep."""
 
+    check_single(overrides)
     if (added := options.get("--config-dir")) is not None:
         if not Path(added).is_dir():
             raise ValueError(f"--config-dir {added}: no such folder")
@@ -109,6 +114,26 @@ def _compose(name: str, options: dict[str, str], overrides: list[str]) -> DictCo
         if config.hydra.mode != RunMode.MULTIRUN:
             raise
     return load(run_mode=RunMode.MULTIRUN) if config.hydra.mode == RunMode.MULTIRUN else config
+
+
+def check_single(overrides: Sequence[str]) -> None:
+    """Check that no group that takes one choice is given a list of them, of which Hydra would use the last.
+
+    Raises:
+        ValueError: If one is.
+        OverrideParseException: If an override cannot be read.
+    """
+
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        name = override.key_or_group
+        if not is_group(name) or name in OF_SEVERAL or override.is_delete():
+            continue
+        value = override.value()
+        for each in value.list if isinstance(value, ChoiceSweep) else [value]:
+            if isinstance(each, list):
+                names = ",".join(map(str, each))
+                advice = f"a sweep over several is -m {name}={names}" if len(each) > 1 else f"write {name}={names}"
+                raise ValueError(f"{override.input_line}: {name} takes one choice; {advice}")
 
 
 def _run(

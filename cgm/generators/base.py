@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import wraps
-from inspect import getattr_static
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
 
-from cgm.networks.fitted import Fitted, ObjectOrClassMethod, saved_settings, to_json
+from cgm.networks.fitted import Fitted, ObjectOrClassMethod, as_declared, saved_settings, to_json
 from cgm.networks.weights import check_path
 from cgm.utils.checks import check_integer, check_points
 from cgm.utils.convert import to_tensor
@@ -66,11 +66,13 @@ class Generator(Fitted, GeneratorSettings, ABC):
     """What the user should know of the last fit; warnings are logged as well, and reports contain them."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let `fit` convert its points, and load the file of the setting `pretrained` if there is one."""
+        """Let `fit` convert its points, and load the file of the setting `pretrained`, which `load` sets."""
 
         super().__init_subclass__(**options)
         if "fit" in vars(cls):
             cls.fit = _or_load(cls.fit)  # type: ignore[method-assign]
+        if inspect.isfunction(load := vars(cls).get("load")):  # a subclass that keeps elsewhere what it has learnt
+            cls.load = _noting_file(load)  # type: ignore[assignment]
 
     @abstractmethod
     def fit(self: G, x: torch.Tensor, seed: int) -> G:
@@ -130,6 +132,11 @@ class Generator(Fitted, GeneratorSettings, ABC):
 
         return state
 
+    def loaded_from(self, path: str | Path) -> None:
+        """Set `pretrained`, so that a later fit, as by a mediator, uses what was loaded."""
+
+        self.pretrained = str(path)
+
     def pretrained_file(self, x: torch.Tensor) -> Path | None:
         """Return the file to load instead of a fit to points x, or `None`."""
 
@@ -147,7 +154,7 @@ class Generator(Fitted, GeneratorSettings, ABC):
         before = dict(vars(self))
         self.warnings = ()
         try:
-            if isinstance(getattr_static(type(self), "load"), ObjectOrClassMethod):
+            if isinstance(inspect.getattr_static(type(self), "load"), ObjectOrClassMethod):
                 loaded = type(self).load(path)
                 self._take_settings(path)
                 self.state, self.sizes = loaded.state, loaded.sizes
@@ -178,7 +185,7 @@ class Generator(Fitted, GeneratorSettings, ABC):
                 if name in settings:
                     raise ValueError(f"{text}: {path} was saved with {name}={value}; leave {name} out, or fit again")
                 self.warn(f"{text} is not used: the generator is loaded, not fitted")
-            setattr(self, name, value)
+            setattr(self, name, as_declared(type(self), name, value))
         self.warn_of_checkpoint()
 
     def warn_of_checkpoint(self) -> None:
@@ -214,6 +221,16 @@ class Generator(Fitted, GeneratorSettings, ABC):
 
         log.warning(message)
         self.warnings = (*self.warnings, message)
+
+
+def _noting_file(load: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(load)
+    def load_and_note(self: Generator, path: str | Path) -> Any:
+        loaded = load(self, path)
+        self.loaded_from(path)
+        return loaded
+
+    return load_and_note
 
 
 def _or_load(fit: Callable[..., Any]) -> Callable[..., Any]:

@@ -59,18 +59,23 @@ def check_generator(generator: Generator, x: torch.Tensor | None = None) -> None
     new = partial(copy.deepcopy, generator)
 
     with TemporaryDirectory() as folder:
-        _check_refusals(rule, new, x, Path(folder))
-        fitted, points = _check_fit(rule, new, x)
+        fitted, points = _check_fit(rule, new, x)  # what matters first: most classes that are wrong fail here
         _check_sample(rule, fitted, x)
         _check_hold(rule, fitted, points)
+        _check_refusals(rule, new, fitted, x, Path(folder))
         _check_refit(rule, fitted, x)
         _check_files(rule, new, fitted, Path(folder))
         _check_pretrained(rule, new, fitted, x, Path(folder))
 
 
-def _check_refusals(rule: Callable, new: Callable[[], Generator], x: torch.Tensor, folder: Path) -> None:
+def _check_refusals(
+    rule: Callable, new: Callable[[], Generator], generator: Generator, x: torch.Tensor, folder: Path
+) -> None:
     with rule("sample before fit raises a ValueError"):
-        refused(lambda: new().sample(1, seed=0))
+        refused(lambda: new().sample(1, seed=0), "call self.check_sample(n) first")
+    for n in (0, -1):
+        with rule(f"sample for n = {n} raises a ValueError"):
+            refused(partial(generator.sample, n, seed=0), "call self.check_sample(n) first")
     with rule("save before fit raises a ValueError"):
         refused(lambda: new().save(folder / "unfitted"))
 
@@ -92,7 +97,7 @@ def _check_refusals(rule: Callable, new: Callable[[], Generator], x: torch.Tenso
 
     for name, y in bad.items():
         with rule(f"fit on {name} raises a ValueError"):
-            refused(partial(new().fit, y, seed=0))
+            refused(partial(new().fit, y, seed=0), "call self.check_fit(x) first")
 
 
 def _check_fit(rule: Callable, new: Callable[[], Generator], x: torch.Tensor) -> tuple[Generator, torch.Tensor]:
@@ -140,9 +145,6 @@ def _check_sample(rule: Callable, generator: Generator, x: torch.Tensor) -> None
     with rule("sample works for n = 1"):
         one = generator.sample(1, seed=0)
         require(one.shape == (1, *x.shape[1:]), f"its shape is {tuple(one.shape)}")
-    for n in (0, -1):
-        with rule(f"sample for n = {n} raises a ValueError"):
-            refused(partial(generator.sample, n, seed=0))
 
 
 def _check_hold(rule: Callable, generator: Generator, points: torch.Tensor) -> None:

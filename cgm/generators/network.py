@@ -17,7 +17,7 @@ from cgm.generators.base import Generator
 from cgm.generators.columns import SHAPES, Columns, check_columns
 from cgm.networks import weights as pretrained
 from cgm.networks.architectures import FeatureNetwork, weights_of, with_weights
-from cgm.networks.fitted import FittedNetwork, Network, Shape, dtype_name
+from cgm.networks.fitted import FittedNetwork, Network, Shape, dtype_name, plain_size
 from cgm.networks.training import Checkpoint, Minutes
 from cgm.networks.weights import Pretrained
 from cgm.utils.run import in_order, limited, progress, workers
@@ -70,7 +70,8 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
     """What the generator can be fitted to: `"images"`, `"points"`, or both."""
 
     architecture: ClassVar[tuple[str, ...]] = ()
-    """The settings, positive integers, that `make_network` needs besides the shape of the data."""
+    """The settings that `make_network` needs besides the shape of the data: integers from 0, other numbers, text,
+    truth values, or lists of these, as tuples are in `sizes`."""
 
     file_settings: ClassVar[tuple[str, ...] | None] = ()  # the sizes in the file say all
 
@@ -131,7 +132,7 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
         shape: dict[str, Any] = {"image": list(x.shape[1:])}
         if "points" in self.takes:
             shape = {"shape": list(x.shape[1:]), "groups": [] if columns is None else columns.groups}
-        settings = {name: int(getattr(self, name)) for name in self.architecture}
+        settings = {name: plain_size(f"generator.{name}", getattr(self, name)) for name in self.architecture}
         self.sizes, self.warnings = {**shape, "dtype": dtype_name(x.dtype), **settings}, ()
         try:
             if columns is None:
@@ -225,7 +226,8 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
 
         network.eval()
         weights = weights_of(network)
-        half = {name: x.half() for name, x in weights.items()}
+        numbers = {name for name, x in network.state_dict().items() if x.is_floating_point()}
+        half = {name: x.half() if name in numbers else x for name, x in weights.items()}
         before = tried(network)
         network.load_state_dict(half, strict=False)
         change = float((tried(network) - before).abs().max())

@@ -51,8 +51,9 @@ def draw_pool(
         size: $|G|$.
         seed: The seed of the sample.
         width: The expected dimension $d$ of the points.
-        cache: A folder in which pools of images are kept, under a key made of the fingerprints of generator and
-            features, the size and the seed. `None`: they are not kept.
+        cache: A folder in which pools of images, and of points of generators that are networks, are kept, under a key
+            made of the fingerprints of generator and features, the size and the seed. `None`: they are not kept.
+            Those of a generator or features whose class is not of cgm are never kept: its code may change.
 
     Raises:
         ValueError: If the generator does not return `size` points of dimension `width`.
@@ -64,6 +65,14 @@ def draw_pool(
             raise ValueError(
                 f"generator: sample returned a {type(sample).__name__}, expected a tensor; see check_generator"
             )
+        for start, part in enumerate(sample.split(1000)):  # in parts: masks of images would take much memory
+            finite = torch.isfinite(part).reshape(len(part), -1).all(1)
+            if not finite.all():
+                row = 1000 * start + int((~finite).nonzero()[0])
+                raise ValueError(
+                    f"generator: {type(generator).__name__}.sample returned NaN or infinity in row {row} of {size}; "
+                    "see check_generator"
+                )
         if features is not None:
             points = features.nearest(sample if generator.space == "features" else features.transform(sample))
         points = check_points(points, "generator: synthetic pool", width=width, min=size)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import torch
 from threadpoolctl import ThreadpoolController
 from torch import nn
 from torch.nn.functional import leaky_relu, normalize
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cgm.utils.checks import check_points
 from cgm.utils.run import in_order, progress, workers
@@ -52,6 +53,9 @@ def check_images(x: torch.Tensor, name: str, shape: Sequence[int] | None = None,
     return x.detach().cpu().float().contiguous()
 
 
+META = torch.device("meta")  # a network there needs no memory, and draws no first weights from the global random stream
+
+
 def in_batches(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, label: str) -> torch.Tensor:
     """Apply a function to x of shape (N, ...), some hundred entries at a time, to save memory.
 
@@ -79,21 +83,94 @@ def in_batches(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
 
 
 def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return copies of a network's weights and of its batch norm statistics, contiguous."""
+    """Return copies of a network's weights and buffers, contiguous; integers, such as permutations, as float64."""
 
-    state = network.state_dict()
+    return {
+        name: (x if x.is_floating_point() else x.double()).clone(memory_format=torch.contiguous_format)
+        for name, x in _kept(network).items()
+    }
 
-    # The only integers are batch norm's counts of batches, which are needed in training only
-    return {name: x.clone(memory_format=torch.contiguous_format) for name, x in state.items() if x.is_floating_point()}
+
+def shapes_of(make: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what `weights_of` returns for a network, which is constructed without memory if possible."""
+
+    try:
+        with META:
+            network = make()
+    except TooLarge:
+        raise
+    except Exception:  # a network that computes with numbers where it is constructed, as a flow does for its masks
+        network = constructed(make)
+
+    return {name: tuple(x.shape) for name, x in _kept(network).items()}
+
+
+def constructed(make: Callable[[], Network]) -> Network:
+    """Construct a network, the same one each time; the global random state is neither used nor changed."""
+
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(0)
+        return make()
+
+
+def _kept(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the weights and buffers of a network but for batch norm's counts, which are needed in training only."""
+
+    return {name: x for name, x in network.state_dict().items() if name.rpartition(".")[2] != "num_batches_tracked"}
+
+
+class TooLarge(ValueError):
+    """A network that needs more memory than its file suggests."""
+
+
+class SizeLimit(TorchDispatchMode):
+    """Limit of the numbers in the tensors that are made, for networks whose sizes come from a file.
+
+    Arguments:
+        tensors: The tensors of the file.
+    """
+
+    free, factor, smallest = 2**27, 16, 4096  # masks and products come on top; each tensor counts, however small
+
+    def __init__(self, tensors: Iterable[torch.Tensor]) -> None:
+        super().__init__()
+        self.left = self.free + self.factor * sum(x.numel() for x in tensors)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation of torch, if what it makes is within the limit."""
+
+        if not any(isinstance(each, torch.Tensor | list | tuple) for each in args[:1]) or (
+            isinstance(args[0], list | tuple) and all(isinstance(side, int) for side in args[0])
+        ):  # it makes a new tensor, from a shape or from numbers
+            sides = args[0] if args and isinstance(args[0], list | tuple) else [self._length(func, args)]
+            self._take(math.prod(max(0, side) for side in sides))
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.numel() > self.left:
+            self._take(result.numel())
+        return result
+
+    def _take(self, count: int) -> None:
+        self.left -= max(count, self.smallest)
+        if self.left < 0:
+            raise TooLarge("needs far more memory than the tensors of the file")
+
+    @staticmethod
+    def _length(func: Any, numbers: Sequence[Any]) -> int:
+        length = max((int(abs(x)) for x in numbers if isinstance(x, int | float) and math.isfinite(x)), default=0)
+        return length**2 if "eye" in str(func) else length
 
 
 def with_weights(make: Callable[[], Network], weights: dict[str, torch.Tensor]) -> Network:
     """Construct a network, in evaluation mode and float32, with the weights that `weights_of` returned."""
 
-    with torch.device("meta"):  # no weights are drawn
-        network = make()
-    counts = {name: torch.zeros(x.shape) for name, x in network.state_dict().items() if not x.is_floating_point()}
-    network.load_state_dict({name: x.float() for name, x in weights.items()} | counts, assign=True)
+    network = constructed(make)  # not without memory: it may have tensors that are no weights
+    state = network.state_dict()
+    missing = {name: x for name, x in state.items() if name.rpartition(".")[2] == "num_batches_tracked"}
+    integers = {name for name, x in state.items() if not x.is_floating_point()}
+    network.load_state_dict(
+        missing | {name: x.to(state[name].dtype) if name in integers else x.float() for name, x in weights.items()},
+        assign=True,
+    )
     network.eval().requires_grad_(False)
 
     return network
@@ -125,7 +202,6 @@ def convolution_block(inputs: int, outputs: int, kernel: int = 3, stride: int = 
 
 
 LEAK = 0.2
-META = torch.device("meta")  # a network there needs no memory, and draws no first weights from the global random stream
 
 F = TypeVar("F", bound="FeatureNetwork")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -15,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from cgm.networks.architectures import weights_of, with_weights
+from cgm.networks.architectures import SizeLimit, shapes_of, with_weights
 from cgm.utils.cache import digest, read_tensors
 from cgm.utils.checks import check_integer
 from cgm.utils.files import write_whole
@@ -56,6 +57,9 @@ class Fitted:
     size_names: ClassVar[tuple[str, ...]] = ()
     """The names in `sizes`: `"image"` is a shape (C, H, W), `"shape"` this or (d), `"groups"` a list of integers,
     `"dtype"` a floating-point dtype, others are integers."""
+
+    architecture: ClassVar[tuple[str, ...]] = ()
+    """The names in `sizes` that are settings, of any values that `plain_size` accepts."""
 
     file_settings: ClassVar[tuple[str, ...] | None] = None
     """The settings that a file must share with the object that loads it. All settings, if `None`."""
@@ -126,7 +130,8 @@ class Fitted:
 
         Called on a class, as in `KDE.load(path)`, it returns a new object with the settings of the file; called on a
         base class, as in `Generator.load(path)`, one of the class that saved the file, which must have been imported.
-        Called on an object, it returns the object itself, which must have the settings of the file.
+        Called on an object, it returns the object itself, which must have the settings of the file; those of the
+        architecture of a network are taken where the object has their defaults.
 
         Arguments:
             path: The file.
@@ -143,24 +148,47 @@ class Fitted:
             found._restore(metadata, state)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
+        found.loaded_from(path)
 
         return found
+
+    def loaded_from(self, path: str | Path) -> None:
+        """Note the file that was loaded, if a later fit is to use it."""
 
     def _restore(self, metadata: dict[str, str], state: dict[str, torch.Tensor]) -> None:
         """Take the state of a file, after all checks."""
 
         _check_metadata(metadata, self._metadata())
         sizes = json.loads(metadata.get("sizes", "{}"))
-        _check_sizes(sizes, self.size_names)
-        _check_tensors(state, self.shapes_for(sizes))
+        _check_sizes(sizes, self.size_names, self.architecture)
+        defaults = _fields_of(type(self))
+        others = [name for name in self.architecture if to_json(sizes[name]) != to_json(getattr(self, name))]
+        for name in others:
+            if to_json(getattr(self, name)) != to_json(defaults.get(name)):
+                raise ValueError(
+                    f"saved with {name}={sizes[name]}, but here it is {getattr(self, name)}; use the same settings, or "
+                    f"fit again; {metadata['class']}.load(path) takes those of the file"
+                )
+        with SizeLimit(state.values()):  # sizes from a file may be of any size
+            shapes = self.shapes_for(sizes)
+        _check_tensors(state, shapes)
         self.check_state(state)
         _check_sha256(metadata, state)  # last: the other checks say what is wrong
         self.state, self.sizes = state, sizes
+        for name in others:  # left at their defaults
+            setattr(self, name, as_declared(type(self), name, sizes[name]))
 
     def fingerprint(self) -> str | None:
-        """Compute a checksum of class, settings, sizes and state; `None` without a state."""
+        """Compute a checksum of class, settings, sizes and state, on which all that is kept in a cache depends.
 
-        return None if self.state is None else digest(self.state, json.dumps(self._metadata()))
+        Returns:
+            The checksum; `None` without a state, and for a class from outside of cgm: no version says when its code,
+            or code that it uses, has changed.
+        """
+
+        if self.state is None or not is_of_cgm(type(self)):
+            return None
+        return digest(self.state, json.dumps(self._metadata()))
 
     def _metadata(self) -> dict[str, str]:
         names = _setting_names(type(self)) if self.file_settings is None else self.file_settings
@@ -180,6 +208,12 @@ class Fitted:
         return {name: getattr(self, name) for name in names if name not in {*self.file_settings, *self.sizes}}  # type: ignore[misc]  # not None
 
 
+def is_of_cgm(cls: type) -> bool:
+    """Return whether a class is one of cgm, whose version stands for its code."""
+
+    return cls.__module__.partition(".")[0] == "cgm"
+
+
 def dtype_name(dtype: torch.dtype) -> str:
     """Return the name of a dtype in `Fitted.sizes`.
 
@@ -197,12 +231,50 @@ def to_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=lambda x: getattr(x, "item", x.__str__)())
 
 
+def plain_size(name: str, value: Any) -> Any:
+    """Return a setting as it stands in the sizes of a file, tuples as lists.
+
+    Arguments:
+        name: The setting, for the error.
+        value: Its value.
+
+    Raises:
+        ValueError: If it is none of these: a finite number, of integers from 0, text, a truth value, `None`, or a list
+            or tuple of these.
+
+    Example:
+        >>> plain_size("hidden", (64, 64))
+        [64, 64]
+    """
+
+    value = getattr(value, "item", lambda: value)() if getattr(value, "shape", None) == () else value
+    if isinstance(value, list | tuple):
+        return [plain_size(name, each) for each in value]
+    is_number = isinstance(value, int | float) and math.isfinite(value) and (value >= 0 or isinstance(value, float))
+    if not (value is None or isinstance(value, bool | str) or is_number):
+        raise ValueError(
+            f"{name}={value}: expected an integer >= 0, a finite number, text, true or false, or a list of these, "
+            "which a file of weights can hold"
+        )
+    return value
+
+
 def _setting_names(cls: type) -> tuple[str, ...]:
     """Return the names of the settings that a file may contain."""
 
-    names = [field.name for field in fields(cls) if field.init] if is_dataclass(cls) else []
+    return tuple(name for name in _fields_of(cls) if name not in NOT_SAVED)
 
-    return tuple(name for name in names if name not in NOT_SAVED)
+
+def _fields_of(cls: type) -> dict[str, Any]:
+    """Return the defaults of the settings of a class by their names."""
+
+    return {field.name: field.default for field in fields(cls) if field.init} if is_dataclass(cls) else {}
+
+
+def as_declared(cls: type, name: str, value: Any) -> Any:
+    """Return a setting from a file, in which tuples are lists, as the default of a class has it."""
+
+    return tuple(value) if isinstance(value, list) and isinstance(_fields_of(cls).get(name), tuple) else value
 
 
 def _read(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
@@ -251,8 +323,9 @@ def _from_settings(cls: type[Fitted], metadata: Mapping[str, str]) -> Fitted:
         hint = "; import the module that defines it first" if isabstract(cls) else ""
         raise ValueError(f"saved by {name}, cannot be loaded as {cls.__name__}{hint}")
     (found,) = classes.values()
+    names = _setting_names(found)
     try:
-        return found(**{key: x for key, x in (training | settings).items() if key in _setting_names(found)})
+        return found(**{key: as_declared(found, key, x) for key, x in (training | settings).items() if key in names})
     except TypeError as error:
         raise ValueError(f"{name} cannot be constructed with its settings ({error})") from error
 
@@ -290,12 +363,14 @@ def _check_metadata(found: dict[str, str], expected: dict[str, str]) -> None:
         )
 
 
-def _check_sizes(sizes: Any, names: tuple[str, ...]) -> None:
+def _check_sizes(sizes: Any, names: tuple[str, ...], settings: tuple[str, ...] = ()) -> None:
     if not isinstance(sizes, dict) or sizes.keys() != set(names):
         raise ValueError(f"has the sizes {sizes} where {sorted(names)} are expected")
 
     for name, value in sizes.items():
-        if name == "dtype":
+        if name in settings:
+            plain_size(f"size {name}", value)
+        elif name == "dtype":
             dtype = getattr(torch, value, None) if isinstance(value, str) else None
             if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
                 raise ValueError(f"size dtype={value}: expected the name of a floating-point dtype")
@@ -352,10 +427,7 @@ class FittedNetwork(Fitted, ABC, Generic[Network]):
     def shapes_for(self, sizes: Mapping[str, Any]) -> Mapping[str, Shape]:
         """Return the shapes of the network's weights, see `Fitted.shapes_for`."""
 
-        try:  # on the meta device, sizes from a file need no memory, however large they are
-            with torch.device("meta"):
-                weights = weights_of(self.make_network(sizes))
-        except (RuntimeError, OverflowError, TypeError) as error:
+        try:
+            return dict(shapes_of(lambda: self.make_network(sizes)))
+        except Exception as error:  # of a network of the user
             raise ValueError(f"a network of impossible sizes, {dict(sizes)} ({error})") from error
-
-        return {name: tuple(x.shape) for name, x in weights.items()}

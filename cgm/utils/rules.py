@@ -44,16 +44,23 @@ def require_instance(thing: object, kind: type) -> None:
     require(isinstance(thing, kind), f"its bases are {type(thing).__mro__[1:]}")
 
 
-def refused(call: Callable[[], object]) -> None:
-    """Raise an `AssertionError` unless a call raises a `ValueError`."""
+def refused(call: Callable[[], object], hint: str = "") -> None:
+    """Raise an `AssertionError` unless a call raises a `ValueError`.
+
+    Arguments:
+        call: The call.
+        hint: What would raise it, for the message.
+    """
+
+    hint = f"; {hint}" if hint else ""
 
     try:
         call()
     except ValueError:
         return
     except Exception as error:
-        raise AssertionError(f"it raises {error!r}") from error
-    raise AssertionError("no error is raised")
+        raise AssertionError(f"it raises {error!r}{hint}") from error
+    raise AssertionError(f"no error is raised{hint}")
 
 
 def call_before(call: Callable[[], object]) -> None:

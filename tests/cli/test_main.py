@@ -522,9 +522,20 @@ def test_an_own_generator(cgm, own):
     assert (pools[1][:300] - pools[0][:300] - 0.01).abs().max() < 1e-12
 
 
+def test_a_list_of_choices_where_one_is_taken(cgm):
+    for name, names in (("kernel", "squared_exponential,laplacian"), ("reference", "all,pool"), ("split", "unequal,b")):
+        line = refused(cgm, f"{name}=[{names}]")
+        assert line.endswith(f"{name}=[{names}]: {name} takes one choice; a sweep over several is -m {name}={names}")
+    assert refused(cgm, "kernel=[laplacian]").endswith("kernel takes one choice; write kernel=laplacian")
+    line = refused(cgm, "kernel=[laplacian,sum],multiscale", flags=("-m",))
+    assert "kernel takes one choice; a sweep over several is -m kernel=laplacian,sum" in line
+    cgm(*SMALL, "metric=[paper,energy_distance]", "sampling.betas=[8]", "hydra.run.dir=run")
+    assert "energy_distance" in Path("run/metrics.csv").read_text()
+
+
 def test_a_bad_own_generator_is_refused(cgm, own):
     line = refused(cgm, f"generator._target_={own}", "+generator.bad=true")
-    assert re.search("generator: synthetic pool: row 0 holds NaN or infinity", line)
+    assert re.search("generator: MyGenerator.sample returned NaN or infinity in row 0 of", line)
 
 
 def test_a_new_target_is_not_called_with_the_options_of_the_old_one():

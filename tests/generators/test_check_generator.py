@@ -429,3 +429,19 @@ def test_names_the_broken_rule():
             check_generator(cls())
 
         assert str(error.value).startswith(f"{name} breaks a rule of generators: {rule}")
+
+
+def test_what_matters_is_named_before_a_missing_check_of_arguments():
+    class Plain(Bootstrap):
+        def sample(self, n, seed):
+            return self.change(self.draw(self.state["points"], n, seed))
+
+    for change, message in [
+        (lambda x: x.numpy(), "on the CPU. Found: it is a ndarray"),
+        (lambda x: x / 0, "a sample is finite"),
+        (lambda x: x[:, :1], r"on the CPU. Found: it is \(16, 1\)"),
+        (lambda x: x, r"sample before fit raises a ValueError. Found: .*; call self.check_sample\(n\) first"),
+    ]:
+        Plain.change = staticmethod(change)
+        with pytest.raises(AssertionError, match=message):
+            check_generator(Plain())

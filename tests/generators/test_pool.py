@@ -3,7 +3,9 @@ import logging
 import pytest
 import torch
 
+from cgm.data.features.base import transform_parts
 from cgm.data.features.linear import PCA
+from cgm.data.features.umap import UMAP
 from cgm.evaluation.labellers import classify_pool
 from cgm.generators import KDE, MMDGAN
 from cgm.generators.pool import draw_pool
@@ -52,6 +54,37 @@ def test_a_pool_is_drawn_once(fitted, tmp_path, monkeypatch, caplog) -> None:
     files = [str(path) for path in tmp_path.iterdir()]
     assert len(files) == 2
     assert all(path in caplog.text for path in files)
+
+
+def test_nothing_of_a_class_from_outside_of_cgm_is_kept(fitted, tmp_path) -> None:
+    gan, features, classifier = fitted
+
+    class OwnGAN(MMDGAN):
+        """An own generator, whose code changes between runs, as after an edit."""
+
+    class OwnPCA(PCA):
+        """Features of one's own."""
+
+    class OwnUMAP(UMAP):
+        """Features that cgm keeps the fits of."""
+
+    own = OwnGAN(pretrained=False, channels=2, latent=4)
+    own.state, own.sizes = gan.state, gan.sizes
+    first = draw_pool(own, features, 20, 5, 3, tmp_path)
+    labels = classify_pool(classifier, own, 20, 5, tmp_path)
+    OwnGAN.draw = lambda self, network, n, random: 0.5 * MMDGAN.draw(self, network, n, random)
+    again = draw_pool(own, features, 20, 5, 3, tmp_path)
+
+    assert torch.equal(again.points, features.transform(own.sample(20, 5)))
+    assert not torch.equal(again.points, first.points)
+    assert torch.equal(classify_pool(classifier, own, 20, 5, tmp_path), classifier.predict(own.sample(20, 5)))
+    assert len(labels) == 20
+    own_features = OwnPCA(3).fit(IMAGES, seed=0)
+    draw_pool(gan, own_features, 20, 5, 3, tmp_path)
+    transform_parts(own_features, [IMAGES], tmp_path)
+    OwnUMAP(2, n_neighbors=5, of="pixels").fit_transform(IMAGES, 0, tmp_path)
+    assert own_features.fingerprint() is own.fingerprint() is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_whatever_it_depends_on_makes_another_pool(fitted, tmp_path) -> None:

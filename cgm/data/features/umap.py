@@ -17,7 +17,7 @@ from cgm.data.features.encoder import Encoder
 from cgm.networks import weights as pretrained
 from cgm.networks.architectures import in_batches
 from cgm.networks.classifier import Classifier
-from cgm.networks.fitted import Shape
+from cgm.networks.fitted import Shape, is_of_cgm
 from cgm.networks.weights import Weights
 from cgm.utils.cache import cached, digest
 from cgm.utils.checks import check_points
@@ -135,6 +135,8 @@ class UMAP(Features):
         For the arguments, see `Features.fit_transform`.
         """
 
+        if not is_of_cgm(type(self)):  # its code may change
+            cache = None
         key = {"settings": self._metadata()["settings"], "seed": seed}
         if cache is not None:
             key["points"] = digest({"x": x})
