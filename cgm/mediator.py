@@ -28,8 +28,8 @@ from cgm.rewards.incentives import Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.schemes.shapley_fair import ShapleyFair
-from cgm.utils.checks import check_choice, check_instance, check_integer, check_parties, check_pool, check_values
-from cgm.utils.convert import parties_by_name
+from cgm.utils.checks import check_instance, check_integer, check_parties, check_pool, check_values, party_number
+from cgm.utils.convert import numbered, parties_by_name
 from cgm.utils.plain import snake
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, check_device, resolve_device, timed, training_on
@@ -153,13 +153,10 @@ class Settlement(Shown):
         """Return the number of a party, from 0, that is given by its name or by this number.
 
         Raises:
-            ValueError: If no party has this name.
+            ValueError: If there is no such party.
         """
 
-        if isinstance(party, str):
-            check_choice("party", party, self.names)
-            return list(self.names).index(party)
-        return party
+        return party_number(party, self.names)
 
     def reward(self, party: int | str, beta: float) -> torch.Tensor:
         r"""Return the reward $G_i$ of a party at an inverse temperature, of shape $(|G_i|, d)$.
@@ -184,9 +181,7 @@ class Settlement(Shown):
         party = self.number(party)
         if (party, beta) not in self.drawn:
             betas = ", ".join(f"{beta:g}" for beta in self.betas)
-            raise ValueError(
-                f"reward: party={party}, beta={beta:g}; there are parties 0 to {self.game.n - 1}, β {betas}"
-            )
+            raise ValueError(f"beta={beta}: {self.names[party]} has no such reward; expected one of {betas}")
         return self.drawn[party, beta]
 
     @property
@@ -200,12 +195,13 @@ class Settlement(Shown):
     def to_frame(self) -> pd.DataFrame:
         r"""Return the rewards as a table of pandas, a row for each party and $\beta$.
 
-        The columns are those of `Record.to_frame`, but only with the metrics that are known without an evaluation:
-        `increasing` and `neg_mmd2_unbiased`.
+        The columns are those of `Record.to_frame`, with `name` after `party`, but only with the metrics that are known
+        without an evaluation: `increasing` and `neg_mmd2_unbiased`.
         """
 
         drawn, points = list(self.drawn.values()), self.game.sizes[:-1]
         frame = reward_frame(drawn, points, self.game.party_values, self.contributions, self.rewards)
+        frame.insert(1, "name", [self.names[reward.party] for reward in drawn])
         metrics = {
             "increasing": [reward.increasing for reward in drawn],
             "neg_mmd2_unbiased": [-reward.mmd2_unbiased for reward in drawn],
@@ -223,7 +219,7 @@ class Settlement(Shown):
         from cgm.figures.rewards import Outcome  # matplotlib
 
         values, alpha, size = self.game.party_values, self.contributions.alpha, len(self.pool.points)
-        return Outcome(list(self.drawn.values()), self.rewards, values, self.game.grand_value, alpha, size)
+        return Outcome(list(self.drawn.values()), self.rewards, values, self.game.grand_value, alpha, size, self.names)
 
     def _points(self) -> Points:
         from cgm.figures.plots import Points  # matplotlib
@@ -490,7 +486,7 @@ class Mediator(MediatorSettings):
             {(reward.party, reward.beta): reward for reward in drawn},
             [*contributions.warnings, *rewards.warnings, *unreached],
             {},
-            [f"party {i + 1}" for i in range(game.n)],
+            numbered(game.n),
         )
 
     def _at_lower_end(self, kernel: Kernel) -> bool:
@@ -533,7 +529,10 @@ class Mediator(MediatorSettings):
 def with_names(message: str, names: Sequence[str]) -> str:
     """Return a message that knows parties by their numbers, from 1, with their names."""
 
-    return re.sub(r"\bparty (\d+)\b", lambda match: names[int(match[1]) - 1], message)
+    def name(match: re.Match[str]) -> str:
+        return names[number - 1] if 1 <= (number := int(match[1])) <= len(names) else match[0]
+
+    return re.sub(r"\bparty (\d+)\b", name, message)
 
 
 @contextmanager

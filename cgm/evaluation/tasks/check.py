@@ -62,7 +62,7 @@ def check_task(task: Task) -> None:
         before: dict[int, dict[str, float | None]] = {}
         for reward, entry in zip(rewards, entries, strict=True):
             same = before.setdefault(entry.party, entry.before) == entry.before
-            require(same, f"those of party {entry.party} differ")
+            require(same, f"those of party {entry.party + 1} differ")
             require(len(reward.x) > 0 or entry.after == entry.before, f"{entry.after} instead of {entry.before}")
     with rule("the same rewards have the same scores, in any order and each alone"):
         require(task.evaluate(parties, rewards, test) == entries, "a second evaluation is different")
