@@ -27,12 +27,11 @@ from cgm.records.record import (
     read_run,
 )
 from cgm.records.result import Result
-from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union, with_metrics
+from cgm.records.settings import NO_EFFECT, canonical, cell, find_varying, flatten, sort_key, union, with_metrics
 from cgm.utils.files import write_whole
 from cgm.utils.text import aligned_lines, csv_text, markdown_table, mean_cell, suggestion
 
 TABLES = ("runs.csv", "metrics.csv", "summary.md")
-NO_EFFECT = ("figures", "embedding_party", "cache")  # settings that do not change any number of a run
 OF_THE_PAPER = (  # what experiments measure by default
     *(metric_name(name, metric) for name, metric in paper_metrics().items()),
     "size",
@@ -277,7 +276,7 @@ def read_runs(folder: str | Path, extra: Sequence[str] = (), setting: str = "met
         raise ValueError(f"{folder}: there are no runs in this folder; expected the folder of a sweep")
 
     runs = _with_choices(runs, folder)
-    varying = [name for name in find_varying([run.settings for run in runs]) if name not in NO_EFFECT]
+    varying = find_varying([run.settings for run in runs])
     runs.sort(key=lambda run: ([sort_key(run.settings.get(name)) for name in varying], run.name))
     overrides = (
         {name: read_overrides(folder / name) for name in [*(run.name for run in runs), *failed]} if failed else {}

@@ -221,9 +221,9 @@ def load_sweep(folder: str | Path, metric: str | Sequence[str] = ()) -> Sweep:
 
     Arguments:
         folder: The folder.
-        metric: Further numbers of `run_frame`, one or a list, as of `cgm collect metric=...`: a metric of `metrics.csv`,
-            of which the mean over parties and inverse temperatures is taken, or a path in `result.json` such as
-            `values.grand`.
+        metric: Further numbers of `run_frame`, one or a list, as of `cgm collect metric=...`: a metric of
+            `metrics.csv`, of which the mean over parties and inverse temperatures is taken, or a path in `result.json`
+            such as `values.grand`.
 
     Raises:
         FileNotFoundError: If there is no such folder, or if it is that of a settlement; the message says what it is.

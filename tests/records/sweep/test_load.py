@@ -172,7 +172,7 @@ def test_all_numbers_that_collect_takes_are_drawn(folder):
         frame = cgm.load_sweep(folder, metric=metric).run_frame().set_index("run")
         assert frame["my_metric"].to_dict() == {"Fair-0": 0, "Fair-1": 1, "Stable-0": 0, "Stable-1": 1}
     with pytest.raises(
-        ValueError, match="metric=my_metrik: no run has such a number; .*; did you mean my_metric"
+        ValueError, match=r"metric=my_metrik: no run has such a number; .*; did you mean my_metric"
     ) as error:
         cgm.load_sweep(folder, metric="my_metrik")
     names = str(error.value).split("one of ")[1].split(" or the path")[0].split(", ")
