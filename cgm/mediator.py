@@ -35,6 +35,7 @@ from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, check_device, resolve_device, timed, training_on
 from cgm.utils.settings import Choice, Integer, Number, Settings, Text
 from cgm.utils.shown import Shown, brief, counted
+from cgm.utils.text import aligned_lines, printable
 from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
 from cgm.valuation.mmd import PRECISIONS
@@ -207,6 +208,21 @@ class Settlement(Shown):
             "neg_mmd2_unbiased": [-reward.mmd2_unbiased for reward in drawn],
         }
         return frame.assign(**metrics).astype(dict.fromkeys(metrics, float))
+
+    def table(self) -> str:
+        """Return the headline numbers as a short table, a row for each party."""
+
+        betas = self.betas
+        rows = [["party", "points", "α", "v(D_i)", "r_i", "v(D_i∪G)", *(f"|G_i| β={beta:g}" for beta in betas)]]
+        columns = self.contributions.alpha, self.game.party_values, self.rewards.values, self.rewards.upper
+        for i, numbers in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+            drawn = [self.drawn[i, beta] for beta in betas]
+            sizes = [f"{reward.size}{'' if reward.reached else '*'}" for reward in drawn]
+            rows.append([printable(self.names[i]), str(self.game.sizes[i]), *(f"{x:.4f}" for x in numbers), *sizes])
+        lines = aligned_lines(rows)
+        if not all(reward.reached for reward in self.drawn.values()):
+            lines.append("* stopped before v(D_i ∪ G_i) reached its target")
+        return "\n".join([*lines, states_line(self.incentives, self.warnings)])
 
     def _shown(self) -> tuple[str, pd.DataFrame, str]:
         kernel, pool = self.game.kernel, len(self.pool.points)

@@ -399,6 +399,15 @@ def test_names_of_parties_are_kept(caplog):
     data = dict(zip(("north", "east", "west"), parties(), strict=True))
     settlement = mediator(sampling=WeightedSampling([1, 8])).settle(data, seed=0)
     assert [line.split()[0] for line in repr(settlement).split("\n")[1:5]] == ["party", "north", "east", "west"]
+    lines = settlement.table().split("\n")
+    assert [line.split()[:2] for line in lines[:4]] == [
+        ["party", "points"],
+        ["north", "60"],
+        ["east", "65"],
+        ["west", "70"],
+    ]
+    assert lines[2].split()[-2:] == [str(settlement.drawn[1, beta].size) for beta in (1, 8)]
+    assert lines[-1].startswith("incentives: R1, ")
     assert settlement.to_frame()["party"].tolist() == [0, 0, 1, 1, 2, 2]
     assert settlement.to_frame()["name"].tolist() == ["north", "north", "east", "east", "west", "west"]
     ticks = settlement.plot.rewards().get_xticklabels()

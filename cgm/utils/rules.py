@@ -29,6 +29,21 @@ def broken_rule(name: str, kind: str, rule: str) -> Iterator[None]:
         raise AssertionError(f"{name} breaks a rule of {kind}: {rule}. Found: {found}") from error
 
 
+def check_object(kind: str, x: object) -> None:
+    """Check that what is checked is an object, and not its class.
+
+    Arguments:
+        kind: What it is one of, such as `generator`.
+        x: The object.
+
+    Raises:
+        ValueError: If it is a class.
+    """
+
+    if isinstance(x, type):
+        raise ValueError(f"{kind}: got the class {x.__name__} itself; pass an object, {x.__name__}()")
+
+
 def require(condition: bool, found: str) -> None:
     """Raise an `AssertionError` with what was found unless a condition holds."""
 

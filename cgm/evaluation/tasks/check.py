@@ -11,7 +11,7 @@ import torch
 from cgm.evaluation.entries import Scores
 from cgm.evaluation.labelled import Labelled
 from cgm.evaluation.tasks.base import LabelledReward, Task
-from cgm.utils.rules import broken_rule, refused, require, unchanged_random_state
+from cgm.utils.rules import broken_rule, check_object, refused, require, unchanged_random_state
 
 BETAS = (0.0, 2.0, math.inf)
 
@@ -22,17 +22,21 @@ def check_task(task: Task) -> None:
     It is evaluated a few times on points of three classes in 2 dimensions, for three parties, of which one has a single
     class, and nine rewards, of which some are empty.
 
+    Nothing is returned or printed if all rules hold.
+
     Arguments:
         task: The task. It is not changed.
 
     Raises:
         AssertionError: If a rule is broken; the message names the rule.
+        ValueError: If it is a class instead of an object.
 
     Example:
         >>> from cgm.evaluation.tasks import SVM
         >>> check_task(SVM())
     """
 
+    check_object("task", task)
     rule = partial(broken_rule, type(task).__name__, "tasks")
     with rule("is a subclass of cgm.evaluation.tasks.Task"):
         require(isinstance(task, Task), f"its bases are {type(task).__mro__[1:]}")

@@ -53,3 +53,15 @@ def test_errors_name_the_settings_of_the_new_class():
     section = {"_target_": f"{__name__}.Mine", "C": 1.0}
     with pytest.raises(ValueError, match=r"^downstream\.C: Mine has no such setting; downstream has returned, n_jobs"):
         check_options({"downstream": section})
+
+
+def test_scores_are_a_list_of_names():
+    @dataclass(frozen=True)
+    class One(Mine):
+        scores = "accuracy"
+
+    for make in (One, lambda: EstimatorTask(KNeighborsClassifier(3), scores="accuracy")):
+        with pytest.raises(ValueError, match=r"downstream\.scores.*accuracy.*"):
+            make()
+    with pytest.raises(ValueError, match=r"downstream\.scores='accuracy': expected a list of names, .*\('accuracy',\)"):
+        One()
