@@ -182,7 +182,8 @@ class Settlement(Shown):
         party = self.number(party)
         if (party, beta) not in self.drawn:
             betas = ", ".join(f"{beta:g}" for beta in self.betas)
-            raise ValueError(f"beta={beta}: {self.names[party]} has no such reward; expected one of {betas}")
+            given = f"{beta:g}" if isinstance(beta, int | float) else beta
+            raise ValueError(f"beta={given}: {self.names[party]} has no such reward; expected one of {betas}")
         return self.drawn[party, beta]
 
     @property
