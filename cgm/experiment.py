@@ -31,7 +31,7 @@ from cgm.evaluation.tasks.base import Task
 from cgm.evaluation.tasks.svm import SVM
 from cgm.mediator import Mediator, MediatorSettings, Settlement
 from cgm.records.earlier import find_earlier
-from cgm.records.record import CONFIGURATION, RESULT, Arrays, Record
+from cgm.records.record import CONFIGURATION, RESULT, Arrays, Record, has_traces
 from cgm.records.result import Memory, Result, Values
 from cgm.utils.checks import check_party
 from cgm.utils.files import write_whole
@@ -162,7 +162,7 @@ class Experiment(MediatorSettings):
 
         Raises:
             ValueError: If a setting or the data is invalid; before any long work, where possible. Also if the folder
-                is that of a run with other settings, which the message names.
+                is that of a run with other settings, which the message names, or has other files than those of a run.
             InfeasibleScheme: If no rewards fit their bounds, however large G.
         """
 
@@ -179,6 +179,11 @@ class Experiment(MediatorSettings):
             if earlier.result is not None:
                 log.warning("%s: complete already, this record is loaded; force=True runs it again", folder)
                 return Record.load(folder)
+            if folder.is_dir() and any(folder.iterdir()) and not has_traces(folder):
+                raise ValueError(
+                    f"{folder}: expected a new or empty folder, or that of a run; found other files in it; name "
+                    "another one, or give force=True"
+                )
             if earlier.problem:
                 log.warning("%s: %s", folder, earlier.problem)
         return self.run_anew(folder, plain(self, attributes=True))
@@ -246,6 +251,8 @@ class Experiment(MediatorSettings):
                 log.warning(JOINT_AUDIT)
                 warnings.append(JOINT_AUDIT)
             result = self._result(settlement, evaluation, data, labeller, audits, gains, warnings)
+            if folder is not None and configuration is not None:  # the first file, by which the folder is that of a run
+                write_whole(folder / CONFIGURATION, json.dumps(configuration, indent=2).encode())
             if self.figures and folder is not None:
                 from cgm.records.figures.run import draw_run  # matplotlib, which takes a second to import
 
@@ -256,8 +263,6 @@ class Experiment(MediatorSettings):
         rewards = {key: reward.indices for key, reward in settlement.drawn.items()}
         record = Record(result, evaluation.metrics, Arrays(rewards, settlement.pool.points))
         if folder is not None:
-            if configuration is not None:
-                write_whole(folder / CONFIGURATION, json.dumps(configuration, indent=2).encode())
             record.save(folder)
 
         return record

@@ -28,13 +28,14 @@ from cgm.rewards.incentives import Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.schemes.shapley_fair import ShapleyFair
-from cgm.utils.checks import check_choice, check_instance, check_integer, check_parties, check_pool, check_values
-from cgm.utils.convert import parties_by_name
+from cgm.utils.checks import check_instance, check_integer, check_parties, check_pool, check_values, party_number
+from cgm.utils.convert import numbered, parties_by_name
 from cgm.utils.plain import snake
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, check_device, resolve_device, timed, training_on
 from cgm.utils.settings import Choice, Integer, Number, Settings, Text
 from cgm.utils.shown import Shown, brief, counted
+from cgm.utils.text import aligned_lines, printable
 from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
 from cgm.valuation.method import Approximation, ValuationMethod
@@ -154,13 +155,10 @@ class Settlement(Shown):
         """Return the number of a party, from 0, that is given by its name or by this number.
 
         Raises:
-            ValueError: If no party has this name.
+            ValueError: If there is no such party.
         """
 
-        if isinstance(party, str):
-            check_choice("party", party, self.names)
-            return list(self.names).index(party)
-        return party
+        return party_number(party, self.names)
 
     def reward(self, party: int | str, beta: float) -> torch.Tensor:
         r"""Return the reward $G_i$ of a party at an inverse temperature, of shape $(|G_i|, d)$.
@@ -185,9 +183,8 @@ class Settlement(Shown):
         party = self.number(party)
         if (party, beta) not in self.drawn:
             betas = ", ".join(f"{beta:g}" for beta in self.betas)
-            raise ValueError(
-                f"reward: party={party}, beta={beta:g}; there are parties 0 to {self.game.n - 1}, β {betas}"
-            )
+            given = f"{beta:g}" if isinstance(beta, int | float) else beta
+            raise ValueError(f"beta={given}: {self.names[party]} has no such reward; expected one of {betas}")
         return self.drawn[party, beta]
 
     @property
@@ -201,17 +198,33 @@ class Settlement(Shown):
     def to_frame(self) -> pd.DataFrame:
         r"""Return the rewards as a table of pandas, a row for each party and $\beta$.
 
-        The columns are those of `Record.to_frame`, but only with the metrics that are known without an evaluation:
-        `increasing` and `neg_mmd2_unbiased`.
+        The columns are those of `Record.to_frame`, with `name` after `party`, but only with the metrics that are known
+        without an evaluation: `increasing` and `neg_mmd2_unbiased`.
         """
 
         drawn, points = list(self.drawn.values()), self.game.sizes[:-1]
         frame = reward_frame(drawn, points, self.game.party_values, self.contributions, self.rewards)
+        frame.insert(1, "name", [self.names[reward.party] for reward in drawn])
         metrics = {
             "increasing": [reward.increasing for reward in drawn],
             "neg_mmd2_unbiased": [-reward.mmd2_unbiased for reward in drawn],
         }
         return frame.assign(**metrics).astype(dict.fromkeys(metrics, float))
+
+    def table(self) -> str:
+        """Return the headline numbers as a short table, a row for each party."""
+
+        betas = self.betas
+        rows = [["party", "points", "α", "v(D_i)", "r_i", "v(D_i∪G)", *(f"|G_i| β={beta:g}" for beta in betas)]]
+        columns = self.contributions.alpha, self.game.party_values, self.rewards.values, self.rewards.upper
+        for i, numbers in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+            drawn = [self.drawn[i, beta] for beta in betas]
+            sizes = [f"{reward.size}{'' if reward.reached else '*'}" for reward in drawn]
+            rows.append([printable(self.names[i]), str(self.game.sizes[i]), *(f"{x:.4f}" for x in numbers), *sizes])
+        lines = aligned_lines(rows)
+        if not all(reward.reached for reward in self.drawn.values()):
+            lines.append("* stopped before v(D_i ∪ G_i) reached its target")
+        return "\n".join([*lines, states_line(self.incentives, self.warnings)])
 
     def _shown(self) -> tuple[str, pd.DataFrame, str]:
         kernel, pool = self.game.kernel, len(self.pool.points)
@@ -224,7 +237,7 @@ class Settlement(Shown):
         from cgm.figures.rewards import Outcome  # matplotlib
 
         values, alpha, size = self.game.party_values, self.contributions.alpha, len(self.pool.points)
-        return Outcome(list(self.drawn.values()), self.rewards, values, self.game.grand_value, alpha, size)
+        return Outcome(list(self.drawn.values()), self.rewards, values, self.game.grand_value, alpha, size, self.names)
 
     def _points(self) -> Points:
         from cgm.figures.plots import Points  # matplotlib
@@ -504,7 +517,7 @@ class Mediator(MediatorSettings):
             {(reward.party, reward.beta): reward for reward in drawn},
             [*contributions.warnings, *rewards.warnings, *unreached],
             {},
-            [f"party {i + 1}" for i in range(game.n)],
+            numbered(game.n),
         )
 
     def _at_lower_end(self, kernel: Kernel) -> bool:
@@ -547,7 +560,10 @@ class Mediator(MediatorSettings):
 def with_names(message: str, names: Sequence[str]) -> str:
     """Return a message that knows parties by their numbers, from 1, with their names."""
 
-    return re.sub(r"\bparty (\d+)\b", lambda match: names[int(match[1]) - 1], message)
+    def name(match: re.Match[str]) -> str:
+        return names[number - 1] if 1 <= (number := int(match[1])) <= len(names) else match[0]
+
+    return re.sub(r"\bparty (\d+)\b", name, message)
 
 
 @contextmanager

@@ -367,7 +367,7 @@ def test_parties_have_the_names_that_they_are_given_with():
         assert named.find(name, 8) is named.find(i, 8)
         assert torch.equal(named.reward(name, 8), unnamed.reward(i, 8))
         assert torch.equal(named.reward(name, 8), unnamed.reward(unnamed.names[i], 8))
-    with pytest.raises(ValueError, match="party=d: expected one of a, b, c"):
+    with pytest.raises(ValueError, match="party=d: expected an integer from 0 to 2, or one of a, b, c"):
         named.reward("d", 8)
     assert named.number("c") == 2
     with pytest.raises(ValueError, match=r"parties: expected different names that are not empty, got \[1, '1'\]"):
@@ -476,3 +476,12 @@ def test_folders_and_arrays_of_images_may_be_mixed(tmp_path):
     assert mixed.names == NAMES
     assert mixed.reward_table("c", 8).shape[1:] == (1, 6, 6)
     assert api.settle([images["a"], tmp_path / "b"], **settings).names == ("party 1", "b")
+
+
+def test_arguments_of_methods_are_told_from_settings():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'seed'; seed is an argument of settle"):
+        api.Mediator(seed=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'output_dir'; output_dir is an argument of run"):
+        api.Experiment(output_dir="x")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sede'; did you mean seed"):
+        api.Experiment(sede=1)

@@ -1195,3 +1195,23 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     assert torch.equal(record.pool, written.pool)
     record.save(tmp_path / "saved")
     assert lasting(Record.load(tmp_path / "saved")) == lasting(record)
+
+
+def test_files_of_others_are_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="expected a new or empty folder, or that of a run; found other files in it"):
+        make().run(tmp_path)
+    assert os.listdir(tmp_path) == ["notes.txt"]
+    make().run(tmp_path, force=True)
+    make().run(tmp_path)  # now there is a run
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+    def interrupt(*_: object) -> None:
+        (tmp_path / "second" / "figure.pdf").write_text("")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cgm.records.figures.run.draw_run", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            make(figures=True).run(tmp_path / "second")
+    make(figures=False).run(tmp_path / "second")

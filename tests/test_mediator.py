@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from matplotlib import pyplot
 
 from cgm import Experiment, Mediator, Record
 from cgm.contributions import Contribution, Contributions, Shapley
 from cgm.data import Digits, EqualDisjoint
 from cgm.data.features import PCA, UMAP, Automatic
 from cgm.generators import KDE, Generator
-from cgm.rewards import InfeasibleScheme, Rewards, Scheme, ShapleyFair, WeightedSampling
+from cgm.rewards import EqualRewards, Gain, InfeasibleScheme, Rewards, Scheme, ShapleyFair, WeightedSampling
 from cgm.valuation.kernels import SquaredExponential
 
 
@@ -40,7 +41,7 @@ def test_points_become_rewards_of_the_agreed_value():
         value = settlement.game.value(torch.cat([data[chain.party], reward]))
         assert value == pytest.approx(chain.value, abs=1e-10)
         assert value >= float(settlement.rewards.values[chain.party]) - 1e-7
-    with pytest.raises(ValueError, match=r"reward: party=0, beta=2; there are parties 0 to 2, β 1, inf"):
+    with pytest.raises(ValueError, match=r"beta=2: party 1 has no such reward; expected one of 1, inf"):
         settlement.reward(0, 2)
 
 
@@ -392,3 +393,58 @@ def test_a_pool_that_is_smaller_than_the_data_is_a_warning_before_the_fit(caplog
     assert caplog.messages[0] == settlement.warnings[0]
     assert caplog.messages[1].startswith("generator: fitting ")
     assert re.fullmatch(r"generator: fitted in \d+\.\d s", caplog.messages[2])
+
+
+def test_names_of_parties_are_kept(caplog):
+    data = dict(zip(("north", "east", "west"), parties(), strict=True))
+    settlement = mediator(sampling=WeightedSampling([1, 8])).settle(data, seed=0)
+    assert [line.split()[0] for line in repr(settlement).split("\n")[1:5]] == ["party", "north", "east", "west"]
+    lines = settlement.table().split("\n")
+    assert [line.split()[:2] for line in lines[:4]] == [
+        ["party", "points"],
+        ["north", "60"],
+        ["east", "65"],
+        ["west", "70"],
+    ]
+    assert lines[2].split()[-2:] == [str(settlement.drawn[1, beta].size) for beta in (1, 8)]
+    assert lines[-1].startswith("incentives: R1, ")
+    assert settlement.to_frame()["party"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert settlement.to_frame()["name"].tolist() == ["north", "north", "east", "east", "west", "west"]
+    ticks = settlement.plot.rewards().get_xticklabels()
+    assert [tick.get_text() for tick in ticks] == ["north", "east", "west"]
+    assert settlement.plot.embedding(party="east").get_title().startswith("east, ")
+    assert torch.equal(settlement.reward("east", 8), settlement.reward(1, 8))
+    pyplot.close("all")
+    with pytest.raises(ValueError, match="beta=3: east has no such reward; expected one of 1, 8"):
+        settlement.reward("east", 3)
+    for party, message in {
+        "wets": "party=wets: expected an integer from 0 to 2, or one of north, east, west; did you mean west",
+        3: "party=3: expected an integer from 0 to 2, or one of north, east, west",
+        -1: "party=-1: expected an integer",
+    }.items():
+        for refuse in (lambda: settlement.reward(party, 8), lambda: settlement.plot.embedding(party=party)):  # noqa: B023
+            with pytest.raises(ValueError, match=message):
+                refuse()
+
+    unnamed = mediator(sampling=WeightedSampling([1, 8])).settle(parties(), seed=0)
+    assert [line.split()[0] for line in repr(unnamed).split("\n")[1:5]] == ["party", "1", "2", "3"]
+    assert [tick.get_text() for tick in unnamed.plot.rewards().get_xticklabels()] == ["1", "2", "3"]
+    assert repr(unnamed.contributions).split("\n")[2].split()[0] == "1"
+    pyplot.close("all")
+
+
+def test_messages_name_parties(caplog):
+    caplog.set_level(logging.INFO, "cgm")
+    data = dict(zip(("north", "east", "west"), parties(), strict=True))
+    short = mediator(synthetic_size=60, max_growth=1, scheme=EqualRewards())
+    settlement = short.settle(data, seed=0)
+    stopped = [message for message in settlement.warnings if "stopped at v" in message]
+    assert stopped
+    assert all(message.startswith(("north, ", "east, ", "west, ")) for message in stopped)
+    assert [message for message in caplog.messages if "stopped at v" in message] == stopped
+    caplog.clear()
+    with pytest.raises(InfeasibleScheme, match=r"(north|east|west) must be offered v_min"):
+        mediator(synthetic_size=10, growth=1.5, max_growth=2, scheme=Gain()).settle(data, seed=0)
+    grown = [message for message in caplog.messages if "G grows" in message]
+    assert grown
+    assert not any(re.search(r"party \d", message) for message in caplog.messages)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from cgm.cli.errors import explain
+from cgm.cli.help import say
 from cgm.records.collect import TABLES
 from cgm.records.collect import collect as collect_tables
 from cgm.settlements.verification import verify as verify_files
@@ -41,7 +42,7 @@ def collect(arguments: Sequence[str]) -> None:
         strerror = getattr(error, "strerror", None)
         text = explain(error) if strerror is None else f"{given.folder}: not readable or writable: {strerror}"
         raise SystemExit(printable(f"cgm: error: {text}")) from error
-    print(printable_lines(f"{table.console_summary()}\n{os.path.join(given.folder, '')}: {', '.join(written)}"))
+    say(printable_lines(f"{table.console_summary()}\n{os.path.join(given.folder, '')}: {', '.join(written)}"))
 
 
 def collect_parser() -> argparse.ArgumentParser:
@@ -76,8 +77,8 @@ def verify(arguments: Sequence[str]) -> int:
 
     given = verify_parser().parse_args(arguments)
     verification = verify_files(given.folder, given.data, given.key, given.settlement)
-    print("\n".join(verification.lines))
-    print("nothing failed" if verification.ok else "FAILED: do not rely on these files")
+    last = "nothing failed" if verification.ok else "FAILED: do not rely on these files"
+    say("\n".join([*verification.lines, last]))
     return 0 if verification.ok else 1
 
 

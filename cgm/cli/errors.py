@@ -62,7 +62,8 @@ def _of_hydra(error: HydraException) -> str | None:
         return f"{error.override}: invalid syntax ({'; '.join(details)}){_hint_at_quotes(str(error.override))}"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        return choice_error(f"{group}={choice}", choice, error.options)
+        own = f"; a class of your own is {group}._target_={choice}" if "." in choice else ""
+        return choice_error(f"{group}={choice}", choice, error.options) + own
     if missing := re.search(r"Could not load '(\w+)/(\w+)'", text):  # of a list of choices
         group, choice = missing.groups()
         return choice_error(f"{group}={choice}", choice, Configuration([CONF], "config").choices(group))
@@ -71,6 +72,9 @@ def _of_hydra(error: HydraException) -> str | None:
         name = name if name.startswith(f"{unknown[1]}.") else unknown[1]  # kernel.a of kernel={a: 1}
         if of_class := _of_class(parent, name):
             return of_class
+        section, _, last = name.rpartition(".")
+        if section and last.strip("_") == "target":
+            return f"{name}: unknown setting; did you mean {section}._target_?"
         is_of_hydra = name.startswith("hydra.")
         names = () if parent is None else _names(parent._get_root(), "")
         return setting_error(name, [other for other in names if other.startswith("hydra.") == is_of_hydra])

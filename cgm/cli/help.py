@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -180,3 +182,12 @@ def _columns(left: str, right: str, start: int, width: int = WIDTH) -> list[str]
         head = textwrap.wrap(left, width, subsequent_indent=" " * 6, break_on_hyphens=False)
         return [*head, *(" " * start + line for line in lines if line)]
     return [(left.ljust(start) + lines[0]).rstrip(), *(" " * start + line for line in lines[1:])]
+
+
+def say(text: str) -> None:
+    """Print text, whether its reader, such as `head`, reads all of it or not."""
+
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # Python writes what is left when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

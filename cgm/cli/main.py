@@ -7,7 +7,7 @@ import sys
 from itertools import pairwise
 
 from cgm import __version__
-from cgm.cli.help import COMMANDS, WITH_VALUE, help_text
+from cgm.cli.help import COMMANDS, WITH_VALUE, help_text, say
 from cgm.utils.choices import CONF
 from cgm.utils.text import printable
 
@@ -53,9 +53,7 @@ def run() -> None:
         print(f"cgm {__version__}")
     elif {"--help", "-h"} & set(arguments):
         try:
-            print(help_text(arguments[1:] if command else arguments, command), flush=True)
-        except BrokenPipeError:  # the reader, such as `head`, has read enough; Python writes what is left when it ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            say(help_text(arguments[1:] if command else arguments, command))
         except (ValueError, OSError) as error:
             raise SystemExit(printable(f"cgm: error: {error}")) from error
     elif {"--shell-completion", "-sc"} & set(arguments) and LINE in os.environ:

@@ -23,7 +23,7 @@ from cgm.figures.rewards import (
     with_missing,
 )
 from cgm.figures.style import axes_for, axes_legend, axes_width, beta_label
-from cgm.utils.checks import check_integer
+from cgm.utils.checks import party_number
 from cgm.utils.shown import brief
 
 LEGEND = 2.2  # inches beside the axes
@@ -52,8 +52,8 @@ class Plots:
     """Figures, each drawn into axes.
 
     A method draws into `ax`, or into a new figure of pyplot if it is `None`, and returns the axes, so that titles and
-    limits can be changed. Parties are numbered from 0 in arguments; in figures they have their names, or numbers from
-    1.
+    limits can be changed. Arguments take a party by its number, from 0, or by its name; figures have names, or numbers
+    from 1.
 
     Arguments:
         outcome: What the parties receive.
@@ -104,7 +104,7 @@ class Plots:
         self,
         ax: Axes | None = None,
         *,
-        party: int = 0,
+        party: int | str = 0,
         beta: float | None = None,
         seed: int = 0,
         legend: bool = True,
@@ -116,7 +116,7 @@ class Plots:
 
         Arguments:
             ax: The axes; those of a new figure, if `None`.
-            party: The party, from 0.
+            party: The party, from 0, or its name; of records, `party 1` and so on.
             beta: The inverse temperature; the largest one or, of tables and images, the recommended one, if `None`.
             seed: The seed of the projection.
             legend: Whether to add a legend.
@@ -126,11 +126,11 @@ class Plots:
         """
 
         outcome, points = self._outcome, self._points
-        check_integer("party", party, min=0, max=outcome.n - 1)
+        party = party_number(party, outcome.names)
         beta = self._default_beta(party) if beta is None else float(beta)
         if (party, beta) not in points.rewards:
             betas = ", ".join(f"{beta:g}" for beta in sorted({beta for _, beta in points.rewards}))
-            raise ValueError(f"beta={beta:g}: there is no such reward; expected one of {betas}")
+            raise ValueError(f"beta={beta:g}: {outcome.names[party]} has no such reward; expected one of {betas}")
         rows, rng = points.rewards[party, beta], np.random.default_rng(seed)
         images = None if points.images is None else pictured(rows, points.images)
         own, background, what = None, points.pool, "synthetic pool $G$"

@@ -31,6 +31,7 @@ from cgm.figures.style import (
 )
 from cgm.rewards.sampling import Reward
 from cgm.rewards.schemes.base import Rewards
+from cgm.utils.convert import numbered
 from cgm.utils.text import label
 
 MAX_POINTS = 500  # of a chain that are drawn
@@ -50,7 +51,7 @@ class Outcome:
         grand: The value $v_c(N)$.
         alpha: The contributions $\alpha_i$, of shape $(n)$.
         pool_size: $|G|$.
-        names: The names of the parties; they are numbered from 1, if it is empty.
+        names: The names of the parties; those that are `party 1`, `party 2`, ... are numbers on the axis.
     """
 
     rewards: Sequence[Reward]
@@ -59,7 +60,7 @@ class Outcome:
     grand: float
     alpha: torch.Tensor
     pool_size: int
-    names: Sequence[str] = ()
+    names: Sequence[str]
 
     @property
     def n(self) -> int:
@@ -70,7 +71,7 @@ class Outcome:
     def name(self, party: int) -> str:
         """Return what a party, from 0, is called in a title; a dollar in a name begins no formula."""
 
-        return label(self.names[party]).replace("$", r"\$") if self.names else f"party {party + 1}"
+        return label(self.names[party]).replace("$", r"\$")
 
 
 def reward_sizes(outcome: Outcome) -> Figure:
@@ -278,7 +279,7 @@ def _place_parties(axes: Axes, outcome: Outcome) -> None:
 
     n, size = outcome.n, 9 if outcome.n <= 25 else 7
     axes.set_xlim(-0.6, n - 0.4)
-    if outcome.names:  # which come from outside: no formulas
+    if tuple(outcome.names) != numbered(n):  # which come from outside: no formulas
         names = [label(name) for name in outcome.names]
         style: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if n > 3 else {}
         axes.set_xticks(range(n), names, fontsize=size, parse_math=False, **style)

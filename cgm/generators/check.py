@@ -16,7 +16,7 @@ import torch
 from cgm.generators.base import Generator
 from cgm.networks.fitted import ObjectOrClassMethod
 from cgm.utils.checks import check_points
-from cgm.utils.rules import broken_rule, call_before, refused, require, unchanged_random_state
+from cgm.utils.rules import broken_rule, call_before, check_object, refused, require, unchanged_random_state
 
 DRAWS = 16
 
@@ -27,6 +27,8 @@ def check_generator(generator: Generator, x: torch.Tensor | None = None) -> None
     The equivalent of scikit-learn's `check_estimator` for generators. Copies of the generator are fitted a few
     times; the generator itself is not changed.
 
+    Nothing is returned or printed if all rules hold.
+
     Arguments:
         generator: A generator that is not fitted yet.
         x: Points to fit it to, of shape $(N, d)$ or, for a generator of images, $(N, C, H, W)$. By default 90
@@ -34,13 +36,14 @@ def check_generator(generator: Generator, x: torch.Tensor | None = None) -> None
 
     Raises:
         AssertionError: If a rule is broken; the message names the rule.
-        ValueError: If x is not suitable for a check, or the generator is already fitted.
+        ValueError: If x is not suitable for a check, the generator is already fitted, or it is a class.
 
     Example:
         >>> from cgm.generators import KDE
         >>> check_generator(KDE())
     """
 
+    check_object("generator", generator)
     rule = partial(broken_rule, type(generator).__name__, "generators")
 
     with rule("is a subclass of cgm.generators.Generator"):

@@ -27,12 +27,11 @@ from cgm.records.record import (
     read_run,
 )
 from cgm.records.result import Result
-from cgm.records.settings import canonical, cell, find_varying, flatten, sort_key, union, with_metrics
+from cgm.records.settings import NO_EFFECT, canonical, cell, find_varying, flatten, sort_key, union, with_metrics
 from cgm.utils.files import write_whole
-from cgm.utils.text import aligned_lines, csv_text, markdown_table, mean_cell
+from cgm.utils.text import aligned_lines, csv_text, markdown_table, mean_cell, suggestion
 
 TABLES = ("runs.csv", "metrics.csv", "summary.md")
-NO_EFFECT = ("figures", "embedding_party", "cache")  # settings that do not change any number of a run
 OF_THE_PAPER = (  # what experiments measure by default
     *(metric_name(name, metric) for name, metric in paper_metrics().items()),
     "size",
@@ -195,7 +194,7 @@ class Table:
     def summary(self, numbers: Sequence[str]) -> list[list[str]]:
         """Return a head and a row for each combination of the settings that vary, except for the seed."""
 
-        by = [name for name in self.varying if name not in ("seed", *NO_EFFECT)]
+        by = [name for name in self.varying if name != "seed"]
         groups: dict[tuple[str, ...], list[Run]] = {}
         for run in self.distinct():
             groups.setdefault(tuple(run.cells(by)), []).append(run)
@@ -235,7 +234,7 @@ def collect(folder: str | Path, extra: Sequence[str] = ()) -> Table:
     return table
 
 
-def read_runs(folder: str | Path, extra: Sequence[str] = ()) -> Table:
+def read_runs(folder: str | Path, extra: Sequence[str] = (), setting: str = "metric") -> Table:
     """Read all runs in a folder and below it.
 
     Damaged runs are not in the tables but listed as failed. Of `rewards.npz` only the checksum is computed, so that
@@ -248,6 +247,7 @@ def read_runs(folder: str | Path, extra: Sequence[str] = ()) -> Table:
         folder: The folder.
         extra: The names of numbers beside the headline numbers: a metric of `metrics.csv`, of which the mean over
             parties and inverse temperatures is taken, or a path in `result.json` such as `values.grand`.
+        setting: What these names are called in the error.
 
     Raises:
         NotADirectoryError: If there is no such folder.
@@ -284,10 +284,10 @@ def read_runs(folder: str | Path, extra: Sequence[str] = ()) -> Table:
     table = Table(runs, varying, failed, overrides)
     for name in extra:
         if name not in table.numbers:
-            metrics = union({row.metric: None for row in run.metrics} for run in runs)
+            names = union([dict.fromkeys(table.numbers), *({row.metric: None for row in run.metrics} for run in runs)])
             raise ValueError(
-                f"metric={name}: no run has such a number; expected one of {', '.join([*table.numbers, *metrics])} or "
-                "the path of a number in result.json, such as values.grand"
+                f"{setting}={name}: no run has such a number; expected one of {', '.join(names)} or the path of a "
+                f"number in result.json, such as values.grand{suggestion(name, names)}"
             )
     return table
 

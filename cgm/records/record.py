@@ -242,6 +242,12 @@ def is_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in RUN_FILES)
 
 
+def has_traces(folder: Path) -> bool:
+    """Return whether a folder is that of a run, or has files that one which was interrupted leaves."""
+
+    return is_run(folder) or any((folder / name).is_file() for name in (REWARDS, SUMS))
+
+
 def find_runs(folder: str | Path) -> Iterator[Path]:
     """Find the folders of runs in a folder and below it, in the order of their names.
 
@@ -277,10 +283,8 @@ def kind_of_folder(folder: Path) -> str:
 def _without_run(folder: Path) -> str:
     """Say what a folder is that is not that of a run; empty if it is, complete or not."""
 
-    if (other := kind_of_folder(folder)) or is_run(folder):
+    if (other := kind_of_folder(folder)) or has_traces(folder):
         return other
-    if any((folder / name).is_file() for name in (REWARDS, SUMS)):  # of a run that was interrupted
-        return ""
     runs = sum(1 for depth in ("*", "*/*", "*/*/*") for _ in folder.glob(f"{depth}/{RESULT}"))
     if runs:
         return f"the folder of a sweep, with {counted(runs, 'run')} in it; cgm.load_sweep reads all of them"

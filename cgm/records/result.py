@@ -34,6 +34,7 @@ from cgm.rewards.incentives import Incentive, Incentives
 from cgm.rewards.sampling import Reward
 from cgm.rewards.schemes.base import Rewards
 from cgm.utils.plain import plain
+from cgm.utils.text import suggestion
 from cgm.valuation.bounds import Increments, KernelBounds
 from cgm.valuation.method import Approximation
 
@@ -44,6 +45,13 @@ SCORES: dict[type, dict[str, str]] = {
     Scores: {"after": "", "before": "_before"},
     BetaGain: {"scores_honest": "_honest", "scores": ""},
 }
+
+
+class Correlations(dict[str, Any]):
+    """Correlations by the names of what is correlated: a dict."""
+
+    def __missing__(self, name: str) -> Any:
+        raise KeyError(f"{name}: there is no such correlation; there are {', '.join(self)}{suggestion(name, self)}")
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,8 @@ class Result:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "incentives", Incentives(self.incentives))  # which a file has as a plain object
+        for name in ("correlations", "beta_correlations"):
+            object.__setattr__(self, name, Correlations(getattr(self, name)))
 
     def __repr__(self) -> str:
         names = "dataset", "split", "generator", "seed", "n_parties", "synthetic_size"

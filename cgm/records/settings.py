@@ -10,6 +10,8 @@ from cgm.evaluation.metrics.paper import paper_metrics
 from cgm.utils.plain import plain
 from cgm.valuation.method import ValuationMethod
 
+NO_EFFECT = ("figures", "embedding_party", "cache")  # settings that do not change any number of a run
+
 
 def canonical(value: Any) -> str:
     """Return a value as JSON that does not depend on the order of keys or on whether a number is 1.0 or 1."""
@@ -66,8 +68,8 @@ def with_metrics(settings: Mapping[str, Any]) -> dict[str, Any]:
 def find_varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names of the settings that are not the same everywhere, the seed last.
 
-    An option that follows from the class of its section, such as the bandwidth of the only generator that has one, is
-    left out.
+    Settings that change no number are left out, and so is an option that follows from the class of its section, such as
+    the bandwidth of the only generator that has one.
     """
 
     def differ(name: str, where: Sequence[Mapping[str, Any]]) -> bool:
@@ -75,6 +77,8 @@ def find_varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
     varying = []
     for name in union(settings):
+        if name in NO_EFFECT:
+            continue
         section = name.rpartition(".")[0]
         classes: dict[str, list[Mapping[str, Any]]] = {}
         for entry in settings:

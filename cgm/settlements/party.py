@@ -22,7 +22,7 @@ from cgm.rewards.sampling import WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Scheme
 from cgm.rewards.schemes.gain import Gain
 from cgm.settlements.certificate import check_disclose
-from cgm.settlements.settlement import PartySettlement, Variant
+from cgm.settlements.settlement import ByParty, PartySettlement, Variant
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import progress, timed
 from cgm.utils.settings import Integer, Number
@@ -284,11 +284,11 @@ def name_parties(settlement: Settlement, **attributes: Any) -> PartySettlement:
     names, added = settlement.names, attributes.pop("warnings")
     warnings = [*settlement.warnings, *(with_names(warning, names) for warning in added)]
     variants: Mapping[str, Variant] = attributes.pop("sensitivity")
-    recommended = [recommend(settlement)] * settlement.game.n
+    recommended = ByParty([recommend(settlement)] * settlement.game.n)
     seconds = {**settlement.seconds, **attributes.pop("seconds")}
     return PartySettlement(
         **{**vars(settlement), "warnings": warnings, "seconds": seconds},
-        recommended=tuple(recommended),
+        recommended=recommended,
         sensitivity={
             key: replace(variant, reason=with_names(variant.reason, names)) for key, variant in variants.items()
         },

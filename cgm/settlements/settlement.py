@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import combinations
 from pathlib import Path
@@ -21,16 +21,37 @@ from cgm.evaluation.privacy.base import audit_rows
 from cgm.mediator import Settlement
 from cgm.records.record import add_metrics
 from cgm.rewards.sampling import Reward
+from cgm.utils.checks import party_number
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.text import aligned_lines, listed, number, percent, printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cgm.figures.rewards import Outcome
     from cgm.settlements.figures import PartyPlots
 
 SENSITIVE = 0.25  # changes of α above it are printed
+
+
+class ByParty(tuple[float, ...]):
+    """A number for each party, in their order; `x["west"]` is that of a party by its name.
+
+    Arguments:
+        numbers: The numbers.
+        names: The names of the parties.
+    """
+
+    names: Sequence[str]
+
+    def __new__(cls, numbers: Iterable[float], names: Sequence[str] = ()) -> ByParty:
+        """Make the tuple."""
+
+        of_parties = super().__new__(cls, numbers)
+        of_parties.names = tuple(names)
+        return of_parties
+
+    def __getitem__(self, party: Any) -> Any:
+        return super().__getitem__(party_number(party, self.names) if isinstance(party, str) else party)
 
 
 @dataclass(frozen=True)
@@ -61,7 +82,7 @@ class PartySettlement(Settlement):
         pool_table: The synthetic pool $G$ of the same kind; row k belongs to `pool.points[k]`.
         schema: The columns of tables; `None` for images.
         recommended: For each party the $\beta$ of the reward that it receives: the one for which rewards are nearest to
-            all data, the same for all parties.
+            all data, the same for all parties; `recommended["west"]` is that of a party by its name.
         audits: What an attacker can learn from each reward; may be empty.
         accuracies: The scores of classifiers with and without each reward; empty without labels.
         sensitivity: Contributions and rewards with other settings, by a description of these; may be empty.
@@ -74,13 +95,16 @@ class PartySettlement(Settlement):
     held_out: Sequence[Any]
     pool_table: Any
     schema: Schema | None
-    recommended: Sequence[float]
+    recommended: ByParty
     audits: Sequence[RewardAudit]
     accuracies: Sequence[Scores]
     sensitivity: Mapping[str, Variant]
     settings: Mapping[str, Any]
     sources: Sequence[Source]
     date: str = field(default_factory=lambda: datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recommended", ByParty(self.recommended, self.names))
 
     @property
     def unit(self) -> str:
@@ -106,12 +130,12 @@ class PartySettlement(Settlement):
         seed = stream_seed(int(self.settings.get("seed") or 0), Stream.ORDER_REWARDS)
         return np.random.default_rng([seed, party, list(self.betas).index(beta)]).permutation(indices)
 
-    def reward_table(self, party: int | str, beta: float) -> Any:
+    def reward_table(self, party: int | str, beta: float | None = None) -> Any:
         r"""Return the reward $G_i$ of a party at an inverse temperature, in the form of the party's data.
 
         Arguments:
             party: The party, from 0, or its name.
-            beta: The inverse temperature.
+            beta: The inverse temperature; the recommended one, if `None`.
 
         Returns:
             A DataFrame with the columns of the party's table, in its order, and with its dtypes, if it was given as a
@@ -122,6 +146,7 @@ class PartySettlement(Settlement):
         """
 
         party = self.number(party)
+        beta = self.recommended[party] if beta is None else beta
         values, source = self.reward_values(party, beta), self.sources[party]
         if self.schema is None or not source.dtypes:
             return values
@@ -185,13 +210,12 @@ class PartySettlement(Settlement):
     def to_frame(self) -> pd.DataFrame:
         r"""Return the rewards as a table of pandas, a row for each party and $\beta$.
 
-        Beside the columns of `Settlement.to_frame` there are `name`, whether it is the `recommended` reward that the
+        Beside the columns of `Settlement.to_frame` there are whether it is the `recommended` reward that the
         party receives, `share_of_gain`, and the scores and the numbers of the audit by the names that they have in the
         `metrics.csv` of experiments.
         """
 
         frame, drawn = super().to_frame(), list(self.drawn.values())
-        frame.insert(1, "name", [self.names[reward.party] for reward in drawn])
         frame["recommended"] = [self.recommended[reward.party] == reward.beta for reward in drawn]
         frame["share_of_gain"] = [reward.share_of_gain for reward in drawn]
         scores = [
@@ -200,9 +224,6 @@ class PartySettlement(Settlement):
             for name, value in entry.numbers.items()
         ]
         return add_metrics(frame, [*scores, *audit_rows(self.audits)[0]])
-
-    def _outcome(self) -> Outcome:
-        return replace(super()._outcome(), names=self.names)
 
     def table(self) -> str:
         """Return the headline numbers as a short table, a row for each party."""

@@ -19,7 +19,7 @@ from cgm.utils.convert import (
     to_numbers,
     to_tensor,
 )
-from cgm.utils.text import choice_error
+from cgm.utils.text import choice_error, printable, shortened, suggestion
 
 
 def check_points(x: Any, name: str, width: int | None = None, min: int = 1) -> torch.Tensor:
@@ -203,6 +203,30 @@ def check_choice(setting: str, value: object, choices: Collection[str], other: s
 
     if not isinstance(value, str) or value not in choices:
         raise ValueError(choice_error(f"{setting}={value}", str(value), choices, other))
+
+
+def party_number(party: object, names: Sequence[str]) -> int:
+    """Return the number, from 0, of a party that is given by its name or by this number.
+
+    Arguments:
+        party: The party.
+        names: The names of all parties.
+
+    Raises:
+        ValueError: If there is no such party.
+
+    Example:
+        >>> party_number("west", ["north", "west"]), party_number(1, ["north", "west"])
+        (1, 1)
+    """
+
+    if isinstance(party, str) and party in names:
+        return list(names).index(party)
+    if isinstance(party, Integral) and not isinstance(party, bool) and 0 <= int(party) < len(names):
+        return int(party)
+    shown = shortened(", ".join(map(printable, names)), 300)
+    near = suggestion(party, names) if isinstance(party, str) else ""
+    raise ValueError(f"party={party}: expected an integer from 0 to {len(names) - 1}, or one of {shown}{near}")
 
 
 def check_bool(setting: str, value: object) -> None:

@@ -117,13 +117,20 @@ def parties_by_name(parties: Any) -> dict[str, Any]:
     if isinstance(parties, str | bytes | PathLike) or not isinstance(parties, Iterable):
         raise ValueError(f"parties: expected a list, or a dictionary from names to data, got {type(parties).__name__}")
     if not isinstance(parties, Mapping):
-        parties = {f"party {i + 1}": data for i, data in enumerate(parties)}
+        given = list(parties)
+        parties = dict(zip(numbered(len(given)), given, strict=True))
     if not parties:
         raise ValueError("parties: there are none; at least one is needed")
     named = {str(name): data for name, data in parties.items()}
     if len(named) < len(parties) or not all(name.strip() for name in named):
         raise ValueError(f"parties: expected different names that are not empty, got {list(parties)}")
     return named
+
+
+def numbered(n: int) -> tuple[str, ...]:
+    """Return the names of n parties that have none: `party 1`, `party 2`, ..."""
+
+    return tuple(f"party {i + 1}" for i in range(n))
 
 
 def label_of(name: str) -> str:

@@ -29,19 +29,26 @@ def broken_rule(name: str, kind: str, rule: str) -> Iterator[None]:
         raise AssertionError(f"{name} breaks a rule of {kind}: {rule}. Found: {found}") from error
 
 
+def check_object(kind: str, x: object) -> None:
+    """Check that what is checked is an object, and not its class.
+
+    Arguments:
+        kind: What it is one of, such as `generator`.
+        x: The object.
+
+    Raises:
+        ValueError: If it is a class.
+    """
+
+    if isinstance(x, type):
+        raise ValueError(f"{kind}: got the class {x.__name__} itself; pass an object, {x.__name__}()")
+
+
 def require(condition: bool, found: str) -> None:
     """Raise an `AssertionError` with what was found unless a condition holds."""
 
     if not condition:
         raise AssertionError(found)
-
-
-def require_instance(thing: object, kind: type) -> None:
-    """Raise an `AssertionError` unless a thing is an object of a class or of one of its subclasses."""
-
-    if isinstance(thing, type) and issubclass(thing, kind):
-        raise AssertionError(f"the class {thing.__name__} itself; write {thing.__name__}()")
-    require(isinstance(thing, kind), f"its bases are {type(thing).__mro__[1:]}")
 
 
 def refused(call: Callable[[], object], hint: str = "") -> None:

@@ -199,7 +199,9 @@ class Settings:
         names = _names_of(cls) if settings else None  # type: ignore[arg-type]
         for name in settings if names is not None else ():
             if names is not None and name not in names:
+                method = _method_with(cls, name)
                 hint = suggestion(name, names) or f"; it has {', '.join(names) or 'none'}"
+                hint = f"; {name} is an argument of {method}" if method else hint
                 raise TypeError(f"{cls.__name__}.__init__() got an unexpected keyword argument {name!r}{hint}")
         return super().__new__(cls)
 
@@ -277,6 +279,16 @@ def _names_of(cls: Any) -> tuple[str, ...] | None:
     if any(each.kind == each.VAR_KEYWORD for each in parameters):
         return None
     return tuple(each.name for each in parameters)
+
+
+def _method_with(cls: type, name: str) -> str | None:
+    """Return the first public method of a class that has an argument of this name."""
+
+    for base in cls.__mro__:
+        for method, function in vars(base).items():
+            if inspect.isfunction(function) and method[0] != "_" and name in inspect.signature(function).parameters:
+                return method
+    return None
 
 
 def _is_choice(name: str, value: object, constraints: tuple[Constraint, ...]) -> bool:

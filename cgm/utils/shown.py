@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WIDTH = 100  # characters of a line of text
-ROWS, HTML_ROWS = 6, 30  # of a table in text and in a notebook
+ROWS, HTML_ROWS = 20, 30  # of a table in text and in a notebook
 CELL = 32  # characters of a cell
 PLAIN_TEXT = "tex2jax_ignore mathjax_ignore"  # classes of HTML in which notebooks take a dollar for a dollar
 
@@ -88,11 +88,19 @@ def _brief_value(value: Any) -> str:
 
 
 def _readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose texts, names of columns as well, are one line each."""
+    """Return a table whose texts, names of columns as well, are one line each.
+
+    Parties have their names or else numbers from 1, where `to_frame` numbers them from 0.
+    """
 
     def cell(x: Any) -> Any:
         return printable(x) if isinstance(x, str) else x
 
+    if "party" in frame:
+        numbers = frame["party"] + 1
+        names = frame.get("name", numbers)
+        is_numbered = (names == "party " + numbers.astype(str)).all()
+        frame = frame.assign(party=numbers if is_numbered else names).drop(columns="name", errors="ignore")
     frame = frame.rename(columns=cell)
     for k, kind in enumerate(frame.dtypes):
         if kind.kind not in "biuf":

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from cgm.utils.rules import broken_rule, call_before, require, require_instance, unchanged_random_state
+from cgm.utils.rules import broken_rule, call_before, check_object, require, unchanged_random_state
 from cgm.valuation.kernels import Kernel, check_profile
 
 ROUNDING = 1e-10  # of the diagonal: errors that count as rounding
@@ -24,15 +24,17 @@ def check_kernel(kernel: Kernel) -> None:
 
     Raises:
         AssertionError: If a rule is broken; the message names the rule.
+        ValueError: If it is the class itself.
 
     Example:
         >>> from cgm.valuation.kernels import Laplacian
         >>> check_kernel(Laplacian("fit"))
     """
 
+    check_object("kernel", kernel)
     rule = partial(broken_rule, type(kernel).__name__, "kernels")
     with rule("is a subclass of cgm.valuation.kernels.Kernel"):
-        require_instance(kernel, Kernel)
+        require(isinstance(kernel, Kernel), f"its bases are {type(kernel).__mro__[1:]}")
     call_before(lambda: kernel.profile(torch.ones(2, dtype=torch.float64)))
     with unchanged_random_state(rule, "profile"), rule("profile is finite, elementwise, and the diagonal at 0"):
         check_profile(kernel)

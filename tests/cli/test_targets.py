@@ -278,3 +278,14 @@ def test_settlements_execute_nothing(cgm):
         cgm("settle", "a.csv", "a.csv", "out=out", "generator._target_=shutil.rmtree", "+generator._args_=[kept]")
     assert Path("kept").is_dir()
     assert not Path("out").exists()
+
+
+def test_how_a_class_is_named_is_said(cgm):
+    for setting, message in (
+        ("generator=mine.Own", r"generator=mine\.Own: expected one of .*; .* is generator\._target_=mine\.Own"),
+        ("kernel=mine.Own", r"kernel=mine\.Own: expected one of .*; .* is kernel\._target_=mine\.Own"),
+        ("generator.target=mine.Own", r"generator\.target: unknown setting; did you mean generator\._target_\?"),
+        ("kernel._target=mine.Own", r"kernel\._target: unknown setting; did you mean kernel\._target_\?"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            cgm(setting)

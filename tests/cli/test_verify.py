@@ -47,3 +47,11 @@ def test_the_folder_is_named_or_the_usage_is_printed(cgm, capsys):
     error = capsys.readouterr().err
     assert "usage: cgm verify" in error
     assert "hydra" not in error.lower()
+
+
+def test_a_reader_may_read_the_beginning_only(folder):
+    command = [sys.executable, "-m", "cgm", "verify", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0

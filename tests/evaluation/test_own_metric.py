@@ -79,7 +79,7 @@ def test_a_check_calls_a_metric_once_before():
 def test_a_check_names_the_wrong_direction_and_a_class():
     with pytest.raises(AssertionError, match="although higher is better; state higher_is_better"):
         check_metric(Undeclared())
-    with pytest.raises(AssertionError, match=r"the class MeanDistance itself; write MeanDistance\(\)"):
+    with pytest.raises(ValueError, match=r"the class MeanDistance itself; pass an object, MeanDistance\(\)"):
         check_metric(MeanDistance)
 
 

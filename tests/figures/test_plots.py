@@ -129,7 +129,7 @@ def test_images_of_rewards_are_thumbnails(settlement):
 def test_rewards_that_do_not_exist_are_named(settlement):
     with pytest.raises(ValueError, match=r"party=3: expected an integer from 0 to 2"):
         settlement.plot.embedding(party=3)
-    with pytest.raises(ValueError, match=r"beta=3: there is no such reward; expected one of 1, 8"):
+    with pytest.raises(ValueError, match=r"beta=3: party 1 has no such reward; expected one of 1, 8"):
         settlement.plot.embedding(beta=3)
 
 

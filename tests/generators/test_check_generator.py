@@ -10,6 +10,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from cgm.evaluation.metrics import KID, check_metric
+from cgm.evaluation.tasks import SVM, check_task
 from cgm.generators import KDE, GaussianMixture, Generator, TrueMixture, check_generator
 
 ALL = [
@@ -90,6 +92,14 @@ def test_unsuitable_points_are_refused(x):
 def test_a_fitted_generator_is_refused():
     with pytest.raises(ValueError, match="already fitted"):
         check_generator(KDE().fit(torch.eye(2), seed=0))
+
+
+def test_a_class_is_refused():
+    for check, kind in ((check_generator, KDE), (check_metric, KID), (check_task, SVM)):
+        with pytest.raises(
+            ValueError, match=rf"got the class {kind.__name__} itself; pass an object, {kind.__name__}\(\)"
+        ):
+            check(kind)
 
 
 BROKEN = {}

@@ -315,3 +315,14 @@ def test_numbers_that_no_run_has_are_refused():
     for constant in ("NaN", "Infinity", "-Infinity"):
         with pytest.raises(ValueError, match=f"{constant} is not a number that a result has"):
             Result.loads(json.dumps(content).replace('"seed": ', f'"seconds": {{"x": {constant}}}, "seed": '))
+
+
+def test_correlations_that_there_are_not_are_named():
+    content = make_result().to_json()
+    for section in ("correlations", "beta_correlations"):
+        content[section]["neg_mmd2_unbiased"] = content[section]["size"]
+    result = Result.from_json(content)
+    for correlations in (result.correlations, result.beta_correlations):
+        with pytest.raises(KeyError, match=r"no such correlation; .*; did you mean neg_mmd2_unbiased"):
+            correlations["mmd2_unbiased"]
+        assert correlations.get("mmd2_unbiased") is None

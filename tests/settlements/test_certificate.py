@@ -249,7 +249,7 @@ def test_what_cannot_be_certified_is_refused():
 
 
 def test_a_recommended_reward_must_exist():
-    with pytest.raises(ValueError, match=r"party=0, beta=2; there are parties 0 to 2, β 1, 4, 8"):
+    with pytest.raises(ValueError, match=r"beta=2: North Bank has no such reward; expected one of 1, 4, 8"):
         party_files(replace(settle(), recommended=(2.0, 8.0, 8.0)), 0)
 
 

@@ -1,5 +1,6 @@
 """Settlements of tables, from end to end."""
 
+import pickle
 import re
 
 import numpy as np
@@ -64,8 +65,19 @@ def test_rewards_are_tables_of_the_same_columns(settlement):
         assert (table["bmi"].dropna().round(1) == table["bmi"].dropna()).all()
         assert set(table["unit"].dropna()) <= {"a", "b", "c"}
         assert (table["country"] == "CH").all()
-    with pytest.raises(ValueError, match="party=0, beta=3"):
+    with pytest.raises(ValueError, match=f"beta=3: {settlement.names[0]} has no such reward; expected one of "):
         settlement.reward_table(0, 3)
+    name = settlement.names[1]
+    assert settlement.recommended[name] == settlement.recommended[1]
+    assert settlement.recommended[:2] == settlement.recommended[1:]
+    pd.testing.assert_frame_equal(
+        settlement.reward_table(name), settlement.reward_table(1, settlement.recommended[name])
+    )
+    again = pickle.loads(pickle.dumps(settlement.recommended))
+    assert again == settlement.recommended
+    assert again[name] == settlement.recommended[name]
+    with pytest.raises(ValueError, match=r"party=nobody: expected an integer from 0 to 2, or one of "):
+        settlement.recommended["nobody"]
 
 
 def test_what_is_valued_is_what_is_handed_out(settlement):

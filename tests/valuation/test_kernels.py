@@ -209,7 +209,7 @@ def test_a_kernel_of_the_user_is_checked() -> None:
     ):
         with pytest.raises(AssertionError, match=f"Mine breaks a rule of kernels: .*{message}"):
             check_kernel(profile_of(function))
-    with pytest.raises(AssertionError, match=r"the class Laplacian itself; write Laplacian\(\)"):
+    with pytest.raises(ValueError, match=r"the class Laplacian itself; pass an object, Laplacian\(\)"):
         check_kernel(Laplacian)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from cgm.evaluation.metrics.base import Metric, PointSet
-from cgm.utils.rules import broken_rule, call_before, require, require_instance, unchanged_random_state
+from cgm.utils.rules import broken_rule, call_before, check_object, require, unchanged_random_state
 from cgm.valuation.kernels import SquaredExponential
 
 ROUNDING = 1e-9  # relative difference of numbers that count as equal
@@ -18,21 +18,25 @@ ROUNDING = 1e-9  # relative difference of numbers that count as equal
 def check_metric(metric: Metric, t: PointSet | None = None) -> None:
     r"""Check that a metric follows the rules of `Metric`.
 
+    Nothing is returned or printed if all rules hold.
+
     Arguments:
         metric: The metric. It is not changed.
         t: The set $T$, with at least ten points. By default 160 points in 2 dimensions, of three classes.
 
     Raises:
         AssertionError: If a rule is broken; the message names the rule.
+        ValueError: If it is a class instead of an object.
 
     Example:
         >>> from cgm.evaluation.metrics import EnergyDistance
         >>> check_metric(EnergyDistance())
     """
 
+    check_object("metric", metric)
     rule = partial(broken_rule, type(metric).__name__, "metrics")
     with rule("is a subclass of cgm.evaluation.metrics.Metric"):
-        require_instance(metric, Metric)
+        require(isinstance(metric, Metric), f"its bases are {type(metric).__mro__[1:]}")
     with rule("higher_is_better is true or false"):
         require(isinstance(metric.higher_is_better, bool), f"it is {metric.higher_is_better!r}")
 

@@ -62,7 +62,7 @@ class Task(Settings, ABC):
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.scores, str):
-            raise ValueError(f'downstream.scores={self.scores}: expected a list of names, such as ("{self.scores}",)')
+            raise ValueError(f"downstream.scores={self.scores!r}: expected a list of names, such as ({self.scores!r},)")
         for name in self.scores:
             if not isinstance(name, str) or not re.fullmatch(NAME, name, re.ASCII) or name in RESERVED:
                 raise ValueError(

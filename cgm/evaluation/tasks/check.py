@@ -14,7 +14,7 @@ from cgm.evaluation.labelled import Labelled
 from cgm.evaluation.metrics.base import check_metrics
 from cgm.evaluation.metrics.paper import paper_metrics
 from cgm.evaluation.tasks.base import LabelledReward, Task
-from cgm.utils.rules import broken_rule, call_before, refused, require, require_instance, unchanged_random_state
+from cgm.utils.rules import broken_rule, call_before, check_object, refused, require, unchanged_random_state
 
 BETAS = (0.0, 2.0, math.inf)
 
@@ -25,20 +25,24 @@ def check_task(task: Task) -> None:
     It is evaluated a few times on points of three classes in 2 dimensions, for three parties, of which one has a single
     class, and nine rewards, of which some are empty.
 
+    Nothing is returned or printed if all rules hold.
+
     Arguments:
         task: The task. It is not changed.
 
     Raises:
         AssertionError: If a rule is broken; the message names the rule.
+        ValueError: If it is a class instead of an object.
 
     Example:
         >>> from cgm.evaluation.tasks import SVM
         >>> check_task(SVM())
     """
 
+    check_object("task", task)
     rule = partial(broken_rule, type(task).__name__, "tasks")
     with rule("is a subclass of cgm.evaluation.tasks.Task"):
-        require_instance(task, Task)
+        require(isinstance(task, Task), f"its bases are {type(task).__mro__[1:]}")
     with rule("scores are names"):
         names = list(task.scores)
         require(bool(names) and all(isinstance(name, str) for name in names), f"they are {names}")
@@ -70,7 +74,7 @@ def check_task(task: Task) -> None:
         before: dict[int, dict[str, float | None]] = {}
         for reward, entry in zip(rewards, entries, strict=True):
             same = before.setdefault(entry.party, entry.before) == entry.before
-            require(same, f"those of party {entry.party} differ")
+            require(same, f"those of party {entry.party + 1} differ")
             require(len(reward.x) > 0 or entry.after == entry.before, f"{entry.after} instead of {entry.before}")
     with rule("the same rewards have the same scores, in any order and each alone"):
         require(task.evaluate(parties, rewards, test) == entries, "a second evaluation is different")

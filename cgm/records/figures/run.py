@@ -28,6 +28,7 @@ from cgm.figures.style import (
 )
 from cgm.mediator import Settlement
 from cgm.records.result import Result
+from cgm.utils.convert import numbered
 
 BAR = "#56B4E9"
 
@@ -87,7 +88,8 @@ def outcome_of(result: Result) -> Outcome:
     """Return what the parties of a run receive."""
 
     values, alpha = result.values, result.contributions.alpha
-    return Outcome(result.sampling, result.scheme, values.party, values.grand, alpha, result.synthetic_size)
+    names, size = numbered(result.n_parties), result.synthetic_size
+    return Outcome(result.sampling, result.scheme, values.party, values.grand, alpha, size, names)
 
 
 class RecordPlots(Plots):

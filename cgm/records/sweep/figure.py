@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from cgm.figures.style import GRID, INK, LABELS, MARKERS, TARGET, legend, metric_label, offsets
-from cgm.records.collect import NO_EFFECT, Run
+from cgm.records.collect import Run
 from cgm.records.figures.attack_gains import LABELS as ATTACK_LABELS
 from cgm.records.settings import cell, sort_key
 
@@ -101,7 +101,7 @@ def find_factors(runs: Sequence[Run], varying: Sequence[str]) -> list[Factor]:
         varying: The settings that vary among them.
     """
 
-    names = [name for name in varying if name not in ("seed", *NO_EFFECT)]
+    names = [name for name in varying if name != "seed"]
     options: dict[str, list[str]] = {name: [] for name in names}
     for name in names:
         section = name.rpartition(".")[0]

@@ -94,7 +94,7 @@ class Sweep(Shown):
     def plot(self) -> SweepPlots:
         """Figures that are drawn into axes: `plot.number(name)` and `plot.attack_gains(columns)`."""
 
-        return SweepPlots(self.table)
+        return SweepPlots(self.table, self.folder)
 
     def to_frame(self) -> pd.DataFrame:
         r"""Return one table of pandas, a row for each run, party and $\beta$.
@@ -139,19 +139,22 @@ class SweepPlots:
 
     Arguments:
         table: The runs.
+        folder: Their folder, in which numbers are read that the table does not have.
     """
 
-    def __init__(self, table: Table) -> None:
-        self._table = table
+    def __init__(self, table: Table, folder: Path) -> None:
+        self._table, self._folder = table, folder
 
     def __repr__(self) -> str:
         return f"Figures: number(name), attack_gains(columns); the numbers are {', '.join(self._table.numbers)}"
 
     def number(self, name: str, ax: Axes | Sequence[Axes] | None = None, *, legend: bool = True) -> Any:
-        """Draw a headline number over the settings that vary, as `cgm collect` does.
+        """Draw a number over the settings that vary, as `cgm collect` does.
 
         Arguments:
-            name: The name of the number, such as `spread` or `correlation_accuracy`.
+            name: The name of the number: a headline number such as `spread` or `correlation_accuracy`; a metric of
+                `metrics.csv`, such as `size`, of which the mean over parties and inverse temperatures is drawn; or a
+                path in `result.json` such as `values.grand`.
             ax: The axes, a list or an array of them if there are several panels; those of a new figure, if `None`.
             legend: Whether to add a legend.
 
@@ -164,11 +167,9 @@ class SweepPlots:
 
         from cgm.records.sweep.figure import draw_figure, draw_panels, find_factors, make_picture, series_handles
 
-        if name not in self._table.numbers:
-            expected = ", ".join(self._table.numbers)
-            raise ValueError(f"number={name}: expected one of {expected}{suggestion(name, self._table.numbers)}")
-        runs = self._table.distinct()
-        picture = make_picture(runs, find_factors(runs, self._table.varying), name)
+        table = self._table if name in self._table.numbers else read_runs(self._folder, [name], "number")
+        runs = table.distinct()
+        picture = make_picture(runs, find_factors(runs, table.varying), name)
         if ax is None:
             from matplotlib import pyplot
 
@@ -213,17 +214,20 @@ class SweepPlots:
         return axes
 
 
-def load_sweep(folder: str | Path) -> Sweep:
+def load_sweep(folder: str | Path, metric: str | Sequence[str] = ()) -> Sweep:
     """Read the runs in a folder and below it, such as those of a sweep; nothing is written.
 
     Runs that failed, are not finished or are damaged are named in a warning and in `Sweep.failed`.
 
     Arguments:
         folder: The folder.
+        metric: Further numbers of `run_frame`, one or a list, as of `cgm collect metric=...`: a metric of
+            `metrics.csv`, of which the mean over parties and inverse temperatures is taken, or a path in `result.json`
+            such as `values.grand`.
 
     Raises:
         FileNotFoundError: If there is no such folder, or if it is that of a settlement; the message says what it is.
-        ValueError: If it is the folder of one run, or if there are no runs in it.
+        ValueError: If it is the folder of one run, if there are no runs in it, or if no run has one of the metrics.
     """
 
     folder = Path(folder)
@@ -231,7 +235,7 @@ def load_sweep(folder: str | Path) -> Sweep:
         raise FileNotFoundError(f"{folder}: {other}")
     if is_run(folder):
         raise ValueError(f"{folder}: the folder of one run; Record.load reads it")
-    sweep = Sweep(folder.absolute(), read_runs(folder))
+    sweep = Sweep(folder.absolute(), read_runs(folder, [metric] if isinstance(metric, str) else metric))
     if sweep.failed:
         reasons = [f"{name} ({' '.join(reason.split())})" for name, reason in sweep.failed.items()]
         log.warning("%s failed, cut off or damaged: %s", counted(len(reasons), "run"), _listed(reasons))

@@ -105,7 +105,7 @@ def test_a_task_of_the_user_is_checked():
         check_task(Scored(names=("neg_reverse_kl",)))
     with pytest.raises(ValueError, match=r"downstream.scores=accuracy: expected a list of names"):
         Scored(names="accuracy")
-    with pytest.raises(AssertionError, match=r"the class Mine itself; write Mine\(\)"):
+    with pytest.raises(ValueError, match=r"the class Mine itself; pass an object, Mine\(\)"):
         check_task(Mine)
     with pytest.raises(AssertionError, match=r"Mine breaks a rule of tasks: evaluate works.*expected a dictionary of"):
         check_task(Mine("other"))
@@ -115,3 +115,15 @@ def test_errors_name_the_settings_of_the_new_class():
     section = {"_target_": f"{__name__}.Mine", "C": 1.0}
     with pytest.raises(ValueError, match=r"^downstream\.C: Mine has no such setting; downstream has returned, n_jobs"):
         check_options({"downstream": section})
+
+
+def test_scores_are_a_list_of_names():
+    @dataclass(frozen=True)
+    class One(Mine):
+        scores = "accuracy"
+
+    for make in (One, lambda: EstimatorTask(KNeighborsClassifier(3), scores="accuracy")):
+        with pytest.raises(ValueError, match=r"downstream\.scores.*accuracy.*"):
+            make()
+    with pytest.raises(ValueError, match=r"downstream\.scores='accuracy': expected a list of names, .*\('accuracy',\)"):
+        One()

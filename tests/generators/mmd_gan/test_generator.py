@@ -29,7 +29,9 @@ def test_another_seed_trains_another_generator():
 def test_the_sizes_of_the_network_come_from_the_file(tmp_path):
     gan = tiny().fit(bars(), seed=0)
     gan.save(tmp_path / "gan")
-    other = MMDGAN(channels=4, latent=7).load(tmp_path / "gan")
+    other = MMDGAN().load(tmp_path / "gan")
+    with pytest.raises(ValueError, match="saved with latent=5, but here it is 7"):
+        MMDGAN(latent=7).load(tmp_path / "gan")
 
     assert gan.sizes == {"image": [1, 8, 8], "dtype": "float32", "latent": 5, "channels": 3}
     assert torch.equal(other.sample(3, seed=0), gan.sample(3, seed=0))

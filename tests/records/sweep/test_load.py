@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -155,14 +156,39 @@ def test_numbers_are_drawn_as_in_the_files_of_a_sweep(folder):
     given = Figure(layout="constrained").subplots()
     assert sweep.plot.number("spread", ax=given) is given
     assert given.get_title().startswith("spread of the rewards")
-    with pytest.raises(ValueError, match=r"number=spred: expected one of .*; did you mean spread"):
+    with pytest.raises(
+        ValueError, match=r"number=spred: no run has such a number; expected one of .*; did you mean spread"
+    ):
         sweep.plot.number("spred")
     assert "spread" in repr(sweep.plot)
 
 
+def test_all_numbers_that_collect_takes_are_drawn(folder):
+    sweep = cgm.load_sweep(folder)
+    drawn = {name: sweep.plot.number(name) for name in ("my_metric", "values.grand")}
+    assert all(axes.has_data() for axes in drawn.values())
+    assert "my_metric" not in sweep.numbers
+    for metric in ("my_metric", ["my_metric"]):
+        frame = cgm.load_sweep(folder, metric=metric).run_frame().set_index("run")
+        assert frame["my_metric"].to_dict() == {"Fair-0": 0, "Fair-1": 1, "Stable-0": 0, "Stable-1": 1}
+    with pytest.raises(
+        ValueError, match=r"metric=my_metrik: no run has such a number; .*; did you mean my_metric"
+    ) as error:
+        cgm.load_sweep(folder, metric="my_metrik")
+    names = str(error.value).split("one of ")[1].split(" or the path")[0].split(", ")
+    assert len(set(names)) == len(names)
+
+
+def test_settings_that_change_no_number_do_not_vary(tmp_path):
+    for seed, cache in ((0, False), (1, "/tmp/features")):
+        settings = SETTINGS | {"seed": seed, "cache": cache}
+        make_record(make_result(2, BETAS, seed=seed, settings=settings)).save(tmp_path / str(seed))
+    assert cgm.load_sweep(tmp_path).varying == ["seed"]
+
+
 def test_several_panels_need_as_many_axes():
     settings = {"kernel": ["a", "b"], "split": ["x", "y"], "scheme": ["p", "q"], "seed": [0, 1]}
-    plots = SweepPlots(table(grid(lambda settings: settings["seed"] / 2, **settings)))
+    plots = SweepPlots(table(grid(lambda settings: settings["seed"] / 2, **settings)), Path())
     drawn = plots.number("v_star")
     assert len(drawn) == 2
     assert whole(drawn[0].figure)
