@@ -161,6 +161,7 @@ def test_record_holds_all_that_the_design_names(record):
     r = content(record)
     assert set(r) == {
         "schema",
+        "approximation",
         "dataset",
         "split",
         "generator",

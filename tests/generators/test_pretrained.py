@@ -18,7 +18,7 @@ X = torch.randn(80, 3, generator=torch.Generator().manual_seed(0), dtype=torch.f
 
 
 @dataclass(eq=False)
-class Jitter(Generator):
+class Blur(Generator):
     """The generator of docs/how_to/own_generator.md."""
 
     jitter: float = 0.1
@@ -74,7 +74,7 @@ def path(tmp_path):
 
 
 def test_generators_of_a_users_own(tmp_path):
-    for generator in (Jitter(0.3), Shift(width=2)):
+    for generator in (Blur(0.3), Shift(width=2)):
         check_generator(generator)
         path = tmp_path / f"{type(generator).__name__}.safetensors"
         sample = generator.fit(X, seed=0).sample(20, seed=1)
@@ -89,7 +89,7 @@ def test_generators_of_a_users_own(tmp_path):
 
 
 @dataclass(eq=False)
-class Text(Jitter):
+class Text(Blur):
     """Keeps its points in a file of its own kind."""
 
     def save(self, path):

@@ -34,7 +34,7 @@ def test_rewards_are_images_of_the_pool(settlement):
     reward = settlement.reward_table(1, 8.0)
     assert reward.shape == (len(settlement.drawn[1, 8.0].indices), 1, 8, 8)
     assert reward.dtype == np.uint8
-    with pytest.raises(ValueError, match="party=0, beta=3"):
+    with pytest.raises(ValueError, match="beta=3: north has no such reward; expected one of"):
         settlement.reward_table(0, 3)
     assert settlement.table().splitlines()[0].split()[:3] == ["party", "images", "v(D_i)"]
 

@@ -103,7 +103,7 @@ def test_a_task_of_the_user_is_checked():
         check_task(Scored(missing=True))
     with pytest.raises(AssertionError, match="no score has the name of a metric of the paper"):
         check_task(Scored(names=("neg_reverse_kl",)))
-    with pytest.raises(ValueError, match=r"downstream.scores=accuracy: expected a list of names"):
+    with pytest.raises(ValueError, match=r"downstream.scores='accuracy': expected a list of names"):
         Scored(names="accuracy")
     with pytest.raises(ValueError, match=r"the class Mine itself; pass an object, Mine\(\)"):
         check_task(Mine)
