@@ -119,10 +119,14 @@ class Record(Shown):
     metrics: list[MetricRow]
     source: Arrays | Path
 
-    @cached_property
+    @property
     def arrays(self) -> Arrays:
         """The content of `rewards.npz`."""
 
+        return self._arrays
+
+    @cached_property
+    def _arrays(self) -> Arrays:  # private, since Tab of Python's own prompt would compute a cached property
         if isinstance(self.source, Arrays):
             return self.source
         arrays = Arrays.read(self.source)

@@ -128,11 +128,12 @@ class Valuation:
     def _approximate(self, settings: ValuationMethod, precision: str) -> bool:
         """Compute approximate block sums; return whether exact ones should take their place."""
 
-        self.gamma, self.eta = outer_bounds(self.kernel, self.points)
+        points = self.points.cpu()
+        self.gamma, self.eta = outer_bounds(self.kernel, points)
         landmarks, most = LANDMARKS, max(LANDMARKS, len(self.points) // 8)
         while True:
-            self.sums, self.modes = approximate(self.kernel, self.points, self.sizes, precision, self.method, landmarks)
-            self._missing = missing_sums(self.kernel, self.points, self.sizes, self.sums)
+            self.sums, self.modes = approximate(self.kernel, points, self.sizes, precision, self.method, landmarks)
+            self._missing = missing_sums(self.kernel, points, self.sizes, self.sums)
             self._add_up()
             if self.method == "nufft" or self.error <= settings.tolerance * abs(self.grand_value):
                 return True
