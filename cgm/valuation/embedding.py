@@ -118,7 +118,7 @@ class Fourier(Embedding):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
-        self.scales = [self.scale / math.sqrt(rate) for rate in squared_exponential_rates(kernel)]
+        self.scales = grid_scales(kernel)
         if not self.scales:
             raise ValueError(f"Fourier: expected a squared exponential kernel or a sum of such, got {kernel.name}")
 
@@ -199,6 +199,12 @@ class Fourier(Embedding):
         """Return the coordinates of points in units of the grid's period, as angles."""
 
         return list(np.ascontiguousarray(((x.cpu().double().numpy() - self.centre) * self.spacing).T))
+
+
+def grid_scales(kernel: Kernel) -> list[float]:
+    """Return the length-scales of a squared exponential kernel or of a sum of such; none for another kernel."""
+
+    return [kernel.numeric_lengthscale / math.sqrt(rate) for rate in squared_exponential_rates(kernel)]
 
 
 def spacing(scales: Sequence[float], ranges: np.ndarray) -> np.ndarray:

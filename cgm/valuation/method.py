@@ -27,13 +27,13 @@ from cgm.utils.settings import Choice, Number, Settings
 from cgm.valuation.embedding import (
     MAX_DIMENSIONS,
     MAX_MODES,
-    Embedding,
     Fourier,
     Nystrom,
     embedded_sums,
+    grid_scales,
     grid_size,
 )
-from cgm.valuation.kernels import Kernel, squared_exponential_rates
+from cgm.valuation.kernels import Kernel
 from cgm.valuation.mmd import cross_sums, partial_pass, resolve_precision, tile_size
 from cgm.valuation.tiles import Tiles, sort_by_norm
 
@@ -93,9 +93,8 @@ def choose_method(method: str, kernel: Kernel, x: torch.Tensor, sizes: Sequence[
     if method != "auto":
         return method
     t, real = len(x), sum(sizes[:-1])
-    rates = squared_exponential_rates(kernel)
-    if rates and x.shape[1] <= MAX_DIMENSIONS and t >= MIN_NUFFT:
-        scales = [kernel.numeric_lengthscale / math.sqrt(rate) for rate in rates]
+    scales = grid_scales(kernel)
+    if scales and x.shape[1] <= MAX_DIMENSIONS and t >= MIN_NUFFT:
         modes = math.prod(grid_size(scales, (x.amax(0) - x.amin(0)).cpu().double().numpy()))
         if modes <= min(MAX_MODES, t**2 // 100):
             return "nufft"
@@ -104,22 +103,21 @@ def choose_method(method: str, kernel: Kernel, x: torch.Tensor, sizes: Sequence[
     return "hybrid" if float(t) * real <= MAX_PAIRS else "nystrom"
 
 
-def hybrid_sums(embedding: Embedding, x: torch.Tensor, sizes: Sequence[int], precision: str) -> torch.Tensor:
-    r"""Compute block sums that are exact for pairs with a point of a party; those of $G \times G$ by an embedding."""
+def party_sums(kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision: str) -> torch.Tensor:
+    r"""Compute block sums that are exact for pairs with a point of a party; those of $G \times G$ are not complete."""
 
     real, order = sum(sizes[:-1]), sort_by_norm(x, sizes)
     ordered, size = x[order], tile_size(x)
     with workers(x.device) as threads:
-        tiles = Tiles(embedding.kernel, ordered, ordered, size, resolve_precision(precision, len(x)), real)
+        tiles = Tiles(kernel, ordered, ordered, size, resolve_precision(precision, len(x)), real)
         part = partial_pass(tiles, sizes, real, range(0, real, size), threads)
     sums = torch.empty(len(x), len(sizes), dtype=torch.float64)
-    sums[order] = part.sums  # those of G with G are overwritten
-    sums[real:, -1:] = embedded_sums(embedding, x[real:], sizes[-1:])
+    sums[order] = part.sums
     return sums
 
 
 def approximate(
-    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision: str, method: str, landmarks: int
+    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], method: str, landmarks: int, known: torch.Tensor | None
 ) -> tuple[torch.Tensor, int]:
     r"""Compute block sums by a method, and return the number of modes or landmarks.
 
@@ -127,18 +125,21 @@ def approximate(
         kernel: The kernel.
         x: The points, block after block, of shape $(t, d)$.
         sizes: The number of points in each block; the last one is $G$.
-        precision: The arithmetic of exact kernel values, see `kernel_pass`.
         method: `"hybrid"`, `"nufft"` or `"nystrom"`.
         landmarks: The number of landmarks; half of them are points of the parties.
+        known: The result of `party_sums`, for `"hybrid"`.
     """
 
     if method == "nufft":
         fourier = Fourier(kernel).fit(x)
         return embedded_sums(fourier, x, sizes), fourier.width // 2
     real = sum(sizes[:-1])
-    blocks = [x[real:]] if method == "hybrid" else [x[:real], x[real:]]
+    blocks = [x[:real], x[real:]] if known is None else [x[real:]]
     nystrom = Nystrom(kernel).use(choose_landmarks(kernel, blocks, landmarks))
-    sums = hybrid_sums(nystrom, x, sizes, precision) if method == "hybrid" else embedded_sums(nystrom, x, sizes)
+    if known is None:
+        return embedded_sums(nystrom, x, sizes), landmarks
+    sums = known.clone()
+    sums[real:, -1:] = embedded_sums(nystrom, x[real:], sizes[-1:])
     return sums, landmarks
 
 

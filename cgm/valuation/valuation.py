@@ -22,6 +22,7 @@ from cgm.valuation.method import (
     choose_method,
     missing_sums,
     outer_bounds,
+    party_sums,
 )
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 from cgm.valuation.references import AllReference, Reference, check_blocks
@@ -130,9 +131,10 @@ class Valuation:
 
         points = self.points.cpu()
         self.gamma, self.eta = outer_bounds(self.kernel, points)
+        known = party_sums(self.kernel, points, self.sizes, precision) if self.method == "hybrid" else None
         landmarks, most = LANDMARKS, max(LANDMARKS, len(self.points) // 8)
         while True:
-            self.sums, self.modes = approximate(self.kernel, points, self.sizes, precision, self.method, landmarks)
+            self.sums, self.modes = approximate(self.kernel, points, self.sizes, self.method, landmarks, known)
             self._missing = missing_sums(self.kernel, points, self.sizes, self.sums)
             self._add_up()
             if self.method == "nufft" or self.error <= settings.tolerance * abs(self.grand_value):
