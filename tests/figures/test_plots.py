@@ -13,15 +13,13 @@ from matplotlib.figure import Figure
 from cgm.figures.embedding import BACKGROUND, OWN, REWARD
 from cgm.figures.plots import Points
 from cgm.figures.rewards import reward_sizes, reward_values
-from cgm.mediator import Mediator, Settlement
+from cgm.mediator import Settlement
 from cgm.records.figures.run import correlations, outcome_of
 from cgm.records.record import Record
-from cgm.rewards.sampling import WeightedSampling
 from cgm.settlements.figures import PartyPlots, draw_values
 from cgm.settlements.view import describe
-from cgm.valuation.kernels import SquaredExponential
 from tests.drawn import line, whole
-from tests.records.results import alpha_correlation, make_record, make_result
+from tests.records.results import alpha_correlation, make_record, make_result, make_settlement
 from tests.settlements.settled_tables import settle
 
 BETAS = (1.0, 8.0)
@@ -38,10 +36,7 @@ def _figures_of_pyplot():
 
 @pytest.fixture(scope="module")
 def settlement() -> Settlement:
-    random = torch.Generator().manual_seed(0)
-    parties = [torch.randn(20, 2, generator=random) + shift for shift in (0.0, 1.0, 2.0)]
-    mediator = Mediator(kernel=SquaredExponential(1.0), sampling=WeightedSampling(BETAS), synthetic_size=200)
-    return mediator.settle(parties, seed=0)
+    return make_settlement(BETAS)
 
 
 @pytest.fixture

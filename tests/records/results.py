@@ -19,12 +19,14 @@ from cgm.evaluation.entries import (
     MetricRow,
     Missing,
 )
+from cgm.mediator import Mediator, Settlement
 from cgm.records.record import Arrays, Record
 from cgm.records.result import Memory, Result, Values
 from cgm.rewards.incentives import Incentive
-from cgm.rewards.sampling import Reward
+from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.rewards.schemes.base import Rewards
 from cgm.valuation.bounds import Increments, KernelBounds
+from cgm.valuation.kernels import SquaredExponential
 from tests.scores import accuracies
 
 INF = float("inf")
@@ -181,3 +183,12 @@ def change_chains(result: Result, **columns: Sequence[Any]) -> Result:
     for name, column in columns.items():
         chains = [replace(chain, **{name: value}) for chain, value in zip(chains, column, strict=True)]
     return replace(result, sampling=chains)
+
+
+def make_settlement(betas: tuple[float, ...]) -> Settlement:
+    """Settle three small parties with shifted points."""
+
+    random = torch.Generator().manual_seed(0)
+    parties = [torch.randn(20, 2, generator=random) + shift for shift in (0.0, 1.0, 2.0)]
+    mediator = Mediator(kernel=SquaredExponential(1.0), sampling=WeightedSampling(betas), synthetic_size=200)
+    return mediator.settle(parties, seed=0)

@@ -24,11 +24,10 @@ from cgm.evaluation.tasks.base import LabelledReward
 from cgm.experiment import Experiment
 from cgm.generators.gaussian_mixture import GaussianMixture
 from cgm.generators.pool import Pool
-from cgm.mediator import Mediator, Settlement
+from cgm.mediator import Settlement
 from cgm.records.record import Record, write_metrics
 from cgm.records.sweep.load import Sweep
 from cgm.rewards.incentives import Incentive, Incentives
-from cgm.rewards.sampling import WeightedSampling
 from cgm.rewards.schemes.base import Rewards
 from cgm.settlements.images import ImageMediator
 from cgm.settlements.settlement import PartySettlement, Variant
@@ -37,7 +36,7 @@ from cgm.settlements.verification import Verification
 from cgm.utils.settings import Settings
 from cgm.utils.shown import ROWS, WIDTH, Shown, brief
 from cgm.valuation.kernels import SquaredExponential
-from tests.records.results import INF, make_record, make_result
+from tests.records.results import INF, make_record, make_result, make_settlement
 from tests.records.sweep.grids import grid, table
 from tests.scores import accuracies
 
@@ -47,10 +46,7 @@ BETAS = (1.0, 8.0)
 
 @pytest.fixture(scope="module")
 def settlement() -> Settlement:
-    random = torch.Generator().manual_seed(0)
-    parties = [torch.randn(20, 2, generator=random) + shift for shift in (0.0, 1.0, 2.0)]
-    mediator = Mediator(kernel=SquaredExponential(1.0), sampling=WeightedSampling(BETAS), synthetic_size=200)
-    return mediator.settle(parties, seed=0)
+    return make_settlement(BETAS)
 
 
 @pytest.fixture(scope="module")
