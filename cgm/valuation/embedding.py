@@ -30,7 +30,7 @@ EPSILON = 1e-12  # relative error of the non-uniform transforms
 MAX_MODES = 4_000_000  # of a Fourier grid
 MAX_DIMENSIONS = 3  # of points that the transforms take
 CELLS = 2**22  # kernel values with landmarks in the memory of one residual
-RESIDUALS = 1024  # points of a block whose residuals are computed
+RESIDUALS = 512  # points of a block whose residuals are computed
 RIDGES = {"float64": 1e-10, "float32": 1e-6}  # added to the diagonal of the landmarks' kernel matrix, in units of k*
 
 
@@ -179,8 +179,7 @@ class Fourier(Embedding):
         x = check_points(x, "Fourier: x")
         real, imaginary = means.numpy().reshape(len(means), 2, *self.modes).swapaxes(0, 1)
         coefficients = np.ascontiguousarray(self.amplitude * (real + 1j * imaginary))
-        parts = _of_rows(_rows_of_modes, (self, x, coefficients), len(x))
-        return torch.from_numpy(np.concatenate(list(parts)))
+        return _joined(_rows_of_modes, (self, x, coefficients), x, means)
 
     def angles(self, x: torch.Tensor) -> list[np.ndarray]:
         """Return the coordinates of points in units of the grid's period, as angles."""
@@ -200,7 +199,7 @@ def _modes_of_rows(shared: tuple[Fourier, torch.Tensor], start: int, stop: int) 
     return np.asarray(transform(*angles, strengths, fourier.modes, eps=EPSILON, isign=-1, nthreads=1))
 
 
-def _rows_of_modes(shared: tuple[Fourier, torch.Tensor, np.ndarray], start: int, stop: int) -> np.ndarray:
+def _rows_of_modes(shared: tuple[Fourier, torch.Tensor, np.ndarray], start: int, stop: int) -> torch.Tensor:
     """Compute functions of some rows, of shape (N, b), from their Fourier coefficients, in one thread."""
 
     import finufft
@@ -208,7 +207,7 @@ def _rows_of_modes(shared: tuple[Fourier, torch.Tensor, np.ndarray], start: int,
     fourier, x, coefficients = shared
     transform = (finufft.nufft1d2, finufft.nufft2d2, finufft.nufft3d2)[len(fourier.modes) - 1]
     values = transform(*fourier.angles(x[start:stop]), coefficients, eps=EPSILON, isign=1, nthreads=1)
-    return np.asarray(values).real.reshape(len(coefficients), -1).T
+    return torch.from_numpy(np.asarray(values).real.reshape(len(coefficients), -1).T)
 
 
 def grid_scales(kernel: Kernel) -> list[float]:
@@ -290,8 +289,7 @@ class Nystrom(Embedding):
         """Compute inner products, from kernel values with the landmarks."""
 
         x = check_points(x, "Nystrom: x")
-        shared = (self.kernel, x, self.points, self.precision, self.root @ means.T)
-        return torch.cat(list(_of_rows(_weighted_rows, shared, len(x))))
+        return _joined(_weighted_rows, (self.kernel, x, self.points, self.precision, self.root @ means.T), x, means)
 
     def residual(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the diagonal lacks: $m^2$ operations for each point."""
@@ -408,3 +406,14 @@ def _of_rows(function: Callable[[Any, int, int], Part], shared: Any, n: int) -> 
 
     with workers() as threads:
         yield from in_order(threads, function, ((shared, a, min(a + BLOCK, n)) for a in range(0, n, BLOCK)))
+
+
+def _joined(
+    function: Callable[[Any, int, int], torch.Tensor], shared: Any, x: torch.Tensor, means: torch.Tensor
+) -> torch.Tensor:
+    """Compute numbers of each row of x (N, d) and each mean (b, D), and return them, of shape (N, b), float64."""
+
+    result = torch.empty(len(x), len(means), dtype=torch.float64)
+    for k, part in enumerate(_of_rows(function, shared, len(x))):
+        result[k * BLOCK : (k + 1) * BLOCK] = part
+    return result

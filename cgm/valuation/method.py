@@ -36,7 +36,7 @@ from cgm.valuation.embedding import (
     sample_rows,
 )
 from cgm.valuation.kernels import Kernel
-from cgm.valuation.mmd import cross_sums, partial_pass, resolve_precision, tile_size
+from cgm.valuation.mmd import partial_pass, resolve_precision, tile_size
 from cgm.valuation.tiles import Tiles, sort_by_norm
 
 METHODS = ("exact", "hybrid", "nufft", "nystrom", "auto")
@@ -152,12 +152,14 @@ def approximations(
 
     precision = resolve_precision(precision, len(x))
     rows = sample_rows(sizes, GROUPS if method == "nufft" else GROUPS * ROWS)
-    exact = [_exact_sums(kernel, x, sizes, part, "float64" if method == "nufft" else precision) for part in rows]
+    chosen, arithmetic = x[torch.cat(rows)], "float64" if method == "nufft" else precision
+    exact = torch.stack([landmark_sums(kernel, block, chosen, arithmetic) for block in x.split(list(sizes))], 1)
 
     def missing(sums_of: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         lacks = torch.zeros(GROUPS, len(sizes), len(sizes), dtype=torch.float64)
+        exact_of = exact.split([len(part) for part in rows])
         for k, (n, part) in enumerate(zip(sizes, rows, strict=True)):
-            differences = exact[k] - sums_of(part)
+            differences = exact_of[k] - sums_of(part)
             complete = len(part) == n  # all points of the block: there is no error of sampling
             groups = [differences] * GROUPS if complete else differences.tensor_split(GROUPS)
             lacks[:, k] = n * torch.stack([group.mean(0) for group in groups])
@@ -230,14 +232,6 @@ def embed_by_landmarks(
         use(chosen)
         yield EmbeddedSums(nystrom, x, sizes, sums @ nystrom.root)
         count *= 2
-
-
-def _exact_sums(
-    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], rows: torch.Tensor, precision: str
-) -> torch.Tensor:
-    """Compute the sums of the kernel of some points with all blocks."""
-
-    return torch.stack([cross_sums(kernel, x[rows], block, precision) for block in x.split(list(sizes))], 1)
 
 
 def outer_bounds(kernel: Kernel, x: torch.Tensor) -> tuple[float, float]:
