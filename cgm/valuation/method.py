@@ -111,7 +111,7 @@ def party_sums(kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision:
 
     real, order = sum(sizes[:-1]), sort_by_norm(x, sizes)
     ordered, size = x[order], tile_size(x)
-    with workers(x.device) as threads:
+    with workers(2 if x.device.type != "cpu" else None) as threads:
         tiles = Tiles(kernel, ordered, ordered, size, resolve_precision(precision, len(x)), real)
         part = partial_pass(tiles, sizes, real, range(0, real, size), threads)
     sums = torch.empty(len(x), len(sizes), dtype=torch.float64)
