@@ -256,5 +256,7 @@ def extremes(kernel: Kernel, x: torch.Tensor, method: str) -> tuple[float, float
             with contextlib.suppress(QhullError):
                 corners = points[ConvexHull(points).vertices]
                 farthest = float(pdist(corners).max()) if len(corners) <= MAX_CORNERS else farthest
-    low, high = kernel.profile(torch.tensor([farthest, nearest]).double().div(kernel.numeric_lengthscale).square())
+    low, high = kernel.profile(
+        torch.tensor([farthest, nearest], dtype=torch.float64).div(kernel.numeric_lengthscale).square()
+    )
     return float(low), float(high)
