@@ -344,12 +344,15 @@ def _weighted_rows(
 def _landmark_tiles(
     kernel: Kernel, x: np.ndarray, landmarks: torch.Tensor, precision: str
 ) -> tuple[list[torch.Tensor], Tiles]:
-    """Return the orders of points and landmarks by their norms, and their tiles in these orders."""
+    """Return the orders of points and landmarks by their norms, and their tiles in these orders.
+
+    Near-copies are not looked for: their errors in float32 are below those of landmarks.
+    """
 
     both = torch.from_numpy(x.astype(np.float64)), landmarks  # a copy: what processes share is read-only
     orders = [sort_by_norm(points, [len(points)]) for points in both]
     left, right = (points[order] for points, order in zip(both, orders, strict=True))
-    return orders, Tiles(kernel, left, right, TILE, precision)
+    return orders, Tiles(kernel, left, right, TILE, precision, exact=len(left) + len(right))
 
 
 class EmbeddedSums:

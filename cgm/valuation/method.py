@@ -156,8 +156,7 @@ def approximations(
 
     precision = resolve_precision(precision, len(x))
     rows = sample_rows(sizes, GROUPS if method == "nufft" else GROUPS * ROWS)
-    chosen, arithmetic = x[torch.cat(rows)], "float64" if method == "nufft" else precision
-    exact = landmark_sums(kernel, x, sizes, chosen, arithmetic).T
+    exact = landmark_sums(kernel, x, sizes, x[torch.cat(rows)], "float64").T
 
     def missing(sums_of: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         lacks = torch.zeros(GROUPS, len(sizes), len(sizes), dtype=torch.float64)
@@ -214,25 +213,22 @@ def embed_by_landmarks(
 
     random = torch.Generator().manual_seed(0)
     orders = [torch.randperm(len(points), generator=random) for points in choices]
-    nystrom = Nystrom(kernel, precision=precision)
+    nystrom, landmarks = Nystrom(kernel, precision=precision), x[:0]
     sums, used, count = torch.zeros(len(sizes), 0, dtype=torch.float64), 0, LANDMARKS
-
-    def use(new: Sequence[torch.Tensor]) -> None:
-        nonlocal sums
-        added = torch.cat(list(new))
-        sums = torch.cat([sums, landmark_sums(kernel, x, sizes, added, precision)], 1)
-        nystrom.use(torch.cat([nystrom.points, added]) if used else added)
-
     while count <= min(MAX_LANDMARKS, max(LANDMARKS, len(x) // 8)):
-        half = (count - sums.shape[1]) // (2 * len(choices))
-        use([points[order[used : used + half]] for points, order in zip(choices, orders, strict=True)])
+        half = (count - len(landmarks)) // (2 * len(choices))
+        uniform = [points[order[used : used + half]] for points, order in zip(choices, orders, strict=True)]
         used += half
-        chosen = []
+        nystrom.use(torch.cat([landmarks, *uniform]))
+        lacking = []
         for points, order in zip(choices, orders, strict=True):
             candidates = points[order[used:][: max(2 * half, CANDIDATES // count)]]
             weights = nystrom.residual(candidates) + 1e-12
-            chosen.append(candidates[torch.multinomial(weights, min(half, len(candidates)), generator=random)])
-        use(chosen)
+            lacking.append(candidates[torch.multinomial(weights, min(half, len(candidates)), generator=random)])
+        new = torch.cat([*uniform, *lacking])
+        landmarks = torch.cat([landmarks, new])
+        nystrom.use(landmarks)
+        sums = torch.cat([sums, landmark_sums(kernel, x, sizes, new, precision)], 1)
         yield EmbeddedSums(nystrom, x, sizes, sums @ nystrom.root)
         count *= 2
 
