@@ -7,6 +7,7 @@ each is computed by one thread, and results are taken in the order of the tasks.
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import pickle
@@ -14,6 +15,7 @@ import re
 import socket
 import subprocess
 import sys
+import warnings
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,12 +23,13 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
+import cloudpickle
 import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController, threadpool_limits
@@ -39,7 +42,12 @@ log = logging.getLogger(__name__)
 __all__ = ["Dask", "Engine", "Loky", "Ray", "Threads", "current_engine"]
 
 AHEAD = 4  # tasks for each worker that are started before their results are taken
+END: Any = object()  # after the last task
+FEW = 1e8  # operations that are done in this process, whatever the engine, sooner than what they share would travel
 LOSSES = 3  # times in a row that workers may end in the middle of the same task
+IDLE = 300  # seconds after which processes that have nothing to do end
+ALIGNMENT = 64  # bytes, as of the tensors of torch
+REST = "rest"  # the file beside those of arrays
 CONNECT = 10.0  # seconds in which the machine of an address must answer, and a scheduler of Dask there
 ANSWER = 30.0  # seconds in which a cluster must let a process connect
 CHECK = 10.0  # seconds of waiting for a task after which it is checked that the cluster still has workers
@@ -84,7 +92,7 @@ class Workers(ABC):
         self,
         function: Callable[..., Result],
         shared: Any,
-        tasks: Iterable[tuple[Any, ...]],
+        tasks: Iterable[tuple[Any, ...] | None],
         ahead: int | None = None,
     ) -> Iterator[Result]:
         """Compute `function(shared, *task)` for each task, and yield the results in the order of the tasks.
@@ -95,7 +103,8 @@ class Workers(ABC):
             function: A function of a module, not one inside of another: processes find it by its name. It may read
                 `shared`, but not change it. It is computed by one thread.
             shared: Reaches each worker once: numpy arrays, kernels, and what has such.
-            tasks: The other arguments of each task: few numbers.
+            tasks: The other arguments of each task: few numbers. After `None`, the next task is asked for when all
+                results so far have been taken, so that it may depend on them.
             ahead: The maximum number of results that wait to be taken; four for each worker by default.
 
         Raises:
@@ -104,6 +113,7 @@ class Workers(ABC):
 
         ahead = AHEAD * self.count if ahead is None else ahead
         remaining, waiting = iter(tasks), deque[tuple[Any, ...]]()  # tasks not started, and without a result
+        ended = paused = False
         losses = 0
         while True:
             started = deque[Started]()
@@ -111,11 +121,17 @@ class Workers(ABC):
                 with self.sharing(function, shared) as start:
                     started.extend(map(start, waiting))
                     while True:
-                        while len(waiting) <= ahead and (task := next(remaining, None)) is not None:
-                            waiting.append(task)
-                            started.append(start(task))
-                        if not waiting:
+                        while not (ended or paused) and len(waiting) <= ahead:
+                            task = next(remaining, END)
+                            ended, paused = task is END, task is None
+                            if task is not None and not ended:
+                                waiting.append(task)
+                                started.append(start(task))
+                        if not waiting and ended:
                             return
+                        paused = paused and bool(waiting)
+                        if not waiting:
+                            continue
                         result = started[0].result()
                         started.popleft()
                         waiting.popleft()
@@ -142,6 +158,19 @@ def current_engine() -> Workers:
     """Return the workers of the engine that is running; outside of `Engine.running`, the threads of this process."""
 
     return _RUNNING.get() or ThreadWorkers(Threads())
+
+
+def engine_for(operations: float) -> Workers:
+    """Return the workers of the engine that is running; for few operations, the threads of this process.
+
+    Arguments:
+        operations: The number of operations of all tasks, such as values of a kernel.
+    """
+
+    engine = current_engine()
+    if operations >= FEW or isinstance(engine, ThreadWorkers):
+        return engine
+    return ThreadWorkers(Threads())
 
 
 @dataclass(frozen=True)
@@ -261,48 +290,97 @@ class LokyWorkers(Workers):
         from loky import get_reusable_executor
 
         with TemporaryDirectory(prefix="cgm-engine-", ignore_cleanup_errors=True) as folder:
-            _write(Path(folder), (function, shared))
-            executor = get_reusable_executor(self.count, env=ONE_THREAD)
+            Packed((function, shared)).save(Path(folder))
+            executor = get_reusable_executor(self.count, timeout=IDLE, env=ONE_THREAD)
             yield lambda task: executor.submit(_compute_from, folder, task)
 
 
-def _write(folder: Path, value: Any) -> None:
-    """Write a value to a new folder: a file for each array, and one for the rest."""
+class Packed:
+    """A value as arrays, which processes may share, and bytes for the rest.
 
-    import cloudpickle
+    Arguments:
+        value: The value. Arrays and tensors of what is unpacked are read-only.
+    """
 
-    arrays: list[pickle.PickleBuffer] = []
-    rest = cloudpickle.dumps(value, protocol=5, buffer_callback=arrays.append)
-    for number, array in enumerate(arrays):
-        with (folder / str(number)).open("wb") as file:
-            file.write(array.raw())
-    (folder / "rest").write_bytes(rest)
+    def __init__(self, value: Any) -> None:
+        arrays: list[pickle.PickleBuffer] = []
+        with io.BytesIO() as file:
+            _Pickler(file, protocol=5, buffer_callback=arrays.append).dump(value)
+            self.rest = file.getvalue()
+        self.arrays = [np.frombuffer(array.raw(), np.uint8) for array in arrays]
+
+    @cached_property
+    def value(self) -> Any:
+        """The value."""
+
+        return pickle.loads(self.rest, buffers=list(map(_aligned, self.arrays)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"rest": self.rest, "arrays": self.arrays}
+
+    def save(self, folder: Path) -> None:
+        """Write the value to an empty folder: a file for each array, and one for the rest."""
+
+        for number, array in enumerate(self.arrays):
+            array.tofile(folder / str(number))
+        (folder / REST).write_bytes(self.rest)
+
+    @classmethod
+    def load(cls, folder: Path) -> Packed:
+        """Read a value. Its arrays are in memory once for all processes of a machine."""
+
+        packed = cls.__new__(cls)
+        packed.rest = (folder / REST).read_bytes()
+        paths = [folder / str(number) for number in range(len(list(folder.iterdir())) - 1)]
+        packed.arrays = [np.memmap(path, mode="r") if path.stat().st_size else np.empty(0, np.uint8) for path in paths]
+        return packed
+
+
+class _Pickler(cloudpickle.Pickler):
+    """A pickler that takes tensors for arrays, which are not copied."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how an object is pickled."""
+
+        if type(obj) is torch.Tensor and obj.device.type == "cpu" and not obj.requires_grad:
+            return _tensor, (obj.numpy(),)
+        return super().reducer_override(obj)
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    """Return an array as a tensor, which nothing writes to."""
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the array is read-only
+        return torch.from_numpy(array)
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """Return an array as it lies in memory everywhere: products of matrices may depend on it in their last digits."""
+
+    return array if array.ctypes.data % ALIGNMENT == 0 else _tensor(array).clone().numpy()
 
 
 @lru_cache(maxsize=1)
-def _read(folder: str) -> Any:
-    """Read what `_write` has written; arrays are read-only, and in memory once for all processes."""
-
-    paths = [Path(folder) / str(number) for number in range(len(list(Path(folder).iterdir())) - 1)]
-    arrays = [np.memmap(path, mode="r") if path.stat().st_size else b"" for path in paths]
-    return pickle.loads((Path(folder) / "rest").read_bytes(), buffers=arrays)
+def _load(folder: str) -> Packed:
+    return Packed.load(Path(folder))
 
 
 def _compute_from(folder: str, task: tuple) -> Any:
     """Compute a task in a process, with what is in a folder."""
 
-    return compute_alone(_read(folder), task)
+    return compute_alone(_load(folder), task)
 
 
-def compute_alone(work: tuple[Callable[..., Any], Any], task: tuple) -> Any:
+def compute_alone(packed: Packed, task: tuple) -> Any:
     """Compute a task in a process of an engine, with one thread."""
 
     import numba
 
+    function, shared = packed.value
     _limit_libraries()
     torch.set_num_threads(1)
     numba.set_num_threads(1)
-    function, shared = work
     return function(shared, *task)
 
 
@@ -457,7 +535,7 @@ class DaskWorkers(Workers):
         """Send the function and the arrays to all workers."""
 
         try:
-            (work,) = self.client.scatter([(function, shared)], broadcast=True, hash=False)
+            (work,) = self.client.scatter([Packed((function, shared))], broadcast=True, hash=False)
         except (ValueError, KeyError, OSError) as error:  # a worker has ended meanwhile
             raise CancelledError(str(error)) from error
         yield lambda task: DaskTask(self, self.client.submit(compute_alone, work, task, pure=False))
@@ -556,7 +634,7 @@ class RayWorkers(Workers):
 
         import ray
 
-        work, remote = ray.put((function, shared)), ray.remote(num_cpus=1, max_retries=LOSSES)(compute_alone)
+        work, remote = ray.put(Packed((function, shared))), ray.remote(num_cpus=1, max_retries=LOSSES)(compute_alone)
         yield lambda task: RayTask(self, remote.remote(work, task))
 
 
