@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
+from cgm.engines import engine_for
 from cgm.rewards import steps
 from cgm.utils.checks import check_integer
 from cgm.utils.convert import to_numbers
 from cgm.utils.plain import NOT_WRITTEN
-from cgm.utils.run import progress, workers
+from cgm.utils.run import progress
 from cgm.utils.settings import Number, Settings
 from cgm.valuation.kernels import squared_exponential_rates
 from cgm.valuation.mmd import biased, unbiased
@@ -199,15 +200,13 @@ class WeightedSampling(Settings):
         # chains with a low β are long: they are started first, so that no core is the only busy one at the end
         jobs = [(party, beta) for beta in sorted(self.betas) for party in range(valuation.n)]
         arrays = PoolArrays(valuation)
-        with workers() as threads, progress(len(jobs), "sampling (chains)") as bar:
-
-            def run(job: tuple[int, float]) -> Reward:
-                party, beta = job
-                chain = Draws(arrays, party, beta, seed).run(targets[party], promised[party], self.patience)
+        engine = engine_for(len(arrays.order) ** 2)
+        tasks = ((party, beta, seed, targets[party], promised[party], self.patience) for party, beta in jobs)
+        chains = {}
+        with progress(len(jobs), "sampling (chains)") as bar:
+            for job, chain in zip(jobs, engine.map(run_chain, arrays, tasks, ahead=len(jobs)), strict=True):
+                chains[job] = chain
                 bar.update()
-                return chain
-
-            chains = dict(zip(jobs, threads.map(run, jobs), strict=True))
 
         return [chains[party, beta] for party in range(valuation.n) for beta in self.betas]
 
@@ -243,6 +242,18 @@ class PoolArrays:
         self.sums = valuation.sums[valuation.block(valuation.n)].cpu().numpy()[self.order]
         a = np.take(self.sums, valuation.reference_blocks, axis=1).sum(1)
         self.pool = steps.make_pool(np.ascontiguousarray(g[self.order].T), a, valuation.t, self.sums.sum(1), rates)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.pool = steps.Pool(*map(np.array, self.pool))  # compiled code is that for arrays that are not read-only
+
+
+def run_chain(
+    arrays: PoolArrays, party: int, beta: float, seed: int, target: float, promised: float, patience: float | None
+) -> Reward:
+    """Draw the reward of a party, a task of an engine; see `Draws`."""
+
+    return Draws(arrays, party, beta, seed).run(target, promised, patience)
 
 
 class Draws:

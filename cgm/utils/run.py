@@ -145,6 +145,18 @@ def limited(threads: int | None) -> Iterator[None]:
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread: some results depend on the number of threads in their last digits."""
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
 def workers(count: int | None = None) -> Iterator[ThreadPoolExecutor]:
     """Provide a pool of threads, each of which computes independently.
 
@@ -157,12 +169,8 @@ def workers(count: int | None = None) -> Iterator[ThreadPoolExecutor]:
     """
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(count or threads) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), ThreadPoolExecutor(count or threads) as pool:
+        yield pool
 
 
 def in_order(

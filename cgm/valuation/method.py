@@ -24,7 +24,6 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from cgm.utils.run import workers
 from cgm.utils.settings import Choice, Number, Settings
 from cgm.valuation.embedding import (
     MAX_DIMENSIONS,
@@ -38,8 +37,8 @@ from cgm.valuation.embedding import (
     sample_rows,
 )
 from cgm.valuation.kernels import Kernel
-from cgm.valuation.mmd import partial_pass, resolve_precision, tile_size
-from cgm.valuation.tiles import Tiles, sort_by_norm
+from cgm.valuation.mmd import partial_pass, resolve_precision
+from cgm.valuation.tiles import sort_by_norm
 
 METHODS = ("exact", "hybrid", "nufft", "nystrom", "auto")
 MIN_NUFFT = 3_000  # points from which auto takes Fourier grids
@@ -113,11 +112,8 @@ def choose_method(method: str, kernel: Kernel, x: torch.Tensor, sizes: Sequence[
 def party_sums(kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision: str) -> torch.Tensor:
     r"""Compute block sums that are exact for pairs with a point of a party; those of $G \times G$ are not complete."""
 
-    real, order = sum(sizes[:-1]), sort_by_norm(x, sizes)
-    ordered, size = x[order], tile_size(x)
-    with workers(2 if x.device.type != "cpu" else None) as threads:
-        tiles = Tiles(kernel, ordered, ordered, size, resolve_precision(precision, len(x)), real)
-        part = partial_pass(tiles, sizes, real, range(0, real, size), threads)
+    order = sort_by_norm(x, sizes)
+    part = partial_pass(kernel, x[order], sizes, resolve_precision(precision, len(x)), sum(sizes[:-1]), sum(sizes[:-1]))
     sums = torch.empty(len(x), len(sizes), dtype=torch.float64)
     sums[order] = part.sums
     return sums

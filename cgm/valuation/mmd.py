@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
+from itertools import product
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 
+from cgm.engines import Threads, ThreadWorkers, Workers, engine_for
 from cgm.utils.checks import check_choice, check_points
-from cgm.utils.run import in_order, progress, workers
+from cgm.utils.run import one_thread, progress
 from cgm.valuation.kernels import Kernel
 from cgm.valuation.tiles import Tiles, sort_by_norm
 
 TILE = 800  # 800 x 800 numbers fit in the cache, and 800 is no power of two, which would cause cache conflicts
-STRIP = 8  # the number of neighbouring tiles that one task of a thread computes
+PIECE = 3  # the smallest number of rows and columns of tiles that a task computes
+MAX_PIECES = 64  # the largest number of pieces into which rows and columns are divided
 LARGE = 10_000  # the number of points above which precision="auto" is float32
 PRECISIONS = ("auto", "float32", "float64")
 
@@ -72,14 +75,11 @@ def kernel_pass(
     """
 
     x = check_pass(x, sizes)
-    with workers(2 if x.device.type != "cpu" else None) as threads:
-        precision, order = resolve_precision(precision, len(x)), sort_by_norm(x, sizes)
-        x = x[order]
-        tiles = Tiles(kernel, x, x, tile_size(x), precision, exact)
-        part = partial_pass(tiles, sizes, exact, range(0, len(x), tiles.size), threads)
-        result = torch.empty(len(x), len(sizes), dtype=torch.float64, device=x.device)
-        result[order] = part.sums
-        return part._replace(sums=result)
+    order = sort_by_norm(x, sizes)
+    part = partial_pass(kernel, x[order], sizes, resolve_precision(precision, len(x)), exact)
+    sums = torch.empty_like(part.sums)
+    sums[order] = part.sums
+    return part._replace(sums=sums)
 
 
 def check_pass(x: Any, sizes: Sequence[int]) -> torch.Tensor:
@@ -135,22 +135,23 @@ def cross_sums(kernel: Kernel, x: torch.Tensor, y: torch.Tensor, precision: str 
         $\sum_{x' \in y} k(x, x')$ for each $x$, of shape $(N)$, float64.
     """
 
-    with workers(2 if x.device.type != "cpu" else None) as threads:
-        n, m, size = len(x), len(y), tile_size(y)
-        points = torch.cat([x, y])
-        order = sort_by_norm(points, [n, m])
-        points = points[order]
-        tiles = Tiles(kernel, points[:n], points[n:], size, resolve_precision(precision, n + m))
-
-        def strip(i: int, js: range) -> torch.Tensor:
-            return reduce(torch.add, (tiles.tile(i, j).sum(1).double() for j in js))
-
-        pairs = [(i, js) for i in range(0, n, size) for js in _strips(range(0, m, size))]
-        sums = torch.zeros(n, dtype=torch.float64, device=x.device)
-        for (i, _), part in zip(pairs, in_order(threads, strip, pairs), strict=True):
-            sums[order[i : min(i + size, n)]] += part
+    n, points = len(x), torch.cat([x, y])
+    order = sort_by_norm(points, [n, len(y)])
+    points = points[order]
+    tiles = Tiles(kernel, points[:n], points[n:], tile_size(y), resolve_precision(precision, len(points)))
+    pieces = list(product(_pieces(n, tiles.size), _pieces(len(y), tiles.size)))
+    sums = torch.zeros(n, dtype=torch.float64, device=x.device)
+    for (rows, _), part in zip(pieces, _engine(x.device, n * len(y)).map(_row_sums, tiles, pieces), strict=True):
+        sums[order[rows.start : rows.start + len(part)]] += torch.from_numpy(part).to(x.device)
 
     return sums
+
+
+def _row_sums(tiles: Tiles, rows: range, columns: range) -> np.ndarray:
+    """Compute the sums of the rows of some tiles, of shape (points in these rows)."""
+
+    sums = [reduce(torch.add, (tiles.tile(i, j).sum(1).double() for j in columns)) for i in rows]
+    return torch.cat(sums).cpu().numpy()
 
 
 def mmd2_biased(kernel: Kernel, s: torch.Tensor, t: torch.Tensor) -> float:
@@ -231,75 +232,134 @@ def resolve_precision(precision: str, t: int) -> str:
 
 
 def partial_pass(
-    tiles: Tiles, sizes: Sequence[int], exact: int, starts: range, threads: ThreadPoolExecutor
+    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision: str, exact: int, rows: int | None = None
 ) -> KernelPass:
-    """Compute the part of a pass that some rows of tiles, on the diagonal and to the right of it, contribute.
+    """Compute the part of a pass that the first points contribute, with all of the points.
+
+    The upper half of the matrix of tiles is divided into square pieces, whose number depends on the number of points
+    alone. They are computed by the current engine, and their sums are added up in order, so that the result does not
+    depend on the engine and the number of its workers.
 
     Arguments:
-        tiles: The tiles of the points and themselves; the points are sorted by their norms within each block.
+        kernel: The kernel.
+        x: The points, sorted by their norms within each block, of shape (t, d).
         sizes: The number of points in each block.
+        precision: `"float32"` or `"float64"`.
         exact: The number of points, from the first, for which all kernel values are in float64 in any case.
-        starts: The first points of these rows of tiles.
-        threads: The threads.
+        rows: The number of the first points; all, if `None`.
 
     Returns:
-        The sums, of all points in the order of the tiles, and the smallest and largest values in these tiles.
+        The sums, of all points in the order of x, and the smallest and largest values in the tiles.
     """
 
-    t, size, kernel = sum(sizes), tiles.size, tiles.kernel
-    segments = {i: list(_segments(sizes, i, min(i + size, t))) for i in range(0, t, size)}
-
-    def strip(
-        i: int, js: range, limits: tuple[float, float]
-    ) -> tuple[dict[int, torch.Tensor], list[torch.Tensor], list[TileExtremes]]:
-        rows: dict[int, torch.Tensor] = {}
-        columns, extremes = [], []
-        for j in js:
-            k = tiles.tile(i, j, exact=i < exact)
-            if tiles.may_exceed(i, j, *limits):
-                extremes.append(TileExtremes(i, j, *_off_diagonal_extremes(k, i == j)))
-            if i == j:
-                k.fill_diagonal_(kernel.diagonal)
-            else:
-                columns.append(torch.stack([k[a:b].sum(0) for _, a, b in segments[i]]).double())
-            for block, a, b in segments[j]:
-                row = k[:, a:b].sum(1).double()
-                rows[block] = rows[block] + row if block in rows else row
-        return rows, columns, extremes
-
-    # tiles on the diagonal first: with the extremes found there, most other tiles need not be searched for extremes
-    diagonal = [(i, range(i, i + 1)) for i in starts]
-    others = [(i, js) for i in starts for js in _strips(range(i + size, t, size))]
-    sums = torch.zeros(len(sizes), t, dtype=torch.float64, device=tiles.device)
+    tiles = Tiles(kernel, x, x, tile_size(x), precision, exact)
+    rows = len(x) if rows is None else rows
+    pieces = _pieces(len(x), tiles.size)
+    firsts = [range(piece.start, min(piece.stop, rows), tiles.size) for piece in pieces if piece.start < rows]
+    others = [(each, piece) for each in firsts for piece in pieces if piece[-1] > each.start]
     extremes: list[TileExtremes] = []
-    with progress(len(diagonal) + len(others), "kernel sums") as bar:
-        for pairs in (diagonal, others):
-            limits = _overall_extremes(extremes)
-            # computed in parallel and added up in order, so that the sums do not depend on the number of threads
-            results = in_order(threads, strip, ((i, js, limits) for i, js in pairs))
-            for (i, js), (rows, columns, more) in zip(pairs, results, strict=True):
-                for block, row in rows.items():
-                    sums[block, i : i + size] += row
-                if columns:
-                    for (block, _, _), column in zip(segments[i], torch.cat(columns, 1), strict=True):
-                        sums[block, js.start : js.start + len(column)] += column
-                extremes += more
-                bar.update()
+
+    def tasks() -> Iterator[tuple[range, range | None, tuple[float, float]] | None]:
+        # tiles on the diagonal first: with the extremes found there, most other tiles need not be searched for extremes
+        yield from ((rows, None, _overall_extremes([])) for rows in firsts)
+        yield None
+        limits = _overall_extremes(extremes)
+        yield from ((*piece, limits) for piece in others)
+
+    engine, shared = _engine(x.device, len(x) * rows // 2), (tiles, list(sizes), exact)
+    sums = torch.zeros(len(sizes), len(x), dtype=torch.float64, device=x.device)
+    with progress(len(firsts) + len(others), "kernel sums") as bar:
+        for part in engine.map(compute_piece, shared, tasks()):
+            for block, first, values in part.sums:
+                sums[block, first : first + len(values)] += torch.from_numpy(values).to(x.device)
+            extremes += part.extremes
+            bar.update()
 
     return KernelPass(sums.T, *_exact_extremes(tiles, extremes))
+
+
+class Piece(NamedTuple):
+    """What a task of a pass returns.
+
+    Attributes:
+        sums: Blocks, first points, and the sums of the points from there on with the block, for rows and for columns.
+        extremes: The tiles with the smallest and the largest values.
+    """
+
+    sums: list[tuple[int, int, np.ndarray]]
+    extremes: list[TileExtremes]
+
+
+def compute_piece(
+    shared: tuple[Tiles, list[int], int], rows: range, columns: range | None, limits: tuple[float, float]
+) -> Piece:
+    """Compute the sums of some tiles right of the diagonal, or of those on it.
+
+    Arguments:
+        shared: The tiles, the sizes of the blocks, and the number of points with exact values.
+        rows: The first points of the rows of tiles.
+        columns: Those of the columns; `None` for the diagonal.
+        limits: Values that are known to occur: tiles are searched for smaller and larger ones.
+    """
+
+    tiles, sizes, exact = shared
+    t, size = sum(sizes), tiles.size
+    pairs = [(i, i) for i in rows] if columns is None else [(i, j) for i in rows for j in columns if j > i]
+    segments = {i: list(_segments(sizes, i, min(i + size, t))) for i in {*rows, *(columns or ())}}
+    sums: dict[tuple[int, range], torch.Tensor] = {}
+    extremes = []
+
+    def add(block: int, starts: range, first: int, values: torch.Tensor) -> None:
+        if (block, starts) not in sums:
+            length = min(starts[-1] + size, t) - starts.start
+            sums[block, starts] = torch.zeros(length, dtype=torch.float64, device=tiles.device)
+        sums[block, starts][first - starts.start :][: len(values)] += values
+
+    for i, j in pairs:
+        k = tiles.tile(i, j, exact=i < exact)
+        if tiles.may_exceed(i, j, *limits):
+            extremes.append(TileExtremes(i, j, *_off_diagonal_extremes(k, i == j)))
+        if columns is None:
+            k.fill_diagonal_(tiles.kernel.diagonal)
+        else:
+            for block, a, b in segments[i]:
+                add(block, columns, j, k[a:b].sum(0))
+        for block, a, b in segments[j]:
+            add(block, rows, i, k[:, a:b].sum(1))
+    arrays = [(block, starts.start, values.cpu().numpy()) for (block, starts), values in sums.items()]
+    return Piece(arrays, _most_extreme(extremes))
+
+
+def _pieces(n: int, size: int) -> list[range]:
+    """Divide n points into pieces of some tiles each, which tasks compute; return the first points of their tiles.
+
+    A piece is as large as to outweigh the start of a task, and grows with the square root of the number of tiles, so
+    that both the number of pieces and what they return stay small; there are at most 64.
+
+    Arguments:
+        n: The number of points.
+        size: The number of rows of a tile.
+
+    Example:
+        >>> [list(piece) for piece in _pieces(40, size=10)]
+        [[0, 10, 20], [30]]
+    """
+
+    rows = -(-n // size)
+    width = size * max(PIECE, math.isqrt(rows) // 2, -(-rows // MAX_PIECES))
+    return [range(first, min(first + width, n), size) for first in range(0, n, width)]
+
+
+def _engine(device: torch.device, evaluations: int) -> Workers:
+    """Return what computes kernel values; two threads keep a GPU busy, and more would need more of its memory."""
+
+    return engine_for(evaluations) if device.type == "cpu" else ThreadWorkers(Threads(2))
 
 
 def tile_size(x: torch.Tensor) -> int:
     """Return the number of rows of a tile."""
 
     return TILE if x.device.type == "cpu" else 16 * TILE  # accelerators need larger tiles to be fully used
-
-
-def _strips(js: range) -> Iterator[range]:
-    """Split a row of tiles into tasks."""
-
-    for first in range(0, len(js), STRIP):
-        yield js[first : first + STRIP]
 
 
 def _off_diagonal_extremes(k: torch.Tensor, diagonal: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -319,6 +379,16 @@ def _overall_extremes(extremes: list[TileExtremes]) -> tuple[float, float]:
     return float(torch.stack([e.low for e in extremes]).amin()), float(torch.stack([e.high for e in extremes]).amax())
 
 
+def _most_extreme(extremes: list[TileExtremes]) -> list[TileExtremes]:
+    """Return the tile with the smallest value and the one with the largest; none, if there are no tiles."""
+
+    if not extremes:
+        return []
+    lowest = torch.stack([e.low.double() for e in extremes]).argmin()
+    highest = torch.stack([e.high.double() for e in extremes]).argmax()
+    return [extremes[int(lowest)], extremes[int(highest)]]
+
+
 def _exact_extremes(tiles: Tiles, extremes: list[TileExtremes]) -> tuple[float, float]:
     """Compute the smallest and the largest value of all tiles, those two tiles again in float64 if necessary."""
 
@@ -327,9 +397,9 @@ def _exact_extremes(tiles: Tiles, extremes: list[TileExtremes]) -> tuple[float, 
             return e.low, e.high
         return _off_diagonal_extremes(tiles.tile(e.i, e.j, exact=True), e.i == e.j)
 
-    lowest = extremes[int(torch.stack([e.low.double() for e in extremes]).argmin())]
-    highest = extremes[int(torch.stack([e.high.double() for e in extremes]).argmax())]
-    return float(exact(lowest)[0]), min(float(exact(highest)[1]), tiles.kernel.diagonal)
+    lowest, highest = _most_extreme(extremes)
+    with one_thread():
+        return float(exact(lowest)[0]), min(float(exact(highest)[1]), tiles.kernel.diagonal)
 
 
 def _segments(sizes: Sequence[int], start: int, stop: int) -> Iterator[tuple[int, int, int]]:

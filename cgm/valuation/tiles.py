@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
+from cgm.utils.run import one_thread
 from cgm.valuation.kernels import Kernel
 
 RESOLUTION = -18  # float32 numbers near 1 are 2 ** -24 apart; points 2 ** -18 apart have unrelated errors
@@ -115,12 +117,12 @@ class Tiles:
         precision: `"float32"`, for the tiles in which it is accurate enough, or `"float64"`.
         exact: The number of points, from the first in x and in y, whose tiles are not used in float32: they do not
             count as near-copies.
-        rows: The rows of which tiles are computed, from a multiple of `size`; all, if `None`. Others need no memory.
 
     Raises:
         ValueError: If the length-scale of the kernel is a rule.
     """
 
+    @one_thread()
     def __init__(
         self,
         kernel: Kernel,
@@ -129,7 +131,6 @@ class Tiles:
         size: int,
         precision: str = "float64",
         exact: int = 0,
-        rows: range | None = None,
     ) -> None:
         self.kernel, self.size, self.device = kernel, size, x.device
         same = x is y
@@ -144,14 +145,21 @@ class Tiles:
         # the largest squared norms, in units of the smallest scale over which f changes
         self.norms = [[_square(largest / kernel.min_scale) for _, largest in radii] for radii in self.radii]
 
-        self._first = 0 if rows is None else rows.start
-        chosen = x if rows is None else x[rows.start : rows.stop]
-        self.factors = {torch.float64: self._factors(chosen, y)}
+        self.factors = {torch.float64: self._factors(x, y)}
         # any other setting may enable TF32 or bf16 matmul, which is not accurate enough
         if precision == "float32" and torch.get_float32_matmul_precision() == "highest":
-            self.factors[torch.float32] = self._factors(chosen.float(), y.float())
+            self.factors[torch.float32] = self._factors(x.float(), y.float())
             copies = self._near_copies(x, exact)
             self.copies = (copies, copies if same else self._near_copies(y, exact))
+        self._local = threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without the buffers of threads."""
+
+        return {name: value for name, value in vars(self).items() if name != "_local"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._local = threading.local()
 
     def dtype(self, i: int, j: int) -> torch.dtype:
@@ -191,8 +199,7 @@ class Tiles:
 
         dtype = torch.float64 if exact else self.dtype(i, j)
         left, right = self.factors[dtype]
-        i_left = i - self._first
-        left, right = left[i_left : i_left + self.size], right[:, j : j + self.size]
+        left, right = left[i : i + self.size], right[:, j : j + self.size]
         small, large = self._norms(i, j)
         z, spare = self._buffers(dtype, len(left), right.shape[1])
 
@@ -244,6 +251,7 @@ def _square(x: float) -> float:
     return x * x  # may be infinite; x ** 2 would raise an OverflowError
 
 
+@one_thread()
 def sort_by_norm(x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
     r"""Sort the points of each block by their distance from the mean of all points.
 

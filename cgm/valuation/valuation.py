@@ -25,7 +25,6 @@ from cgm.valuation.method import (
 )
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 from cgm.valuation.references import AllReference, Reference, check_blocks
-from cgm.valuation.row_blocks import kernel_pass_in_tasks
 
 Sums = TypeVar("Sums", float, np.ndarray)
 
@@ -53,8 +52,6 @@ class Valuation:
             parties' points: $v(D_i)$, $v_c$ and all that follows from them do not depend on the precision, and
             $v(D_i \cup G)$ is accurate to 1e-7.
         reference: The reference that values are compared with; all of $T$, if `None`.
-        tasks: The number of independent tasks of joblib in which an exact pass is computed, see `kernel_pass_in_tasks`;
-            in threads of this process, if `None`.
         method: How the block sums are computed, see `ValuationMethod`; or its name.
 
     Attributes:
@@ -91,7 +88,6 @@ class Valuation:
         synthetic: torch.Tensor,
         precision: str = "auto",
         reference: Reference | None = None,
-        tasks: int | None = None,
         method: ValuationMethod | str = "auto",
     ) -> None:
         check_profile(kernel)
@@ -109,18 +105,14 @@ class Valuation:
         if self.method != "exact" and not self._approximate(settings, precision):
             self.method = "exact"
         if self.method == "exact":
-            self._compute(precision, tasks)
+            self._compute(precision)
 
-    def _compute(self, precision: str, tasks: int | None) -> None:
+    def _compute(self, precision: str) -> None:
         """Compute exact block sums."""
 
         self.modes = self._missing = None
         exact = len(self.points) - self.sizes[-1]
-        if tasks is None:
-            result = kernel_pass(self.kernel, self.points, self.sizes, precision, exact)
-        else:
-            result = kernel_pass_in_tasks(self.kernel, self.points, self.sizes, precision, exact, tasks)
-        self.sums, *self._extremes = result
+        self.sums, *self._extremes = kernel_pass(self.kernel, self.points, self.sizes, precision, exact)
         self._add_up()
 
     def _approximate(self, settings: ValuationMethod, precision: str) -> bool:
