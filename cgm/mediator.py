@@ -446,7 +446,7 @@ class Mediator(MediatorSettings):
 
         *x, g = (points.to(resolve_device(self.device)) for points in (*pooled.parties, pooled.pool.points))
         with timed("lengthscale"):
-            kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search, self.reference)
+            kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search, self.reference, self.valuation)
         with timed("valuation"):
             game = Valuation(kernel, x, g, self.precision, self.reference, method=self.valuation)
         log.info("length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, game.grand_value, len(game.points))
