@@ -1,4 +1,4 @@
-r"""Mean kernel values of blocks of points for many length-scales, in linear time: what searches of the length-scale need.
+r"""Mean kernel values of blocks of points for many length-scales, in linear time, for searches of the length-scale.
 
 With the mean embeddings $\mu_b$ of blocks, see `cgm.valuation.embedding`, the mean of the kernel over the pairs of two
 blocks is $\langle \mu_i, \mu_b \rangle$, and all values of unions of blocks follow from these.
@@ -38,7 +38,7 @@ class MeanProducts(ABC):
 
     @abstractmethod
     def at(self, lengthscale: float) -> torch.Tensor | None:
-        r"""Compute $\langle \mu_i, \mu_b \rangle$ of parties and blocks, of shape $(n, n + 1)$; `None`, if it cannot."""
+        r"""Compute $\langle \mu_i, \mu_b \rangle$ of parties and blocks, of shape $(n, n + 1)$; `None`, if costly."""
 
 
 class FourierProducts(MeanProducts):
@@ -50,7 +50,8 @@ class FourierProducts(MeanProducts):
     frequencies. The error is that of `Fourier`, 1e-12.
 
     Raises:
-        ValueError: If the kernel is neither a squared exponential nor a sum of such, or if there are too many dimensions.
+        ValueError: If the kernel is neither a squared exponential nor a sum of such, or if there are more than three
+            dimensions.
     """
 
     def __init__(self, kernel: Kernel, blocks: Sequence[torch.Tensor]) -> None:
