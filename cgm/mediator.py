@@ -23,6 +23,7 @@ from cgm.data.features.base import Features, transform_parts
 from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
 from cgm.generators.pool import Pool, draw_pool, embed_pool
+from cgm.rewards.errors import check_rewards, warn_of_points, warn_of_values
 from cgm.rewards.frames import party_frame, reward_frame, states_line
 from cgm.rewards.incentives import Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
@@ -493,7 +494,8 @@ class Mediator(MediatorSettings):
             of_targets = check_incentives(replace(rewards, values=targets), contributions, game)
 
         with timed("sampling"):
-            drawn = self.sampling.draw(game, rewards.values, seed)
+            drawn = check_rewards(game, self.sampling.draw(game, rewards.values, seed))
+            inexact = [*warn_of_points(game, rewards.values), *warn_of_values(game, drawn)]
         unreached = [
             f"party {reward.party + 1}, β={reward.beta:g}: stopped at v = {reward.value:.6g} after "
             f"{len(reward.indices)} points, before it reached "
@@ -501,7 +503,7 @@ class Mediator(MediatorSettings):
             for reward in drawn
             if not reward.reached
         ]
-        for message in unreached:
+        for message in (*unreached, *inexact):
             log.warning(message)
 
         return Settlement(
@@ -515,7 +517,7 @@ class Mediator(MediatorSettings):
             incentives,
             of_targets,
             {(reward.party, reward.beta): reward for reward in drawn},
-            [*contributions.warnings, *rewards.warnings, *unreached],
+            [*contributions.warnings, *rewards.warnings, *unreached, *inexact],
             {},
             numbered(game.n),
         )
