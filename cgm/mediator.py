@@ -24,6 +24,7 @@ from cgm.engines import Engine, Threads
 from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
 from cgm.generators.pool import Pool, draw_pool, embed_pool
+from cgm.rewards.errors import check_rewards, warn_of_points, warn_of_values
 from cgm.rewards.frames import party_frame, reward_frame, states_line
 from cgm.rewards.incentives import Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
@@ -449,7 +450,7 @@ class Mediator(MediatorSettings):
 
         *x, g = (points.to(resolve_device(self.device)) for points in (*pooled.parties, pooled.pool.points))
         with self.engine.running(), timed("lengthscale"):
-            kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search, self.reference)
+            kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search, self.reference, self.valuation)
         with self.engine.running(), timed("valuation"):
             game = Valuation(kernel, x, g, self.precision, self.reference, method=self.valuation)
         log.info("length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, game.grand_value, len(game.points))
@@ -496,7 +497,8 @@ class Mediator(MediatorSettings):
             of_targets = check_incentives(replace(rewards, values=targets), contributions, game)
 
         with self.engine.running(), timed("sampling"):
-            drawn = self.sampling.draw(game, rewards.values, seed)
+            drawn = check_rewards(game, self.sampling.draw(game, rewards.values, seed))
+            inexact = [*warn_of_points(game, rewards.values), *warn_of_values(game, drawn)]
         unreached = [
             f"party {reward.party + 1}, β={reward.beta:g}: stopped at v = {reward.value:.6g} after "
             f"{len(reward.indices)} points, before it reached "
@@ -504,7 +506,7 @@ class Mediator(MediatorSettings):
             for reward in drawn
             if not reward.reached
         ]
-        for message in unreached:
+        for message in (*unreached, *inexact):
             log.warning(message)
 
         return Settlement(
@@ -518,7 +520,7 @@ class Mediator(MediatorSettings):
             incentives,
             of_targets,
             {(reward.party, reward.beta): reward for reward in drawn},
-            [*contributions.warnings, *rewards.warnings, *unreached],
+            [*contributions.warnings, *rewards.warnings, *unreached, *inexact],
             {},
             numbered(game.n),
         )

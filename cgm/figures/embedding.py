@@ -25,6 +25,7 @@ from cgm.figures.style import BACKGROUND, beta_label, legend
 OWN, REWARD = "#4C78A8", "#E69F00"  # blue and orange: distinguishable by colour-blind readers
 THUMBNAIL, GAP = 0.09, 0.015  # longer side of an image and smallest gap between two, as shares of the points' range
 UNLABELLED = -1
+MAX_DRAWN = 120_000  # of a set in two dimensions
 MAX_POINTS = 3000  # of a UMAP embedding, which then takes seconds
 MIN_POINTS = 16  # of a UMAP embedding with 15 neighbours
 
@@ -53,9 +54,10 @@ def reward_embedding(
 ) -> Figure:
     r"""Draw a party's own points and its rewards, one panel for each $\beta$ (the paper's Fig. 1).
 
-    Points of two dimensions are drawn as they are. Others are drawn in one UMAP embedding of all panels'
-    points, or of a random subset of 3,000 of them, as the figure then states; fewer than 16 distinct points are
-    too few for UMAP and are drawn by their principal components. Each class is named where it is densest.
+    Points of two dimensions are drawn as they are, of larger sets a random 120,000. Others are drawn in one UMAP
+    embedding of all panels' points, or of a random subset of 3,000 of them, as the figure then states; fewer than 16
+    distinct points are too few for UMAP and are drawn by their principal components. Each class is named where it is
+    densest.
 
     Some rewards may be shown as thumbnails of their images, at their places. In a random order, each reward that
     is drawn gets its thumbnail unless that would overlap an earlier one or a name, so that thumbnails fill the
@@ -241,7 +243,8 @@ def to_plane(sets: Sequence[Points], rng: np.random.Generator, seed: int) -> tup
 
     kept = [np.arange(len(x)) for x in sets]
     if sets[0].shape[1] == 2:
-        return kept, list(sets), "dimension"
+        kept = [rows if len(rows) <= MAX_DRAWN else np.sort(rng.permutation(rows)[:MAX_DRAWN]) for rows in kept]
+        return kept, [x[rows] for x, rows in zip(sets, kept, strict=True)], "dimension"
 
     # the background gets at most a third of the points; points that are in several sets are embedded once
     kept[-1] = np.sort(rng.permutation(kept[-1])[: MAX_POINTS // 3])

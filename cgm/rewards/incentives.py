@@ -17,6 +17,7 @@ from cgm.valuation.bounds import MAX_PARTIES, negative_increments
 from cgm.valuation.game import Game
 from cgm.valuation.kernels import RULES, Kernel, Lengthscale
 from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
+from cgm.valuation.method import ValuationMethod
 from cgm.valuation.references import Reference
 from cgm.valuation.valuation import Valuation
 
@@ -203,6 +204,7 @@ def compare_lengthscales(
     search: LengthscaleSearch | None = None,
     reference: Reference | None = None,
     seed: int = 0,
+    method: ValuationMethod | str = "exact",
 ) -> list[LengthscaleSpread]:
     r"""Compute how much contributions and reward values differ between parties, for several length-scales.
 
@@ -218,6 +220,7 @@ def compare_lengthscales(
         search: The range of the searches; the default range, if `None`.
         reference: The reference that values are compared with; all data, if `None`.
         seed: The seed of the contributions.
+        method: How values are computed, see `ValuationMethod`; or its name.
 
     Example:
         >>> import torch
@@ -235,9 +238,9 @@ def compare_lengthscales(
     def spread(rule: Lengthscale) -> LengthscaleSpread:
         found = LengthscaleSpread(rule)
         try:
-            resolved = resolve_lengthscale(kernel.with_lengthscale(rule), parties, synthetic, search, reference)
+            resolved = resolve_lengthscale(kernel.with_lengthscale(rule), parties, synthetic, search, reference, method)
             found = found._replace(lengthscale=resolved.numeric_lengthscale)
-            game = Valuation(resolved, parties, synthetic, reference=reference)
+            game = Valuation(resolved, parties, synthetic, reference=reference, method=method)
             if game.n <= MAX_PARTIES:
                 found = found._replace(negative=negative_increments(game).negative)
             contributions = compute_contributions(contribution, game, seed)

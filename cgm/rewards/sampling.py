@@ -42,6 +42,9 @@ class Reward:
         value: $v(D_i \cup G_i)$.
         reached: Whether $v(D_i \cup G_i)$ is at least the target.
         increasing: The share of accepted points that increased v; `None` if no point was accepted.
+        checked: $v(D_i \cup G_i)$ by exact sums of the kernel, if those of the valuation are approximate, see
+            `cgm.rewards.errors`; otherwise `None`.
+        checked_error: The half width of its interval; 0, if it is exact.
         indices: The rows of $G$ in $G_i$, in order of acceptance, of shape $(|G_i|)$, int64.
         values: $v(D_i \cup G_i)$ after each accepted point, of shape $(|G_i|)$, float64.
         mmd2_biased, mmd2_unbiased: The estimates of the squared MMD of $D_i \cup G_i$ and $T$, equation (1); $T$ is all
@@ -58,6 +61,8 @@ class Reward:
     value: float
     reached: bool
     increasing: float | None
+    checked: float | None = None
+    checked_error: float | None = None
     indices: torch.Tensor = field(
         default_factory=lambda: torch.empty(0, dtype=torch.int64), metadata=NOT_WRITTEN, repr=False
     )

@@ -192,16 +192,32 @@ def embed_by_landmarks(
 ) -> Iterator[EmbeddedSums]:
     r"""Embed points in blocks by landmarks, again and again, each time with twice as many.
 
-    Of each set of points, as many are chosen as landmarks: half of them at random, and the other half with
-    probabilities that are proportional to what the landmarks before them lack of the diagonal $k(x, x)$. Also points
-    far from most others get landmarks.
-
     Arguments:
         kernel: The kernel.
         x: The points, block after block, of shape $(t, d)$.
         sizes: The number of points in each block.
         choices: Sets of points of which landmarks are chosen.
         precision: The arithmetic of the kernel's values, `"float32"` or `"float64"`.
+    """
+
+    nystrom = Nystrom(kernel, precision=precision)
+    sums = torch.zeros(len(sizes), 0, dtype=torch.float64)
+    for new in add_landmarks(nystrom, choices, min(MAX_LANDMARKS, max(LANDMARKS, len(x) // 8))):
+        sums = torch.cat([sums, landmark_sums(kernel, x, sizes, new, precision)], 1)
+        yield EmbeddedSums(nystrom, x, sizes, sums @ nystrom.root)
+
+
+def add_landmarks(nystrom: Nystrom, choices: Sequence[torch.Tensor], most: int) -> Iterator[torch.Tensor]:
+    r"""Let an embedding use 512 landmarks, then twice as many, and so on, and yield those that are new.
+
+    Of each set of points, as many are chosen: half of them at random, and the other half with probabilities that are
+    proportional to what the landmarks before them lack of the diagonal $k(x, x)$. Also points far from most others get
+    landmarks.
+
+    Arguments:
+        nystrom: The embedding; changed.
+        choices: Sets of points of which landmarks are chosen.
+        most: The maximum number of landmarks.
 
     References:
         Randomly Pivoted Cholesky (Chen, Epperly, Tropp & Webber, 2024), of which each doubling is a round
@@ -209,23 +225,21 @@ def embed_by_landmarks(
 
     random = torch.Generator().manual_seed(0)
     orders = [torch.randperm(len(points), generator=random) for points in choices]
-    nystrom, landmarks = Nystrom(kernel, precision=precision), x[:0]
-    sums, used, count = torch.zeros(len(sizes), 0, dtype=torch.float64), 0, LANDMARKS
-    while count <= min(MAX_LANDMARKS, max(LANDMARKS, len(x) // 8)):
+    landmarks, used, count = choices[0][:0], 0, LANDMARKS
+    while count <= most:
         half = (count - len(landmarks)) // (2 * len(choices))
-        uniform = [points[order[used : used + half]] for points, order in zip(choices, orders, strict=True)]
+        new = torch.cat([points[order[used : used + half]] for points, order in zip(choices, orders, strict=True)])
         used += half
-        nystrom.use(torch.cat([landmarks, *uniform]))
-        lacking = []
+        nystrom.use(torch.cat([landmarks, new]))
         for points, order in zip(choices, orders, strict=True):
             candidates = points[order[used:][: max(2 * half, CANDIDATES // count)]]
-            weights = nystrom.residual(candidates) + 1e-12
-            lacking.append(candidates[torch.multinomial(weights, min(half, len(candidates)), generator=random)])
-        new = torch.cat([*uniform, *lacking])
+            if len(candidates):
+                weights = nystrom.residual(candidates) + 1e-12
+                lacking = torch.multinomial(weights, min(half, len(candidates)), generator=random)
+                new = torch.cat([new, candidates[lacking]])
         landmarks = torch.cat([landmarks, new])
         nystrom.use(landmarks)
-        sums = torch.cat([sums, landmark_sums(kernel, x, sizes, new, precision)], 1)
-        yield EmbeddedSums(nystrom, x, sizes, sums @ nystrom.root)
+        yield new
         count *= 2
 
 

@@ -38,6 +38,17 @@ def offsets(axes, color: str) -> np.ndarray:
     return np.asarray(found.get_offsets())
 
 
+def test_large_sets_are_drawn_in_part(monkeypatch):
+    monkeypatch.setattr(embedding, "MAX_DRAWN", 45)
+    own, own_labels, rewards = blobs(2)
+    figure = embedding.reward_embedding(own, own_labels, rewards, ("zero", "one", "two"), own[:30] - 9)
+    assert [axes.get_title().split("= ")[-1] for axes in figure.axes] == ["40", "60 (45 drawn)"]
+    assert "own points (45 of 50 drawn)" in legend(figure)
+    drawn = offsets(figure.axes[1], embedding.REWARD)
+    assert len(np.unique(drawn, axis=0)) == 45
+    assert set(map(tuple, drawn.tolist())) < set(map(tuple, rewards[8.0][0].tolist()))
+
+
 def test_embedding_of_two_dimensions_is_the_data():
     own, own_labels, rewards = blobs(2)
     background = np.random.default_rng(0).normal(size=(7, 2))

@@ -89,6 +89,8 @@ def test_every_key_is_written_and_read_back():
         "value",
         "reached",
         "increasing",
+        "checked",
+        "checked_error",
     }
     correlation = {"mean", "sem", "n", "by_beta", "reasons"}
     assert set(content["correlations"]["size"]) == correlation | {"spearman"}

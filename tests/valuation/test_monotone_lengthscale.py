@@ -67,6 +67,13 @@ def clouds(seed: int) -> tuple[list[Tensor], Tensor]:
     return parties, torch.cat(pool)
 
 
+def test_values_by_fourier_transforms_give_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cgm.valuation.products.PAIRS_PER_MODE", 0)  # for few points
+    for parties, pool in (ring(4), *map(clouds, LARGER[:3])):
+        exact = fit_monotone(FIT, parties, pool)
+        assert fit_monotone(FIT, parties, pool, method="nufft") == exact
+
+
 def test_fit_lengthscale_is_the_result_where_v_is_monotone() -> None:
     parties, synthetic = ring(3)
     fitted = fit_lengthscale(FIT, parties, synthetic)
