@@ -283,7 +283,7 @@ def partial_pass(
                 if columns:
                     for (block, _, _), column in zip(segments[i], torch.cat(columns, 1), strict=True):
                         sums[block, js.start : js.start + len(column)] += column
-                extremes += more
+                extremes = _outermost([*extremes, *more])
                 bar.update()
 
     return KernelPass(sums.T, *_exact_extremes(tiles, extremes))
@@ -317,6 +317,18 @@ def _overall_extremes(extremes: list[TileExtremes]) -> tuple[float, float]:
     if not extremes:
         return math.inf, -math.inf
     return float(torch.stack([e.low for e in extremes]).amin()), float(torch.stack([e.high for e in extremes]).amax())
+
+
+def _outermost(extremes: list[TileExtremes]) -> list[TileExtremes]:
+    """Return the tile with the smallest value and that with the largest one.
+
+    Two small tensors that are kept for every tile would lie between the buffers of tiles, whose memory could not be
+    used again: gigabytes, for kernels whose values take new buffers.
+    """
+
+    if not extremes:
+        return []
+    return [min(extremes, key=lambda e: float(e.low)), max(extremes, key=lambda e: float(e.high))]
 
 
 def _exact_extremes(tiles: Tiles, extremes: list[TileExtremes]) -> tuple[float, float]:
