@@ -7,6 +7,7 @@ from cgm.contributions import *
 from cgm.data import *
 from cgm.data.attacks import *
 from cgm.data.features import *
+from cgm.engines import *
 from cgm.evaluation.labellers import *
 from cgm.evaluation.metrics import *
 from cgm.evaluation.privacy import *

@@ -203,7 +203,7 @@ class Experiment(MediatorSettings):
         reset_peak()
         mediator: Mediator = self.mediator()
 
-        with Clock() as clock:
+        with Clock() as clock, self.engine.running():
             with timed("data"):
                 data = self.load()
             scales = self._compare_scales(data.parties)

@@ -20,6 +20,7 @@ from cgm.contributions.semivalues import Shapley
 from cgm.contributions.uncertainty import Uncertainty, standard_errors
 from cgm.data.features.autoencoder import Automatic
 from cgm.data.features.base import Features, transform_parts
+from cgm.engines import Engine, Threads
 from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
 from cgm.generators.pool import Pool, draw_pool, embed_pool
@@ -30,7 +31,7 @@ from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.schemes.shapley_fair import ShapleyFair
 from cgm.utils.checks import check_instance, check_integer, check_parties, check_pool, check_values, party_number
 from cgm.utils.convert import numbered, parties_by_name
-from cgm.utils.plain import snake
+from cgm.utils.plain import NOT_WRITTEN, snake
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, check_device, resolve_device, timed, training_on
 from cgm.utils.settings import Choice, Integer, Number, Settings, Text
@@ -268,6 +269,7 @@ class MediatorSettings(Settings):
         max_growth: The largest size that $G$ may grow to, as a multiple of `synthetic_size`.
         device: Where the kernel's sums are computed and an MMD-GAN is trained, `"cpu"`, `"cuda"`, `"cuda:1"` for the
             second GPU, or `"auto"` for `"cuda"` if there is one.
+        engine: Where tasks of the run are computed: threads, processes, or a cluster. No number depends on it.
         cache: A folder where features and pools of images, and pools of networks, are kept for the next run, or
             `False`. Each use is logged. Nothing that a class from outside of cgm makes is kept: its code may change.
 
@@ -289,6 +291,7 @@ class MediatorSettings(Settings):
     growth: Annotated[float, Number(min=1, open_min=True)] = 2.0
     max_growth: Annotated[float, Number(min=1)] = 8.0
     device: str = "cpu"
+    engine: Engine = field(default_factory=Threads, metadata=NOT_WRITTEN)
     cache: Annotated[str, Text(path=True)] | Literal[False] = False
 
     def __post_init__(self) -> None:
@@ -342,7 +345,7 @@ class Mediator(MediatorSettings):
 
         names = list(parties_by_name(parties))
         points = check_parties(parties)
-        with naming(names):
+        with naming(names), self.engine.running():
             settlement = self._settle(points, seed, features)
         warnings = [with_names(warning, names) for warning in settlement.warnings]
         return replace(settlement, warnings=warnings, names=tuple(names))
@@ -445,9 +448,9 @@ class Mediator(MediatorSettings):
         r"""Choose the length-scale and compute the values $v$ of all coalitions (Sec. 3 and 5)."""
 
         *x, g = (points.to(resolve_device(self.device)) for points in (*pooled.parties, pooled.pool.points))
-        with timed("lengthscale"):
+        with self.engine.running(), timed("lengthscale"):
             kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search, self.reference)
-        with timed("valuation"):
+        with self.engine.running(), timed("valuation"):
             game = Valuation(kernel, x, g, self.precision, self.reference, method=self.valuation)
         log.info("length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, game.grand_value, len(game.points))
         return game
@@ -492,7 +495,7 @@ class Mediator(MediatorSettings):
         if not torch.equal(targets, rewards.values):
             of_targets = check_incentives(replace(rewards, values=targets), contributions, game)
 
-        with timed("sampling"):
+        with self.engine.running(), timed("sampling"):
             drawn = self.sampling.draw(game, rewards.values, seed)
         unreached = [
             f"party {reward.party + 1}, β={reward.beta:g}: stopped at v = {reward.value:.6g} after "

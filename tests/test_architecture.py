@@ -15,6 +15,7 @@ MODULES = {
 # Imports run only to the same or an earlier station. A module belongs to the longest name that it begins with.
 STATIONS = [
     "cgm.utils",
+    "cgm.engines",
     "cgm.networks",
     "cgm.data",
     "cgm.valuation",

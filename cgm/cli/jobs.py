@@ -63,9 +63,10 @@ class Job:
         configuration = {name: value for name, value in settings.items() if name not in OF_THE_PROGRAM}
         check_targets(settings)
         check_options(configuration)
-        check_options({"logger": settings.get("logger")})
+        check_options({name: settings.get(name) for name in ("logger", "engine")})
         logger = instantiate({"logger": settings.get("logger")}, _convert_="all")["logger"]
-        job = cls(instantiate(configuration, _convert_="all"), logger, program, configuration)
+        engine = {"engine": settings["engine"]} if "engine" in settings else {}
+        job = cls(instantiate({**configuration, **engine}, _convert_="all"), logger, program, configuration)
         if program.objective is not None:
             chosen = any(override.startswith("objective=") for override in overrides)  # the default may be unmeasured
             correlated = job.experiment.correlated if chosen else None

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, resolvers
 from cgm.utils.settings import Integer, Settings
 
 # sections and settings on which the numbers of a run do not depend
-OF_THE_PROGRAM = ("hydra", "force", "objective", "threads", "logger")
+OF_THE_PROGRAM = ("hydra", "force", "objective", "threads", "logger", "engine")
 PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")  # packages from which Hydra loads launchers and sweepers
 
 # choices that need an optional dependency: its module, and the extra of cgm that installs it

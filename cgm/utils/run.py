@@ -145,21 +145,21 @@ def limited(threads: int | None) -> Iterator[None]:
 
 
 @contextmanager
-def workers(device: torch.device | None = None) -> Iterator[ThreadPoolExecutor]:
-    """Provide a pool of as many threads as torch may use, each of which computes independently.
+def workers(count: int | None = None) -> Iterator[ThreadPoolExecutor]:
+    """Provide a pool of threads, each of which computes independently.
 
     By default, torch spreads each single operation over its threads, which then wait for each other a thousand times
     a second. On a machine that is also busy with other work, this can be a hundred times slower than necessary.
     Threads with independent tasks do not wait for each other.
 
     Arguments:
-        device: Where they compute. Two threads keep a GPU busy, and more would need more of its memory.
+        count: Their number; as many as torch may use, if `None`.
     """
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(2 if device is not None and device.type != "cpu" else threads) as pool:
+        with ThreadPoolExecutor(count or threads) as pool:
             yield pool
     finally:
         torch.set_num_threads(threads)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,15 +21,17 @@ import torch
 from cgm.utils.checks import check_points
 from cgm.utils.run import in_order, workers
 from cgm.valuation.kernels import Kernel, squared_exponential_rates
+from cgm.valuation.mmd import TILE
+from cgm.valuation.tiles import Tiles, sort_by_norm
 
 BLOCK = 65_536  # rows that are embedded at once; sums are added in the order of the blocks
 REACH = 8.2  # length-scales after which exp(-q / 2), and its Fourier transform, is below 1e-14
 EPSILON = 1e-12  # relative error of the non-uniform transforms
 MAX_MODES = 4_000_000  # of a Fourier grid
 MAX_DIMENSIONS = 3  # of points that the transforms take
-CELLS = 2**20  # kernel values with landmarks that are computed at once
-RESIDUALS = 4096  # points of a block whose residuals are computed
-RANK = 1e-12  # of the largest eigenvalue of the landmarks' kernel matrix: smaller ones are left out
+CELLS = 2**22  # kernel values with landmarks in the memory of one residual
+RESIDUALS = 512  # points of a block whose residuals are computed
+RIDGES = {"float64": 1e-10, "float32": 1e-6}  # added to the diagonal of the landmarks' kernel matrix, in units of k*
 
 
 class Embedding(ABC):
@@ -165,16 +167,8 @@ class Fourier(Embedding):
         """Compute the mean embedding by a transform from points to modes (type 1)."""
 
         x = check_points(x, "Fourier: x")
-        import finufft
-
-        transform = (finufft.nufft1d1, finufft.nufft2d1, finufft.nufft3d1)[len(self.modes) - 1]
-
-        def part(rows: slice) -> np.ndarray:
-            u = self._angles(x[rows])
-            return np.asarray(transform(*u, np.ones(len(u[0]), complex), self.modes, eps=EPSILON, isign=-1, nthreads=1))
-
         total = np.zeros(self.modes, complex)
-        for modes in _of_blocks(len(x), part):
+        for modes in _of_rows(_modes_of_rows, (self, x), len(x)):
             total += modes
         total *= self.amplitude / len(x)
         return torch.from_numpy(np.concatenate([total.real.ravel(), total.imag.ravel()]))
@@ -183,22 +177,37 @@ class Fourier(Embedding):
         """Compute inner products by a transform from modes to points (type 2)."""
 
         x = check_points(x, "Fourier: x")
-        import finufft
-
-        transform = (finufft.nufft1d2, finufft.nufft2d2, finufft.nufft3d2)[len(self.modes) - 1]
         real, imaginary = means.numpy().reshape(len(means), 2, *self.modes).swapaxes(0, 1)
         coefficients = np.ascontiguousarray(self.amplitude * (real + 1j * imaginary))
+        return _joined(_rows_of_modes, (self, x, coefficients), x, means)
 
-        def part(rows: slice) -> np.ndarray:
-            found = transform(*self._angles(x[rows]), coefficients, eps=EPSILON, isign=1, nthreads=1)
-            return np.asarray(found).real.reshape(len(means), -1).T
-
-        return torch.from_numpy(np.concatenate(list(_of_blocks(len(x), part))))
-
-    def _angles(self, x: torch.Tensor) -> list[np.ndarray]:
+    def angles(self, x: torch.Tensor) -> list[np.ndarray]:
         """Return the coordinates of points in units of the grid's period, as angles."""
 
         return list(np.ascontiguousarray(((x.cpu().double().numpy() - self.centre) * self.spacing).T))
+
+
+def _modes_of_rows(shared: tuple[Fourier, torch.Tensor], start: int, stop: int) -> np.ndarray:
+    """Compute the Fourier modes of some rows, in one thread."""
+
+    import finufft
+
+    fourier, x = shared
+    transform = (finufft.nufft1d1, finufft.nufft2d1, finufft.nufft3d1)[len(fourier.modes) - 1]
+    strengths = np.ones(stop - start, complex)
+    angles = fourier.angles(x[start:stop])
+    return np.asarray(transform(*angles, strengths, fourier.modes, eps=EPSILON, isign=-1, nthreads=1))
+
+
+def _rows_of_modes(shared: tuple[Fourier, torch.Tensor, np.ndarray], start: int, stop: int) -> torch.Tensor:
+    """Compute functions of some rows, of shape (N, b), from their Fourier coefficients, in one thread."""
+
+    import finufft
+
+    fourier, x, coefficients = shared
+    transform = (finufft.nufft1d2, finufft.nufft2d2, finufft.nufft3d2)[len(fourier.modes) - 1]
+    values = transform(*fourier.angles(x[start:stop]), coefficients, eps=EPSILON, isign=1, nthreads=1)
+    return torch.from_numpy(np.asarray(values).real.reshape(len(coefficients), -1).T)
 
 
 def grid_scales(kernel: Kernel) -> list[float]:
@@ -222,22 +231,24 @@ def grid_size(scales: Sequence[float], ranges: np.ndarray) -> tuple[int, ...]:
 class Nystrom(Embedding):
     r"""The embedding by the kernel with $m$ landmarks $Z$, of any kernel.
 
-    .. math:: \psi(x) = K_{Z Z}^{-1/2} k(Z, x)
+    .. math:: \psi(x) = L^{-1} k(Z, x), \qquad L L^\top = K_{Z Z} + \epsilon I
 
-    is the projection of $k(x, \cdot)$ on the span of the landmarks' $k(z, \cdot)$. Points that are far from all of them
-    have $\|\psi(x)\|^2 < k(x, x)$; `residual` is the difference.
+    is the projection of $k(x, \cdot)$ on the span of the landmarks' $k(z, \cdot)$, but for
+    $\epsilon = 10^{-10} k^*$, or $10^{-6} k^*$ if kernel values are in float32, which limits what their rounding errors
+    do. Points that are far from all landmarks have $\|\psi(x)\|^2 < k(x, x)$; `residual` is the difference.
 
     Arguments:
         kernel: The kernel.
         landmarks: The number of landmarks $m$.
+        precision: The arithmetic of kernel values with landmarks, `"float64"` or `"float32"`, see `Tiles`.
 
     References:
         | Using the Nyström Method to Speed Up Kernel Machines (Williams & Seeger, 2000)
     """
 
-    def __init__(self, kernel: Kernel, landmarks: int = 1024) -> None:
+    def __init__(self, kernel: Kernel, landmarks: int = 1024, precision: str = "float64") -> None:
         super().__init__(kernel)
-        self.landmarks = landmarks
+        self.landmarks, self.precision = landmarks, precision
 
     def fit(self, x: torch.Tensor, seed: int = 0) -> Nystrom:
         """Choose landmarks among the points x at random."""
@@ -251,22 +262,16 @@ class Nystrom(Embedding):
         """Use given landmarks, of shape (m, d)."""
 
         self.points = landmarks.double()
-        values, vectors = torch.linalg.eigh(self.kernel(self.points, self.points))
-        used = values > RANK * values[-1]
-        self.root = vectors[:, used] / values[used].sqrt()  # (m, D)
+        unit = torch.eye(len(self.points), dtype=torch.float64)
+        matrix = self.kernel(self.points, self.points) + RIDGES[self.precision] * self.kernel.diagonal * unit
+        self.root = torch.linalg.solve_triangular(torch.linalg.cholesky(matrix), unit, upper=False).T  # (m, D)
         return self
 
     @property
     def width(self) -> int:
-        """The number of eigenvalues of the landmarks' kernel matrix that are not zero."""
+        """The number of landmarks."""
 
-        return self.root.shape[1]
-
-    @property
-    def _rows(self) -> int:
-        """The number of rows whose kernel values with the landmarks fit into the cache."""
-
-        return max(1, CELLS // len(self.points))
+        return len(self.points)
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Embed points."""
@@ -278,64 +283,137 @@ class Nystrom(Embedding):
         """Compute the mean embedding, from the mean kernel values with the landmarks."""
 
         x = check_points(x, "Nystrom: x")
-        total = torch.zeros(len(self.points), dtype=torch.float64)
-        for part in _of_blocks(len(x), lambda rows: self.kernel(x[rows].double(), self.points).sum(0), self._rows):
-            total += part
-        return total @ self.root / len(x)
+        return landmark_sums(self.kernel, x, self.points, self.precision) @ self.root / len(x)
 
     def inner(self, x: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
         """Compute inner products, from kernel values with the landmarks."""
 
         x = check_points(x, "Nystrom: x")
-        weights = self.root @ means.T  # (m, b)
-        parts = _of_blocks(len(x), lambda rows: self.kernel(x[rows].double(), self.points) @ weights, self._rows)
-        return torch.cat(list(parts))
+        return _joined(_weighted_rows, (self.kernel, x, self.points, self.precision, self.root @ means.T), x, means)
 
     def residual(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the diagonal lacks: $m^2$ operations for each point."""
 
         x = check_points(x, "Nystrom: x")
-
-        def part(rows: slice) -> torch.Tensor:
-            return self.kernel.diagonal - self.transform(x[rows]).square().sum(1)
-
-        return torch.cat(list(_of_blocks(len(x), part, self._rows))).clamp(min=0)
+        rows = max(1, CELLS // self.width)
+        parts = [self.kernel.diagonal - self.transform(part).square().sum(1) for part in x.split(rows)]
+        return torch.cat(parts).clamp(min=0)
 
 
-def embedded_sums(embedding: Embedding, x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
-    r"""Compute the sum of the kernel of every point with every block of points, as `block_sums`, by an embedding.
+def landmark_sums(kernel: Kernel, x: torch.Tensor, landmarks: torch.Tensor, precision: str) -> torch.Tensor:
+    r"""Compute $\sum_x k(z, x)$ over points x of shape (N, d) for landmarks z (m, d), of shape (m), float64."""
 
-    What the embedding lacks of $k(x, x)$ is added to the sum of each point with its own block: of 4,096 points of each
-    block, chosen at random, and their mean for the others.
+    total = torch.zeros(len(landmarks), dtype=torch.float64)
+    for part in _of_rows(_summed_rows, (kernel, x, landmarks, precision), len(x)):
+        total += part
+    return total
+
+
+def _summed_rows(shared: tuple[Kernel, torch.Tensor, torch.Tensor, str], start: int, stop: int) -> torch.Tensor:
+    """Compute the sums of the kernel of some rows with all landmarks."""
+
+    kernel, x, landmarks, precision = shared
+    (_, columns), tiles = _landmark_tiles(kernel, x[start:stop], landmarks, precision)
+    total = torch.zeros(len(landmarks), dtype=torch.float64)
+    for i in range(0, stop - start, TILE):
+        for j in range(0, len(landmarks), TILE):
+            total[columns[j : j + TILE]] += tiles.tile(i, j).sum(0).double()
+    return total
+
+
+def _weighted_rows(
+    shared: tuple[Kernel, torch.Tensor, torch.Tensor, str, torch.Tensor], start: int, stop: int
+) -> torch.Tensor:
+    """Compute the products of the kernel of some rows with all landmarks and weights of these."""
+
+    kernel, x, landmarks, precision, weights = shared
+    (rows, columns), tiles = _landmark_tiles(kernel, x[start:stop], landmarks, precision)
+    weights = weights[columns]
+    result = torch.zeros(stop - start, weights.shape[1], dtype=torch.float64)
+    for i in range(0, stop - start, TILE):
+        for j in range(0, len(landmarks), TILE):
+            k = tiles.tile(i, j)
+            result[rows[i : i + TILE]] += (k @ weights[j : j + TILE].to(k.dtype)).double()
+    return result
+
+
+def _landmark_tiles(
+    kernel: Kernel, x: torch.Tensor, landmarks: torch.Tensor, precision: str
+) -> tuple[list[torch.Tensor], Tiles]:
+    """Return the orders of points and landmarks by their norms, and their tiles in these orders."""
+
+    orders = [sort_by_norm(points, [len(points)]) for points in (x, landmarks)]
+    return orders, Tiles(kernel, x[orders[0]], landmarks[orders[1]], TILE, precision)
+
+
+class EmbeddedSums:
+    r"""The sums of the kernel of points with blocks of points, as of `block_sums`, by an embedding.
+
+    What the embedding lacks of $k(x, x)$ is added to the sum of each point with its own block: of `RESIDUALS` points of
+    each block, chosen at random, and their mean for the others.
 
     Arguments:
         embedding: The embedding, fitted.
         x: The points, block after block, of shape $(t, d)$.
         sizes: The number of points in each block.
+        totals: The sum of the embeddings of each block, of shape $(b, D)$; computed, if `None`.
 
-    Returns:
-        The block sums, of shape $(t, b)$, float64.
+    Attributes:
+        rows: For each block the rows of the points whose residuals were computed.
     """
 
-    blocks = x.split(list(sizes))
-    totals = torch.stack([len(block) * embedding.mean(block) for block in blocks])
-    sums = embedding.inner(x, totals)
-    random, start = torch.Generator().manual_seed(0), 0
-    for k, block in enumerate(blocks):
-        chosen = torch.randperm(len(block), generator=random)[:RESIDUALS]
-        found = embedding.residual(block[chosen])
-        lacks = found.mean().repeat(len(block))
-        lacks[chosen] = found
-        sums[start : start + len(block), k] += lacks
-        start += len(block)
-    return sums
+    def __init__(
+        self, embedding: Embedding, x: torch.Tensor, sizes: Sequence[int], totals: torch.Tensor | None = None
+    ) -> None:
+        self.embedding, self.x, self.sizes = embedding, x, list(sizes)
+        blocks = x.split(self.sizes)
+        if totals is None:
+            totals = torch.stack([len(block) * embedding.mean(block) for block in blocks])
+        self.totals, self.rows = totals, sample_rows(sizes, RESIDUALS)
+        self.lacks = torch.zeros(len(x), dtype=torch.float64)
+        for part, rows in zip(self.lacks.split(self.sizes), self.rows, strict=True):
+            residual = embedding.residual(x[rows])
+            part += residual.mean()
+            self.lacks[rows] = residual
+        self._owner = torch.arange(len(sizes)).repeat_interleave(torch.tensor(self.sizes))
+
+    @property
+    def between(self) -> torch.Tensor:
+        r"""The sums of the kernel over all pairs of points of two blocks, of shape $(b, b)$, float64."""
+
+        lacks = torch.stack([part.sum() for part in self.lacks.split(self.sizes)])
+        return self.totals @ self.totals.T + torch.diag(lacks)
+
+    def of_points(self, rows: torch.Tensor | slice = slice(None)) -> torch.Tensor:
+        """Compute the sums of some points, all by default, with all blocks, of shape (N, b), float64."""
+
+        sums = self.embedding.inner(self.x[rows], self.totals)
+        return sums.scatter_add_(1, self._owner[rows, None], self.lacks[rows, None])
+
+
+def sample_rows(sizes: Sequence[int], count: int) -> list[torch.Tensor]:
+    """Choose up to `count` rows of each block at random; fewer are the first of more."""
+
+    random, edges = torch.Generator().manual_seed(0), np.cumsum([0, *sizes])
+    return [int(edge) + torch.randperm(n, generator=random)[:count] for edge, n in zip(edges, sizes, strict=False)]
 
 
 Part = TypeVar("Part")
 
 
-def _of_blocks(n: int, part: Callable[[slice], Part], rows: int = BLOCK) -> Iterator[Part]:
+def _of_rows(function: Callable[[Any, int, int], Part], shared: Any, n: int) -> Iterator[Part]:
     """Compute something of each block of rows in parallel, and yield the results in order."""
 
     with workers() as threads:
-        yield from in_order(threads, part, ((slice(a, min(a + rows, n)),) for a in range(0, n, rows)))
+        yield from in_order(threads, function, ((shared, a, min(a + BLOCK, n)) for a in range(0, n, BLOCK)))
+
+
+def _joined(
+    function: Callable[[Any, int, int], torch.Tensor], shared: Any, x: torch.Tensor, means: torch.Tensor
+) -> torch.Tensor:
+    """Compute numbers of each row of x (N, d) and each mean (b, D), and return them, of shape (N, b), float64."""
+
+    result = torch.empty(len(x), len(means), dtype=torch.float64)
+    for k, part in enumerate(_of_rows(function, shared, len(x))):
+        result[k * BLOCK : (k + 1) * BLOCK] = part
+    return result

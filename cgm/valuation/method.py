@@ -16,7 +16,7 @@ ones. Their differences, in groups, give an estimate and a standard error for ea
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -27,24 +27,27 @@ from cgm.utils.settings import Choice, Number, Settings
 from cgm.valuation.embedding import (
     MAX_DIMENSIONS,
     MAX_MODES,
+    EmbeddedSums,
     Fourier,
     Nystrom,
-    embedded_sums,
     grid_scales,
     grid_size,
+    landmark_sums,
+    sample_rows,
 )
 from cgm.valuation.kernels import Kernel
-from cgm.valuation.mmd import cross_sums, partial_pass, resolve_precision, tile_size
+from cgm.valuation.mmd import partial_pass, resolve_precision, tile_size
 from cgm.valuation.tiles import Tiles, sort_by_norm
 
 METHODS = ("exact", "hybrid", "nufft", "nystrom", "auto")
 MIN_NUFFT = 3_000  # points from which auto takes Fourier grids
-MAX_EXACT = 50_000  # points up to which auto computes all pairs
+MAX_EXACT = 150_000  # points up to which auto computes all pairs
 MAX_PAIRS = 5e10  # pairs of points of T with those of the parties up to which auto takes the hybrid method
 LANDMARKS = 512  # at first; doubled while the error is above the tolerance
-CANDIDATES = 20_000  # points of a block of which landmarks are chosen by what others lack
+MAX_LANDMARKS = 8192  # whose kernel matrix and its root take 1 GB
+CANDIDATES = 2**23  # points, times the number of landmarks, of which new ones are chosen by what these lack
 GROUPS = 8  # of rows whose sums are compared with exact ones
-ROWS = 4  # of each block in each group
+ROWS = 4  # of each block in each group; 1 for Fourier grids, whose errors are rounding errors
 WIDTH = 3.5  # standard errors of an interval; of eight groups, about 99 %
 
 
@@ -108,7 +111,7 @@ def party_sums(kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision:
 
     real, order = sum(sizes[:-1]), sort_by_norm(x, sizes)
     ordered, size = x[order], tile_size(x)
-    with workers(x.device) as threads:
+    with workers(2 if x.device.type != "cpu" else None) as threads:
         tiles = Tiles(kernel, ordered, ordered, size, resolve_precision(precision, len(x)), real)
         part = partial_pass(tiles, sizes, real, range(0, real, size), threads)
     sums = torch.empty(len(x), len(sizes), dtype=torch.float64)
@@ -116,73 +119,119 @@ def party_sums(kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision:
     return sums
 
 
-def approximate(
-    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], method: str, landmarks: int, known: torch.Tensor | None
-) -> tuple[torch.Tensor, int]:
-    r"""Compute block sums by a method, and return the number of modes or landmarks.
+@dataclass(frozen=True)
+class ApproximateSums:
+    r"""Approximate block sums.
+
+    Attributes:
+        size: The number of modes of a grid, or of landmarks.
+        between: The sums of the kernel over pairs of points of two blocks, of shape $(n + 1, n + 1)$.
+        missing: What they lack of the exact ones, estimated from each of some groups of points, of shape
+            $(\text{GROUPS}, n + 1, n + 1)$.
+        of_points: Computes the sums of all points with all blocks, of shape $(t, n + 1)$.
+    """
+
+    size: int
+    between: torch.Tensor
+    missing: torch.Tensor
+    of_points: Callable[[], torch.Tensor]
+
+
+def approximations(
+    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], method: str, precision: str
+) -> Iterator[ApproximateSums]:
+    r"""Compute approximate block sums; with landmarks again and again, each time with twice as many.
 
     Arguments:
         kernel: The kernel.
         x: The points, block after block, of shape $(t, d)$.
         sizes: The number of points in each block; the last one is $G$.
         method: `"hybrid"`, `"nufft"` or `"nystrom"`.
-        landmarks: The number of landmarks; half of them are points of the parties.
-        known: The result of `party_sums`, for `"hybrid"`.
+        precision: The arithmetic of the kernel's values with landmarks, see `kernel_pass`.
     """
 
+    precision = resolve_precision(precision, len(x))
+    rows = sample_rows(sizes, GROUPS if method == "nufft" else GROUPS * ROWS)
+    chosen, arithmetic = x[torch.cat(rows)], "float64" if method == "nufft" else precision
+    exact = torch.stack([landmark_sums(kernel, block, chosen, arithmetic) for block in x.split(list(sizes))], 1)
+
+    def missing(sums_of: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        lacks = torch.zeros(GROUPS, len(sizes), len(sizes), dtype=torch.float64)
+        exact_of = exact.split([len(part) for part in rows])
+        for k, (n, part) in enumerate(zip(sizes, rows, strict=True)):
+            differences = exact_of[k] - sums_of(part)
+            complete = len(part) == n  # all points of the block: there is no error of sampling
+            groups = [differences] * GROUPS if complete else differences.tensor_split(GROUPS)
+            lacks[:, k] = n * torch.stack([group.mean(0) for group in groups])
+        return lacks
+
+    real, g = sum(sizes[:-1]), [sizes[-1]]
     if method == "nufft":
-        fourier = Fourier(kernel).fit(x)
-        return embedded_sums(fourier, x, sizes), fourier.width // 2
-    real = sum(sizes[:-1])
-    blocks = [x[:real], x[real:]] if known is None else [x[real:]]
-    nystrom = Nystrom(kernel).use(choose_landmarks(kernel, blocks, landmarks))
-    if known is None:
-        return embedded_sums(nystrom, x, sizes), landmarks
-    sums = known.clone()
-    sums[real:, -1:] = embedded_sums(nystrom, x[real:], sizes[-1:])
-    return sums, landmarks
+        sums = EmbeddedSums(Fourier(kernel).fit(x), x, sizes)
+        yield ApproximateSums(sums.embedding.width // 2, sums.between, missing(sums.of_points), sums.of_points)
+    elif method == "nystrom":
+        for sums in embed_by_landmarks(kernel, x, sizes, [x[:real], x[real:]], precision):
+            yield ApproximateSums(sums.embedding.width, sums.between, missing(sums.of_points), sums.of_points)
+    else:
+        known = party_sums(kernel, x, sizes, precision)
+        between = torch.stack([part.sum(0) for part in known.split(list(sizes))])
+        for pool in embed_by_landmarks(kernel, x[real:], g, [x[real:]], precision):
+            between[-1, -1] = pool.between
+
+            def of_points(rows: torch.Tensor | None = None, pool: EmbeddedSums = pool) -> torch.Tensor:
+                rows = torch.arange(len(x)) if rows is None else rows
+                sums, of_pool = known[rows], rows >= real
+                if of_pool.any():
+                    sums[of_pool, -1] = pool.of_points(rows[of_pool] - real)[:, 0]
+                return sums
+
+            yield ApproximateSums(pool.embedding.width, between.clone(), missing(of_points), of_points)
 
 
-def choose_landmarks(kernel: Kernel, blocks: Sequence[torch.Tensor], count: int) -> torch.Tensor:
-    r"""Choose points of some blocks as landmarks, as many of each block.
+def embed_by_landmarks(
+    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], choices: Sequence[torch.Tensor], precision: str
+) -> Iterator[EmbeddedSums]:
+    r"""Embed points in blocks by landmarks, again and again, each time with twice as many.
 
-    Half of them are chosen at random, and the other half among the rest with probabilities that are proportional to
-    what the first half lacks of their diagonal $k(x, x)$: also points far from most others get landmarks.
+    Of each set of points, as many are chosen as landmarks: half of them at random, and the other half with
+    probabilities that are proportional to what the landmarks before them lack of the diagonal $k(x, x)$. Also points
+    far from most others get landmarks.
+
+    Arguments:
+        kernel: The kernel.
+        x: The points, block after block, of shape $(t, d)$.
+        sizes: The number of points in each block.
+        choices: Sets of points of which landmarks are chosen.
+        precision: The arithmetic of the kernel's values, `"float32"` or `"float64"`.
 
     References:
-        Randomly Pivoted Cholesky (Chen, Epperly, Tropp & Webber, 2024), of which this has two rounds
+        Randomly Pivoted Cholesky (Chen, Epperly, Tropp & Webber, 2024), of which each doubling is a round
     """
 
-    random, each = torch.Generator().manual_seed(0), count // len(blocks)
-    orders = [torch.randperm(len(block), generator=random) for block in blocks]
-    first = torch.cat([block[order[: each // 2]] for block, order in zip(blocks, orders, strict=True)])
-    half = Nystrom(kernel).use(first)
-    chosen = [first]
-    for block, order in zip(blocks, orders, strict=True):
-        rest = block[order[each // 2 :][:CANDIDATES]]
-        weights = half.residual(rest) + 1e-12
-        take = min(each - each // 2, len(rest))
-        chosen.append(rest[torch.multinomial(weights, take, generator=random)])
-    return torch.cat(chosen)
+    random = torch.Generator().manual_seed(0)
+    orders = [torch.randperm(len(points), generator=random) for points in choices]
+    nystrom = Nystrom(kernel, precision=precision)
+    sums, used, count = torch.zeros(len(sizes), 0, dtype=torch.float64), 0, LANDMARKS
 
+    def use(new: Sequence[torch.Tensor]) -> None:
+        nonlocal sums
+        added = torch.cat(list(new))
+        parts = [landmark_sums(kernel, block, added, precision) for block in x.split(list(sizes))]
+        sums = torch.cat([sums, torch.stack(parts)], 1)
+        nystrom.use(torch.cat([nystrom.points, added]) if used else added)
 
-def missing_sums(kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], sums: torch.Tensor) -> torch.Tensor:
-    r"""Estimate what block sums lack of the exact ones, from exact sums of some points of each block.
-
-    Returns:
-        For each group of these points the sums that the points of each block lack with each block, of shape
-        $(\text{GROUPS}, n + 1, n + 1)$.
-    """
-
-    random, blocks = torch.Generator().manual_seed(0), x.split(list(sizes))
-    missing, start = torch.zeros(GROUPS, len(sizes), len(sizes), dtype=torch.float64), 0
-    for k, n in enumerate(sizes):
-        rows = start + torch.randperm(n, generator=random)[: GROUPS * ROWS]
-        exact = torch.stack([cross_sums(kernel, x[rows], block, "float64") for block in blocks], 1)
-        lacks, start = exact - sums[rows], start + n
-        groups = lacks.tensor_split(GROUPS) if len(rows) == GROUPS * ROWS else [lacks] * GROUPS  # all rows are known
-        missing[:, k] = n * torch.stack([group.mean(0) for group in groups])
-    return missing
+    while count <= min(MAX_LANDMARKS, max(LANDMARKS, len(x) // 8)):
+        half = (count - sums.shape[1]) // (2 * len(choices))
+        use([points[order[used : used + half]] for points, order in zip(choices, orders, strict=True)])
+        used += half
+        chosen = []
+        for points, order in zip(choices, orders, strict=True):
+            candidates = points[order[used:][: CANDIDATES // count]]
+            weights = nystrom.residual(candidates) + 1e-12
+            chosen.append(candidates[torch.multinomial(weights, min(half, len(candidates)), generator=random)])
+        use(chosen)
+        yield EmbeddedSums(nystrom, x, sizes, sums @ nystrom.root)
+        count *= 2
 
 
 def outer_bounds(kernel: Kernel, x: torch.Tensor) -> tuple[float, float]:

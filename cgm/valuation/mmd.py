@@ -72,7 +72,7 @@ def kernel_pass(
     """
 
     x = check_pass(x, sizes)
-    with workers(x.device) as threads:
+    with workers(2 if x.device.type != "cpu" else None) as threads:
         precision, order = resolve_precision(precision, len(x)), sort_by_norm(x, sizes)
         x = x[order]
         tiles = Tiles(kernel, x, x, tile_size(x), precision, exact)
@@ -135,7 +135,7 @@ def cross_sums(kernel: Kernel, x: torch.Tensor, y: torch.Tensor, precision: str 
         $\sum_{x' \in y} k(x, x')$ for each $x$, of shape $(N)$, float64.
     """
 
-    with workers(x.device) as threads:
+    with workers(2 if x.device.type != "cpu" else None) as threads:
         n, m, size = len(x), len(y), tile_size(y)
         points = torch.cat([x, y])
         order = sort_by_norm(points, [n, m])

@@ -15,14 +15,12 @@ from cgm.valuation.game import check_members
 from cgm.valuation.kernels import Kernel, check_profile
 from cgm.valuation.method import (
     GROUPS,
-    LANDMARKS,
+    MAX_EXACT,
     WIDTH,
     ValuationMethod,
-    approximate,
+    approximations,
     choose_method,
-    missing_sums,
     outer_bounds,
-    party_sums,
 )
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 from cgm.valuation.references import AllReference, Reference, check_blocks
@@ -131,17 +129,16 @@ class Valuation:
 
         points = self.points.cpu()
         self.gamma, self.eta = outer_bounds(self.kernel, points)
-        known = party_sums(self.kernel, points, self.sizes, precision) if self.method == "hybrid" else None
-        landmarks, most = LANDMARKS, max(LANDMARKS, len(self.points) // 8)
-        while True:
-            self.sums, self.modes = approximate(self.kernel, points, self.sizes, self.method, landmarks, known)
-            self._missing = missing_sums(self.kernel, points, self.sizes, self.sums)
-            self._add_up()
+        for sums in approximations(self.kernel, points, self.sizes, self.method, precision):
+            self.modes, self._missing = sums.size, sums.missing
+            self._add_up(sums.between)
             if self.method == "nufft" or self.error <= settings.tolerance * abs(self.grand_value):
-                return True
-            if 2 * landmarks > most:
-                return settings.method != "auto"
-            landmarks *= 2
+                break
+        else:
+            if settings.method == "auto" and len(points) <= MAX_EXACT:
+                return False
+        self.sums = sums.of_points()
+        return True
 
     @property
     def error(self) -> float:
@@ -177,11 +174,13 @@ class Valuation:
         found = torch.stack(results)
         return (found.mean(0) - values).abs() + WIDTH * found.std(0) / math.sqrt(GROUPS)
 
-    def _add_up(self) -> None:
-        r"""Compute $B$, with $G$ as the last block, from the block sums, and then $a$."""
+    def _add_up(self, between: torch.Tensor | None = None) -> None:
+        r"""Compute $B$, with $G$ as the last block, and then $a$, from sums over pairs of blocks or from block sums."""
 
-        self._rows = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)]).cpu()  # (n + 1, n + 1)
-        self._b = (self._rows + self._rows.T) / 2  # symmetric also in rounding errors
+        if between is None:
+            between = torch.stack([block.sum(0) for block in self.sums.split(self.sizes)]).cpu()
+        self._rows = between  # (n + 1, n + 1)
+        self._b = (between + between.T) / 2  # symmetric also in rounding errors
         self._compare_with(self.reference.blocks(self.n))
 
     def _compare_with(self, blocks: tuple[int, ...]) -> None:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgm.valuation.embedding import Embedding, Fourier, Nystrom, embedded_sums
+from cgm.valuation.embedding import EmbeddedSums, Embedding, Fourier, Nystrom
 from cgm.valuation.kernels import Laplacian, RationalQuadratic, SquaredExponential, Sum
 from cgm.valuation.mmd import block_sums
 
@@ -28,14 +28,14 @@ def draw(n: int, d: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
 def test_fourier_sums_are_exact_to_rounding(d, lengthscale, shift, seed, several):
     kernel = (MULTISCALE if several else SquaredExponential(1.0)).with_lengthscale(lengthscale)
     x, sizes = draw(60, d, seed) + shift, [10, 20, 30]
-    sums = embedded_sums(Fourier(kernel).fit(x), x, sizes)
+    sums = EmbeddedSums(Fourier(kernel).fit(x), x, sizes).of_points()
     tolerance = 1e-10 if shift < 1e4 else 1e-7  # differences of points lose digits
     assert torch.allclose(sums, block_sums(kernel, x, sizes), rtol=0, atol=30 * tolerance)
 
 
 def test_fourier_in_three_dimensions():
     x, sizes = draw(200, 3), [50, 150]
-    sums = embedded_sums(Fourier(SquaredExponential(0.8)).fit(x), x, sizes)
+    sums = EmbeddedSums(Fourier(SquaredExponential(0.8)).fit(x), x, sizes).of_points()
     assert torch.allclose(sums, block_sums(SquaredExponential(0.8), x, sizes), rtol=0, atol=1e-9)
 
 
@@ -43,14 +43,14 @@ def test_fourier_in_three_dimensions():
 def test_landmarks_are_exact_if_all_points_are_landmarks(kernel):
     x, sizes = draw(120, 3), [20, 40, 60]
     nystrom = Nystrom(kernel, landmarks=120).fit(x)
-    assert torch.allclose(embedded_sums(nystrom, x, sizes), block_sums(kernel, x, sizes), rtol=1e-6)
+    assert torch.allclose(EmbeddedSums(nystrom, x, sizes).of_points(), block_sums(kernel, x, sizes), rtol=1e-6)
     few = Nystrom(kernel, landmarks=30).fit(x)
     lacks = few.residual(x)
     assert (lacks >= 0).all()
     assert torch.allclose(few.transform(x).square().sum(1) + lacks, kernel(x, x).diagonal())
     assert lacks.max() > 0.01
     # the diagonal is complete, whatever the landmarks
-    alone = embedded_sums(few, x, [1] * 120)
+    alone = EmbeddedSums(few, x, [1] * 120).of_points()
     assert torch.allclose(alone.diagonal(), torch.full((120,), kernel.diagonal, dtype=torch.float64))
 
 
@@ -78,7 +78,7 @@ def test_equal_numbers_with_any_number_of_threads(monkeypatch):
             results = []
             for threads in (1, 2, 3):
                 torch.set_num_threads(threads)
-                results.append(embedded_sums(make().fit(x, seed=1), x, sizes))
+                results.append(EmbeddedSums(make().fit(x, seed=1), x, sizes).of_points())
             assert torch.equal(results[0], results[1])
             assert torch.equal(results[0], results[2])
     finally:

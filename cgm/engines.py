@@ -1,0 +1,302 @@
+r"""Engines: where the independent tasks of one run are computed, in threads, processes or on a cluster.
+
+No number of a run depends on its engine or on the number of workers: tasks are divided by the size of the data alone,
+each is computed by one thread, and results are taken in the order of the tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+from cgm.utils.run import workers
+from cgm.utils.settings import Integer, Settings
+
+log = logging.getLogger(__name__)
+
+__all__ = ["Engine", "Loky", "Threads", "current_engine"]
+
+AHEAD = 4  # tasks for each worker that are started before their results are taken
+LOSSES = 3  # times in a row that workers may end in the middle of the same task
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+
+Result = TypeVar("Result")
+
+
+class Started(Protocol):
+    """A task that was started: a future."""
+
+    def result(self) -> Any:
+        """Wait for the result."""
+
+    def cancel(self) -> Any:
+        """Do not compute the task, if it has not begun."""
+
+
+class Workers(ABC):
+    """The workers of an engine that is running.
+
+    Attributes:
+        engine: The engine.
+        lost: The errors that mean that a worker has ended, and not that a task has failed.
+    """
+
+    lost: tuple[type[BaseException], ...] = ()
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """The number of tasks that are computed at a time."""
+
+    @abstractmethod
+    def sharing(self, function: Callable[..., Any], shared: Any) -> Any:
+        """Return a context in which workers have a function and its first argument, with what starts a task."""
+
+    def map(
+        self,
+        function: Callable[..., Result],
+        shared: Any,
+        tasks: Iterable[tuple[Any, ...]],
+        ahead: int | None = None,
+    ) -> Iterator[Result]:
+        """Compute `function(shared, *task)` for each task, and yield the results in the order of the tasks.
+
+        Tasks whose worker ends in the middle are computed again.
+
+        Arguments:
+            function: A function of a module, not one inside of another: processes find it by its name. It may read
+                `shared`, but not change it. It is computed by one thread.
+            shared: Reaches each worker once: numpy arrays, kernels, and what has such.
+            tasks: The other arguments of each task: few numbers.
+            ahead: The maximum number of results that wait to be taken; four for each worker by default.
+
+        Raises:
+            OSError: If workers end in the middle of the same task again and again.
+        """
+
+        ahead = AHEAD * self.count if ahead is None else ahead
+        remaining, waiting = iter(tasks), deque[tuple[Any, ...]]()  # tasks not started, and without a result
+        losses = 0
+        while True:
+            started = deque[Started]()
+            try:
+                with self.sharing(function, shared) as start:
+                    started.extend(map(start, waiting))
+                    while True:
+                        while len(waiting) <= ahead and (task := next(remaining, None)) is not None:
+                            waiting.append(task)
+                            started.append(start(task))
+                        if not waiting:
+                            return
+                        result = started[0].result()
+                        started.popleft()
+                        waiting.popleft()
+                        losses = 0
+                        yield result
+            except self.lost as error:
+                losses += 1
+                if losses == LOSSES:
+                    raise OSError(f"{self.engine.name}: {_ended(error)} {LOSSES} times in the same task") from error
+                log.warning("%s: %s; %d tasks are computed again", self.engine.name, _ended(error), len(waiting))
+            finally:
+                for each in started:
+                    each.cancel()
+
+
+def _ended(error: BaseException) -> str:
+    return f"a worker has ended, as it does if memory is short ({type(error).__name__})"
+
+
+_RUNNING: ContextVar[Workers | None] = ContextVar("engine", default=None)
+
+
+def current_engine() -> Workers:
+    """Return the workers of the engine that is running; outside of `Engine.running`, the threads of this process."""
+
+    return _RUNNING.get() or ThreadWorkers(Threads())
+
+
+@dataclass(frozen=True)
+class Engine(Settings, ABC):
+    r"""Base class of engines: where the independent tasks of a run are computed.
+
+    Arguments:
+        workers: The number of workers, each of which computes with one thread. `None`: as many as this process may use
+            threads.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    workers: Annotated[int, Integer(min=1)] | None = None
+
+    section = "engine"
+
+    @property
+    def name(self) -> str:
+        """The engine as a setting, for messages."""
+
+        return f"engine={type(self).__name__.lower()}"
+
+    @contextmanager
+    def running(self) -> Iterator[Workers]:
+        """Let the tasks within the `with` block be computed by the engine, which is started if it is not running.
+
+        Raises:
+            ValueError: If a package is not installed, or if no cluster answers.
+
+        Example:
+            >>> with Threads(workers=2).running() as engine:
+            ...     list(engine.map(pow, 2, [(1,), (2,), (3,)]))
+            [2, 4, 8]
+        """
+
+        running = _RUNNING.get()
+        if running is not None and running.engine == self:
+            yield running
+            return
+        with self.start() as started:
+            token = _RUNNING.set(started)
+            try:
+                yield started
+            finally:
+                _RUNNING.reset(token)
+
+    @abstractmethod
+    def start(self) -> Any:
+        """Return a context in which there are workers, see `Workers`."""
+
+
+@dataclass(frozen=True)
+class Threads(Engine):
+    """Threads of this process."""
+
+    @contextmanager
+    def start(self) -> Iterator[Workers]:
+        """Start nothing: threads are started for each map."""
+
+        yield ThreadWorkers(self)
+
+
+class ThreadWorkers(Workers):
+    """Threads, which read the same arrays."""
+
+    @property
+    def count(self) -> int:
+        """The number of threads."""
+
+        return self.engine.workers or torch.get_num_threads()
+
+    @contextmanager
+    def sharing(self, function: Callable[..., Any], shared: Any) -> Iterator[Callable[[tuple], Started]]:
+        """Start threads, each of which computes by itself."""
+
+        with _libraries().limit(limits=1, user_api="blas"), workers(self.count) as pool:
+            yield lambda task: pool.submit(function, shared, *task)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@dataclass(frozen=True)
+class Loky(Engine):
+    """Processes of this machine, by joblib's loky; they stay for the next run, and end when they have nothing to do."""
+
+    @contextmanager
+    def start(self) -> Iterator[Workers]:
+        """Start nothing: processes are started with the first task."""
+
+        yield LokyWorkers(self)
+
+
+class LokyWorkers(Workers):
+    """Processes, which map the same arrays into memory."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        from loky.process_executor import BrokenProcessPool, ShutdownExecutorError
+
+        self.lost = (BrokenProcessPool, ShutdownExecutorError)
+
+    @property
+    def count(self) -> int:
+        """The number of processes."""
+
+        return self.engine.workers or torch.get_num_threads()
+
+    @contextmanager
+    def sharing(self, function: Callable[..., Any], shared: Any) -> Iterator[Callable[[tuple], Started]]:
+        """Write the function and the arrays to files, which processes read once."""
+
+        from loky import get_reusable_executor
+
+        with TemporaryDirectory(prefix="cgm-engine-", ignore_cleanup_errors=True) as folder:
+            _write(Path(folder), (function, shared))
+            executor = get_reusable_executor(self.count, env=ONE_THREAD)
+            yield lambda task: executor.submit(_compute_from, folder, task)
+
+
+def _write(folder: Path, value: Any) -> None:
+    """Write a value to a new folder: a file for each array, and one for the rest."""
+
+    import cloudpickle
+
+    arrays: list[pickle.PickleBuffer] = []
+    rest = cloudpickle.dumps(value, protocol=5, buffer_callback=arrays.append)
+    for number, array in enumerate(arrays):
+        with (folder / str(number)).open("wb") as file:
+            file.write(array.raw())
+    (folder / "rest").write_bytes(rest)
+
+
+@lru_cache(maxsize=1)
+def _read(folder: str) -> Any:
+    """Read what `_write` has written; arrays are read-only, and in memory once for all processes."""
+
+    paths = [Path(folder) / str(number) for number in range(len(list(Path(folder).iterdir())) - 1)]
+    arrays = [np.memmap(path, mode="r") if path.stat().st_size else b"" for path in paths]
+    return pickle.loads((Path(folder) / "rest").read_bytes(), buffers=arrays)
+
+
+def _compute_from(folder: str, task: tuple) -> Any:
+    """Compute a task in a process, with what is in a folder."""
+
+    return compute_alone(_read(folder), task)
+
+
+def compute_alone(work: tuple[Callable[..., Any], Any], task: tuple) -> Any:
+    """Compute a task in a process of an engine, with one thread."""
+
+    import numba
+
+    _limit_libraries()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    function, shared = work
+    return function(shared, *task)
+
+
+@cache
+def _limit_libraries() -> None:
+    """Limit the libraries behind numpy and scipy to one thread, for good: threads of a worker share this setting."""
+
+    threadpool_limits(1)
