@@ -24,6 +24,7 @@ from cgm.engines import Engine, Threads
 from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
 from cgm.generators.pool import Pool, draw_pool, embed_pool
+from cgm.rewards.candidates import drawn_from
 from cgm.rewards.frames import party_frame, reward_frame, states_line
 from cgm.rewards.incentives import Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
@@ -265,6 +266,8 @@ class MediatorSettings(Settings):
         synthetic_size: The size of $G$. `None`: as many points as the parties have, but at least 3,000. A pool that is
             much smaller cannot be worth what all data is, and one of a few hundred points gives rewards that depend on
             its draw.
+        candidates: The number of points of $G$, its first ones, that rewards are drawn from at most. Each accepted point
+            takes time in proportion to it. Values, bounds and targets are those of all of $G$. `None`: all.
         growth: The factor by which $G$ grows while no rewards fit their bounds (Sec. 4.1).
         max_growth: The largest size that $G$ may grow to, as a multiple of `synthetic_size`.
         device: Where the kernel's sums are computed and an MMD-GAN is trained, `"cpu"`, `"cuda"`, `"cuda:1"` for the
@@ -288,6 +291,7 @@ class MediatorSettings(Settings):
     valuation: ValuationMethod = field(default_factory=ValuationMethod)
     precision: Annotated[str, Choice(PRECISIONS)] = "auto"
     synthetic_size: Annotated[int, Integer(min=1)] | None = 10_000
+    candidates: Annotated[int, Integer(min=1)] | None = None
     growth: Annotated[float, Number(min=1, open_min=True)] = 2.0
     max_growth: Annotated[float, Number(min=1)] = 8.0
     device: str = "cpu"
@@ -496,7 +500,7 @@ class Mediator(MediatorSettings):
             of_targets = check_incentives(replace(rewards, values=targets), contributions, game)
 
         with self.engine.running(), timed("sampling"):
-            drawn = self.sampling.draw(game, rewards.values, seed)
+            drawn = self.sampling.draw(drawn_from(game, self.candidates), rewards.values, seed)
         unreached = [
             f"party {reward.party + 1}, β={reward.beta:g}: stopped at v = {reward.value:.6g} after "
             f"{len(reward.indices)} points, before it reached "
