@@ -266,8 +266,8 @@ class MediatorSettings(Settings):
         synthetic_size: The size of $G$. `None`: as many points as the parties have, but at least 3,000. A pool that is
             much smaller cannot be worth what all data is, and one of a few hundred points gives rewards that depend on
             its draw.
-        candidates: The number of points of $G$, its first ones, that rewards are drawn from at most. Each accepted point
-            takes time in proportion to it. Values, bounds and targets are those of all of $G$. `None`: all.
+        candidates: The number of points of $G$, its first ones, that rewards are drawn from at most: each accepted
+            point takes time in proportion. Values, bounds and targets are those of all of $G$. `None`: all.
         growth: The factor by which $G$ grows while no rewards fit their bounds (Sec. 4.1).
         max_growth: The largest size that $G$ may grow to, as a multiple of `synthetic_size`.
         device: Where the kernel's sums are computed and an MMD-GAN is trained, `"cpu"`, `"cuda"`, `"cuda:1"` for the

@@ -29,6 +29,7 @@ from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import progress, timed
 from cgm.utils.settings import Integer, Number
 from cgm.valuation.kernels import Kernel, SquaredExponential, Sum
+from cgm.valuation.method import ValuationMethod
 from cgm.valuation.valuation import Valuation
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class PartyMediator(MediatorSettings):
     kernel: Kernel = field(default_factory=multiscale)
     scheme: Scheme = field(default_factory=Gain)
     sampling: WeightedSampling = field(default_factory=lambda: WeightedSampling(tolerance=TOLERANCE))
+    valuation: ValuationMethod = field(default_factory=lambda: ValuationMethod("auto"))
     synthetic_size: Annotated[int, Integer(min=1)] | None = None
     candidates: Annotated[int, Integer(min=1)] | None = CANDIDATES
     held_out: Annotated[float, Number(min=0, max=0.5)] = 0.1
@@ -231,8 +233,8 @@ class PartyMediator(MediatorSettings):
             texts["audit"] = " ".join(filter(None, audited))
         if self.sensitivity and (chosen := self.compared_rows(sizes, 0)) is not None:
             texts["sensitivity"] = (
-                f"Other settings are tried with {sum(map(len, chosen)):,} {unit}, the same share of each party's, and as "
-                "many of the pool."
+                f"Other settings are tried with {sum(map(len, chosen)):,} {unit}, the same share of each party's, and "
+                "as many of the pool."
             )
         if max(*sizes, pool) > MAX_SHOWN:
             texts["figures"] = f"The plane shows at most {MAX_SHOWN:,} {unit} of each party, reward and the pool."
