@@ -55,6 +55,7 @@ log = logging.getLogger(__name__)
 
 Parties: TypeAlias = Mapping[str, Any] | Iterable[Any]  # what `cgm.utils.convert` takes
 MIN_SIZE = 3_000  # of a pool whose size follows from the data
+MAX_SIZE = 1_000_000  # that it grows to: some GiB
 
 
 @dataclass(frozen=True)
@@ -374,7 +375,8 @@ class Mediator(MediatorSettings):
                     settlement = self.reward(pooled, game, contributions, seed)  # Sec. 4.1 and 4.2: r_i and G_i
                     break
                 except InfeasibleScheme as error:  # G grows
-                    warnings.append(self._grow(error, size, sizes, rows, fitted.features.joint and fitted.refit))
+                    again = fitted.features.joint and fitted.refit
+                    warnings.append(self._grow(with_error(error, game, self.valuation), size, sizes, rows, again))
         return replace(settlement, warnings=[*warnings, *settlement.warnings], seconds=clock.seconds)
 
     def sizes(self, rows: int = 0) -> list[int]:
@@ -385,8 +387,10 @@ class Mediator(MediatorSettings):
         """
 
         first = max(rows, MIN_SIZE) if self.synthetic_size is None else self.synthetic_size
-        sizes = [first]
-        while max(sizes[-1] * self.growth, sizes[-1] + 1) <= self.max_growth * first:
+        sizes, last = [first], self.max_growth * first
+        if self.synthetic_size is None:
+            last = min(last, max(first, MAX_SIZE))
+        while max(sizes[-1] * self.growth, sizes[-1] + 1) <= last:
             sizes.append(max(int(sizes[-1] * self.growth), sizes[-1] + 1))
         return sizes
 
@@ -609,6 +613,17 @@ def _warn_of_error(game: Valuation, settings: ValuationMethod) -> list[str]:
     )
     log.warning(message)
     return [message]
+
+
+def with_error(error: InfeasibleScheme, game: Valuation, settings: ValuationMethod) -> InfeasibleScheme:
+    """Return an error that bounds cross, which says that values are approximate, if they are."""
+
+    if game.modes is None:
+        return error
+    return InfeasibleScheme(
+        f"{error} (values are approximate, with errors of up to {game.error:.2g}; a smaller "
+        f"valuation.tolerance than {settings.tolerance:g} may help as well)"
+    )
 
 
 def _warn_of_size(sizes: Sequence[int], rows: int) -> str:

@@ -29,7 +29,6 @@ from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import progress, timed
 from cgm.utils.settings import Integer, Number
 from cgm.valuation.kernels import Kernel, SquaredExponential, Sum
-from cgm.valuation.method import ValuationMethod
 from cgm.valuation.valuation import Valuation
 
 log = logging.getLogger(__name__)
@@ -79,7 +78,6 @@ class PartyMediator(MediatorSettings):
     kernel: Kernel = field(default_factory=multiscale)
     scheme: Scheme = field(default_factory=Gain)
     sampling: WeightedSampling = field(default_factory=lambda: WeightedSampling(tolerance=TOLERANCE))
-    valuation: ValuationMethod = field(default_factory=lambda: ValuationMethod("auto"))
     synthetic_size: Annotated[int, Integer(min=1)] | None = None
     candidates: Annotated[int, Integer(min=1)] | None = CANDIDATES
     held_out: Annotated[float, Number(min=0, max=0.5)] = 0.1

@@ -22,7 +22,7 @@ from cgm import __version__
 from cgm.utils.convert import is_frame, to_frame
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "umap-learn")
-NUMERICS = 7  # increased when cgm or its weights change the numbers of a run: sweeps repeat runs of other values
+NUMERICS = 8  # increased when cgm or its weights change the numbers of a run: sweeps repeat runs of other values
 
 
 NOT_WRITTEN = {"written": False}  # metadata of a field that `plain` leaves out

@@ -10,16 +10,17 @@ of $t^2 / 2$ kernel evaluations. Means can be merged: those of parts of a block 
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 
+from cgm.engines import current_engine
 from cgm.utils.checks import check_points
-from cgm.utils.run import in_order, workers
 from cgm.valuation.kernels import Kernel, squared_exponential_rates
 from cgm.valuation.mmd import TILE
 from cgm.valuation.tiles import Tiles, sort_by_norm
@@ -61,9 +62,15 @@ class Embedding(ABC):
     def transform(self, x: torch.Tensor) -> torch.Tensor:
         r"""Embed points x of shape (N, d) as $\psi(x)$, of shape (N, D), float64."""
 
-    @abstractmethod
     def mean(self, x: torch.Tensor) -> torch.Tensor:
         r"""Compute the mean embedding $\mu$ of points x of shape (N, d), of shape (D), float64."""
+
+        x = check_points(x, f"{type(self).__name__}: x")
+        return self.totals(x, [len(x)])[0] / len(x)
+
+    @abstractmethod
+    def totals(self, x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+        r"""Compute the sum of $\psi(x)$ over each block of points x (t, d) of given sizes, of shape (b, D), float64."""
 
     @abstractmethod
     def inner(self, x: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
@@ -163,15 +170,11 @@ class Fourier(Embedding):
             np.concatenate([np.cos(phases), -np.sin(phases)], 1) * np.tile(self.amplitude.ravel(), 2)
         )
 
-    def mean(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute the mean embedding by a transform from points to modes (type 1)."""
+    def totals(self, x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+        """Compute sums of embeddings by transforms from points to modes (type 1)."""
 
-        x = check_points(x, "Fourier: x")
-        total = np.zeros(self.modes, complex)
-        for modes in _of_rows(_modes_of_rows, (self, x), len(x)):
-            total += modes
-        total *= self.amplitude / len(x)
-        return torch.from_numpy(np.concatenate([total.real.ravel(), total.imag.ravel()]))
+        parts = _of_rows(_modes_of_rows, (self, x.cpu().numpy()), sizes)
+        return _added(parts, sizes, 2 * math.prod(self.modes))
 
     def inner(self, x: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
         """Compute inner products by a transform from modes to points (type 2)."""
@@ -179,27 +182,28 @@ class Fourier(Embedding):
         x = check_points(x, "Fourier: x")
         real, imaginary = means.numpy().reshape(len(means), 2, *self.modes).swapaxes(0, 1)
         coefficients = np.ascontiguousarray(self.amplitude * (real + 1j * imaginary))
-        return _joined(_rows_of_modes, (self, x, coefficients), x, means)
+        return _joined(_of_rows(_rows_of_modes, (self, x.cpu().numpy(), coefficients), [len(x)]), x, means)
 
-    def angles(self, x: torch.Tensor) -> list[np.ndarray]:
+    def angles(self, x: np.ndarray) -> list[np.ndarray]:
         """Return the coordinates of points in units of the grid's period, as angles."""
 
-        return list(np.ascontiguousarray(((x.cpu().double().numpy() - self.centre) * self.spacing).T))
+        return list(np.ascontiguousarray(((x.astype(np.float64) - self.centre) * self.spacing).T))
 
 
-def _modes_of_rows(shared: tuple[Fourier, torch.Tensor], start: int, stop: int) -> np.ndarray:
-    """Compute the Fourier modes of some rows, in one thread."""
+def _modes_of_rows(shared: tuple[Fourier, np.ndarray], start: int, stop: int) -> np.ndarray:
+    """Compute the sum of the embeddings of some rows, in one thread."""
 
     import finufft
 
     fourier, x = shared
     transform = (finufft.nufft1d1, finufft.nufft2d1, finufft.nufft3d1)[len(fourier.modes) - 1]
     strengths = np.ones(stop - start, complex)
-    angles = fourier.angles(x[start:stop])
-    return np.asarray(transform(*angles, strengths, fourier.modes, eps=EPSILON, isign=-1, nthreads=1))
+    modes = transform(*fourier.angles(x[start:stop]), strengths, fourier.modes, eps=EPSILON, isign=-1, nthreads=1)
+    modes = fourier.amplitude * np.asarray(modes)
+    return np.concatenate([modes.real.ravel(), modes.imag.ravel()])
 
 
-def _rows_of_modes(shared: tuple[Fourier, torch.Tensor, np.ndarray], start: int, stop: int) -> torch.Tensor:
+def _rows_of_modes(shared: tuple[Fourier, np.ndarray, np.ndarray], start: int, stop: int) -> np.ndarray:
     """Compute functions of some rows, of shape (N, b), from their Fourier coefficients, in one thread."""
 
     import finufft
@@ -207,7 +211,7 @@ def _rows_of_modes(shared: tuple[Fourier, torch.Tensor, np.ndarray], start: int,
     fourier, x, coefficients = shared
     transform = (finufft.nufft1d2, finufft.nufft2d2, finufft.nufft3d2)[len(fourier.modes) - 1]
     values = transform(*fourier.angles(x[start:stop]), coefficients, eps=EPSILON, isign=1, nthreads=1)
-    return torch.from_numpy(np.asarray(values).real.reshape(len(coefficients), -1).T)
+    return np.asarray(values).real.reshape(len(coefficients), -1).T
 
 
 def grid_scales(kernel: Kernel) -> list[float]:
@@ -279,17 +283,17 @@ class Nystrom(Embedding):
         x = check_points(x, "Nystrom: x")
         return self.kernel(x.double(), self.points) @ self.root
 
-    def mean(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute the mean embedding, from the mean kernel values with the landmarks."""
+    def totals(self, x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+        """Compute sums of embeddings from sums of kernel values with the landmarks."""
 
-        x = check_points(x, "Nystrom: x")
-        return landmark_sums(self.kernel, x, self.points, self.precision) @ self.root / len(x)
+        return landmark_sums(self.kernel, x, sizes, self.points, self.precision) @ self.root
 
     def inner(self, x: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
         """Compute inner products, from kernel values with the landmarks."""
 
         x = check_points(x, "Nystrom: x")
-        return _joined(_weighted_rows, (self.kernel, x, self.points, self.precision, self.root @ means.T), x, means)
+        shared = (self.kernel, x.cpu().numpy(), self.points, self.precision, self.root @ means.T)
+        return _joined(_of_rows(_weighted_rows, shared, [len(x)]), x, means)
 
     def residual(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the diagonal lacks: $m^2$ operations for each point."""
@@ -300,16 +304,16 @@ class Nystrom(Embedding):
         return torch.cat(parts).clamp(min=0)
 
 
-def landmark_sums(kernel: Kernel, x: torch.Tensor, landmarks: torch.Tensor, precision: str) -> torch.Tensor:
-    r"""Compute $\sum_x k(z, x)$ over points x of shape (N, d) for landmarks z (m, d), of shape (m), float64."""
+def landmark_sums(
+    kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], landmarks: torch.Tensor, precision: str
+) -> torch.Tensor:
+    r"""Compute $\sum_x k(x, z)$ over each block of points x (t, d) for landmarks z (m, d), of shape (b, m), float64."""
 
-    total = torch.zeros(len(landmarks), dtype=torch.float64)
-    for part in _of_rows(_summed_rows, (kernel, x, landmarks, precision), len(x)):
-        total += part
-    return total
+    parts = _of_rows(_summed_rows, (kernel, x.cpu().numpy(), landmarks, precision), sizes)
+    return _added(parts, sizes, len(landmarks))
 
 
-def _summed_rows(shared: tuple[Kernel, torch.Tensor, torch.Tensor, str], start: int, stop: int) -> torch.Tensor:
+def _summed_rows(shared: tuple[Kernel, np.ndarray, torch.Tensor, str], start: int, stop: int) -> np.ndarray:
     """Compute the sums of the kernel of some rows with all landmarks."""
 
     kernel, x, landmarks, precision = shared
@@ -318,13 +322,13 @@ def _summed_rows(shared: tuple[Kernel, torch.Tensor, torch.Tensor, str], start: 
     for i in range(0, stop - start, TILE):
         for j in range(0, len(landmarks), TILE):
             total[columns[j : j + TILE]] += tiles.tile(i, j).sum(0).double()
-    return total
+    return total.numpy()
 
 
 def _weighted_rows(
-    shared: tuple[Kernel, torch.Tensor, torch.Tensor, str, torch.Tensor], start: int, stop: int
-) -> torch.Tensor:
-    """Compute the products of the kernel of some rows with all landmarks and weights of these."""
+    shared: tuple[Kernel, np.ndarray, torch.Tensor, str, torch.Tensor], start: int, stop: int
+) -> np.ndarray:
+    """Compute the products of the kernel of some rows with all landmarks and weights of these, of shape (N, b)."""
 
     kernel, x, landmarks, precision, weights = shared
     (rows, columns), tiles = _landmark_tiles(kernel, x[start:stop], landmarks, precision)
@@ -334,16 +338,21 @@ def _weighted_rows(
         for j in range(0, len(landmarks), TILE):
             k = tiles.tile(i, j)
             result[rows[i : i + TILE]] += (k @ weights[j : j + TILE].to(k.dtype)).double()
-    return result
+    return result.numpy()
 
 
 def _landmark_tiles(
-    kernel: Kernel, x: torch.Tensor, landmarks: torch.Tensor, precision: str
+    kernel: Kernel, x: np.ndarray, landmarks: torch.Tensor, precision: str
 ) -> tuple[list[torch.Tensor], Tiles]:
-    """Return the orders of points and landmarks by their norms, and their tiles in these orders."""
+    """Return the orders of points and landmarks by their norms, and their tiles in these orders.
 
-    orders = [sort_by_norm(points, [len(points)]) for points in (x, landmarks)]
-    return orders, Tiles(kernel, x[orders[0]], landmarks[orders[1]], TILE, precision)
+    Near-copies are not looked for: their errors in float32 are below those of landmarks.
+    """
+
+    both = torch.from_numpy(x.astype(np.float64)), landmarks  # a copy: what processes share is read-only
+    orders = [sort_by_norm(points, [len(points)]) for points in both]
+    left, right = (points[order] for points, order in zip(both, orders, strict=True))
+    return orders, Tiles(kernel, left, right, TILE, precision, exact=len(left) + len(right))
 
 
 class EmbeddedSums:
@@ -366,10 +375,8 @@ class EmbeddedSums:
         self, embedding: Embedding, x: torch.Tensor, sizes: Sequence[int], totals: torch.Tensor | None = None
     ) -> None:
         self.embedding, self.x, self.sizes = embedding, x, list(sizes)
-        blocks = x.split(self.sizes)
-        if totals is None:
-            totals = torch.stack([len(block) * embedding.mean(block) for block in blocks])
-        self.totals, self.rows = totals, sample_rows(sizes, RESIDUALS)
+        self.totals = embedding.totals(x, sizes) if totals is None else totals
+        self.rows = sample_rows(sizes, RESIDUALS)
         self.lacks = torch.zeros(len(x), dtype=torch.float64)
         for part, rows in zip(self.lacks.split(self.sizes), self.rows, strict=True):
             residual = embedding.residual(x[rows])
@@ -398,22 +405,36 @@ def sample_rows(sizes: Sequence[int], count: int) -> list[torch.Tensor]:
     return [int(edge) + torch.randperm(n, generator=random)[:count] for edge, n in zip(edges, sizes, strict=False)]
 
 
-Part = TypeVar("Part")
+def _pieces(sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Yield (block, start, stop) of up to `BLOCK` rows of one block each."""
+
+    edges = np.cumsum([0, *sizes]).tolist()
+    for block, (first, last) in enumerate(itertools.pairwise(edges)):
+        for start in range(first, last, BLOCK):
+            yield block, start, min(start + BLOCK, last)
 
 
-def _of_rows(function: Callable[[Any, int, int], Part], shared: Any, n: int) -> Iterator[Part]:
-    """Compute something of each block of rows in parallel, and yield the results in order."""
+def _of_rows(
+    function: Callable[[Any, int, int], np.ndarray], shared: Any, sizes: Sequence[int]
+) -> Iterator[np.ndarray]:
+    """Compute something of each piece of the blocks of rows on the engine, and yield the results in order."""
 
-    with workers() as threads:
-        yield from in_order(threads, function, ((shared, a, min(a + BLOCK, n)) for a in range(0, n, BLOCK)))
+    yield from current_engine().map(function, shared, ((start, stop) for _, start, stop in _pieces(sizes)))
 
 
-def _joined(
-    function: Callable[[Any, int, int], torch.Tensor], shared: Any, x: torch.Tensor, means: torch.Tensor
-) -> torch.Tensor:
-    """Compute numbers of each row of x (N, d) and each mean (b, D), and return them, of shape (N, b), float64."""
+def _added(parts: Iterator[np.ndarray], sizes: Sequence[int], width: int) -> torch.Tensor:
+    """Add up numbers of the pieces of each block in their order, of shape (b, width)."""
 
-    result = torch.empty(len(x), len(means), dtype=torch.float64)
-    for k, part in enumerate(_of_rows(function, shared, len(x))):
-        result[k * BLOCK : (k + 1) * BLOCK] = part
-    return result
+    totals = np.zeros((len(sizes), width))
+    for (block, _, _), part in zip(_pieces(sizes), parts, strict=True):
+        totals[block] += part
+    return torch.from_numpy(totals)
+
+
+def _joined(parts: Iterator[np.ndarray], x: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+    """Join numbers of the pieces of x (N, d) for each mean (b, D), of shape (N, b)."""
+
+    result = np.empty((len(x), len(means)))
+    for (_, start, stop), part in zip(_pieces([len(x)]), parts, strict=True):
+        result[start:stop] = part
+    return torch.from_numpy(result)

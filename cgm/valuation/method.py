@@ -15,11 +15,13 @@ ones. Their differences, in groups, give an estimate and a standard error for ea
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import torch
 
 from cgm.utils.run import workers
@@ -42,10 +44,12 @@ from cgm.valuation.tiles import Tiles, sort_by_norm
 METHODS = ("exact", "hybrid", "nufft", "nystrom", "auto")
 MIN_NUFFT = 3_000  # points from which auto takes Fourier grids
 MAX_EXACT = 150_000  # points up to which auto computes all pairs
+MAX_FALLBACK = 500_000  # points up to which auto does so if landmarks do not reach the tolerance
 MAX_PAIRS = 5e10  # pairs of points of T with those of the parties up to which auto takes the hybrid method
 LANDMARKS = 512  # at first; doubled while the error is above the tolerance
 MAX_LANDMARKS = 8192  # whose kernel matrix and its root take 1 GB
 CANDIDATES = 2**23  # points, times the number of landmarks, of which new ones are chosen by what these lack
+MAX_CORNERS = 5000  # of a convex hull whose distances are computed
 GROUPS = 8  # of rows whose sums are compared with exact ones
 ROWS = 4  # of each block in each group; 1 for Fourier grids, whose errors are rounding errors
 WIDTH = 3.5  # standard errors of an interval; of eight groups, about 99 %
@@ -56,18 +60,18 @@ class ValuationMethod(Settings):
     r"""How the block sums of a valuation are computed.
 
     Arguments:
-        method: `"exact"`, `"hybrid"`, `"nufft"`, `"nystrom"`; or `"auto"`: Fourier grids where they are possible and
-            cost less, exact sums for up to 50,000 points, the hybrid method while there are few points of the parties,
-            and otherwise landmarks.
+        method: `"exact"`, `"hybrid"`, `"nufft"`, `"nystrom"`; or `"auto"`: Fourier grids for 3,000 points or more where
+            they are possible and cost less, exact sums for up to 150,000 points, the hybrid method while there are few
+            points of the parties, and otherwise landmarks.
         tolerance: The largest error of a value $v$, as a share of $v(N)$, that `"hybrid"` and `"nystrom"` aim at: the
-            number of landmarks is doubled until it is reached, up to an eighth of the points; `"auto"` computes exact
-            sums then.
+            number of landmarks is doubled until it is reached, up to 8,192 or an eighth of the points. If that is not
+            enough, `"auto"` computes exact sums for up to 500,000 points; otherwise there is a warning.
 
     Raises:
         ValueError: If a setting is out of range.
     """
 
-    method: Annotated[str, Choice(METHODS)] = "exact"
+    method: Annotated[str, Choice(METHODS)] = "auto"
     tolerance: Annotated[float, Number(min=0, open_min=True)] = 1e-4
 
     section = "valuation"
@@ -152,8 +156,7 @@ def approximations(
 
     precision = resolve_precision(precision, len(x))
     rows = sample_rows(sizes, GROUPS if method == "nufft" else GROUPS * ROWS)
-    chosen, arithmetic = x[torch.cat(rows)], "float64" if method == "nufft" else precision
-    exact = torch.stack([landmark_sums(kernel, block, chosen, arithmetic) for block in x.split(list(sizes))], 1)
+    exact = landmark_sums(kernel, x, sizes, x[torch.cat(rows)], "float64").T
 
     def missing(sums_of: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         lacks = torch.zeros(GROUPS, len(sizes), len(sizes), dtype=torch.float64)
@@ -210,35 +213,46 @@ def embed_by_landmarks(
 
     random = torch.Generator().manual_seed(0)
     orders = [torch.randperm(len(points), generator=random) for points in choices]
-    nystrom = Nystrom(kernel, precision=precision)
+    nystrom, landmarks = Nystrom(kernel, precision=precision), x[:0]
     sums, used, count = torch.zeros(len(sizes), 0, dtype=torch.float64), 0, LANDMARKS
-
-    def use(new: Sequence[torch.Tensor]) -> None:
-        nonlocal sums
-        added = torch.cat(list(new))
-        parts = [landmark_sums(kernel, block, added, precision) for block in x.split(list(sizes))]
-        sums = torch.cat([sums, torch.stack(parts)], 1)
-        nystrom.use(torch.cat([nystrom.points, added]) if used else added)
-
     while count <= min(MAX_LANDMARKS, max(LANDMARKS, len(x) // 8)):
-        half = (count - sums.shape[1]) // (2 * len(choices))
-        use([points[order[used : used + half]] for points, order in zip(choices, orders, strict=True)])
+        half = (count - len(landmarks)) // (2 * len(choices))
+        uniform = [points[order[used : used + half]] for points, order in zip(choices, orders, strict=True)]
         used += half
-        chosen = []
+        nystrom.use(torch.cat([landmarks, *uniform]))
+        lacking = []
         for points, order in zip(choices, orders, strict=True):
-            candidates = points[order[used:][: CANDIDATES // count]]
+            candidates = points[order[used:][: max(2 * half, CANDIDATES // count)]]
             weights = nystrom.residual(candidates) + 1e-12
-            chosen.append(candidates[torch.multinomial(weights, min(half, len(candidates)), generator=random)])
-        use(chosen)
+            lacking.append(candidates[torch.multinomial(weights, min(half, len(candidates)), generator=random)])
+        new = torch.cat([*uniform, *lacking])
+        landmarks = torch.cat([landmarks, new])
+        nystrom.use(landmarks)
+        sums = torch.cat([sums, landmark_sums(kernel, x, sizes, new, precision)], 1)
         yield EmbeddedSums(nystrom, x, sizes, sums @ nystrom.root)
         count *= 2
 
 
-def outer_bounds(kernel: Kernel, x: torch.Tensor) -> tuple[float, float]:
-    r"""Return a lower bound of $\gamma$ and an upper bound of $\eta$ on points x, in linear time.
+def extremes(kernel: Kernel, x: torch.Tensor, method: str) -> tuple[float, float]:
+    r"""Return $\gamma$ and $\eta$ on points x in about linear time, or bounds of them.
 
-    No two points are further apart than the diagonal of their bounding box; some may be equal.
+    For Fourier grids, whose kernels decrease with the distance, they are the values at the largest distance, which is
+    one of corners of the convex hull, and at the smallest. Otherwise, and where the hull is flat or has very many
+    corners, no two points are further apart than the corners of their bounding box, and some may be equal.
     """
 
-    corners = torch.stack([x.amin(0), x.amax(0)]).double()
-    return float(kernel(corners[:1], corners[1:])), kernel.diagonal
+    from scipy.spatial import ConvexHull, QhullError, cKDTree
+    from scipy.spatial.distance import pdist
+
+    points, nearest = x.double().numpy(), 0.0
+    farthest = float(np.linalg.norm(np.ptp(points, axis=0)))
+    if method == "nufft":
+        nearest = float(cKDTree(points).query(points, k=2, workers=-1)[0][:, 1].min())
+        if x.shape[1] > 1:
+            with contextlib.suppress(QhullError):
+                corners = points[ConvexHull(points).vertices]
+                farthest = float(pdist(corners).max()) if len(corners) <= MAX_CORNERS else farthest
+    low, high = kernel.profile(
+        torch.tensor([farthest, nearest], dtype=torch.float64).div(kernel.numeric_lengthscale).square()
+    )
+    return float(low), float(high)

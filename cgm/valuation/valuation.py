@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -15,12 +16,12 @@ from cgm.valuation.game import check_members
 from cgm.valuation.kernels import Kernel, check_profile
 from cgm.valuation.method import (
     GROUPS,
-    MAX_EXACT,
+    MAX_FALLBACK,
     WIDTH,
     ValuationMethod,
     approximations,
     choose_method,
-    outer_bounds,
+    extremes,
 )
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 from cgm.valuation.references import AllReference, Reference, check_blocks
@@ -62,8 +63,6 @@ class Valuation:
         sums: The block sums $R$, of shape $(|T|, n + 1)$, float64.
         reference_blocks: The blocks of the reference, see `Reference.blocks`.
         t: The number of points in the reference; $|T|$, if it is all of $T$.
-        gamma, eta: $\gamma$ and $\eta$, the smallest and the largest off-diagonal kernel value on $T$; bounds of them,
-            if sums are approximate.
         method: The method by which the block sums were computed.
         modes: The number of modes or landmarks of an approximation; `None` for exact sums.
 
@@ -93,7 +92,7 @@ class Valuation:
         precision: str = "auto",
         reference: Reference | None = None,
         tasks: int | None = None,
-        method: ValuationMethod | str = "exact",
+        method: ValuationMethod | str = "auto",
     ) -> None:
         check_profile(kernel)
         parties = check_parties(parties)
@@ -121,24 +120,39 @@ class Valuation:
             result = kernel_pass(self.kernel, self.points, self.sizes, precision, exact)
         else:
             result = kernel_pass_in_tasks(self.kernel, self.points, self.sizes, precision, exact, tasks)
-        self.sums, self.gamma, self.eta = result
+        self.sums, *self._extremes = result
         self._add_up()
 
     def _approximate(self, settings: ValuationMethod, precision: str) -> bool:
         """Compute approximate block sums; return whether exact ones should take their place."""
 
         points = self.points.cpu()
-        self.gamma, self.eta = outer_bounds(self.kernel, points)
         for sums in approximations(self.kernel, points, self.sizes, self.method, precision):
             self.modes, self._missing = sums.size, sums.missing
             self._add_up(sums.between)
             if self.method == "nufft" or self.error <= settings.tolerance * abs(self.grand_value):
                 break
         else:
-            if settings.method == "auto" and len(points) <= MAX_EXACT:
+            if settings.method == "auto" and len(points) <= MAX_FALLBACK:
                 return False
         self.sums = sums.of_points()
         return True
+
+    @cached_property
+    def _extremes(self) -> Sequence[float]:
+        return extremes(self.kernel, self.points.cpu(), self.method)
+
+    @property
+    def gamma(self) -> float:
+        r"""The smallest off-diagonal kernel value $\gamma$ on $T$; a lower bound of it, if landmarks are used."""
+
+        return self._extremes[0]
+
+    @property
+    def eta(self) -> float:
+        r"""The largest off-diagonal kernel value $\eta$ on $T$; an upper bound of it, if landmarks are used."""
+
+        return self._extremes[1]
 
     @property
     def error(self) -> float:

@@ -55,7 +55,9 @@ def grow(cases: Sequence[Mapping[str, int]], threads: int, repeats: int, seed: i
     def once(synthetic: int, points: int, parties: int, dimensions: int, chains: int, times: int) -> dict[str, Any]:
         data, pool = mixture(parties, points, synthetic, dimensions, seed)
         kernel = SquaredExponential(math.sqrt(dimensions))
-        pass_seconds, pass_cpu_seconds, valuation = measure_median(lambda: Valuation(kernel, data, pool), times)
+        pass_seconds, pass_cpu_seconds, valuation = measure_median(
+            lambda: Valuation(kernel, data, pool, method="exact"), times
+        )
         rewards, betas = targets(valuation, 0.3), np.linspace(4, 8, chains // parties).tolist()
         seconds, cpu_seconds, drawn = measure_median(lambda: draw(valuation, rewards, betas, seed), times)
         accepted = sum(len(chain.indices) for chain in drawn)

@@ -26,6 +26,21 @@ def mixture(parties: int, points: int, synthetic: int, d: int, seed: int) -> tup
     return data, pool
 
 
+def clusters(
+    parties: int, points: int, synthetic: int, d: int, seed: int, count: int = 6
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Draw the points of parties, each with its own shares of the same clusters, and a pool of all clusters."""
+
+    random, centres = torch.Generator().manual_seed(seed), 2 * normal(count, d, seed)
+
+    def draw(n: int, shares: torch.Tensor) -> torch.Tensor:
+        x = torch.randn(n, d, generator=random, dtype=torch.float64)
+        return centres[torch.multinomial(shares, n, replacement=True, generator=random)] + 0.5 * x
+
+    data = [draw(points, torch.rand(count, generator=random)) for _ in range(parties)]
+    return data, draw(synthetic, torch.ones(count))
+
+
 class Estimated(Valuation):
     """A `Valuation` whose sums over G are estimated from a few thousand points of G.
 

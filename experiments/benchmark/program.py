@@ -32,6 +32,7 @@ from cgm.utils.run import progress
 from experiments.benchmark.compare import limit_cores
 from experiments.benchmark.concepts import contributions
 from experiments.benchmark.growth import growth
+from experiments.benchmark.linear import linear
 from experiments.benchmark.parts import kernel_sums, lengthscale, runs, sampling, shapley
 from experiments.benchmark.report import growth_figure, tables
 from experiments.benchmark.reproduction import reproduction
@@ -42,12 +43,29 @@ FOLDERS = {"full": "outputs/paper/benchmark", "small": "outputs/benchmark"}
 PACKAGES = ("numba", "pykeops", "shapiq", "pyDVL")  # recorded in addition to those of every record
 PARTS = {
     part.__name__: part
-    for part in (kernel_sums, lengthscale, sampling, shapley, contributions, runs, reproduction, growth, startup)
+    for part in (
+        kernel_sums,
+        linear,
+        lengthscale,
+        sampling,
+        shapley,
+        contributions,
+        runs,
+        reproduction,
+        growth,
+        startup,
+    )
 }
 SIZES: dict[str, dict[str, Any]] = {
     "full": {
         "kernel_sums": [(20_000, 2), (20_000, 8)],  # t, d
         "kernel_sums_alone": [(50_000, 2), (50_000, 8)],
+        "linear": {  # t, d, points of each of five parties, and the largest t with exact sums
+            "t": [30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000],
+            "dimensions": [2, 8],
+            "points": 5000,
+            "exact": 100_000,
+        },
         "lengthscale": (1000, 100_000),  # points of each of five parties, |G|
         # |G|, d, points of a party, share of the way from v(D_i) to v(D_i ∪ G), points of a chain of the plain loop
         "sampling": [(100_000, 2, 1000, 0.5, 25), (100_000, 8, 1000, 0.5, 25), (1_000_000, 2, 200, 0.5, 5)],
@@ -74,6 +92,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "small": {
         "kernel_sums": [(1500, 2)],
         "kernel_sums_alone": [(2000, 3)],
+        "linear": {"t": [3000, 4000], "dimensions": [2, 5], "points": 200, "exact": 3000},
         "lengthscale": (50, 500),
         "sampling": [(500, 2, 50, 0.5, 2)],
         "authors": [(300, 2, 50, 0.5)],

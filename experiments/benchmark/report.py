@@ -38,6 +38,10 @@ NOTES = {
     "others get points in float32, and cgm in float64: it chooses its own arithmetic by size, except in the row named "
     "float64. `exponentials` are t² / 2 powers of two in float32 that never leave the cache, and nothing else: a lower "
     "bound of the time.",
+    "linear": "All values and sums of five parties with {points:,} points each and a pool: by Fourier grids in two "
+    "dimensions, by landmarks in eight (`valuation.tolerance=1e-4`), with the errors that they state. The exact pass "
+    "(`valuation.method=exact`) and KeOps, which computes twice as many kernel values, up to a size where they take "
+    "less than a minute; errors are those to values in float64.",
     "lengthscale": "The search for the length-scale, compared with the pass over the kernel, for simulated credit "
     "ratings.",
     "sampling": "Time per accepted point: 5 parties, β = 1, 2, 4, 8, until each of these 20 chains has gone half of "
@@ -60,6 +64,7 @@ NOTES = {
 TITLES = {
     "startup": "Start-up",
     "kernel_sums": "Kernel sums",
+    "linear": "Linear time",
     "lengthscale": "Length-scale",
     "sampling": "Weighted sampling",
     "shapley": "Shapley values",
@@ -83,11 +88,13 @@ def tables(result: Mapping[str, Any]) -> str:
     ]
     for part, found in result["parts"].items():
         settings = found["settings"]
-        note = NOTES[part].format(**found["start"]) if part == "growth" else NOTES[part]
+        note = NOTES[part].format(**{"growth": found.get("start"), "linear": found}.get(part) or {})
         packages = ", ".join(f"{name} {number}" for name, number in found.get("versions", host["versions"]).items())
         lines += [f"## {TITLES[part]}\n", f"{note} Cores used: {settings['threads']}. {packages}.\n"]
         if "comparisons" in found:
             lines.append(comparison_table(found["comparisons"]))
+        elif part == "linear":
+            lines.append(linear_table(found))
         elif part == "runs":
             lines.append(run_table(found["runs"]))
         elif part == "reproduction":
@@ -163,6 +170,26 @@ def run_table(found: Sequence[Mapping[str, Any]]) -> str:
     rows.append(["accepted points", *(f"{run['accepted']:,}" for run in found)])
 
     return markdown_table(["", *(f"{run['dataset']}, {run['split']}, seed {run['seed']}" for run in found)], rows)
+
+
+def linear_table(found: Mapping[str, Any]) -> str:
+    """Write the table of valuations in linear time, and the exponents of their growth."""
+
+    head = ["d", "t", "method", "modes or landmarks", "time", "CPU time", "peak memory, MiB", "error of v, stated"]
+    head += ["error of v", "error of α, stated", "error of α", "exact: time", "CPU time", "KeOps: time", "CPU time"]
+    columns = {"d": "d", "t": ",d", "method": "s", "size": ",d", "wall": ".3g", "cpu": ".3g", "mebibytes": ",.0f"}
+    columns |= dict.fromkeys(("v_stated", "v_error", "alpha_stated", "alpha_error"), ".0e")
+    columns |= dict.fromkeys(("exact_wall", "exact_cpu", "keops_wall", "keops_cpu"), ".3g")
+
+    def cell(row: Mapping[str, Any], key: str, form: str) -> str:
+        return "–" if row.get(key) is None else format(row[key], form) + (" s" if form == ".3g" else "")
+
+    rows = [[cell(row, key, form) for key, form in columns.items()] for row in found["rows"]]
+    grows = [
+        f"d = {d}: {' and '.join('–' if p is None else f'{p:.2f}' for p in exponents.values())}"
+        for d, exponents in found["exponents"].items()
+    ]
+    return f"{markdown_table(head, rows)}\n\nExponents of time and of CPU time: {'; '.join(grows)}.\n"
 
 
 def growth_tables(found: Mapping[str, Any]) -> str:

@@ -246,7 +246,7 @@ def test_a_whole_run_reports_its_stations():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"what": ["sums"]}, r"^what=\['sums'\]: expected a list of some of kernel_sums, lengthscale, "),
+        ({"what": ["sums"]}, r"^what=\['sums'\]: expected a list of some of kernel_sums, linear, lengthscale, "),
         ({"what": []}, r"^what=\[\]"),
         ({"size": "huge"}, r"^size=huge: expected one of full, small"),
         ({"repeats": 0}, "repeats"),
@@ -312,6 +312,14 @@ def test_the_whole_program(tmp_path):
         for comparison in result["parts"][part]["comparisons"]:
             for found in comparison["implementations"].values():
                 assert all(len(found[clock]["rounds"]) == 2 for clock in ("wall", "cpu"))
+    linear = result["parts"]["linear"]["rows"]
+    assert [(row["t"], row["d"], row["method"]) for row in linear] == [
+        (t, d, method) for d, method in ((2, "nufft"), (5, "nystrom")) for t in (3000, 4000)
+    ]
+    for row in linear:
+        assert row["wall"] > 0
+        assert ("v_error" in row) == ("exact_wall" in row) == (row["t"] == 3000)
+        assert row.get("v_error", 0) <= row["v_stated"] < 1e-3 * row["value"]
     sums = result["parts"]["kernel_sums"]["comparisons"][0]
     assert {*sums["implementations"], *sums["not_measured"]} >= {
         "cgm",

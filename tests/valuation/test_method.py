@@ -6,9 +6,14 @@ import pytest
 import torch
 
 from cgm.contributions import Shapley
+from cgm.data.datasets.credit_ratings import CreditRatings
+from cgm.data.splits import EqualDisjoint, Unequal
+from cgm.engines import Loky, Threads
+from cgm.generators.gaussian_mixture import TrueMixture
 from cgm.valuation import Valuation
 from cgm.valuation.kernels import Laplacian, SquaredExponential
-from cgm.valuation.method import ValuationMethod, choose_method
+from cgm.valuation.lengthscale import fit_lengthscale
+from cgm.valuation.method import ValuationMethod, choose_method, extremes
 
 NAMES = ("hybrid", "nystrom", "nufft")
 
@@ -98,6 +103,51 @@ def test_landmarks_are_doubled_until_the_error_is_small():
         sizes[tolerance] = valuation.modes
         assert valuation.error <= tolerance * valuation.grand_value or valuation.modes > len(valuation.points) // 16
     assert sizes[1.0] == 512 < sizes[1e-4]
+
+
+def test_credit_ratings_are_valued_as_exactly_as_in_float64():
+    for split in (EqualDisjoint(points_per_party=300), Unequal(points_per_party=300)):
+        data = CreditRatings().load(None, 0)
+        rows = split.assign(data.y, len(data.classes), 0, data.ordered, data.classes)
+        parties = [data.x[row] for row in rows]
+        pool = TrueMixture().fit(torch.cat(parties), 0).sample(3000, 0)
+        kernel = fit_lengthscale(SquaredExponential(), parties, pool)
+        exact = Valuation(kernel, parties, pool, "float64", method="exact")
+        default = Valuation(kernel, parties, pool)
+        assert default.method == "nufft"
+        assert torch.allclose(all_values(default), all_values(exact), rtol=0, atol=1e-13)
+        assert torch.allclose(alpha(default), alpha(exact), rtol=0, atol=1e-11)
+        assert torch.allclose(default.sums, exact.sums, rtol=0, atol=1e-8)
+        assert (default.gamma, default.eta) == pytest.approx((exact.gamma, exact.eta), rel=1e-9)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5])
+def test_extremes_of_approximate_valuations(d):
+    random = torch.Generator().manual_seed(d)
+    x = torch.randn(400, d, generator=random, dtype=torch.float64)
+    kernel = SquaredExponential(0.5)
+    k = kernel(x, x)
+    others = k[~torch.eye(len(x), dtype=torch.bool)]
+    low, high = extremes(kernel, x, "nufft" if d < 4 else "nystrom")
+    if d < 4:
+        assert (low, high) == pytest.approx((float(others.min()), float(others.max())), rel=1e-9)
+    assert low <= others.min() * (1 + 1e-9)
+    assert high >= others.max() * (1 - 1e-9)
+    line = x[:, :1] * torch.ones(1, d, dtype=torch.float64)  # points of no volume
+    low, high = extremes(kernel, torch.cat([line, line]), "nufft")
+    assert low == pytest.approx(float(kernel(line, line).min()), rel=1e-6)
+    assert high == 1.0
+
+
+def test_equal_bytes_in_threads_and_processes():
+    sums = {}
+    for kind, method in (("plane", "nufft"), ("mixture", "nystrom"), ("mixture", "hybrid")):
+        parties, pool = game(kind, 3, pool=3000)
+        for engine in (Threads(1), Threads(3), Loky(2)):
+            with engine.running():
+                found = Valuation(SquaredExponential(0.7), parties, pool, method=ValuationMethod(method, 1e-3))
+            sums.setdefault((kind, method), found.sums)
+            assert torch.equal(found.sums, sums[kind, method])
 
 
 def test_auto_and_bounds(monkeypatch):
