@@ -24,6 +24,7 @@ from cgm.engines import Engine, Threads
 from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
 from cgm.generators.pool import Pool, draw_pool, embed_pool
+from cgm.rewards.candidates import drawn_from
 from cgm.rewards.errors import check_rewards, warn_of_points, warn_of_values
 from cgm.rewards.frames import party_frame, reward_frame, states_line
 from cgm.rewards.incentives import Incentives, check_incentives
@@ -55,6 +56,7 @@ log = logging.getLogger(__name__)
 
 Parties: TypeAlias = Mapping[str, Any] | Iterable[Any]  # what `cgm.utils.convert` takes
 MIN_SIZE = 3_000  # of a pool whose size follows from the data
+MAX_SIZE = 1_000_000  # that it grows to: some GiB
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,8 @@ class MediatorSettings(Settings):
         synthetic_size: The size of $G$. `None`: as many points as the parties have, but at least 3,000. A pool that is
             much smaller cannot be worth what all data is, and one of a few hundred points gives rewards that depend on
             its draw.
+        candidates: The number of points of $G$, its first ones, that rewards are drawn from at most: each accepted
+            point takes time in proportion. Values, bounds and targets are those of all of $G$. `None`: all.
         growth: The factor by which $G$ grows while no rewards fit their bounds (Sec. 4.1).
         max_growth: The largest size that $G$ may grow to, as a multiple of `synthetic_size`.
         device: Where the kernel's sums are computed and an MMD-GAN is trained, `"cpu"`, `"cuda"`, `"cuda:1"` for the
@@ -289,6 +293,7 @@ class MediatorSettings(Settings):
     valuation: ValuationMethod = field(default_factory=ValuationMethod)
     precision: Annotated[str, Choice(PRECISIONS)] = "auto"
     synthetic_size: Annotated[int, Integer(min=1)] | None = 10_000
+    candidates: Annotated[int, Integer(min=1)] | None = None
     growth: Annotated[float, Number(min=1, open_min=True)] = 2.0
     max_growth: Annotated[float, Number(min=1)] = 8.0
     device: str = "cpu"
@@ -371,7 +376,8 @@ class Mediator(MediatorSettings):
                     settlement = self.reward(pooled, game, contributions, seed)  # Sec. 4.1 and 4.2: r_i and G_i
                     break
                 except InfeasibleScheme as error:  # G grows
-                    warnings.append(self._grow(error, size, sizes, rows, fitted.features.joint and fitted.refit))
+                    again = fitted.features.joint and fitted.refit
+                    warnings.append(self._grow(with_error(error, game, self.valuation), size, sizes, rows, again))
         return replace(settlement, warnings=[*warnings, *settlement.warnings], seconds=clock.seconds)
 
     def sizes(self, rows: int = 0) -> list[int]:
@@ -382,8 +388,10 @@ class Mediator(MediatorSettings):
         """
 
         first = max(rows, MIN_SIZE) if self.synthetic_size is None else self.synthetic_size
-        sizes = [first]
-        while max(sizes[-1] * self.growth, sizes[-1] + 1) <= self.max_growth * first:
+        sizes, last = [first], self.max_growth * first
+        if self.synthetic_size is None:
+            last = min(last, max(first, MAX_SIZE))
+        while max(sizes[-1] * self.growth, sizes[-1] + 1) <= last:
             sizes.append(max(int(sizes[-1] * self.growth), sizes[-1] + 1))
         return sizes
 
@@ -497,7 +505,8 @@ class Mediator(MediatorSettings):
             of_targets = check_incentives(replace(rewards, values=targets), contributions, game)
 
         with self.engine.running(), timed("sampling"):
-            drawn = check_rewards(game, self.sampling.draw(game, rewards.values, seed))
+            drawn = self.sampling.draw(drawn_from(game, self.candidates), rewards.values, seed)
+            drawn = check_rewards(game, drawn)
             inexact = [*warn_of_points(game, rewards.values), *warn_of_values(game, drawn)]
         unreached = [
             f"party {reward.party + 1}, β={reward.beta:g}: stopped at v = {reward.value:.6g} after "
@@ -607,6 +616,17 @@ def _warn_of_error(game: Valuation, settings: ValuationMethod) -> list[str]:
     )
     log.warning(message)
     return [message]
+
+
+def with_error(error: InfeasibleScheme, game: Valuation, settings: ValuationMethod) -> InfeasibleScheme:
+    """Return an error that bounds cross, which says that values are approximate, if they are."""
+
+    if game.modes is None:
+        return error
+    return InfeasibleScheme(
+        f"{error} (values are approximate, with errors of up to {game.error:.2g}; a smaller "
+        f"valuation.tolerance than {settings.tolerance:g} may help as well)"
+    )
 
 
 def _warn_of_size(sizes: Sequence[int], rows: int) -> str:

@@ -34,7 +34,14 @@ from collections.abc import Collection, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
-from cgm.settlements.view import INCENTIVES, attack_in_words, guess_in_words, strongest_guesses, threat_model
+from cgm.settlements.view import (
+    INCENTIVES,
+    attack_in_words,
+    guess_in_words,
+    strongest_guesses,
+    threat_model,
+    values_in_words,
+)
 from cgm.utils.checks import check_choice
 from cgm.utils.files import sha256
 
@@ -47,6 +54,7 @@ DISCLOSED = {  # what may be disclosed of all parties, and its keys in a view
     "sizes": ["rows_valued"],
     "levels": [],  # of columns, in rewards: nothing in certificates
 }
+SAMPLES = ("rewards", "audit")  # of what a party receives
 RATES = ("auc", "tpr")
 GUESSED = ("rate", "without", "held_out")
 INTERVALS = ("auc_low", "auc_high", "tpr_low", "tpr_high")
@@ -132,6 +140,8 @@ def contents(
         ],
         "method": {
             "valuation": "closeness to all data, negative squared MMD",
+            "values": values_in_words(_rounded_errors(view["approximation"]), view["unit"]),
+            "samples": [text for key, text in view["samples"].items() if key in SAMPLES],
             "kernel": view["kernel"]["name"],
             "features": view["features"],
             "contributions": view["contributions"]["method"],
@@ -157,6 +167,14 @@ def _sampling_error(own: Mapping[str, Any]) -> dict[str, Any]:
     if not own["contribution"] or not own["contribution_stderr"]:
         return {}
     return {"relative_stderr": rounded(own["contribution_stderr"] / abs(own["contribution"]))}
+
+
+def _rounded_errors(approximation: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return an approximation with errors of one digit: those of contributions depend on the data of all parties."""
+
+    if approximation is None:
+        return None
+    return {key: float(f"{x:.0e}") if isinstance(x, float) else x for key, x in approximation.items()}
 
 
 def _form(own: Mapping[str, Any]) -> dict[str, Any]:

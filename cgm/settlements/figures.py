@@ -15,13 +15,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cgm.data.tables.columns import Column
+from cgm.evaluation.privacy.attacks import subsample
 from cgm.figures.embedding import OWN, to_plane
 from cgm.figures.plots import Plots
 from cgm.figures.style import BACKGROUND, GRID, INK, axes_for, axes_legend
 from cgm.figures.style import TARGET as REWARD
 from cgm.records.html import STYLE
+from cgm.settlements.party import MAX_SHOWN
 from cgm.settlements.settlement import PartySettlement
 from cgm.settlements.view import describe
+from cgm.utils.random import Stream
 from cgm.utils.text import label, number
 
 MAX_PANELS = 12  # parties in the plane
@@ -168,7 +171,11 @@ def draw_plane(settlement: PartySettlement, seed: int) -> tuple[Figure, str]:
 
     n = min(len(settlement.names), MAX_PANELS)
     rewards = [settlement.reward(i, settlement.recommended[i]) for i in range(n)]
-    sets = [x.double().cpu().numpy() for x in (*settlement.parties[:n], *rewards, settlement.pool.points)]
+    random = np.random.default_rng([seed, Stream.SAMPLE_ROWS])
+    sets = [
+        subsample(x.double().cpu().numpy(), MAX_SHOWN, random)
+        for x in (*settlement.parties[:n], *rewards, settlement.pool.points)
+    ]
     if sets[0].shape[1] == 1:
         sets = [np.pad(x, ((0, 0), (0, 1))) for x in sets]
     _, places, kind = to_plane(sets, np.random.default_rng(seed), seed)

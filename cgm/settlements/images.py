@@ -139,6 +139,7 @@ class ImageMediator(PartyMediator):
                 if len(pool) < len(settlement.pool.points):  # the mediator keeps some of them only
                     size = len(settlement.pool.points)
                     pool = _bytes(settlement.generator.sample(size, stream_seed(seed, Stream.SAMPLE_POOL)))
+            approximation = mediator.approximation(settlement.game, seed)
             none = settlement.pool.points[:0]
             audits = self.run_audit(settlement, [features.transform(x) if len(x) else none for x in apart], seed)
             copied = self.warn_of_copies(settlement, audits, list(arrays), "images")
@@ -157,6 +158,8 @@ class ImageMediator(PartyMediator):
             audits=tuple(audits),
             accuracies=(),
             sensitivity=sensitivity,
+            approximation=approximation,
+            samples=self.samples(settlement, "images"),
             settings=plain(replace(self, seed=seed)),
             sources=tuple(files),
         )

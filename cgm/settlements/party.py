@@ -17,7 +17,9 @@ from cgm.contributions.base import Contributions
 from cgm.evaluation.entries import RewardAudit
 from cgm.evaluation.privacy.base import Audit, NoAudit
 from cgm.evaluation.privacy.cells import AllAttacks, merged
+from cgm.generators.pool import Pool
 from cgm.mediator import Fitted, Mediator, MediatorSettings, Pooled, Settlement, with_names
+from cgm.rewards.candidates import drawn_from
 from cgm.rewards.sampling import WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Scheme
 from cgm.rewards.schemes.gain import Gain
@@ -34,7 +36,10 @@ log = logging.getLogger(__name__)
 MIN_ROWS = 10  # of a party, to value and audit it
 AUDITED = 30  # held-out rows of the other parties below which an audit is announced as imprecise
 TOLERANCE = 0.05  # share of the way to v(D_i ∪ G) that a reward may leave: beyond it, rows chase noise
+CANDIDATES = 20_000  # points of a pool that rewards are drawn from: each accepted point costs their number
 SCALES = (0.25, 0.5, 1.0, 2.0)  # of the default kernel, times the median distance of two rows
+MAX_SHOWN = 5000  # rows of a set in the plane of the report
+COMPARED = 10_000  # rows of all parties with which other settings are tried, and rows of the pool beside them
 LENGTHSCALES = (0.5, 2.0)  # factors of the length-scale for which contributions are computed again
 
 
@@ -55,12 +60,12 @@ class PartyMediator(MediatorSettings):
     Arguments:
         held_out: The share of each party's rows that neither the generator nor the valuation sees, for the audit.
         max_rows: The number of rows of all parties together that are used at most. If there are more, a random part
-            of each party's rows is, the same share for all; the others are held out as well. The cost grows with the
-            square of the number of rows. `None`: no limit.
+            of each party's rows is, the same share for all; the others are held out as well. `None`: all are used.
         audit: Measures what rewards give away.
         disclose: What each party may know of all parties: any of `names`, `sizes`, `contributions`, `values`,
             `rewards`, and, of tables, `levels`: categories that only one party has.
-        sensitivity: Whether contributions and rewards are computed again with other length-scales and another seed.
+        sensitivity: Whether contributions and rewards are computed again with other length-scales and another seed; of
+            more than 10,000 rows of all parties, with a random part of each party's, first with the same settings.
         seed: The seed of everything random. `None`: one that cannot be guessed. A party that knows the seed of the pool
             can undo the noise of some generators, and then sees real rows.
 
@@ -74,8 +79,9 @@ class PartyMediator(MediatorSettings):
     scheme: Scheme = field(default_factory=Gain)
     sampling: WeightedSampling = field(default_factory=lambda: WeightedSampling(tolerance=TOLERANCE))
     synthetic_size: Annotated[int, Integer(min=1)] | None = None
+    candidates: Annotated[int, Integer(min=1)] | None = CANDIDATES
     held_out: Annotated[float, Number(min=0, max=0.5)] = 0.1
-    max_rows: Annotated[int, Integer(min=2 * MIN_ROWS)] | None = 10_000
+    max_rows: Annotated[int, Integer(min=2 * MIN_ROWS)] | None = None
     audit: Audit = field(default_factory=AllAttacks)
     disclose: Sequence[str] = ()
     sensitivity: bool = True
@@ -203,6 +209,52 @@ class PartyMediator(MediatorSettings):
             log.warning(warning)
         return warnings
 
+    def samples(self, settlement: Settlement, unit: str = "rows") -> dict[str, str]:
+        """Say what was computed from a part of the rows, by what it is; nothing of what all rows were used for.
+
+        Arguments:
+            settlement: The settlement.
+            unit: What a row is.
+        """
+
+        *sizes, pool = settlement.game.sizes
+        rows, texts = sum(sizes), {}
+        if self.candidates is not None and self.candidates < pool:
+            texts["rewards"] = (
+                f"Rewards are drawn from {self.candidates:,} {unit} of the synthetic pool, which has more; values and "
+                "limits are those of the whole pool."
+            )
+        audited = [
+            part.sample(rows - max(sizes), unit) for part in self.audit.parts if unit == "rows" or not part.of_cells
+        ]
+        if any(audited):
+            texts["audit"] = " ".join(filter(None, audited))
+        if self.sensitivity and (chosen := self.compared_rows(sizes, 0)) is not None:
+            texts["sensitivity"] = (
+                f"Other settings are tried with {sum(map(len, chosen)):,} {unit}, the same share of each party's, and "
+                "as many of the pool."
+            )
+        if max(*sizes, pool) > MAX_SHOWN:
+            texts["figures"] = f"The plane shows at most {MAX_SHOWN:,} {unit} of each party, reward and the pool."
+        return texts
+
+    def compared_rows(self, sizes: Sequence[int], seed: int) -> list[torch.Tensor] | None:
+        """Draw the rows of each party with which other settings are tried; `None` if there are few, which all are."""
+
+        share = COMPARED / sum(sizes)
+        if share >= 1:
+            return None
+        return [
+            torch.from_numpy(
+                np.sort(
+                    np.random.default_rng([stream_seed(seed, Stream.SAMPLE_ROWS), number]).choice(
+                        size, min(size, max(MIN_ROWS, round(share * size))), replace=False
+                    )
+                )
+            )
+            for number, size in enumerate(sizes)
+        ]
+
     def compare_settings(
         self, mediator: Mediator, settlement: Settlement, parties: Sequence[torch.Tensor] | None, seed: int
     ) -> tuple[dict[str, Variant], list[str]]:
@@ -222,12 +274,19 @@ class PartyMediator(MediatorSettings):
 
         if not self.sensitivity:
             return {}, []
+        points, pool, of = settlement.parties, settlement.pool, ""
+        rows = self.compared_rows(settlement.game.sizes[:-1], seed)
+        if rows is not None:
+            points = [x[chosen] for x, chosen in zip(points, rows, strict=True)]
+            parties = None if parties is None else [x[chosen] for x, chosen in zip(parties, rows, strict=True)]
+            count = sum(map(len, rows))
+            pool, of = Pool(pool.points[:count], pool.images[:0]), f"{count:,} rows"
         kernel, seed = settlement.game.kernel, stream_seed(seed, Stream.SENSITIVITY)
-        pooled = Pooled(settlement.parties, settlement.pool, settlement.features, settlement.generator)
+        pooled = Pooled(points, pool, settlement.features, settlement.generator)
         sampling = replace(mediator.sampling, betas=(recommend(settlement),))
         variants: dict[str, Variant] = {}
         warnings: list[str] = []
-        with timed("sensitivity"), progress(len(LENGTHSCALES) + 1, "sensitivity") as bar:
+        with timed("sensitivity"), progress(len(LENGTHSCALES) + 1 + bool(of), "sensitivity") as bar:
 
             def compare(name: str, kernel: Kernel, pooled: Pooled) -> None:
                 other = replace(mediator, kernel=kernel)
@@ -246,17 +305,20 @@ class PartyMediator(MediatorSettings):
                     values = other.scheme.solve(contributions, game, game.with_synthetic).values
                 except InfeasibleScheme as error:
                     return Variant(alpha, reason=str(error))
-                drawn = sampling.draw(game, values, seed)
+                drawn = sampling.draw(drawn_from(game, self.candidates), values, seed)
                 return Variant(alpha, [reward.share_of_gain for reward in drawn], [reward.size for reward in drawn])
 
+            if of:
+                compare(of, kernel, pooled)
+            beginning = f"{of}, " if of else ""
             for factor in LENGTHSCALES:
                 scaled = kernel.with_lengthscale(factor * float(kernel.lengthscale))
-                compare(f"length-scale × {factor:g}", scaled, pooled)
+                compare(f"{beginning}length-scale × {factor:g}", scaled, pooled)
             if parties is None:
-                fitted = Fitted(settlement.features, settlement.generator, settlement.parties, False)
+                fitted = Fitted(settlement.features, settlement.generator, points, False)
             else:
                 fitted = mediator.fit(parties, seed, settlement.features)
-            compare("another seed", kernel, mediator.pool(fitted, settlement.game.sizes[-1], seed))
+            compare(f"{beginning}another seed", kernel, mediator.pool(fitted, len(pool.points), seed))
 
         return variants, warnings
 

@@ -33,6 +33,7 @@ from cgm.settlements.view import (
     guess_in_words,
     strongest_guesses,
     threat_model,
+    values_in_words,
 )
 from cgm.utils.text import label, number
 
@@ -109,6 +110,7 @@ def report(settlement: PartySettlement, seed: int = 0, alternatives: bool = Fals
         plane=plane(settlement, seed),
         distributions=[show(settlement, party) for party in range(len(settlement.names))],
         threat_model=threat_model(view["unit"]),
+        values_in_words=values_in_words(view["approximation"], view["unit"]),
         audits=delivered,
         other_audits=not_delivered,
         scores=list(settlement.accuracies[0].after) if settlement.accuracies else [],

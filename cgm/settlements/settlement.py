@@ -24,6 +24,7 @@ from cgm.rewards.sampling import Reward
 from cgm.utils.checks import party_number
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.text import aligned_lines, listed, number, percent, printable
+from cgm.valuation.method import Approximation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +89,8 @@ class PartySettlement(Settlement):
         sensitivity: Contributions and rewards with other settings, by a description of these; may be empty.
         settings: All settings, as JSON holds them.
         sources: Where the data of each party came from.
+        approximation: The method and the errors of approximate values; `None` if they are exact.
+        samples: What was computed from a part of the rows, in words: of `rewards`, `audit`, `sensitivity`, `figures`.
         date: When it was computed, such as `2026-11-29T17:20:05Z`, in UTC.
     """
 
@@ -101,6 +104,8 @@ class PartySettlement(Settlement):
     sensitivity: Mapping[str, Variant]
     settings: Mapping[str, Any]
     sources: Sequence[Source]
+    approximation: Approximation | None = None
+    samples: Mapping[str, str] = field(default_factory=dict)
     date: str = field(default_factory=lambda: datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     def __post_init__(self) -> None:

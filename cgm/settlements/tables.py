@@ -287,6 +287,7 @@ class TableMediator(PartyMediator):
             with timed("decoding"):
                 size = len(settlement.pool.points)
                 pool_table = schema.to_table(settlement.generator.sample(size, stream_seed(seed, Stream.SAMPLE_POOL)))
+            approximation = mediator.approximation(settlement.game, seed)
             none = settlement.pool.points[:0]
             codes_apart = [schema.to_codes(table) for table in held_out]
             apart = [features.transform(codes) if len(codes) else none for codes in codes_apart]
@@ -310,6 +311,8 @@ class TableMediator(PartyMediator):
             audits=tuple(audits),
             accuracies=tuple(accuracies),
             sensitivity=sensitivity,
+            approximation=approximation,
+            samples=self.samples(settlement),
             settings=plain(replace(self, seed=seed)),
             sources=tuple(files),
         )

@@ -68,6 +68,8 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
             "grand_value": game.grand_value,
             "synthetic_size": len(settlement.pool.points),
             "kernel": {"name": type(game.kernel).__name__, "lengthscale": game.kernel.lengthscale},
+            "approximation": plain(settlement.approximation, classes=False),
+            "samples": settlement.samples,
             "contributions": {"method": contributions.method, "details": contributions.details},
             "uncertainty": {
                 "over": "rows",
@@ -90,6 +92,30 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
             "features": type(settlement.features).__name__,
             "settings": settlement.settings,
         }
+    )
+
+
+def values_in_words(approximation: Mapping[str, Any] | None, unit: str = "rows") -> str:
+    """Return how values were computed, and how exact they are.
+
+    Arguments:
+        approximation: The approximation, as a view has it; `None` for exact values.
+        unit: What the data consists of.
+    """
+
+    if approximation is None:
+        return f"Values are computed from all pairs of {unit}."
+    size = f"{approximation['size']:,}"
+    ways = {
+        "nufft": f"from sums over a grid of {size} frequencies",
+        "nystrom": f"from the likeness of all {unit} to {size} of them, the landmarks",
+        "hybrid": f"from all pairs with {unit} of parties, and for pairs within the pool from {size} landmarks in it",
+    }
+    errors = (number(approximation[key], 2) for key in ("value_error", "alpha_error"))
+    return (
+        f"Values are computed {ways[approximation['method']]}, since there are too many pairs of {unit}: they differ "
+        f"by up to {next(errors)} from those of all pairs, and α by up to {next(errors)} (99 % intervals, from the "
+        f"exact sums of some {unit})."
     )
 
 

@@ -25,6 +25,7 @@ class Stream(IntEnum):
     FILL_CELLS = 14
     SPREAD_NUMBERS = 15  # of columns, that are not repeated
     ORDER_REWARDS = 16
+    SAMPLE_ROWS = 17  # of a large settlement, for what takes more than linear time
     HOLD_OUT = 101  # of a dataset
     SHUFFLE = 102
     SHARES = 103

@@ -295,7 +295,14 @@ class Sum(Kernel):
     def profile(self, q: torch.Tensor) -> torch.Tensor:
         """Compute the sum of the profiles."""
 
-        return reduce(torch.add, (kernel.profile(q / kernel.numeric_lengthscale**2) for kernel in self.kernels))
+        return reduce(torch.add, (_scaled_profile(kernel, q) for kernel in self.kernels))
+
+
+def _scaled_profile(kernel: Kernel, q: torch.Tensor) -> torch.Tensor:
+    """Compute the profile of a kernel of squared distances q that are not in units of its length-scale."""
+
+    scale = kernel.numeric_lengthscale**2
+    return kernel.profile(q / scale) if kernel.rate is None else q.mul(-kernel.rate / scale).exp_()
 
 
 def squared_exponential_rates(kernel: Kernel) -> list[float]:

@@ -272,7 +272,7 @@ def partial_pass(
         for part in engine.map(compute_piece, shared, tasks()):
             for block, first, values in part.sums:
                 sums[block, first : first + len(values)] += torch.from_numpy(values).to(x.device)
-            extremes += part.extremes
+            extremes = _most_extreme([*extremes, *part.extremes])
             bar.update()
 
     return KernelPass(sums.T, *_exact_extremes(tiles, extremes))

@@ -24,7 +24,9 @@ def test_the_measurement(tmp_path, capfd):
     settings = ["synthetic_size=300", "audit=none", "sensitivity=false", "sampling.betas=[8]"]
     main(["--rows", "300", "--parties", "3", "--folder", str(tmp_path), "--", *settings])
     out = capfd.readouterr().out
-    numbers = json.loads(out[out.rindex("\n{") :])
+    numbers = json.loads(out[out.index("{\n") :])
     assert numbers["rows"] == 300
-    assert numbers["peak_memory_gib"] > 0
+    assert numbers["total"]["mebibytes"] > 100
+    assert {"reading", "valuation", "sampling", "report"} < numbers["stations"].keys()
+    assert sum(station["share"] for station in numbers["stations"].values()) == pytest.approx(1)
     assert (tmp_path / "settlement" / "report.html").exists()

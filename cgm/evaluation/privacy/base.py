@@ -36,6 +36,16 @@ class Audit(Settings, ABC):
 
         return (self,)
 
+    def sample(self, others: int, unit: str = "rows") -> str:
+        """Say which part of the data is attacked; nothing if all is.
+
+        Arguments:
+            others: The number of rows of the other parties.
+            unit: What a row is.
+        """
+
+        return ""
+
     @abstractmethod
     def audit(
         self, parties: Sequence[torch.Tensor], held_out: Sequence[torch.Tensor], rewards: Sequence[Reward], seed: int

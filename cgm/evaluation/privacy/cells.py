@@ -26,6 +26,7 @@ from cgm.utils.settings import Choice, Integer, Listed, Number
 
 MIN_ROWS = 2  # of members and of non-members
 MAX_VALUES = 50  # of a column whose values are compared for equality; those of others by their distance
+MAX_SEARCHED = 20_000  # rows of other parties of which a predicate singles one out
 MAX_CONDITIONS = 4  # of a predicate on several columns
 ATTACKS = ("attribute_inference", "singling_out")
 
@@ -43,7 +44,8 @@ class CellAttacks(Audit):
     - **Singling out**: the attacker makes predicates that hold for exactly one row of the reward by one column (a value
       that occurs once, the smallest or the largest number), or takes two to four cells of each row of it (equal to a
       value of few; a number within `tolerance` standard deviations). A predicate is right if it holds for exactly one
-      row of the other parties. Beside it are predicates made of the attacker's own data, and of held-out rows.
+      row of the other parties. Beside it are predicates made of the attacker's own data, and of held-out rows. Of
+      more than 20,000 rows of the other parties, or in a source of predicates, as many random ones are used.
 
     The definitions follow Anonymeter; the nearest row is that by the mean distance of all other cells. Predicates on
     several columns ask for numbers nearby, where those of Anonymeter ask for numbers at least or at most as large,
@@ -78,6 +80,12 @@ class CellAttacks(Audit):
         super().__post_init__()
         object.__setattr__(self, "attacks", tuple(self.attacks))
 
+    def sample(self, others: int, unit: str = "rows") -> str:
+        """Say how many rows are searched, if not all are."""
+
+        few = others > MAX_SEARCHED and "singling_out" in self.attacks
+        return f"Predicates are to single out one of {MAX_SEARCHED:,} {unit} of the other parties." if few else ""
+
     def audit(
         self, parties: Sequence[torch.Tensor], held_out: Sequence[torch.Tensor], rewards: Sequence[Reward], seed: int
     ) -> list[RewardAudit]:
@@ -85,15 +93,24 @@ class CellAttacks(Audit):
 
         check_integer("seed", seed, min=0)
         real, outside, points = checked_arrays(parties, held_out, rewards)
+        columns, owners = Columns(real), _single_owners(real)
         entries = []
         with progress(len(rewards), "attacks on cells") as bar:
             for (party, beta, _), g in zip(rewards, points, strict=True):
-                entries.append(self._attack(party, float(beta), g, real, outside, seed))
+                entries.append(self._attack(party, float(beta), g, real, outside, seed, columns, owners))
                 bar.update()
         return entries
 
     def _attack(
-        self, party: int, beta: float, g: NDArray, real: Sequence[NDArray], outside: Sequence[NDArray], seed: int
+        self,
+        party: int,
+        beta: float,
+        g: NDArray,
+        real: Sequence[NDArray],
+        outside: Sequence[NDArray],
+        seed: int,
+        columns: Columns,
+        owners: Sequence[tuple[NDArray, NDArray]],
     ) -> RewardAudit:
         """Attack one reward."""
 
@@ -115,7 +132,6 @@ class CellAttacks(Audit):
             return nothing
 
         random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(party,)))
-        columns = Columns(np.concatenate([members, own]))
         sizes = [self.max_rows, self.max_rows, 2 * self.max_rows, 2 * self.max_rows]
         sets = (members, non_members, g, own)
         some, few_apart, source, own = (subsample(x, n, random) for x, n in zip(sets, sizes, strict=True))
@@ -130,14 +146,15 @@ class CellAttacks(Audit):
                     _result("attribute_inference", str(j + 1), right[:, j], without[:, j], control[:, j], level)
                 )
         if "singling_out" in self.attacks:
+            members, *sources = (subsample(x, MAX_SEARCHED, random) for x in (members, g, real[party], non_members))
             for name, single in (("singling_out_by_one_column", True), ("singling_out_by_several_columns", False)):
                 right, without, control = (
                     columns.singled_out(members, made_of, self.predicates, single, self.tolerance, random)
-                    for made_of in (g, real[party], non_members)
+                    for made_of in sources
                 )
                 guesses.append(_result(name, None, right, without, control, self.confidence))
 
-        foreign = sum(int(np.isin(g[:, j], _of_one_other(real, party, j)).sum()) for j in range(g.shape[1]))
+        foreign = sum(int(np.isin(g[:, j], values[of != party]).sum()) for j, (values, of) in enumerate(owners))
         return replace(nothing, guesses=guesses, cells=g.size, foreign_cells=foreign)
 
 
@@ -197,12 +214,13 @@ class Columns:
     """The columns of some rows: which have few values, and how far the others vary.
 
     Arguments:
-        rows: The rows, of shape (N, d).
+        sets: Sets of rows, each of shape (N_s, d).
     """
 
-    def __init__(self, rows: NDArray) -> None:
-        self.few = np.array([len(np.unique(column)) <= MAX_VALUES for column in rows.T])  # (d)
-        deviation = rows.std(0)
+    def __init__(self, sets: Sequence[NDArray]) -> None:
+        columns = [np.concatenate([rows[:, j] for rows in sets]) for j in range(sets[0].shape[1])]
+        self.few = np.array([len(np.unique(column)) <= MAX_VALUES for column in columns])  # (d)
+        deviation = np.array([column.std() if len(column) else 0.0 for column in columns])
         self.deviation = np.where(deviation > 0, deviation, 1.0)  # (d)
 
     def distances(self, j: int, rows: NDArray, source: NDArray) -> NDArray:
@@ -282,12 +300,16 @@ class Columns:
         return holds
 
 
-def _of_one_other(real: Sequence[NDArray], party: int, j: int) -> NDArray:
-    """Return the values of column j that exactly one party has, and not the given one."""
+def _single_owners(real: Sequence[NDArray]) -> list[tuple[NDArray, NDArray]]:
+    """Return for each column the values that exactly one party has, and the numbers of these parties."""
 
-    parts = [np.unique(x[:, j]) for x in real]
-    values, owners = np.unique(np.concatenate(parts), return_counts=True)
-    return np.setdiff1d(values[owners == 1], parts[party])
+    found = []
+    for j in range(real[0].shape[1]):
+        parts = [np.unique(x[:, j]) for x in real]
+        owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        values, first, counts = np.unique(np.concatenate(parts), return_index=True, return_counts=True)
+        found.append((values[counts == 1], owners[first[counts == 1]]))
+    return found
 
 
 def _result(

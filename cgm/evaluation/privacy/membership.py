@@ -9,7 +9,6 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from cgm.evaluation.entries import AttackResult, RewardAudit
 from cgm.evaluation.privacy.attacks import ATTACKS, Target, nearest_rows, neighbour_distances, subsample
@@ -20,6 +19,7 @@ from cgm.utils.run import limited, progress
 from cgm.utils.settings import Choice, Integer, Listed, Number
 
 MIN_ROWS = 2  # of members and of non-members: one row has no variance
+BLOCK = 65_536  # rows that are compared with their neighbours at once
 ROUNDING = 1e-6  # difference of equal coordinates, in standard deviations: float32 rounds to about 1e-7
 
 
@@ -27,7 +27,9 @@ class Copies:
     r"""Counts the points that equal a row of some sets, up to rounding.
 
     Two points are equal if each coordinate differs by at most `ROUNDING` of its standard deviation over all distinct
-    rows.
+    rows. Equal points have nearly equal places on any line. So rows are sorted by their places on a random line, and
+    each point is compared with the few rows that are near it there: the time grows with the number of rows, not with
+    its square, in any number of dimensions.
 
     Arguments:
         sets: The sets of rows, each of shape $(N_s, d)$; there may be none in a set.
@@ -39,20 +41,63 @@ class Copies:
     """
 
     def __init__(self, sets: Sequence[NDArray]) -> None:
-        distinct = [np.unique(rows, axis=0) for rows in sets]  # many equal rows would make long lists of matches
-        rows = np.concatenate(distinct)
-        self._sets = np.repeat(np.arange(len(sets)), [len(part) for part in distinct])  # (R): the set of each row
-        deviation = rows.std(0) if len(rows) else np.zeros(rows.shape[1])
+        width = max((rows.shape[1] for rows in sets), default=0)
+        direction = np.random.default_rng(0).normal(size=width)
+        distinct = [_distinct(rows, direction) for rows in sets]  # many equal rows would have many matches
+        deviation = _deviation([rows[kept] for rows, kept in zip(sets, distinct, strict=True)], width)
         self._scale = np.where(deviation > 0, deviation, 1.0)
-        self._tree = cKDTree(rows / self._scale)
+        self._direction = direction / self._scale
+        self._reach = 2 * ROUNDING * np.abs(direction).sum()  # twice that of equal points: rounding errors are smaller
+        self._sets = [_by_place(rows, kept, self._direction) for rows, kept in zip(sets, distinct, strict=True)]
 
     def count(self, points: NDArray, *groups: Sequence[int]) -> list[int]:
         """Count, for each group of sets, the points that equal a row of one of its sets."""
 
-        x = points / self._scale
-        first, _ = self._tree.query(x, p=np.inf, distance_upper_bound=2 * ROUNDING)  # infinite: no row is that near
-        matches = self._tree.query_ball_point(x[np.isfinite(first)], ROUNDING, p=np.inf)  # a list of rows for each
-        return [sum(bool(np.isin(self._sets[rows], group).any()) for rows in matches) for group in groups]
+        places = points @ self._direction
+        equal = np.array([self._in_set(points, places, *of_set) for of_set in self._sets])  # (S, K)
+        return [int(equal[list(group)].any(0).sum()) for group in groups]
+
+    def _in_set(self, points: NDArray, places: NDArray, rows: NDArray, order: NDArray, ordered: NDArray) -> NDArray:
+        """Return which points equal a row of a set: only those at nearly the same place are compared."""
+
+        first = np.searchsorted(ordered, places - self._reach)
+        last = np.searchsorted(ordered, places + self._reach, side="right")
+        equal = np.zeros(len(points), bool)
+        waiting = np.flatnonzero(first < last)
+        while len(waiting):  # a row for each point at a time
+            row = rows[order[first[waiting]]]
+            near = np.abs(row / self._scale - points[waiting] / self._scale).max(1) <= ROUNDING
+            equal[waiting[near]] = True
+            first[waiting] += 1
+            waiting = waiting[~near & (first[waiting] < last[waiting])]
+        return equal
+
+
+def _distinct(rows: NDArray, direction: NDArray) -> NDArray:
+    """Return the numbers of the rows without those that equal another one: equal rows have equal places on a line."""
+
+    order = np.argsort(rows @ direction, kind="stable")
+    again = np.zeros(len(rows), bool)
+    for a in range(1, len(rows), BLOCK):
+        b = min(a + BLOCK, len(rows))
+        again[a:b] = (rows[order[a:b]] == rows[order[a - 1 : b - 1]]).all(1)
+    return np.sort(order[~again])
+
+
+def _deviation(sets: Sequence[NDArray], width: int) -> NDArray:
+    """Return the standard deviations of the columns of some sets of rows together, of shape (d)."""
+
+    if not any(map(len, sets)):
+        return np.zeros(width)
+    return np.array([np.concatenate([rows[:, j] for rows in sets]).std() for j in range(width)])
+
+
+def _by_place(rows: NDArray, kept: NDArray, direction: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Return rows, the numbers of those that are kept in the order of their places on a line, and these places."""
+
+    places = (rows @ direction)[kept]
+    order = np.argsort(places, kind="stable")
+    return rows, kept[order], places[order]
 
 
 @dataclass(frozen=True)
@@ -105,6 +150,12 @@ class Membership(Audit):
             raise ValueError(f"audit.attacks={list(self.attacks)}: expected each attack once")
         object.__setattr__(self, "attacks", tuple(self.attacks))  # a list, if it comes from a file
 
+    def sample(self, others: int, unit: str = "rows") -> str:
+        """Say how many rows are scored, if not all are."""
+
+        few = others > self.max_rows
+        return f"Membership is guessed for {self.max_rows:,} {unit} of the other parties." if few else ""
+
     def audit(
         self, parties: Sequence[torch.Tensor], held_out: Sequence[torch.Tensor], rewards: Sequence[Reward], seed: int
     ) -> list[RewardAudit]:
@@ -121,8 +172,8 @@ class Membership(Audit):
 
         check_integer("seed", seed, min=0)
         real, outside, points = checked_arrays(parties, held_out, rewards)
-        together = np.concatenate(real)
-        origin = together.mean(0) if len(together) else 0.0  # keeps the rounding errors of distances small
+        rows = sum(map(len, real))
+        origin = sum(x.sum(0) for x in real) / rows if rows else 0.0  # keeps the rounding errors of distances small
         real, outside, points = ([x - origin for x in sets] for sets in (real, outside, points))
         copies = Copies([*real, *outside])
         views: dict[int, _View] = {}

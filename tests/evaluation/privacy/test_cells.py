@@ -6,7 +6,7 @@ import torch
 
 from cgm.evaluation.privacy import AllAttacks, CellAttacks, Membership
 from cgm.evaluation.privacy.base import audit_rows
-from cgm.evaluation.privacy.cells import Columns, _of_one_other
+from cgm.evaluation.privacy.cells import Columns, _single_owners
 from cgm.generators.kde import KDE
 
 
@@ -46,7 +46,7 @@ def test_independent_rows_are_not_flagged():
 
 def test_guesses_are_those_of_a_slow_reference():
     rows, source = draw(20, 7).numpy(), draw(30, 8).numpy()
-    columns = Columns(draw(300, 9).numpy())
+    columns = Columns(np.split(draw(300, 9).numpy(), [100]))
     deviation = draw(300, 9).numpy().std(0)
     right = columns.guessed(rows, source, tolerance=0.3)
     for i, row in enumerate(rows):
@@ -67,7 +67,7 @@ def test_guesses_are_those_of_a_slow_reference():
 
 def test_predicates_are_those_of_a_slow_reference():
     rows, source = draw(80, 7).numpy(), draw(40, 8).numpy()
-    columns = Columns(draw(300, 9).numpy())
+    columns = Columns(np.split(draw(300, 9).numpy(), [100]))
     expected = []
     for j in range(5):
         values = source[:, j].tolist()
@@ -96,7 +96,7 @@ def test_predicates_are_those_of_a_slow_reference():
 
 def test_values_that_only_one_other_party_has():
     real = [np.array([[1.0], [2.0]]), np.array([[2.0], [3.0], [3.0]]), np.array([[4.0], [5.0]]), np.array([[5.0]])]
-    assert _of_one_other(real, 0, 0).tolist() == [3.0, 4.0]
+    assert [x.tolist() for x in _single_owners(real)[0]] == [[1.0, 3.0, 4.0], [0, 1, 2]]
     reward = torch.tensor([[1.0], [2.0], [3.0], [3.0], [4.0], [5.0], [9.0]], dtype=torch.float64)
     parties = [torch.from_numpy(x) for x in real]
     (entry,) = CellAttacks().audit(parties, [reward], [(0, 1.0, reward)], 0)
