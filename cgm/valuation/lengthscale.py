@@ -176,7 +176,7 @@ def fit_lengthscale(
         return blocks[i], torch.cat([blocks[i][:0], *(blocks[b] for b in compared if b != i)])
 
     by = search_method(method, at(last), blocks)
-    few = (100, 500) if by == "nufft" else (300, 1500)  # the former needs the octave of the result alone
+    few = (200, 1000) if by == "nufft" else (300, 1500)  # the former needs the octave of the result alone
     subsets = [(thin(x, few[0]), thin(rest, few[1])) for x, rest in map(party_and_rest, order)]
 
     @cache
