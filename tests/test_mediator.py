@@ -15,6 +15,7 @@ from cgm.data.features import PCA, UMAP, Automatic
 from cgm.generators import KDE, Generator
 from cgm.rewards import EqualRewards, Gain, InfeasibleScheme, Rewards, Scheme, ShapleyFair, WeightedSampling
 from cgm.valuation.kernels import SquaredExponential
+from cgm.valuation.method import ValuationMethod
 
 
 def parties(n: int = 3, points: int = 60, d: int = 2) -> list[torch.Tensor]:
@@ -43,6 +44,22 @@ def test_points_become_rewards_of_the_agreed_value():
         assert value >= float(settlement.rewards.values[chain.party]) - 1e-7
     with pytest.raises(ValueError, match=r"beta=2: party 1 has no such reward; expected one of 1, inf"):
         settlement.reward(0, 2)
+
+
+def test_values_in_linear_time_give_the_same_rewards_which_are_checked(monkeypatch, caplog):
+    data = parties()
+    exact = mediator(synthetic_size=2000).settle(data, seed=3)
+    assert [reward.checked for reward in exact.drawn.values()] == [None] * 6
+    monkeypatch.setattr("cgm.rewards.errors.MAX_SHARE", -1.0)  # no error is small enough
+    by_grid = mediator(synthetic_size=2000, valuation=ValuationMethod("nufft")).settle(data, seed=3)
+    assert by_grid.game.kernel == exact.game.kernel
+    for key, reward in by_grid.drawn.items():
+        assert torch.equal(reward.indices, exact.drawn[key].indices)
+        assert reward.checked == pytest.approx(exact.drawn[key].value, abs=1e-10)
+        assert reward.checked_error < 1e-10
+    (message,) = by_grid.warnings
+    assert message.startswith("valuation.method=nufft: a point's mean kernel value with all data has an error of ")
+    assert message in caplog.text
 
 
 def test_an_experiment_settles_as_its_mediator_does(tmp_path):

@@ -2,18 +2,19 @@ r"""Values of rewards checked by exact sums of the kernel, where those of the va
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from cgm.rewards.sampling import NEARLY, Reward
-from cgm.utils.run import progress
 from cgm.valuation.method import WIDTH
 from cgm.valuation.mmd import cross_sums
 from cgm.valuation.valuation import Valuation
 
-MAX_PAIRS = 5e7  # of a reward's points with those of T that are computed for its check
+MAX_PAIRS = 1e8  # of a reward's points with those of T that are computed for its check
+MAX_PAIRS_NUFFT = 1e7  # by Fourier grids, whose errors are those of rounding
 MIN_ROWS = 32  # of its points that are checked in any case
 MAX_SHARE = 0.01  # of the spread of reward values that the error of a point's mean kernel value may have
 
@@ -27,9 +28,9 @@ def check_rewards(game: Valuation, drawn: Sequence[Reward]) -> list[Reward]:
     .. math:: \frac{1}{s} \sum_{x \in S} \left( \frac{2}{|Q|} \delta_{x Q}
         - \frac{1}{s} \delta_{x D_i} (1 + [x \in G_i]) \right)
 
-    as the sums over $G_i \times G_i$ are exact. It is the mean over all of $S$ if that takes up to 5e7 kernel
-    evaluations, and otherwise over as many points of $S$ as can be checked with these, at least 32, chosen at random;
-    the error is then $3.5$ standard errors.
+    as the sums over $G_i \times G_i$ are exact. It is the mean over all of $S$ if that takes up to 1e8 kernel
+    evaluations (1e7 for `"nufft"`), and otherwise over as many points of $S$ as can be checked with these, at least
+    32, chosen at random; the error is then $3.5$ standard errors.
 
     Arguments:
         game: The valuation.
@@ -41,29 +42,27 @@ def check_rewards(game: Valuation, drawn: Sequence[Reward]) -> list[Reward]:
 
     if game.modes is None:
         return list(drawn)
-    points, real, t = game.points.cpu(), game.real.stop, len(game.points)
-    blocks = points.split(game.sizes)
-    rows = max(MIN_ROWS, int(MAX_PAIRS) // t)
+    limit = MAX_PAIRS_NUFFT if game.method == "nufft" else MAX_PAIRS
+    points, real, rows = game.points.cpu(), game.real.stop, max(MIN_ROWS, int(limit) // len(game.points))
+    chosen = []
+    for reward in drawn:
+        own = game.block(reward.party)
+        s = torch.cat([torch.arange(own.start, own.stop), real + reward.indices])
+        chosen.append(s[torch.randperm(len(s), generator=torch.Generator().manual_seed(0))[:rows]])
 
-    def check(reward: Reward) -> Reward:
-        i, random = reward.party, torch.Generator().manual_seed(0)
-        s = torch.cat([torch.arange(t)[game.block(i)], real + reward.indices])
-        chosen = s[torch.randperm(len(s), generator=random)[:rows]]
-        lacks = torch.stack([cross_sums(game.kernel, points[chosen], block, "float64") for block in blocks], 1)
-        lacks -= game.sums[chosen.to(game.sums.device)].cpu()
-        twice = 1 + (chosen >= real).double()
-        each = 2 * lacks[:, list(game.reference_blocks)].sum(1) / game.t - twice * lacks[:, i] / len(s)
+    def check(reward: Reward, x: torch.Tensor, lacks: torch.Tensor) -> Reward:
+        s = game.sizes[reward.party] + reward.size
+        twice = 1 + (x >= real).double()
+        each = 2 * lacks[:, list(game.reference_blocks)].sum(1) / game.t - twice * lacks[:, reward.party] / s
         error = 0.0
-        if len(chosen) < len(s):
-            error = WIDTH * float(each.std()) * ((1 - len(chosen) / len(s)) / len(chosen)) ** 0.5
+        if len(x) < s:
+            error = WIDTH * float(each.std()) * math.sqrt((1 - len(x) / s) / len(x))
         return replace(reward, checked=reward.value + float(each.mean()), checked_error=error)
 
-    with progress(len(drawn), "checks of values") as bar:
-        checked = []
-        for reward in drawn:
-            checked.append(check(reward))
-            bar.update()
-    return checked
+    x = torch.cat(chosen)
+    lacks = torch.stack([cross_sums(game.kernel, points[x], points[game.block(b)]) for b in range(game.n + 1)], 1)
+    lacks -= game.sums[x.to(game.sums.device)].cpu()
+    return [check(*each) for each in zip(drawn, chosen, lacks.split([len(part) for part in chosen]), strict=True)]
 
 
 def warn_of_values(game: Valuation, drawn: Sequence[Reward]) -> list[str]:
@@ -100,7 +99,7 @@ def warn_of_points(game: Valuation, values: torch.Tensor) -> list[str]:
         return []
     points, random = game.points.cpu(), torch.Generator().manual_seed(0)
     rows = game.real.stop + torch.randperm(game.sizes[-1], generator=random)[:MIN_ROWS]
-    exact = cross_sums(game.kernel, points[rows], game.reference_points.cpu(), "float64")
+    exact = cross_sums(game.kernel, points[rows], game.reference_points.cpu())
     approximate = game.sums[rows.to(game.sums.device)][:, list(game.reference_blocks)].sum(1).cpu()
     error = float((exact - approximate).square().mean().sqrt()) / game.t
     if error <= MAX_SHARE * spread:

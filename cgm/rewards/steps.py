@@ -147,9 +147,86 @@ def argmin(values: np.ndarray) -> int:
     return best
 
 
+@njit(fastmath={"contract"}, cache=True)
+def add_by_series(x: np.ndarray, y: np.ndarray, centre: np.ndarray, rate: float, orders: int, u: np.ndarray) -> None:
+    r"""Add the sums of a squared exponential kernel with some points $y$ to $u$, for points $x$ near a centre $c$.
+
+    With coordinates relative to the centre,
+
+    .. math:: e^{-r \|x - y\|^2 / 2}
+        = e^{-r \|x\|^2 / 2} \, e^{-r \|y\|^2 / 2} \prod_j \sum_a \frac{(r y_j)^a}{a!} x_j^a
+
+    so that the sum over $y$ is a polynomial of $x$. Its coefficients are computed once for all $x$.
+
+    Arguments:
+        x: Points, of shape $(d, N)$, $d \leq 3$.
+        y: Points, of shape $(d, M)$.
+        centre: The centre, of shape $(d)$.
+        rate: The rate $r$.
+        orders: Terms of total order below this are added, see `series_orders`.
+        u: The sums, of shape $(N)$; updated in place.
+
+    References:
+        The Fast Gauss Transform (Greengard & Strain, 1991)
+    """
+
+    d, n = x.shape
+    second, third = orders if d > 1 else 1, orders if d > 2 else 1
+    coefficients, powers = np.zeros((third, second, orders)), np.ones((3, orders))
+    for m in range(y.shape[1]):
+        q_y = 0.0
+        for j in range(d):
+            q_y += (y[j, m] - centre[j]) ** 2
+        weight = math.exp(-0.5 * rate * q_y)
+        if weight == 0:
+            continue  # powers might be infinite
+        for j in range(d):
+            for a in range(1, orders):
+                powers[j, a] = powers[j, a - 1] * (rate * (y[j, m] - centre[j]) / a)
+        for c in range(third):
+            of_third = weight * powers[2, c] if d > 2 else weight
+            for b in range(min(second, orders - c)):
+                factor = of_third * powers[1, b] if d > 1 else of_third
+                row = coefficients[c, b]
+                for a in range(orders - c - b):
+                    row[a] += factor * powers[0, a]
+
+    q, total, inner, line = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
+    shifted = np.empty((d, n))
+    for j in range(d):
+        shifted[j] = x[j] - centre[j]
+        add_squares(shifted[j], 0.0, q)
+    q *= rate
+    half_exponential(q)
+    for c in range(third - 1, -1, -1):  # Horner's method in each coordinate
+        inner[:] = 0
+        for b in range(min(second, orders - c) - 1, -1, -1):
+            line[:] = 0
+            for a in range(orders - c - b - 1, -1, -1):
+                multiply_and_add(line, shifted[0], coefficients[c, b, a])
+            if d > 1:
+                inner *= shifted[1]
+            add(line, inner)
+        if d > 2:
+            total *= shifted[2]
+        add(inner, total)
+    for i in range(n):
+        u[i] += q[i] * total[i]
+
+
+@njit(fastmath={"contract"}, cache=True)
+def multiply_and_add(values: np.ndarray, x: np.ndarray, number: float) -> None:
+    """Multiply values by x and add a number."""
+
+    for i in range(len(values)):
+        values[i] = values[i] * x[i] + number
+
+
 BLOCK = 256  # points; the arrays of a block stay in the fastest cache
 RECENT = 64  # accepted points after which all blocks are brought up to date
 FAR = 60.0  # squared distance, in units of the largest length-scale, above which k is below 1e-13 and is taken for 0
+MAX_TERMS = 220  # of a series
+MIN_SERIES = 8  # points whose kernel values are summed by a series
 MAX_PROPOSALS = 1_000_000  # for one point; the probability that they are not enough is below exp(-3,000)
 
 
@@ -164,6 +241,8 @@ class Pool(NamedTuple):
         low, high: The corners of the box of each block, of shape $(d, \text{blocks})$.
         rates: The rates $r_j$ of the kernel $\sum_j \exp(-r_j \|x - x'\|^2 / 2)$, of shape $(J)$; for any other kernel,
             there are none, and rows of it are added by `add_kernel_row`.
+        orders: The number of orders of the series by which kernel values are summed in each block, see `add_by_series`,
+            of shape $(J, \text{blocks})$; 0, if they are computed one by one.
     """
 
     g: np.ndarray
@@ -173,6 +252,7 @@ class Pool(NamedTuple):
     low: np.ndarray
     high: np.ndarray
     rates: np.ndarray
+    orders: np.ndarray
 
 
 class Sums(NamedTuple):
@@ -231,7 +311,38 @@ def make_pool(g: np.ndarray, a: np.ndarray, t: int, with_all: np.ndarray, rates:
 
     starts = np.arange(0, g.shape[1], BLOCK)
     low, high = np.minimum.reduceat(g, starts, axis=1), np.maximum.reduceat(g, starts, axis=1)
-    return Pool(g, a, a / t, with_all, low, high, np.array(rates, dtype=float))
+    r = np.array(rates, dtype=float)
+    return Pool(g, a, a / t, with_all, low, high, r, series_orders(low, high, r))
+
+
+def series_orders(low: np.ndarray, high: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    r"""Choose the orders of `add_by_series`, so that what the series lack of a kernel value is below 1e-16.
+
+    With the distances $R$ and $\rho$ of two points from the centre of a block, the terms from order $p$ on are at most
+
+    .. math:: e^{-\rho^2 / 2} \, \frac{(R \rho)^p}{p!} \, e^{R \rho}
+
+    in units of the length-scale, which is largest for $\rho = (R + \sqrt{R^2 + 4 p}) / 2$.
+
+    Arguments:
+        low, high: The corners of the box of each block, of shape $(d, \text{blocks})$.
+        rates: The rates of the kernel, of shape $(J)$.
+
+    Returns:
+        The orders, of shape $(J, \text{blocks})$; 0, if the series would have more than `MAX_TERMS` terms.
+    """
+
+    radii = np.sqrt(rates)[:, None] * np.linalg.norm(high - low, axis=0) / 2 + 1e-300
+    orders, d = np.zeros(radii.shape, dtype=np.int64), len(low)
+    if d > 3:
+        return orders
+    p = max(k for k in range(MAX_TERMS + 1) if math.comb(k + d - 1, d) <= MAX_TERMS)
+    while p > 0:
+        rho = (radii + np.sqrt(radii**2 + 4 * p)) / 2
+        largest = p * np.log(radii * rho) - math.lgamma(p + 1) + radii * rho - rho**2 / 2
+        orders[largest < math.log(1e-16)] = p
+        p -= 1
+    return orders
 
 
 def make_sums(pool: Pool, u: np.ndarray, m: int) -> Sums:
@@ -450,14 +561,20 @@ def _update(b: int, pool: Pool, sums: Sums, count: int, m: int) -> None:
 
     start, stop = b * BLOCK, min((b + 1) * BLOCK, len(sums.u))
     u, k = sums.u[start:stop], np.empty(stop - start)
-    for c in range(sums.seen[b], count):
-        if not sums.near[c, b]:
-            continue
-        k[:] = 0
-        for j in range(len(pool.g)):
-            add_squares(pool.g[j, start:stop], sums.recent[j, c], k)
-        sum_of_exponentials(k, pool.rates)
-        add(k, u)
+    if count - sums.seen[b] >= MIN_SERIES and pool.orders.size > 0 and pool.orders[:, b].min() > 0:
+        recent = sums.recent[:, sums.seen[b] : count]
+        centre = (pool.low[:, b] + pool.high[:, b]) / 2
+        for r in range(len(pool.rates)):
+            add_by_series(pool.g[:, start:stop], recent, centre, pool.rates[r], pool.orders[r, b], u)
+    else:
+        for c in range(sums.seen[b], count):
+            if not sums.near[c, b]:
+                continue
+            k[:] = 0
+            for j in range(len(pool.g)):
+                add_squares(pool.g[j, start:stop], sums.recent[j, c], k)
+            sum_of_exponentials(k, pool.rates)
+            add(k, u)
 
     sums.seen[b], sums.inverse[b] = count, 1 / m
     for i in range(len(k)):

@@ -11,13 +11,13 @@ import torch
 
 from cgm.utils.checks import check_parties, check_points, check_pool
 from cgm.utils.convert import label_of, parties_by_name, to_tensor
-from cgm.utils.run import progress
+from cgm.utils.run import progress, workers
 from cgm.utils.settings import Integer, Number, Settings, check_setting
 from cgm.valuation.bounds import MAX_PARTIES, increments, rounding
 from cgm.valuation.kernels import Kernel, check_profile
 from cgm.valuation.method import ValuationMethod
 from cgm.valuation.mmd import block_sums, cross_sums
-from cgm.valuation.products import MeanProducts, mean_products, search_method
+from cgm.valuation.products import mean_products, search_method
 from cgm.valuation.references import AllReference, Reference, check_blocks
 from cgm.valuation.valuation import coalition_table
 
@@ -175,22 +175,15 @@ def fit_lengthscale(
     def party_and_rest(i: int) -> tuple[torch.Tensor, torch.Tensor]:
         return blocks[i], torch.cat([blocks[i][:0], *(blocks[b] for b in compared if b != i)])
 
-    subsets = [(thin(x, 300), thin(rest, 1500)) for x, rest in map(party_and_rest, order)]
-
     by = search_method(method, at(last), blocks)
-    rough: MeanProducts | None = None  # products of the subsets, in whose place many small sums would take longer
-    if by == "nufft":
-        rough = mean_products(by, at(last), [thin(x, 300) for x in blocks[:n]] + [thin(blocks[n], 1500)])
+    few = (200, 1000) if by == "nufft" else (300, 1500)  # the former needs the octave of the result alone
+    subsets = [(thin(x, few[0]), thin(rest, few[1])) for x, rest in map(party_and_rest, order)]
 
     @cache
     def estimate(i: int, step: int) -> float:
-        products = None if rough is None else rough.at(search_range.grid(step))
-        if products is None:
-            return _party_value(at(step), *subsets[i], sizes[i], shares[i])
-        m = len(subsets[i][0])
-        mean = _mean_row(at(step), float(products[i, i]) * m**2, m, sizes[i]) / sizes[i]
-        rest = sum(sizes[b] * float(products[i, b]) for b in compared if b != i)
-        return (2 * shares[i] - 1) * mean + 2 * rest / total
+        if by == "nufft":
+            return _small_value(at(step), *subsets[i], sizes[i], shares[i])
+        return _party_value(at(step), *subsets[i], sizes[i], shares[i])
 
     @cache
     def value(i: int, step: int) -> float:
@@ -255,10 +248,23 @@ def _party_value(kernel: Kernel, x: torch.Tensor, rest: torch.Tensor, s: int, sh
         share: The share of $D$ in the reference.
     """
 
-    total, m = float(block_sums(kernel, x, [len(x)]).sum()), len(x)
+    total, cross = float(block_sums(kernel, x, [len(x)]).sum()), float(cross_sums(kernel, x, rest).sum())
+    return _value_of_sums(kernel, total, cross, len(x), len(rest), s, share)
+
+
+def _small_value(kernel: Kernel, x: torch.Tensor, rest: torch.Tensor, s: int, share: float) -> float:
+    """Compute `_party_value` of small subsets, for which threads and tiles would take most of the time."""
+
+    with workers():  # so that torch takes one thread
+        total, cross = float(kernel(x, x).sum()), float(kernel(x, rest).sum())
+    return _value_of_sums(kernel, total, cross, len(x), len(rest), s, share)
+
+
+def _value_of_sums(kernel: Kernel, total: float, cross: float, m: int, rest: int, s: int, share: float) -> float:
+    """Compute `_party_value` from sums over m points of $D$, and over them and points of the rest of the reference."""
+
     mean = _mean_row(kernel, total, m, s) / s if m < s else total / m**2
-    cross = float(cross_sums(kernel, x, rest).sum()) / (m * len(rest)) if len(rest) else 0.0
-    return (2 * share - 1) * mean + 2 * (1 - share) * cross
+    return (2 * share - 1) * mean + 2 * (1 - share) * (cross / (m * rest) if rest else 0.0)
 
 
 def median_distance(x: torch.Tensor, max_points: int = 2000) -> float:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from cgm.utils.run import workers
 from cgm.valuation.embedding import MAX_MODES, RESIDUALS, Fourier, Nystrom, grid_scales, grid_size
 from cgm.valuation.kernels import Kernel, SquaredExponential, Sum
 from cgm.valuation.method import MAX_PAIRS, ValuationMethod, add_landmarks, choose_method
@@ -79,7 +80,8 @@ class FourierProducts(MeanProducts):
             for scale in grid_scales(self.kernel.with_lengthscale(lengthscale))
         )
         ratios = torch.from_numpy(np.tile((weights / grid.amplitude**2).ravel(), 2))
-        return (octave.means[:-1] * ratios) @ octave.means.T
+        with workers():  # so that torch takes one thread
+            return (octave.means[:-1] * ratios) @ octave.means.T
 
     def _octave(self, low: float, high: float) -> Octave:
         """Return the grid that serves some length-scales, and the mean embeddings of the blocks by it."""

@@ -54,6 +54,7 @@ def test_all_points_of_small_rewards_are_checked():
 
 def test_samples_of_large_rewards_are_checked(monkeypatch):
     monkeypatch.setattr(errors, "MAX_PAIRS", 0)
+    monkeypatch.setattr(errors, "MAX_PAIRS_NUFFT", 0)
     game, exact = rough(), make_game("exact")
     drawn = draw(game)
     for reward, checked in zip(drawn, check_rewards(game, drawn), strict=True):

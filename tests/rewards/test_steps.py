@@ -9,12 +9,14 @@ from cgm.rewards.steps import (
     RECENT,
     Pool,
     Sums,
+    add_by_series,
     add_kernel_row,
     add_point,
     draw,
     make_pool,
     make_sums,
     order_by_blocks,
+    series_orders,
     sum_at,
     update_all,
 )
@@ -45,7 +47,7 @@ def test_order_by_blocks(size: int, d: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 255, 600])
-@pytest.mark.parametrize("spread", [1.0, 30.0])
+@pytest.mark.parametrize("spread", [0.01, 1.0, 30.0])
 @pytest.mark.parametrize("rates", [(1.0,), (0.3,), (16.0, 0.25, 2.0)])
 def test_points_and_rows_of_profiles(size: int, spread: float, rates: tuple[float, ...]) -> None:
     """Sums are those of plain rows, for points that are added one by one, more than `RECENT` of them."""
@@ -85,6 +87,34 @@ def test_points_and_rows_of_profiles(size: int, spread: float, rates: tuple[floa
         assert sums.u == pytest.approx(u, abs=1e-11)
     assert one.upper == pytest.approx(other.upper, abs=1e-12)
     assert one.lower == pytest.approx(other.lower, abs=1e-12)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_series_are_exact_to_rounding(d: int) -> None:
+    """Sums of the kernel near a centre, for points at all distances from it, also so far that powers are infinite."""
+
+    rng = np.random.default_rng(d)
+    y = rng.standard_normal((d, 40)) * np.repeat([0.1, 1.0, 3.0, 30.0, 1e150], 8)
+    for width in (1e-3, 0.03, 0.1, 0.5):
+        x = 5 + width * (rng.random((d, 256)) - 0.5)
+        low, high = x.min(1)[:, None], x.max(1)[:, None]
+        for rate, (orders,) in zip((0.25, 1.0, 7.0), series_orders(low, high, np.array([0.25, 1.0, 7.0])), strict=True):
+            if orders == 0:
+                assert width * np.sqrt(rate) > 0.05  # small blocks have a series
+                continue
+            u = np.ones(256)
+            add_by_series(x, 5 + y, (low + high)[:, 0] / 2, rate, orders, u)
+            k = np.exp(-rate * ((x[:, :, None] - 5 - y[:, None]) ** 2).sum(0) / 2)
+            np.testing.assert_allclose(u, 1 + k.sum(1), rtol=0, atol=3e-14)
+
+
+def test_large_boxes_and_many_dimensions_have_no_series() -> None:
+    for d in (1, 2, 3, 4):
+        low, high = np.zeros((d, 2)), np.repeat([[0.02, 50.0]], d, 0)
+        orders = series_orders(low, high, np.ones(1))
+        assert orders[0, 1] == 0
+        assert (orders[0, 0] > 0) == (d <= 3)
+    assert series_orders(low, high, np.empty(0)).shape == (0, 2)
 
 
 def test_bounds_are_narrow() -> None:

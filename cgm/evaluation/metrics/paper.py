@@ -225,8 +225,12 @@ def _check_same_width(s: NDArray, t: NDArray, name: str) -> None:
 def _distinct(points: NDArray) -> tuple[NDArray, NDArray]:
     """Return the distinct points and, for each point, its row among them."""
 
-    distinct, index = np.unique(points + 0.0, axis=0, return_inverse=True)  # + 0.0 turns -0.0 into 0.0
-    return distinct, index.reshape(-1)
+    order = np.lexsort(points.T[::-1])  # a fraction of the time of np.unique
+    ordered = points[order] + 0.0  # turns -0.0 into 0.0
+    first = np.append(True, (ordered[1:] != ordered[:-1]).any(1))
+    index = np.empty(len(points), dtype=np.int64)
+    index[order] = np.cumsum(first) - 1
+    return ordered[first], index
 
 
 def _check_ks(ks: Sequence[int], *sets: NDArray) -> None:
