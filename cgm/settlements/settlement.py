@@ -91,7 +91,7 @@ class PartySettlement(Settlement):
         sources: Where the data of each party came from.
         approximation: The method and the errors of approximate values; `None` if they are exact.
         samples: What was computed from a part of the rows, in words: of `rewards`, `audit`, `sensitivity`, `figures`,
-            `downstream`.
+            `columns`, `downstream`.
         date: When it was computed, such as `2026-11-29T17:20:05Z`, in UTC.
     """
 

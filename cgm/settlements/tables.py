@@ -372,8 +372,8 @@ class TableMediator(PartyMediator):
         if not accuracies or sum(settlement.game.sizes[:-1]) <= TRAINED:
             return {}
         return {
-            "downstream": f"Models are trained and tested with at most {TRAINED:,} rows, and rewards are labelled by as "
-            "many (unless downstream.max_points says otherwise)."
+            "downstream": f"Models are trained and tested with at most {TRAINED:,} rows, unless downstream.max_points "
+            "is given, and rewards are labelled by as many."
         }
 
     def _accuracies(
