@@ -508,10 +508,12 @@ class Mediator(MediatorSettings):
             drawn = self.sampling.draw(drawn_from(game, self.candidates), rewards.values, seed)
             drawn = check_rewards(game, drawn)
             inexact = [*warn_of_points(game, rewards.values), *warn_of_values(game, drawn)]
+        limited = self.candidates is not None and self.candidates < game.sizes[-1]
+        more = f"; more than candidates={self.candidates} may help" if limited else ""
         unreached = [
             f"party {reward.party + 1}, β={reward.beta:g}: stopped at v = {reward.value:.6g} after "
             f"{len(reward.indices)} points, before it reached "
-            f"{'r_i' if reward.target == reward.promised else 'its target'} = {reward.target:.6g}"
+            f"{'r_i' if reward.target == reward.promised else 'its target'} = {reward.target:.6g}{more}"
             for reward in drawn
             if not reward.reached
         ]

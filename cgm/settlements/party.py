@@ -39,6 +39,7 @@ TOLERANCE = 0.05  # share of the way to v(D_i ∪ G) that a reward may leave: be
 CANDIDATES = 20_000  # points of a pool that rewards are drawn from: each accepted point costs their number
 SCALES = (0.25, 0.5, 1.0, 2.0)  # of the default kernel, times the median distance of two rows
 MAX_SHOWN = 5000  # rows of a set in the plane of the report
+MAX_COMPARED = 20_000  # rows of the pool with which columns of parties and rewards are compared, the first ones
 COMPARED = 10_000  # rows of all parties with which other settings are tried, and rows of the pool beside them
 LENGTHSCALES = (0.5, 2.0)  # factors of the length-scale for which contributions are computed again
 
@@ -236,6 +237,8 @@ class PartyMediator(MediatorSettings):
             )
         if max(*sizes, pool) > MAX_SHOWN:
             texts["figures"] = f"The plane shows at most {MAX_SHOWN:,} {unit} of each party, reward and the pool."
+        if unit == "rows" and pool > MAX_COMPARED:
+            texts["columns"] = f"Columns are compared with those of {MAX_COMPARED:,} rows of the pool."
         return texts
 
     def compared_rows(self, sizes: Sequence[int], seed: int) -> list[torch.Tensor] | None:

@@ -25,6 +25,7 @@ from cgm.settlements.figures import (
     draw_plane,
     draw_values,
 )
+from cgm.settlements.party import MAX_COMPARED
 from cgm.settlements.settlement import PartySettlement, name_groups
 from cgm.settlements.view import (
     INCENTIVES,
@@ -267,7 +268,7 @@ def columns(settlement: PartySettlement, party: int) -> dict[str, Any]:
 
     assert settlement.schema is not None
     reward = settlement.reward_values(party, settlement.recommended[party])
-    tables = [settlement.tables[party], reward, settlement.pool_table]
+    tables = [settlement.tables[party], reward, settlement.pool_table[:MAX_COMPARED]]
     compared: list[Comparison] = [compare(column, tables) for column in settlement.schema.columns]
     compared.sort(key=lambda comparison: -comparison.difference)
     drawn = compared[: max(MIN_COLUMNS, min(MAX_COLUMNS, MAX_FIGURES // len(settlement.names)))]

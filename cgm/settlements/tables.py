@@ -24,7 +24,7 @@ from cgm.data.tables.schema import Schema, infer_schema
 from cgm.evaluation.entries import Scores
 from cgm.evaluation.labellers import KNN, Labeller
 from cgm.evaluation.privacy.cells import name_columns
-from cgm.evaluation.tasks.base import LabelledReward, Task
+from cgm.evaluation.tasks.base import LabelledReward, ModelTask, Task
 from cgm.evaluation.tasks.svm import SVM
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
@@ -41,6 +41,7 @@ from cgm.utils.settings import Choice, Integer, Number
 log = logging.getLogger(__name__)
 
 TESTED = 50  # held-out rows from which accuracies are measured
+TRAINED = 10_000  # rows with which a classifier is trained, and tested, and by which rewards are labelled, at most
 
 
 class Rows(Generator):
@@ -297,7 +298,7 @@ class TableMediator(PartyMediator):
             audits = [name_columns(entry, valued) for entry in self.run_audit(settlement, apart, seed, of_cells)]
             copied = self.warn_of_copies(settlement, audits, list(tables))
             with timed("downstream"):
-                accuracies = self._accuracies(settlement, labels, masks, apart)
+                accuracies = self._accuracies(settlement, labels, masks, apart, seed)
             sensitivity, warnings = self.compare_settings(mediator, settlement, filled, seed)
 
         return name_parties(
@@ -312,7 +313,7 @@ class TableMediator(PartyMediator):
             accuracies=tuple(accuracies),
             sensitivity=sensitivity,
             approximation=approximation,
-            samples=self.samples(settlement),
+            samples=self.samples(settlement) | self._of_models(settlement, accuracies),
             settings=plain(replace(self, seed=seed)),
             sources=tuple(files),
         )
@@ -365,14 +366,25 @@ class TableMediator(PartyMediator):
             return ""
         return f"models are not tested with and without rewards (at least {TESTED} are needed)"
 
+    def _of_models(self, settlement: Settlement, accuracies: Sequence[Scores]) -> dict[str, str]:
+        """Say with how many rows classifiers were trained, if not with all."""
+
+        if not accuracies or sum(settlement.game.sizes[:-1]) <= TRAINED:
+            return {}
+        return {
+            "downstream": f"Models are trained and tested with at most {TRAINED:,} rows, unless downstream.max_points "
+            "is given, and rewards are labelled by as many."
+        }
+
     def _accuracies(
         self,
         settlement: Settlement,
         labels: Mapping[str, pd.Series] | None,
         masks: Mapping[str, np.ndarray],
         held_out: Sequence[torch.Tensor],
+        seed: int,
     ) -> list[Scores]:
-        """Train and test classifiers of the labels."""
+        """Train and test classifiers of the labels, with at most `TRAINED` rows each."""
 
         if labels is None or self._untested(masks):
             return []
@@ -383,8 +395,16 @@ class TableMediator(PartyMediator):
         }
         used = [numbers[name][torch.from_numpy(mask)] for name, mask in masks.items()]
         test = torch.cat([numbers[name][torch.from_numpy(~mask)] for name, mask in masks.items()])
-        pool = settlement.pool.points
-        of_pool = self.labeller.label(torch.cat(settlement.parties), torch.cat(used), pool)
+        pool = settlement.pool.points[: self.candidates]  # of which rewards are drawn
+        random = np.random.default_rng(stream_seed(seed, Stream.SAMPLE_ROWS))
+
+        def part(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            if len(x) <= TRAINED:
+                return x, y
+            rows = torch.from_numpy(np.sort(random.choice(len(x), TRAINED, replace=False)))
+            return x[rows], y[rows]
+
+        of_pool = self.labeller.label(*part(torch.cat(settlement.parties), torch.cat(used)), pool)
         if of_pool is None:
             return []
         rewards = [
@@ -392,7 +412,10 @@ class TableMediator(PartyMediator):
         ]
         parties = list(zip(settlement.parties, used, strict=True))
 
-        return self.downstream.evaluate(parties, rewards, (torch.cat(list(held_out)), test))
+        task = self.downstream
+        if isinstance(task, ModelTask) and task.max_points is None:
+            task = replace(task, max_points=TRAINED)
+        return task.evaluate(parties, rewards, part(torch.cat(list(held_out)), test))
 
 
 def settle(parties: Any, **settings: Any) -> PartySettlement:

@@ -1,4 +1,4 @@
-"""Tests of settlements of many rows: all are valued, and what takes more than linear time has a stated sample."""
+"""Tests of settlements of many rows: all are valued, and what takes more than linear time uses stated samples."""
 
 import json
 
