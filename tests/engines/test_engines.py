@@ -2,13 +2,18 @@
 
 import logging
 import os
+import pickle
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from hydra.utils import get_class
 
-from cgm.engines import Engine, Loky, Threads, current_engine
+import cgm.engines
+from cgm.engines import Cluster, Engine, Loky, Packed, Threads, _aligned, current_engine
+from cgm.valuation.kernels import SquaredExponential
+from tests.contracts.members import check_configuration, classes, configurations
 from tests.engines import tasks
 
 ENGINES = [Threads(), Threads(2), Loky(1), Loky(2)]
@@ -93,3 +98,54 @@ def test_settings() -> None:
     for cls in (Threads, Loky):
         with pytest.raises(ValueError, match=r"^engine\.workers=0: expected an integer >= 1 or null$"):
             cls(workers=0)
+
+
+def test_every_configuration_has_the_settings_of_its_class() -> None:
+    members = configurations("engine")
+    assert {get_class(config._target_) for config in members.values()} == {*classes(cgm.engines, is_engine).values()}
+    for config in members.values():
+        check_configuration(config, {})
+
+
+def is_engine(cls: type) -> bool:
+    return issubclass(cls, Engine) and cls is not Cluster
+
+
+def test_tasks_may_depend_on_earlier_results() -> None:
+    for engine in (Threads(2), Loky(1)):
+        results: list[int] = []
+
+        def numbers(results: list[int] = results) -> Iterator[tuple[int] | None]:
+            yield None
+            yield from ((0,), (1,), (2,), None, None)
+            yield (10 * sum(results),)
+            yield None
+
+        with engine.running() as running:
+            for result in running.map(tasks.refuse, "", numbers()):
+                results.append(result)
+        assert results == [0, 1, 2, 30]
+
+
+def test_arrays_and_tensors_travel_beside_the_rest(tmp_path) -> None:
+    x = torch.arange(12.0, dtype=torch.float64).reshape(3, 4).T
+    value = {
+        "tensor": x,
+        "view": x[1:],
+        "array": x.numpy(),
+        "kernel": SquaredExponential(2.0),
+        "empty": torch.empty(0, 2),
+    }
+    packed = Packed(value)
+    assert sum(array.nbytes for array in packed.arrays) >= 2 * x.numel() * 8
+    packed.save(tmp_path)
+    for unpacked in (packed.value, Packed.load(tmp_path).value, pickle.loads(pickle.dumps(packed)).value):
+        assert unpacked["kernel"] == value["kernel"]
+        for name in ("tensor", "view", "empty"):
+            assert torch.equal(unpacked[name], value[name])
+            assert unpacked[name].stride() == value[name].stride() or not value[name].is_contiguous()
+        np.testing.assert_array_equal(unpacked["array"], value["array"])
+    unaligned = np.empty(8 * 12 + 1, np.uint8)[1:]
+    assert unaligned.ctypes.data % 64
+    assert _aligned(unaligned).ctypes.data % 64 == 0
+    np.testing.assert_array_equal(_aligned(unaligned), unaligned)
