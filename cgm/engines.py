@@ -39,7 +39,7 @@ from cgm.utils.settings import Integer, Settings, Text
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Dask", "Engine", "Loky", "Ray", "Threads", "current_engine"]
+__all__ = ["Dask", "Engine", "Loky", "Ray", "Threads", "Workers", "current_engine"]
 
 AHEAD = 4  # tasks for each worker that are started before their results are taken
 END: Any = object()  # after the last task
@@ -194,6 +194,13 @@ class Engine(Settings, ABC):
         """The engine as a setting, for messages."""
 
         return f"engine={type(self).__name__.lower()}"
+
+    def check_package(self) -> None:
+        """Raise an error if a package that the engine needs is not installed.
+
+        Raises:
+            ValueError: If it is not; the message names the extra that installs it.
+        """
 
     @contextmanager
     def running(self) -> Iterator[Workers]:
@@ -419,7 +426,7 @@ class Cluster(Engine):
             )
 
     def check_package(self) -> None:
-        """Raise an error if the package of the engine is not installed."""
+        """Raise an error if the package of the cluster is not installed."""
 
         if find_spec(self.package) is None:
             extra = type(self).__name__.lower()

@@ -67,6 +67,7 @@ class Job:
         logger = instantiate({"logger": settings.get("logger")}, _convert_="all")["logger"]
         engine = {"engine": settings["engine"]} if "engine" in settings else {}
         job = cls(instantiate({**configuration, **engine}, _convert_="all"), logger, program, configuration)
+        job.experiment.engine.check_package()
         if program.objective is not None:
             chosen = any(override.startswith("objective=") for override in overrides)  # the default may be unmeasured
             correlated = job.experiment.correlated if chosen else None

@@ -143,6 +143,7 @@ def prepare(config: DictConfig) -> Callable[[], None]:
         settings = _of_images(settings, command)
     check_targets(settings)
     mediator = instantiate(settings, _convert_="all")
+    mediator.engine.check_package()
     schema = command.read_schema()
     if images:
         settle = partial(mediator.settle_images, *read_image_parties(command.files, command.names))

@@ -204,7 +204,7 @@ def compare_lengthscales(
     search: LengthscaleSearch | None = None,
     reference: Reference | None = None,
     seed: int = 0,
-    method: ValuationMethod | str = "exact",
+    method: ValuationMethod | str = "auto",
 ) -> list[LengthscaleSpread]:
     r"""Compute how much contributions and reward values differ between parties, for several length-scales.
 

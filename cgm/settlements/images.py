@@ -124,7 +124,7 @@ class ImageMediator(PartyMediator):
         apart = [_tensor(arrays[name][~mask]) for name, mask in masks.items()]
         log.info("%d parties, %d images of shape %s", len(used), sum(map(len, used)), one.shape[1:])
 
-        with Clock() as clock:
+        with self.engine.running(), Clock() as clock:
             features = copy.copy(self.choose_features(used[0]))
             if features.joint:
                 raise ValueError("features: these are fitted to the pool as well; use features=auto or features=pca")

@@ -246,7 +246,7 @@ class TableMediator(PartyMediator):
             for source, of_object in zip(sources, unnamed, strict=True)
         ]
         seed = self.draw_seed()
-        with Clock() as clock:
+        with self.engine.running(), Clock() as clock:
             with timed("schema"):
                 labels, tables = self._take_labels(tables)
                 masks = self.choose_rows(tables, seed)

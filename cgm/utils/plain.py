@@ -55,7 +55,8 @@ def plain(x: Any, classes: bool = True, attributes: bool = False) -> Any:
         written = [f.name for f in dataclasses.fields(x) if f.init and f.metadata != NOT_WRITTEN]
         fields = {name: plain(getattr(x, name), classes, attributes) for name in written}
         if attributes and "__dataclass_fields__" not in vars(type(x)):
-            fields |= _attributes(x)
+            left_out = {f.name for f in dataclasses.fields(x) if f.metadata == NOT_WRITTEN}
+            fields |= {name: value for name, value in _attributes(x).items() if name not in left_out}
         return stated | fields
     if callable(getattr(x, "get_params", None)) and not isinstance(x, type):
         settings = {

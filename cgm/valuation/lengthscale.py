@@ -115,7 +115,7 @@ def fit_lengthscale(
     high: float = LengthscaleSearch.high,
     iterations: int = LengthscaleSearch.iterations,
     reference: Reference | None = None,
-    method: ValuationMethod | str = "exact",
+    method: ValuationMethod | str = "auto",
 ) -> Kernel:
     r"""Compute the smallest length-scale for which the parties' values $v(D_1), \dots, v(D_n)$ are non-negative.
 
@@ -298,7 +298,7 @@ def fit_monotone(
     high: float = LengthscaleSearch.high,
     iterations: int = LengthscaleSearch.iterations,
     reference: Reference | None = None,
-    method: ValuationMethod | str = "exact",
+    method: ValuationMethod | str = "auto",
 ) -> Kernel:
     r"""Compute the smallest length-scale found at which $v_c$ is non-negative and monotone over all coalitions.
 
@@ -450,7 +450,7 @@ def resolve_lengthscale(
     synthetic: torch.Tensor,
     search: LengthscaleSearch | None = None,
     reference: Reference | None = None,
-    method: ValuationMethod | str = "exact",
+    method: ValuationMethod | str = "auto",
 ) -> Kernel:
     r"""Replace a length-scale that is a rule, `"fit"`, `"fit_monotone"` or `"median"`, by a number.
 

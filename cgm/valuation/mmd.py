@@ -142,7 +142,7 @@ def cross_sums(kernel: Kernel, x: torch.Tensor, y: torch.Tensor, precision: str 
     pieces = list(product(_pieces(n, tiles.size), _pieces(len(y), tiles.size)))
     sums = torch.zeros(n, dtype=torch.float64, device=x.device)
     for (rows, _), part in zip(pieces, _engine(x.device, n * len(y)).map(_row_sums, tiles, pieces), strict=True):
-        sums[order[rows.start : rows.start + len(part)]] += torch.from_numpy(part).to(x.device)
+        sums[order[rows.start : rows.start + len(part)]] += torch.tensor(part, device=x.device)
 
     return sums
 
@@ -271,7 +271,7 @@ def partial_pass(
     with progress(len(firsts) + len(others), "kernel sums") as bar:
         for part in engine.map(compute_piece, shared, tasks()):
             for block, first, values in part.sums:
-                sums[block, first : first + len(values)] += torch.from_numpy(values).to(x.device)
+                sums[block, first : first + len(values)] += torch.tensor(values, device=x.device)
             extremes = _most_extreme([*extremes, *part.extremes])
             bar.update()
 

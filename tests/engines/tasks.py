@@ -2,12 +2,31 @@
 
 import os
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 
 import numba
 import numpy as np
 import torch
 from threadpoolctl import threadpool_info
+
+from cgm.valuation.kernels import Laplacian
+
+
+@dataclass(frozen=True)
+class Deadly(Laplacian):
+    """A kernel that kills the first process, other than its own, that computes it."""
+
+    marker: str = ""
+    parent: int = 0
+
+    def profile(self, q: torch.Tensor) -> torch.Tensor:
+        """Return the kernel at some squared distances, in units of the length-scale."""
+
+        if os.getpid() != self.parent and not Path(self.marker).exists():
+            Path(self.marker).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().profile(q)
 
 
 def total(shared, first: int, step: int) -> float:

@@ -2,13 +2,18 @@
 
 import logging
 import os
+import pickle
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from hydra.utils import get_class
 
-from cgm.engines import Engine, Loky, Threads, current_engine
+import cgm.engines
+from cgm.engines import Cluster, Engine, Loky, Packed, Threads, _aligned, current_engine
+from cgm.valuation.kernels import SquaredExponential
+from tests.contracts.members import check_configuration, classes, configurations
 from tests.engines import tasks
 
 ENGINES = [Threads(), Threads(2), Loky(1), Loky(2)]
@@ -28,7 +33,7 @@ def test_results_come_in_order_with_one_thread_each(engine: Engine) -> None:
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("engine", [Threads(2), Loky(2)], ids=repr)
+@pytest.mark.parametrize("engine", [Threads(2), Loky(1)], ids=repr)
 def test_an_error_of_a_task_is_that_of_the_run(engine: Engine) -> None:
     with engine.running() as running:
         results = running.map(tasks.refuse, "setting", [(k,) for k in range(9)])
@@ -37,7 +42,7 @@ def test_an_error_of_a_task_is_that_of_the_run(engine: Engine) -> None:
             next(results)
 
 
-@pytest.mark.parametrize("engine", [Threads(2), Loky(2)], ids=repr)
+@pytest.mark.parametrize("engine", [Threads(2), Loky(1)], ids=repr)
 def test_a_limited_number_of_results_waits(engine: Engine) -> None:
     given = []
 
@@ -56,33 +61,34 @@ def test_a_limited_number_of_results_waits(engine: Engine) -> None:
 
 def test_processes_share_arrays_that_they_cannot_change() -> None:
     x = np.zeros(1000)
-    with Loky(2).running() as running:
+    with Loky(1).running() as running:
         places = set(running.map(tasks.place, x, [(k,) for k in range(50)]))
     assert os.getpid() not in {process for process, _ in places}
     assert {writeable for _, writeable in places} == {False}
     assert {*Threads(2).running().__enter__().map(tasks.place, x, [(0,)])} == {(os.getpid(), True)}
 
 
-def test_a_task_whose_process_is_killed_is_computed_again(tmp_path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_task_whose_process_is_killed_is_computed_again(tmp_path, monkeypatch, caplog) -> None:
+    monkeypatch.setattr("cgm.engines.LOSSES", 2)
     with Loky(1).running() as running, caplog.at_level(logging.WARNING):
         results = list(running.map(tasks.die_once, tmp_path / "killed", [(k,) for k in range(20)]))
         assert results == [10 * k for k in range(20)]
         (line,) = caplog.messages
         assert line.startswith("engine=loky: a worker has ended, as it does if memory is short (TerminatedWorkerError)")
-        with pytest.raises(OSError, match=r"^engine=loky: a worker has ended, .* 3 times in the same task$"):
+        with pytest.raises(OSError, match=r"^engine=loky: a worker has ended, .* 2 times in the same task$"):
             list(running.map(tasks.die, None, [(k,) for k in range(4)]))
         assert list(running.map(tasks.refuse, None, [(0,), (1,)])) == [0, 1]
 
 
 def test_the_engine_in_use() -> None:
     assert current_engine().engine == Threads()
-    with Loky(2).running() as outer:
+    with Loky(1).running() as outer:
         assert current_engine() is outer
-        with Loky(2).running() as inner:
+        with Loky(1).running() as inner:
             assert inner is outer  # an equal one is not started again
         with Threads(3).running() as inner:
             assert current_engine() is inner
-            assert (inner.count, outer.count) == (3, 2)
+            assert (inner.count, outer.count) == (3, 1)
         assert current_engine() is outer
     assert current_engine().engine == Threads()
     assert current_engine().count == torch.get_num_threads()
@@ -92,3 +98,54 @@ def test_settings() -> None:
     for cls in (Threads, Loky):
         with pytest.raises(ValueError, match=r"^engine\.workers=0: expected an integer >= 1 or null$"):
             cls(workers=0)
+
+
+def test_every_configuration_has_the_settings_of_its_class() -> None:
+    members = configurations("engine")
+    assert {get_class(config._target_) for config in members.values()} == {*classes(cgm.engines, is_engine).values()}
+    for config in members.values():
+        check_configuration(config, {})
+
+
+def is_engine(cls: type) -> bool:
+    return issubclass(cls, Engine) and cls is not Cluster
+
+
+def test_tasks_may_depend_on_earlier_results() -> None:
+    for engine in (Threads(2), Loky(1)):
+        results: list[int] = []
+
+        def numbers(results: list[int] = results) -> Iterator[tuple[int] | None]:
+            yield None
+            yield from ((0,), (1,), (2,), None, None)
+            yield (10 * sum(results),)
+            yield None
+
+        with engine.running() as running:
+            for result in running.map(tasks.refuse, "", numbers()):
+                results.append(result)
+        assert results == [0, 1, 2, 30]
+
+
+def test_arrays_and_tensors_travel_beside_the_rest(tmp_path) -> None:
+    x = torch.arange(12.0, dtype=torch.float64).reshape(3, 4).T
+    value = {
+        "tensor": x,
+        "view": x[1:],
+        "array": x.numpy(),
+        "kernel": SquaredExponential(2.0),
+        "empty": torch.empty(0, 2),
+    }
+    packed = Packed(value)
+    assert sum(array.nbytes for array in packed.arrays) >= 2 * x.numel() * 8
+    packed.save(tmp_path)
+    for unpacked in (packed.value, Packed.load(tmp_path).value, pickle.loads(pickle.dumps(packed)).value):
+        assert unpacked["kernel"] == value["kernel"]
+        for name in ("tensor", "view", "empty"):
+            assert torch.equal(unpacked[name], value[name])
+            assert unpacked[name].stride() == value[name].stride() or not value[name].is_contiguous()
+        np.testing.assert_array_equal(unpacked["array"], value["array"])
+    unaligned = np.empty(8 * 12 + 1, np.uint8)[1:]
+    assert unaligned.ctypes.data % 64
+    assert _aligned(unaligned).ctypes.data % 64 == 0
+    np.testing.assert_array_equal(_aligned(unaligned), unaligned)
