@@ -18,6 +18,7 @@ STATIONS = [
     "cgm.networks",
     "cgm.data",
     "cgm.valuation",
+    "cgm.privacy",
     "cgm.generators",
     "cgm.contributions",
     "cgm.rewards",
