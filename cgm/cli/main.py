@@ -49,6 +49,10 @@ def run() -> None:
 
         if status := getattr(commands, command)(arguments[1:]):
             raise SystemExit(status)
+    elif command in ("schema", "sketch"):
+        from cgm.cli import private
+
+        getattr(private, command)(arguments[1:])
     elif "--version" in arguments:  # Hydra would print its own version
         print(f"cgm {__version__}")
     elif {"--help", "-h"} & set(arguments):

@@ -1,4 +1,4 @@
-r"""What a release with Gaussian noise reveals: its parameter $\mu$, from $(\varepsilon, \delta)$ and for several releases.
+r"""What a release with Gaussian noise reveals: $\mu$, from $(\varepsilon, \delta)$ and for several releases.
 
 A release with the noise $N(0, (\Delta \sigma)^2 I)$, where $\Delta$ is the largest distance that another row can make,
 has $\mu = 1 / \sigma$: whoever sees it can tell two data sets that differ in one row apart as well as $N(0, 1)$ and
@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from cgm.utils.checks import check_number
 
@@ -43,6 +44,7 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
     return -math.exp(first) * math.expm1(min(second - first, 0.0))
 
 
+@cache
 def gaussian_mu(epsilon: float, delta: float) -> float:
     r"""Compute the $\mu$ of a Gaussian release that is exactly $(\varepsilon, \delta)$-private; the noise is $1 / \mu$.
 

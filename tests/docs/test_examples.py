@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 import cgm
 from cgm.cli.commands import collect_parser, verify_parser
 from cgm.cli.jobs import Job
+from cgm.cli.private import SchemaSettings, SketchSettings, schema_parser, settings_of, sketch_parser
 from cgm.cli.settle import OF_THE_COMMAND, to_overrides
 from cgm.evaluation import entries
 from cgm.evaluation.entries import AttackResult
@@ -241,6 +242,11 @@ def understand(arguments: list[str]) -> None:
         return
     if arguments[:1] in (["collect"], ["verify"]):
         {"collect": collect_parser, "verify": verify_parser}[arguments[0]]().parse_args(arguments[1:])
+        return
+    if arguments[:1] in (["schema"], ["sketch"]):
+        of = {"schema": (schema_parser, SchemaSettings), "sketch": (sketch_parser, SketchSettings)}
+        parser, cls = of[arguments[0]]
+        settings_of(cls, parser().parse_args(arguments[1:]).settings)
         return
     if "--config-dir" in arguments:
         k = arguments.index("--config-dir")
