@@ -64,7 +64,7 @@ def test_errors_in_one_line(folder, capsys):
         (sketch, ["north.csv", "epsilon=1", "out=n.sketch"], "schema: is missing"),
         (sketch, ["north.csv", "schema=schema.yaml", "out=n.sketch"], "epsilon: is missing"),
         (sketch, ["north.csv", "schema=schema.yaml", "epsilon=0", "out=n.sketch"], "epsilon=0"),
-        (sketch, ["north.csv", "schema=schema.yaml", "epsilon=1", "out=n.sketch", "seed=1"], "seed=1: expected schema="),
+        (sketch, ["north.csv", "schema=schema.yaml", "epsilon=1", "out=n", "seed=1"], "seed=1: expected schema="),
         (sketch, ["north.csv", "schema=north.csv", "epsilon=1", "out=n.sketch"], "north.csv: schema: expected format"),
         (sketch, ["broken.csv", "schema=schema.yaml", "epsilon=1", "out=n.sketch"], "data row 1: 'old' is no number"),
     ):
