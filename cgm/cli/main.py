@@ -65,6 +65,10 @@ def run() -> None:
             from cgm.cli.launch import show
 
             show(CONF, name)
+    elif command == "settle" and any(argument.endswith(".sketch") for argument in arguments[1:]):
+        from cgm.cli import private
+
+        private.settle(arguments[1:])
     elif command == "settle":
         from cgm.cli import settle
         from cgm.cli.launch import launch

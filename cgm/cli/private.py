@@ -1,4 +1,4 @@
-"""The commands of a party that keeps its rows: `cgm schema` and `cgm sketch`."""
+"""The commands around sketches: `cgm schema`, `cgm sketch`, and `cgm settle` of sketches."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ from cgm.data.tables.dialects import Skip
 from cgm.data.tables.files import read_table, rows_digest
 from cgm.privacy.accounting import MAX_EPSILON
 from cgm.privacy.ledger import NAME, Ledger
+from cgm.privacy.pool import ParticleFit
 from cgm.privacy.schema import FEATURES, KERNELS, MAX_LANDMARKS, SketchSchema, propose_schema
 from cgm.privacy.sketch import SUFFIX, Sketch
+from cgm.privacy.valuation import PRICES
+from cgm.rewards.sampling import WeightedSampling
+from cgm.settlements.folder import check_folder
 from cgm.utils.files import read_plain
 from cgm.utils.settings import Choice, Integer, Listed, Number, Settings, Text
 from cgm.utils.text import printable, printable_lines, suggestion
@@ -81,6 +85,39 @@ class SketchSettings(Settings):
     ledger: Annotated[str, Text(path=True)] | None = None
     encoding: Annotated[str, Text()] = "utf-8"
     separator: Annotated[str, Text()] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettleSettings(Settings):
+    """Settle sketches: values, contributions, rewards, with standard errors, and what is guaranteed to each party.
+
+    Arguments:
+        schema: The file of the schema that all sketches were made by.
+        out: The folder of the results, new or empty.
+        contribution: The contribution concept, a choice of the group contribution. null: shapley.
+        scheme: The scheme, a choice of the group scheme. null: shapley_fair.
+        price: none, if noise costs a party nothing in expectation; bias, if values fall with privacy.
+        synthetic_size: The size of the synthetic pool. null: twice as many points as rows, from 3,000 to 100,000.
+        particles: The number of particles that the pool is drawn from.
+        steps: The number of steps of their fit.
+        beta: The inverse temperature of the rewards.
+        tolerance: The share of a party's possible gain that a complete reward may miss.
+        draws: The number of draws of noise for standard errors. null: 100, or 20 for more than 12 parties.
+        seed: The seed of the pool and of sampling; the noise of sketches has none.
+    """
+
+    schema: Annotated[str, Text(path=True)] | None = None
+    out: Annotated[str, Text(path=True)] | None = None
+    contribution: Annotated[str, Text()] | None = None
+    scheme: Annotated[str, Text()] | None = None
+    price: Annotated[str, Choice(PRICES)] = "none"
+    synthetic_size: Annotated[int, Integer(min=1)] | None = None
+    particles: Annotated[int, Integer(min=2)] = ParticleFit.particles
+    steps: Annotated[int, Integer(min=1)] = ParticleFit.steps
+    beta: Annotated[float, Number(min=0)] = 4.0
+    tolerance: Annotated[float, Number(min=0, max=1, open_max=True)] = 0.05
+    draws: Annotated[int, Integer(min=2)] | None = None
+    seed: Annotated[int, Integer(min=0)] = 0
 
 
 S = TypeVar("S", bound=Settings)
@@ -190,6 +227,58 @@ def _sketch(file: str, given: SketchSettings) -> None:
     size = os.path.getsize(out)
     lines.append(f"{out}: {size:,} bytes, to be sent; {ledger.path}: keeps count of sketches, and stays here")
     say(printable_lines("\n".join(lines)))
+
+
+def settle(arguments: Sequence[str]) -> None:
+    """Settle sketches, and print the headline numbers.
+
+    Arguments:
+        arguments: What follows `cgm settle`, if one of it is the file of a sketch.
+
+    Raises:
+        SystemExit: If a setting or a file is not valid, with one line.
+    """
+
+    given = settle_parser().parse_args(arguments)
+    files = [each for each in given.arguments if each.endswith(SUFFIX) and "=" not in each]
+    settings = [each for each in given.arguments if each not in files]
+    with_errors(lambda: _settle(files, settings_of(SettleSettings, settings)))
+
+
+def settle_parser() -> argparse.ArgumentParser:
+    """Return the parser of the arguments of `cgm settle` of sketches."""
+
+    parser = _parser("cgm settle", SettleSettings, settings=False)
+    parser.add_argument("arguments", nargs="*", metavar=f"FILE{SUFFIX}|NAME=VALUE", help="sketches, and settings")
+    return parser
+
+
+def _settle(files: Sequence[str], given: SettleSettings) -> None:
+    """Carry out `cgm settle` of sketches."""
+
+    from cgm.settlements.sketches import SketchMediator
+
+    for name, example in (("schema", "schema.yaml"), ("out", "settlement")):
+        if getattr(given, name) is None:
+            raise ValueError(f"{name}: is missing, say for example {name}={example}")
+    assert given.schema is not None
+    assert given.out is not None
+    check_folder(given.out)
+    changes = {} if given.contribution is None else {"contribution": given.contribution}
+    changes |= {} if given.scheme is None else {"scheme": given.scheme}
+    mediator = SketchMediator(
+        sampling=WeightedSampling((given.beta,), tolerance=given.tolerance),
+        pool=ParticleFit(particles=given.particles, steps=given.steps),
+        synthetic_size=given.synthetic_size,
+        price=given.price,
+        draws=given.draws,
+        seed=given.seed,
+        **changes,  # type: ignore[arg-type]  # names of choices
+    )
+    public = SketchSchema.read(given.schema)
+    settlement = mediator.settle([Sketch.read(file, public) for file in files])
+    settlement.write(given.out)
+    say(printable_lines(f"{settlement!r}\n{settlement.incentives.to_frame().to_string(index=False)}\n{given.out}"))
 
 
 def settings_of(cls: type[S], given: Sequence[str]) -> S:

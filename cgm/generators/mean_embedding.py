@@ -11,6 +11,7 @@ import torch
 
 from cgm.generators.base import Generator
 from cgm.utils.random import stream_seed
+from cgm.utils.run import limited
 from cgm.utils.settings import Integer, Number
 from cgm.valuation.embedding import Nystrom
 from cgm.valuation.kernels import SquaredExponential, Sum
@@ -106,6 +107,7 @@ class MeanEmbedding(Generator):
 
     shapes: ClassVar = {"origin": ("d",), "scale": ("d",), "points": ("m", "d"), "width": ()}
 
+    @limited(1)  # sums, and so the particles, depend on the number of threads
     def fit(self, x: torch.Tensor, seed: int) -> MeanEmbedding:
         """Fit the particles to points of shape (N, d)."""
 

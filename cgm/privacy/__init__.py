@@ -5,4 +5,13 @@ from .schema import SketchSchema, propose_schema
 from .sketch import Sketch
 from .valuation import SketchValuation
 
-__all__ = ["Guarantee", "Sketch", "SketchSchema", "SketchValuation", "compose", "gaussian_epsilon", "gaussian_mu", "propose_schema"]
+__all__ = [
+    "Guarantee",
+    "Sketch",
+    "SketchSchema",
+    "SketchValuation",
+    "compose",
+    "gaussian_epsilon",
+    "gaussian_mu",
+    "propose_schema",
+]

@@ -42,6 +42,11 @@ class PublicEmbedding(Embedding):
 
         return self.width
 
+    def quick(self, x: torch.Tensor) -> torch.Tensor:
+        """Embed points x of shape (N, d) that are no rows, as `transform`, but without its promise about last bits."""
+
+        return self.transform(x)
+
     def release(self, x: torch.Tensor) -> torch.Tensor:
         """Embed points x of shape (N, d) in the coordinates of the release, of shape (N, released_width)."""
 
@@ -75,6 +80,11 @@ class Landmarks(PublicEmbedding, Nystrom):
         used = values > max(RANK * float(values[-1]), ROUNDING * len(points) * kernel.diagonal / SLACK)
         self.frame = vectors[:, used]  # (m, D)
         self.root = self.frame / values[used].sqrt()
+
+    def quick(self, x: torch.Tensor) -> torch.Tensor:
+        """Embed points that are no rows, by a product of matrices."""
+
+        return self.kernel(x, self.points) @ self.root
 
     def fit(self, x: torch.Tensor, seed: int = 0) -> Landmarks:
         """Return the embedding itself: its landmarks are public, and follow no data."""

@@ -140,7 +140,7 @@ class SketchSchema(Shown):
 
         if self.landmarks is not None:
             return Landmarks(self.kernel, self.landmarks)
-        grid = Grid(self.kernel, self._corners())
+        grid = Grid(self.kernel, self.corners())
         if grid.width > MAX_WIDTH:
             raise ValueError(
                 f"schema: the Fourier grid has {grid.width:,} numbers, at most {MAX_WIDTH:,}; use landmarks, narrower "
@@ -194,7 +194,7 @@ class SketchSchema(Shown):
                 low[part.start], high[part.start] = column.minimum, column.maximum
         return low, high
 
-    def _corners(self) -> torch.Tensor:
+    def corners(self) -> torch.Tensor:
         """Return two points between which all rows lie, of shape (2, d)."""
 
         low, high = self._ranges()

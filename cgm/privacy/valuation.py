@@ -12,7 +12,8 @@ $q_O = \sum_{i \notin C} c_i^2$, its variance is
 .. math:: q_C \left\| \frac{2 (\mu_T - \mu_C)}{N_C} + \frac{2 \mu_C}{t} \right\|^2 + \frac{4 \|\mu_C\|^2}{t^2} q_O
     + D (2 a^2 q_C^2 + b^2 q_C q_O)
 
-Both hold for a pool that does not follow the noise.
+Both hold for a pool that does not follow the noise. A pool that is fitted to the sketches does, so that
+$\langle \tilde S_i, S_G \rangle$ has a bias as well, which `Particles` measures by repeating the fit.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from typing import Literal
 import numpy as np
 import torch
 
+from cgm.privacy.features import ROWS
 from cgm.privacy.sketch import Sketch, check_sketches
 from cgm.utils.checks import check_choice, check_integer, check_points
 from cgm.utils.random import stream_seed
+from cgm.valuation.embedding import embedded_sums
 from cgm.valuation.method import outer_bounds
 from cgm.valuation.mmd import block_sums
 from cgm.valuation.valuation import Valuation
@@ -36,6 +39,7 @@ DRAWS = 200  # of noise, from which standard errors are computed
 ERRORS = 2.0  # standard errors that an interval reaches to each side
 PRICES = ("none", "bias")
 Price = Literal["none", "bias"]
+MAX_EXACT = 20_000  # points of a pool up to which its own sums are exact, and not those of the embedding
 NOISE_STREAM = 201  # of the seed, for the draws of intervals; releases have no seed
 
 
@@ -43,15 +47,17 @@ class SketchValuation(Valuation):
     r"""The game of the MMD from sketches of the parties, in place of their rows.
 
     It has the attributes of `Valuation`, but the points of parties: `points` and `sums` are those of $G$ alone. Sums
-    over $G \times G$ are exact; the others are those of the embedding, without the part of the kernel that its features
-    miss.
+    over $G \times G$ are exact for up to 20,000 points; the others are those of the embedding, without the part of the
+    kernel that its features miss.
 
     Arguments:
         sketches: A sketch of each party, all by the same schema.
-        synthetic: The synthetic pool $G$, of shape $(|G|, d)$: public, or computed from sketches.
+        synthetic: The synthetic pool $G$, of shape $(|G|, d)$.
         price: `"none"`: the bias of the noise is subtracted, so that noise costs a party nothing in expectation;
             `"bias"`: it is not, so that the value of a coalition falls with privacy, if it has less than half of the
             points: the pool should have as many points as all parties.
+        followed: How far the pool follows the noise, $E \langle z_i, S_G \rangle$ of each party, of shape $(n)$, which
+            is subtracted; see `Particles`. `None`: it does not.
 
     Attributes:
         sketches: The sketches.
@@ -65,16 +71,25 @@ class SketchValuation(Valuation):
         Equation (2); Incentives in Private Collaborative Machine Learning (Sim et al., 2023), for the price of privacy
     """
 
-    def __init__(self, sketches: Sequence[Sketch], synthetic: torch.Tensor, price: str = "none") -> None:
+    def __init__(
+        self,
+        sketches: Sequence[Sketch],
+        synthetic: torch.Tensor,
+        price: str = "none",
+        followed: torch.Tensor | None = None,
+    ) -> None:
         check_sketches(sketches)
         check_choice("privacy.price", price, PRICES)
         schema = sketches[0].schema
         synthetic = check_points(synthetic, "synthetic pool (synthetic_size)", schema.dimensions).cpu().double()
-        self.price, self.kernel, self.points = price, schema.kernel, synthetic
+        self.price, self.kernel, self.points, self.followed = price, schema.kernel, synthetic, followed
         self.dimensions, self.method, self.modes, self._missing = schema.embedding.width, "sketches", None, None
         self.gamma, self.eta = outer_bounds(self.kernel, synthetic)
         self._of_pool = len(synthetic) * schema.embedding.mean(synthetic)  # (D)
-        self._inside = block_sums(self.kernel, synthetic, [len(synthetic)]).double()  # (|G|, 1)
+        if len(synthetic) <= MAX_EXACT:
+            self._inside = block_sums(self.kernel, synthetic, [len(synthetic)]).double()  # (|G|, 1)
+        else:
+            self._inside = embedded_sums(schema.embedding, synthetic, [len(synthetic)])
         self._use(sketches)
 
     def with_sketches(self, sketches: Sequence[Sketch]) -> SketchValuation:
@@ -99,9 +114,12 @@ class SketchValuation(Valuation):
         everything = torch.cat([totals, self._of_pool[None]])
         gram = everything @ everything.T
         gram[-1, -1] = self._inside.sum()
-        bias = torch.zeros(self.n + 1, dtype=torch.float64)
-        bias[:-1] = self.dimensions * self.noise**2
-        self._unbiased = gram - bias.diag()
+        bias = torch.zeros(self.n + 1, self.n + 1, dtype=torch.float64)
+        bias[range(self.n), range(self.n)] = self.dimensions * self.noise**2
+        if self.followed is not None:
+            bias[:-1, -1] = bias[-1, :-1] = self.followed
+            self.sums[:, :-1] -= self.followed / len(self.points)
+        self._unbiased = gram - bias
         self._set(self._unbiased if self.price == "none" else gram)
 
     def _set(self, rows: torch.Tensor) -> None:
@@ -109,6 +127,15 @@ class SketchValuation(Valuation):
 
         self._rows, self._b = rows, (rows + rows.T) / 2
         self._compare_with(self.reference.blocks(self.n))
+
+    @property
+    def missed(self) -> float:
+        r"""The share of the weight $k(x, x)$ of the pool's points that the features miss, on average."""
+
+        embedding = self.sketches[0].schema.embedding
+        some = self.points[: 10 * ROWS]
+        inside = torch.cat([embedding.transform(part).square().sum(1) for part in some.split(ROWS)])
+        return max(0.0, 1 - float(inside.mean()) / self.kernel.diagonal)
 
     @property
     def names(self) -> list[str]:
