@@ -41,9 +41,10 @@ log = logging.getLogger(__name__)
 
 FORMAT = "cgm certificate of a sketch 1"
 MIN_SIZE, MAX_SIZE = 3_000, 100_000  # of a pool, at first
-GROWTH, TIMES = 2.0, 3  # of a pool for which there are no rewards
+GROWTH, TIMES = 2.0, 4  # of a pool for which there are no rewards
 AGREED = 0.95  # share of the draws that must say the same of an incentive
 ROUNDING = 1e-12  # standard errors of a margin that does not depend on the noise
+MARGIN = 1.5  # standard errors by which bounds may cross; below the two beyond which R2 fails
 DRAWS = 100  # of noise, from which standard errors are computed
 DRAWS_OF_MANY = 20  # of noise, for more parties than
 MANY = 12
@@ -58,7 +59,7 @@ PUBLIC = (
 class SketchMediator(Settings):
     r"""Settles sketches.
 
-    Bounds of rewards that cross by less than two standard errors of $v(D_i \cup G)$ count as feasible: what is below
+    Bounds of rewards that cross by less than 1.5 standard errors of $v(D_i \cup G)$ count as feasible: what is below
     the noise cannot be asked for.
 
     Arguments:
@@ -109,7 +110,7 @@ class SketchMediator(Settings):
                 contributions = self._contribute(game)
                 with timed("errors"):
                     draws = game.draws(self.draws or (DRAWS_OF_MANY if game.n > MANY else DRAWS), self.seed)
-                    margin = ERRORS * _deviation([drawn.with_synthetic for drawn in draws], game.n)
+                    margin = MARGIN * _deviation([drawn.with_synthetic for drawn in draws], game.n)
                 try:
                     with timed("scheme"):
                         rewards = self.scheme.solve(contributions, game, game.with_synthetic + margin)
@@ -157,7 +158,7 @@ class SketchMediator(Settings):
                 checks.setdefault(name, []).append(entry)
         errors = {name: _deviation(values, game.n) for name, values in results.items()}
         errors["values"] = game.party_errors
-        errors["with_synthetic"] = margin / ERRORS
+        errors["with_synthetic"] = margin / MARGIN
         stated = check_incentives(replace(rewards, upper=game.with_synthetic), contributions, game)
         resolved = Incentives({name: _resolved(entry, checks.get(name, [])) for name, entry in stated.items()})
         parts = [resolved[name].holds for name in ("F1", "F2", "F3")]
@@ -405,7 +406,7 @@ def _resolved(entry: Incentive, drawn: Sequence[Incentive]) -> Incentive:
     if entry.slack is None or len(slacks) < 2:
         return replace(entry, holds=None)
     error = float(np.std(slacks, ddof=1))
-    agree = np.mean([each.holds is entry.holds for each in drawn]) >= AGREED
+    agree = np.mean([each.holds == entry.holds for each in drawn]) >= AGREED
     beyond = abs(entry.slack) > ERRORS * error or error < ROUNDING
     holds = entry.holds if agree and beyond else None
     return Incentive(holds, entry.slack, f"{entry.slack:.4g} ± {ERRORS * error:.2g}: {entry.note}")
