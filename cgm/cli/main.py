@@ -65,7 +65,7 @@ def run() -> None:
             from cgm.cli.launch import show
 
             show(CONF, name)
-    elif command == "settle" and any(argument.endswith(".sketch") for argument in arguments[1:]):
+    elif command == "settle" and any(argument.endswith(".sketch") and "=" not in argument for argument in arguments):
         from cgm.cli import private
 
         private.settle(arguments[1:])

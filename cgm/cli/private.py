@@ -242,6 +242,10 @@ def settle(arguments: Sequence[str]) -> None:
     given = settle_parser().parse_args(arguments)
     files = [each for each in given.arguments if each.endswith(SUFFIX) and "=" not in each]
     settings = [each for each in given.arguments if each not in files]
+    if tables := [each for each in settings if "=" not in each]:
+        raise SystemExit(
+            printable(f"cgm: error: {tables[0]}: expected a file that ends in {SUFFIX}, as the others; sketch it first")
+        )
     with_errors(lambda: _settle(files, settings_of(SettleSettings, settings)))
 
 

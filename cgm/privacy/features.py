@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from cgm.utils.checks import check_points
+from cgm.utils.run import limited
 from cgm.valuation.embedding import RANK, Embedding, Fourier, Nystrom
 from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 
@@ -76,7 +77,8 @@ class Landmarks(PublicEmbedding, Nystrom):
         check_not_negative(kernel)
         super().__init__(kernel, len(points))
         self.points = check_points(points, "landmarks").double()
-        values, vectors = torch.linalg.eigh(_kernel_values(kernel, self.points, self.points))
+        with limited(1):  # eigenvectors depend on the number of threads, in the last digits and in their signs
+            values, vectors = torch.linalg.eigh(_kernel_values(kernel, self.points, self.points))
         used = values > max(RANK * float(values[-1]), ROUNDING * len(points) * kernel.diagonal / SLACK)
         self.frame = vectors[:, used]  # (m, D)
         self.root = self.frame / values[used].sqrt()
@@ -198,6 +200,7 @@ def sensitivity(embedding: PublicEmbedding, step: float) -> float:
     return math.sqrt(2 * embedding.kernel.diagonal) * (1 + SLACK) + math.sqrt(embedding.released_width) * step
 
 
+@limited(1)  # so that the last bits of a row's features do not depend on how threads share the work
 def rounded_sums(embedding: PublicEmbedding, x: torch.Tensor, step: float) -> torch.Tensor:
     """Return the sums of the features of rows, each rounded to a grid first: exact, of shape (released_width), int64.
 

@@ -41,7 +41,7 @@ KERNELS: dict[str, type[Kernel]] = {
 }
 FEATURES = ("landmarks", "fourier")
 KEYS = ("format", "unit", "delta", "kernel", "columns", "dropped", "scales", "features")
-MAX_LANDMARKS = 8192
+MAX_LANDMARKS = 4096
 MAX_WIDTH = 65_536  # numbers of a sketch
 DIGITS = 6  # of landmarks and scales that are proposed
 RARELY = 0.1  # share of missing numbers in rows that fill the ranges

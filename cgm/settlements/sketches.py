@@ -18,14 +18,14 @@ from cgm.contributions.semivalues import Shapley
 from cgm.privacy.accounting import RATES, UNIT
 from cgm.privacy.pool import ParticleFit
 from cgm.privacy.schema import SketchSchema
-from cgm.privacy.sketch import Sketch, check_sketches
+from cgm.privacy.sketch import SUFFIX, Sketch, check_sketches
 from cgm.privacy.valuation import ERRORS, PRICES, SketchValuation
 from cgm.rewards.incentives import Incentive, Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.schemes.shapley_fair import ShapleyFair
-from cgm.settlements.certificate import readable_json, rounded, seal
-from cgm.settlements.folder import check_folder, safe_names, write_files
+from cgm.settlements.certificate import FORMAT, readable_json, rounded, seal
+from cgm.settlements.folder import CERTIFICATE, check_folder, safe_names, write_files
 from cgm.utils.files import sha256
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, limited, timed
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = "cgm certificate of a sketch 1"
 MIN_SIZE, MAX_SIZE = 3_000, 100_000  # of a pool, at first
 GROWTH, TIMES = 2.0, 4  # of a pool for which there are no rewards
 AGREED = 0.95  # share of the draws that must say the same of an incentive
@@ -253,11 +252,16 @@ class SketchSettlement(Shown):
             "holds_for": "all that is computed from the sketch, against everybody, if the rows have no other release",
             "public": list(PUBLIC),
             "schema": sketch.schema.digest,
-            "sketch_sha256": sha256(sketch.to_bytes()),
         }
 
-    def certificate(self, party: int, files: Mapping[str, bytes]) -> dict[str, Any]:
-        """Return the certificate of a party, from 0: its own numbers, what is guaranteed, and digests of its files."""
+    def certificate(self, party: int, files: Mapping[str, bytes], name: str = "") -> dict[str, Any]:
+        """Return the certificate of a party, from 0: its own numbers, what is guaranteed, and digests of its files.
+
+        Arguments:
+            party: The party.
+            files: The other files of its folder.
+            name: The name of the settlement, by which a party tells it from others.
+        """
 
         numbers = self.to_frame().iloc[party].to_dict()
         names = [f"{name}{end}" for name in ("value", "alpha", "reward") for end in ("", "_stderr")]
@@ -266,10 +270,15 @@ class SketchSettlement(Shown):
         return seal(
             {
                 "format": FORMAT,
-                "date": self.date,
+                "settlement": {"name": name, "date": self.date},
                 "party": self.names[party],
                 "parties": self.game.n,
-                "rows": int(numbers["rows"]),
+                "data": {
+                    "file": f"{safe_names([self.names[party]])[0]}{SUFFIX}",
+                    "sha256": sha256(self.sketches[party].to_bytes()),
+                    "rows_valued": int(numbers["rows"]),
+                    "rows_held_out": 0,
+                },
                 "privacy": self.guarantee(party),
                 "value": {**own, "points": self.drawn[party].size},
                 "stderr": "standard errors because of the noise of all sketches",
@@ -377,7 +386,7 @@ class SketchSettlement(Shown):
         }
         for party, name in enumerate(safe_names(self.names)):
             own = {"reward.csv": _csv(self.reward_table(party))}
-            own["certificate.json"] = readable_json(self.certificate(party, own))
+            own[CERTIFICATE] = readable_json(self.certificate(party, own, folder.absolute().name))
             files |= {f"parties/{name}/{file}": data for file, data in own.items()}
         files["report.md"] = self.report().encode()
         write_files(folder, files)

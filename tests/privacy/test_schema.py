@@ -52,7 +52,7 @@ def test_what_would_be_fitted_to_rows_is_refused(mixed):
         ("features", "points", [[1.0]], r"expected \(m, 10\)"),
         ("features", "points", [["a"] * 10], "expected numbers"),
         ("features", "points", [[math.nan] * 10], "finite"),
-        ("features", "points", [[0.0] * 10] * 9000, "up to 8192"),
+        ("features", "points", [[0.0] * 10] * 5000, "up to 4096"),
         ("features", "seed", 1, "got kind, points, seed"),
     ]
     for section, key, value, message in cases:

@@ -17,6 +17,7 @@ from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import WeightedSampling
 from cgm.settlements.certificate import seal
 from cgm.settlements.sketches import SketchMediator, _resolved
+from cgm.settlements.verification import verify
 from cgm.valuation.kernels import SquaredExponential
 
 NUMBER = {"kind": "numeric", "minimum": -3.0, "maximum": 3.0, "median": 0.0}
@@ -74,6 +75,9 @@ def test_what_is_written(settled, tmp_path):
     assert certificate["privacy"]["max_true_positives"]["0.01"] == pytest.approx(0.034, abs=0.001)
     assert certificate["incentives"]["R1"] == "holds"
     assert "south" not in json.dumps(certificate)
+    own = settled.sketches[0].write(tmp_path / "north.sketch")
+    assert verify(folder / "parties/north", own).ok
+    assert not verify(folder / "parties/north", settled.sketches[1].write(tmp_path / "south.sketch")).ok
     reward = folder / "parties/north/reward.csv"
     assert certificate["files"]["reward.csv"]["bytes"] == reward.stat().st_size
     assert pd.read_csv(reward).shape == settled.reward_table(0).shape
@@ -135,6 +139,7 @@ def test_two_parties_and_a_mediator(tmp_path, monkeypatch, capsys):
         (["north.sketch", "none.sketch", "schema=schema.yaml", "out=x"], "none.sketch"),
         (["north.sketch", "schema=schema.yaml", "out=x", "scheme=fairest"], "scheme=fairest"),
         (["north.sketch", "schema=schema.yaml", "out=x", "epsilon=1"], "epsilon=1: expected schema="),
+        (["north.sketch", "south.csv", "schema=schema.yaml", "out=x"], "south.csv: expected a file that ends in"),
     ):
         with pytest.raises(SystemExit) as error:
             cgm_settle(arguments)
