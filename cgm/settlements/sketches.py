@@ -124,7 +124,8 @@ class SketchMediator(Settings):
                 errors, incentives = self._errors(game, contributions, rewards, draws, margin)
             with timed("sampling"):
                 drawn = self.sampling.draw(game, rewards.values, self.seed)
-        warnings += [*contributions.warnings, *rewards.warnings, *_warn(game, contributions, errors, drawn)]
+        few = _warn_of_draws(len(draws), errors)
+        warnings += [*contributions.warnings, *rewards.warnings, *few, *_warn(game, contributions, errors, drawn)]
         found = (contributions, rewards, incentives, errors, drawn, warnings, clock.seconds)
         return SketchSettlement(self, tuple(sketches), game, *found)
 
@@ -156,6 +157,7 @@ class SketchMediator(Settings):
             for name, entry in check_incentives(replace(rewards, upper=drawn.with_synthetic), shares, drawn).items():
                 checks.setdefault(name, []).append(entry)
         errors = {name: _deviation(values, game.n) for name, values in results.items()}
+        errors["counts"] = torch.tensor([len(results["alpha"]), len(results["rewards"])])
         errors["values"] = game.party_errors
         errors["with_synthetic"] = margin / MARGIN
         stated = check_incentives(replace(rewards, upper=game.with_synthetic), contributions, game)
@@ -178,7 +180,7 @@ class SketchSettlement(Shown):
         rewards: The reward values $r_i$ and their bounds.
         incentives: Which incentives hold beyond two standard errors, which fail, and which are not resolved.
         errors: Standard errors of `values` $v(D_i)$, by formula, and of `phi`, `alpha`, `rewards` and `with_synthetic`
-            from draws of noise, each of shape $(n)$.
+            from draws of noise, each of shape $(n)$. `counts`: how many draws had contributions, and rewards.
         drawn: The reward of each party.
         warnings: What the user should know.
         seconds: The seconds that each step took.
@@ -419,6 +421,20 @@ def _resolved(entry: Incentive, drawn: Sequence[Incentive]) -> Incentive:
     beyond = abs(entry.slack) > ERRORS * error or error < ROUNDING
     holds = entry.holds if agree and beyond else None
     return Incentive(holds, entry.slack, f"{entry.slack:.4g} ± {ERRORS * error:.2g}: {entry.note}")
+
+
+def _warn_of_draws(count: int, errors: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return a warning, which is logged, if there are draws of noise without contributions or rewards."""
+
+    contributions, rewards = errors["counts"].tolist()
+    if rewards == count:
+        return []
+    message = (
+        f"of {count} draws of noise, {count - contributions} have no positive contribution and {count - rewards} no "
+        "rewards that fit their bounds: standard errors are those of the others, and too small"
+    )
+    log.warning(message)
+    return [message]
 
 
 def _warn(
