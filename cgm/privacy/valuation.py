@@ -156,9 +156,9 @@ class SketchValuation(Valuation):
 
     @property
     def real(self) -> slice:
-        """No rows."""
+        """Nothing: the parties' points are not known."""
 
-        return slice(0, 0)
+        raise ValueError("sketches have no rows, which this needs: choose another contribution, such as shapley")
 
     @property
     def reference_points(self) -> torch.Tensor:
