@@ -202,6 +202,11 @@ class Sketch(Shown):
             "It does not reveal more of a single row than stated. A person with k rows is protected with k times μ "
             "only. It does not prove that it was made from real rows.",
         ]
+        if self.schema.delta * self.rows >= 1:
+            lines.append(
+                f"δ = {self.schema.delta:g} is large for {self.rows:,} rows: agree on a schema with less than one divided "
+                "by the number of rows."
+            )
         if self.rows < FEW_ROWS and self.epsilon <= 1:
             lines.append(
                 f"With {self.rows} rows and ε = {self.epsilon:g}, noise is about as large as what differs between "

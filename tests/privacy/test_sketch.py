@@ -110,6 +110,10 @@ def test_files_are_small_and_are_read_as_they_were_written(plane, tmp_path):
     assert "hardly be resolved" not in words
     assert "hardly be resolved" in " ".join(Sketch.of_points(schema, points(100), "s", 1.0).in_words())
     assert "Nørth" in repr(sketch)
+    assert "is large for 600 rows" in " ".join(
+        Sketch.of_points(plane(landmarks=16, delta=0.01), points(600), "s", 1.0).in_words()
+    )
+    assert "is large" not in words
 
 
 def test_files_of_strangers_are_checked(plane, tmp_path):
