@@ -204,8 +204,8 @@ class Sketch(Shown):
         ]
         if self.schema.delta * self.rows >= 1:
             lines.append(
-                f"δ = {self.schema.delta:g} is large for {self.rows:,} rows: agree on a schema with less than one divided "
-                "by the number of rows."
+                f"δ = {self.schema.delta:g} is large for {self.rows:,} rows: agree on a schema with less than one "
+                "divided by the number of rows."
             )
         if self.rows < FEW_ROWS and self.epsilon <= 1:
             lines.append(

@@ -69,7 +69,7 @@ def true_positives(inside, outside, rate):
 
 
 def test_the_likelihood_ratio_attack_stays_below_the_bound_and_breaks_it_without_enough_noise(plane, monkeypatch):
-    schema, count = plane(landmarks=12), 400
+    schema, count = plane(landmarks=12), 250
     sigma = module._sigma
     for epsilon in (0.5, 1.0, 3.0):
         guarantee = Guarantee.of(epsilon, 1e-5)
