@@ -16,6 +16,7 @@ from cgm.experiment import Experiment as Experiment
 from cgm.generators import *
 from cgm.mediator import Mediator as Mediator
 from cgm.mediator import Settlement as Settlement
+from cgm.privacy import *
 from cgm.records.record import Record as Record
 from cgm.records.result import Result as Result
 from cgm.records.sweep.load import Sweep as Sweep

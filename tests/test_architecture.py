@@ -20,6 +20,7 @@ STATIONS = [
     "cgm.data",
     "cgm.valuation",
     "cgm.generators",
+    "cgm.privacy",
     "cgm.contributions",
     "cgm.rewards",
     "cgm.figures",

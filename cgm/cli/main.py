@@ -49,6 +49,10 @@ def run() -> None:
 
         if status := getattr(commands, command)(arguments[1:]):
             raise SystemExit(status)
+    elif command in ("schema", "sketch"):
+        from cgm.cli import private
+
+        getattr(private, command)(arguments[1:])
     elif "--version" in arguments:  # Hydra would print its own version
         print(f"cgm {__version__}")
     elif {"--help", "-h"} & set(arguments):
@@ -61,6 +65,10 @@ def run() -> None:
             from cgm.cli.launch import show
 
             show(CONF, name)
+    elif command == "settle" and any(argument.endswith(".sketch") and "=" not in argument for argument in arguments):
+        from cgm.cli import private
+
+        private.settle(arguments[1:])
     elif command == "settle":
         from cgm.cli import settle
         from cgm.cli.launch import launch

@@ -7,6 +7,7 @@ from .flow import Flow
 from .flow_matching import FlowMatching
 from .gaussian_mixture import GaussianMixture, TrueMixture
 from .kde import KDE
+from .mean_embedding import MeanEmbedding
 from .mmd_gan.generator import MMDGAN
 from .network import NetworkGenerator
 from .vae import VAE
@@ -20,6 +21,7 @@ __all__ = [
     "FlowMatching",
     "GaussianMixture",
     "Generator",
+    "MeanEmbedding",
     "NetworkGenerator",
     "TrueMixture",
     "check_generator",

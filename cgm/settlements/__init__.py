@@ -1,7 +1,16 @@
-"""Settlements of parties with tables or images of their own: forms in, files out."""
+"""Settlements of parties with tables, images or sketches: forms in, files out."""
 
 from .images import ImageMediator
 from .settlement import PartySettlement, Variant
+from .sketches import SketchMediator, SketchSettlement
 from .tables import TableMediator, settle
 
-__all__ = ["ImageMediator", "PartySettlement", "TableMediator", "Variant", "settle"]
+__all__ = [
+    "ImageMediator",
+    "PartySettlement",
+    "SketchMediator",
+    "SketchSettlement",
+    "TableMediator",
+    "Variant",
+    "settle",
+]

@@ -233,12 +233,12 @@ def write_settlement(
     rows = zip(settlement.names, digests, strict=True)
     files["mediator/certificates.csv"] = csv_text(("party", "sha256"), rows).encode()
     files[REPORT] = report(settlement, seed, alternatives)
-    _write(folder, files)
+    write_files(folder, files)
 
     return folder
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files to a new folder beside the folder, and rename that when it is complete.
 
     Nobody else may read what stays with the mediator, or see all parties together; a party's own folder is handed over.
@@ -253,7 +253,9 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
                 private.mkdir(mode=PRIVATE)
             for name, data in files.items():
                 write_whole(part / name, data)
-            (part / REPORT).chmod(PRIVATE & 0o666)
+            for name in files:
+                if "/" not in name:  # the report
+                    (part / name).chmod(PRIVATE & 0o666)
             if folder.is_dir():
                 part.chmod(stat.S_IMODE(folder.stat().st_mode))
                 folder.rmdir()  # empty; os.replace would not replace it on Windows
@@ -279,7 +281,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Delete what `_write` has left beside a folder because its process was killed: it holds the seed and the pool."""
+    """Delete what `write_files` has left beside a folder because its process was killed: the seed, the pool."""
 
     name = re.compile(re.escape(f".{folder.absolute().name}.") + "[0-9a-f]{32}")
     beside = folder.absolute().parent

@@ -31,6 +31,7 @@ SMALL = {
     },
     "Flow": {"transforms": 1, "hidden": 8, "epochs": 2},
     "GaussianMixture": {"components": 3},
+    "MeanEmbedding": {"particles": 30, "steps": 5},
     "MMDGAN": {"pretrained": False, "channels": 2, "latent": 4, "steps": 2, "batch_size": 8, "evaluate_every": 2},
 }
 """Settings with which a class is tested, where the defaults are too large."""

@@ -26,6 +26,15 @@ from omegaconf import DictConfig, OmegaConf
 import cgm
 from cgm.cli.commands import collect_parser, verify_parser
 from cgm.cli.jobs import Job
+from cgm.cli.private import (
+    SchemaSettings,
+    SettleSettings,
+    SketchSettings,
+    schema_parser,
+    settings_of,
+    settle_parser,
+    sketch_parser,
+)
 from cgm.cli.settle import OF_THE_COMMAND, to_overrides
 from cgm.evaluation import entries
 from cgm.evaluation.entries import AttackResult
@@ -234,6 +243,10 @@ def understand(arguments: list[str]) -> None:
     config_dir: list[str] = []
     if "--help" in arguments:
         return
+    if arguments[:1] == ["settle"] and any(argument.endswith(".sketch") for argument in arguments):
+        given = [argument for argument in settle_parser().parse_args(arguments[1:]).arguments if "=" in argument]
+        settings_of(SettleSettings, given)
+        return
     if arguments[:1] == ["settle"]:
         config = composed([], to_overrides(arguments[1:]), "settle")
         own = {name: value for name, value in config.items() if name not in OF_THE_COMMAND}
@@ -241,6 +254,11 @@ def understand(arguments: list[str]) -> None:
         return
     if arguments[:1] in (["collect"], ["verify"]):
         {"collect": collect_parser, "verify": verify_parser}[arguments[0]]().parse_args(arguments[1:])
+        return
+    if arguments[:1] in (["schema"], ["sketch"]):
+        of = {"schema": (schema_parser, SchemaSettings), "sketch": (sketch_parser, SketchSettings)}
+        parser, cls = of[arguments[0]]
+        settings_of(cls, parser().parse_args(arguments[1:]).settings)
         return
     if "--config-dir" in arguments:
         k = arguments.index("--config-dir")

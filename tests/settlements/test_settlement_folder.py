@@ -196,7 +196,7 @@ def test_leftovers_of_a_killed_run_are_private_and_deleted_by_the_next(tmp_path,
         "from cgm.utils.run import ending\n"
         "def slow(path, data):\n    path.write_bytes(data)\n    print('writing', flush=True)\n    time.sleep(60)\n"
         "folder.write_whole = slow\n"
-        "with ending():\n    folder._write(Path(sys.argv[1]), {'mediator/settings.json': b'seed'})"
+        "with ending():\n    folder.write_files(Path(sys.argv[1]), {'mediator/settings.json': b'seed'})"
     )
     run = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
     assert run.stdout.readline() == "writing\n"

@@ -1,0 +1,346 @@
+"""The commands around sketches: `cgm schema`, `cgm sketch`, and `cgm settle` of sketches."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from cgm.cli.errors import explain
+from cgm.cli.help import say
+from cgm.data.tables.dialects import Skip
+from cgm.data.tables.files import read_table, rows_digest
+from cgm.privacy.accounting import MAX_EPSILON
+from cgm.privacy.ledger import NAME, Ledger
+from cgm.privacy.pool import ParticleFit
+from cgm.privacy.schema import FEATURES, KERNELS, MAX_LANDMARKS, SketchSchema, propose_schema
+from cgm.privacy.sketch import SUFFIX, Sketch
+from cgm.privacy.valuation import PRICES
+from cgm.rewards.sampling import WeightedSampling
+from cgm.settlements.folder import check_folder
+from cgm.utils.files import read_plain
+from cgm.utils.settings import Choice, Integer, Listed, Number, Settings, Text
+from cgm.utils.text import printable, printable_lines, suggestion
+from cgm.utils.untrusted import load_yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaSettings(Settings):
+    """Propose a public schema from public rows or a description of the columns, or show one.
+
+    Arguments:
+        public: A file of rows that anybody may see, such as a published data set; never rows that are to be protected.
+        columns: A YAML file with the columns, their kinds, ranges and levels.
+        schema: The file of a schema to show; nothing is written.
+        kernel: The kernel.
+        lengthscale: Its length-scale: a number, or median, which is that of the public rows.
+        features: landmarks, or fourier for a grid in up to three dimensions.
+        landmarks: The number of landmarks.
+        delta: The probability δ of all sketches.
+        categorical: Columns of the public rows to treat as categories.
+        drop: Columns of the public rows to leave out.
+        encoding: The encoding of a CSV file that is not UTF-8.
+        separator: The separator of its columns, if it is not recognised.
+        out: The file of the schema, YAML.
+    """
+
+    public: Annotated[str, Text(path=True)] | None = None
+    columns: Annotated[str, Text(path=True)] | None = None
+    schema: Annotated[str, Text(path=True)] | None = None
+    kernel: Annotated[str, Choice(tuple(KERNELS))] = "squared_exponential"
+    lengthscale: Annotated[float, Number(min=0, open_min=True)] | Literal["median"] = "median"
+    features: Annotated[str, Choice(FEATURES)] = "landmarks"
+    landmarks: Annotated[int, Integer(min=1, max=MAX_LANDMARKS)] = 512
+    delta: Annotated[float, Number(min=0, max=0.1, open_min=True)] = 1e-5
+    categorical: Annotated[list, Listed(Text())] = field(default_factory=list)
+    drop: Annotated[list, Listed(Text())] = field(default_factory=list)
+    encoding: Annotated[str, Text()] = "utf-8"
+    separator: Annotated[str, Text()] | None = None
+    out: Annotated[str, Text(path=True)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SketchSettings(Settings):
+    """Sketch a party's own file: one small file with noise, which takes the place of the rows.
+
+    Arguments:
+        schema: The file of the schema that all parties agreed on.
+        epsilon: The privacy parameter ε; smaller is more private.
+        out: The file of the sketch.
+        party: The name of the party in the sketch. null: that of the file.
+        ledger: The file that keeps count of sketches. null: sketches.ledger.json beside the sketch.
+        encoding: The encoding of a CSV file that is not UTF-8.
+        separator: The separator of its columns, if it is not recognised.
+    """
+
+    schema: Annotated[str, Text(path=True)] | None = None
+    epsilon: Annotated[float, Number(min=0, max=MAX_EPSILON, open_min=True)] | None = None
+    out: Annotated[str, Text(path=True)] | None = None
+    party: Annotated[str, Text()] | None = None
+    ledger: Annotated[str, Text(path=True)] | None = None
+    encoding: Annotated[str, Text()] = "utf-8"
+    separator: Annotated[str, Text()] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettleSettings(Settings):
+    """Settle sketches: values, contributions, rewards, with standard errors, and what is guaranteed to each party.
+
+    Arguments:
+        schema: The file of the schema that all sketches were made by.
+        out: The folder of the results, new or empty.
+        contribution: The contribution concept, a choice of the group contribution. null: shapley.
+        scheme: The scheme, a choice of the group scheme. null: shapley_fair.
+        price: none, if noise costs a party nothing in expectation; bias, if values fall with privacy.
+        synthetic_size: The size of the synthetic pool. null: twice as many points as rows, from 3,000 to 100,000.
+        particles: The number of particles that the pool is drawn from.
+        steps: The number of steps of their fit.
+        beta: The inverse temperature of the rewards.
+        tolerance: The share of a party's possible gain that a complete reward may miss.
+        draws: The number of draws of noise for standard errors. null: 100, or 20 for more than 12 parties.
+        seed: The seed of the pool and of sampling; the noise of sketches has none.
+    """
+
+    schema: Annotated[str, Text(path=True)] | None = None
+    out: Annotated[str, Text(path=True)] | None = None
+    contribution: Annotated[str, Text()] | None = None
+    scheme: Annotated[str, Text()] | None = None
+    price: Annotated[str, Choice(PRICES)] = "none"
+    synthetic_size: Annotated[int, Integer(min=1)] | None = None
+    particles: Annotated[int, Integer(min=2)] = ParticleFit.particles
+    steps: Annotated[int, Integer(min=1)] = ParticleFit.steps
+    beta: Annotated[float, Number(min=0)] = 4.0
+    tolerance: Annotated[float, Number(min=0, max=1, open_max=True)] = 0.05
+    draws: Annotated[int, Integer(min=2)] | None = None
+    seed: Annotated[int, Integer(min=0)] = 0
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def schema(arguments: Sequence[str]) -> None:
+    """Propose and write a schema, or show one.
+
+    Arguments:
+        arguments: What follows `cgm schema`.
+
+    Raises:
+        SystemExit: If a setting or a file is not valid, with one line.
+    """
+
+    given = schema_parser().parse_args(arguments)
+    with_errors(lambda: _schema(settings_of(SchemaSettings, given.settings)))
+
+
+def schema_parser() -> argparse.ArgumentParser:
+    """Return the parser of the arguments of `cgm schema`."""
+
+    return _parser("cgm schema", SchemaSettings)
+
+
+def _schema(given: SchemaSettings) -> None:
+    """Carry out `cgm schema`."""
+
+    if given.schema is not None:
+        shown = SketchSchema.read(given.schema)
+        say(printable_lines(f"{shown!r}\ndigest {shown.digest}"))
+        return
+    if given.out is None:
+        raise ValueError("out: the file of the schema is missing, say for example out=schema.yaml")
+    _check_new(given.out, "cgm schema writes a new file; sketches of another schema are refused")
+    rows = None if given.public is None else read_table(given.public, given.encoding, given.separator)[0]
+    columns: Any = None
+    if given.columns is not None:
+        columns = load_yaml(read_plain(given.columns, links=True).decode())
+        columns = columns.get("columns", columns) if isinstance(columns, dict) else columns
+    kernel = KERNELS[given.kernel](given.lengthscale)
+    proposed = propose_schema(
+        rows, columns, kernel, given.landmarks, given.features, given.delta, given.categorical, given.drop
+    )
+    lines = [repr(proposed), f"digest {proposed.digest}"]
+    if rows is not None:
+        points = proposed.encode(rows, given.public or "")
+        lost = 1 - float(proposed.embedding.transform(points).square().sum(1).mean()) / proposed.kernel.diagonal
+        lines.append(f"the features miss {100 * max(lost, 0):.2g} % of the weight of a public row")
+        lines.append(
+            f"ranges, levels, scales, length-scale and landmarks are those of {given.public}, and everybody will see "
+            "them: it must not hold rows that are to be protected"
+        )
+    proposed.write(given.out)
+    say(printable_lines("\n".join([*lines, f"{given.out}: read it, and let all parties agree on it"])))
+
+
+def sketch(arguments: Sequence[str]) -> None:
+    """Sketch a file, and say what the sketch reveals.
+
+    Arguments:
+        arguments: What follows `cgm sketch`.
+
+    Raises:
+        SystemExit: If a setting or a file is not valid, with one line.
+    """
+
+    given = sketch_parser().parse_args(arguments)
+    with_errors(lambda: _sketch(given.file, settings_of(SketchSettings, given.settings)))
+
+
+def sketch_parser() -> argparse.ArgumentParser:
+    """Return the parser of the arguments of `cgm sketch`."""
+
+    parser = _parser("cgm sketch", SketchSettings, settings=False)
+    parser.add_argument("file", metavar="FILE", help="the party's own rows: CSV, Parquet or Excel")
+    return _add_settings(parser, SketchSettings)
+
+
+def _sketch(file: str, given: SketchSettings) -> None:
+    """Carry out `cgm sketch`."""
+
+    for name, example in (("schema", "schema.yaml"), ("epsilon", "1"), ("out", f"north{SUFFIX}")):
+        if getattr(given, name) is None:
+            raise ValueError(f"{name}: is missing, say for example {name}={example}")
+    assert given.schema is not None
+    assert given.epsilon is not None
+    assert given.out is not None
+    _check_new(given.out, "another sketch is another release; delete it only if nobody has received it")
+    out = Path(given.out)
+    ledger = Ledger(given.ledger or out.with_name(NAME))
+    public = SketchSchema.read(given.schema)
+    table, source = read_table(file, given.encoding, given.separator, Skip(0, 0))
+    party = given.party or source.file[: -len(source.suffix)]
+    made = Sketch.draw(public, table, party, given.epsilon)
+    digest = rows_digest(table)
+    earlier = ledger.earlier(digest)
+    ledger.add(digest, made, out.name)
+    made.write(out)
+    lines = made.in_words()
+    if earlier and (together := ledger.together(digest, public.delta)) is not None:
+        names = ", ".join(f"{entry.file} (ε = {entry.epsilon:g})" for entry in earlier)
+        lines.append(
+            f"WARNING: of these rows, there are earlier sketches: {names}. Together with this one, the guarantee is "
+            f"ε = {together.epsilon:.3g} at δ = {public.delta:g} (μ = {together.mu:.3g}): {together.in_words()}."
+        )
+    size = os.path.getsize(out)
+    lines.append(f"{out}: {size:,} bytes, to be sent; {ledger.path}: keeps count of sketches, and stays here")
+    say(printable_lines("\n".join(lines)))
+
+
+def settle(arguments: Sequence[str]) -> None:
+    """Settle sketches, and print the headline numbers.
+
+    Arguments:
+        arguments: What follows `cgm settle`, if one of it is the file of a sketch.
+
+    Raises:
+        SystemExit: If a setting or a file is not valid, with one line.
+    """
+
+    given = settle_parser().parse_args(arguments)
+    files = [each for each in given.arguments if each.endswith(SUFFIX) and "=" not in each]
+    settings = [each for each in given.arguments if each not in files]
+    if tables := [each for each in settings if "=" not in each]:
+        raise SystemExit(
+            printable(f"cgm: error: {tables[0]}: expected a file that ends in {SUFFIX}, as the others; sketch it first")
+        )
+    with_errors(lambda: _settle(files, settings_of(SettleSettings, settings)))
+
+
+def settle_parser() -> argparse.ArgumentParser:
+    """Return the parser of the arguments of `cgm settle` of sketches."""
+
+    parser = _parser("cgm settle", SettleSettings, settings=False)
+    parser.add_argument("arguments", nargs="*", metavar=f"FILE{SUFFIX}|NAME=VALUE", help="sketches, and settings")
+    return parser
+
+
+def _settle(files: Sequence[str], given: SettleSettings) -> None:
+    """Carry out `cgm settle` of sketches."""
+
+    from cgm.settlements.sketches import SketchMediator
+
+    for name, example in (("schema", "schema.yaml"), ("out", "settlement")):
+        if getattr(given, name) is None:
+            raise ValueError(f"{name}: is missing, say for example {name}={example}")
+    assert given.schema is not None
+    assert given.out is not None
+    check_folder(given.out)
+    changes = {} if given.contribution is None else {"contribution": given.contribution}
+    changes |= {} if given.scheme is None else {"scheme": given.scheme}
+    mediator = SketchMediator(
+        sampling=WeightedSampling((given.beta,), tolerance=given.tolerance),
+        pool=ParticleFit(particles=given.particles, steps=given.steps),
+        synthetic_size=given.synthetic_size,
+        price=given.price,
+        draws=given.draws,
+        seed=given.seed,
+        **changes,  # type: ignore[arg-type]  # names of choices
+    )
+    public = SketchSchema.read(given.schema)
+    settlement = mediator.settle([Sketch.read(file, public) for file in files])
+    settlement.write(given.out)
+    say(printable_lines(f"{settlement!r}\n{settlement.incentives.to_frame().to_string(index=False)}\n{given.out}"))
+
+
+def settings_of(cls: type[S], given: Sequence[str]) -> S:
+    """Return settings from arguments such as `epsilon=1`, whose values are YAML.
+
+    Raises:
+        ValueError: If one is not of this form, unknown, given twice, or out of range.
+    """
+
+    names = [each.name for each in fields(cls)]  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for argument in given:
+        name, equals, value = argument.partition("=")
+        if not equals or name not in names:
+            raise ValueError(f"{argument}: expected {', '.join(f'{each}=' for each in names)}{suggestion(name, names)}")
+        if name in values:
+            raise ValueError(f"{name}: is given twice")
+        is_text = not value.startswith("[") and name in _TEXTS
+        values[name] = value if is_text else load_yaml(value)
+        if isinstance(values[name], str) and name in _NUMBERS:  # 1e-5 is text in YAML
+            with contextlib.suppress(ValueError):  # the name of a rule, or an error of its own
+                values[name] = float(values[name])
+    return cls(**values)
+
+
+_TEXTS = ("public", "columns", "schema", "out", "party", "ledger", "encoding", "separator")
+_NUMBERS = ("epsilon", "delta", "lengthscale")
+
+
+def with_errors(work: Any) -> None:
+    """Do some work; what it refuses ends the command with one line."""
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        work()
+    except (ValueError, OSError, ImportError) as error:
+        raise SystemExit(printable(f"cgm: error: {explain(error)}")) from error
+
+
+def _check_new(path: str, why: str) -> None:
+    if os.path.lexists(path):
+        raise ValueError(f"out={path}: exists; {why}")
+
+
+def _parser(program: str, cls: type[Settings], settings: bool = True) -> argparse.ArgumentParser:
+    """Return a parser that shows the settings of a class."""
+
+    summary, _, entries = (cls.__doc__ or "").partition("Arguments:")
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=summary.strip(),
+        epilog="settings, NAME=VALUE:\n" + entries.rstrip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    return _add_settings(parser, cls) if settings else parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, cls: type[Settings]) -> argparse.ArgumentParser:
+    parser.add_argument("settings", nargs="*", default=[], metavar="NAME=VALUE", help="see below")
+    return parser

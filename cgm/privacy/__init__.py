@@ -1,0 +1,17 @@
+"""Releases with differential privacy: one noisy mean embedding of each party, in place of its rows."""
+
+from .accounting import Guarantee
+from .pool import ParticleFit, Particles
+from .schema import SketchSchema, propose_schema
+from .sketch import Sketch
+from .valuation import SketchValuation
+
+__all__ = [
+    "Guarantee",
+    "ParticleFit",
+    "Particles",
+    "Sketch",
+    "SketchSchema",
+    "SketchValuation",
+    "propose_schema",
+]

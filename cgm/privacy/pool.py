@@ -1,0 +1,134 @@
+r"""The synthetic pool from sketches alone: particles that are fitted to the parties' noisy mean embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+
+from cgm.generators.mean_embedding import fit_particles, jittered
+from cgm.privacy.schema import SketchSchema
+from cgm.privacy.sketch import Sketch, check_sketches
+from cgm.privacy.valuation import SketchValuation
+from cgm.utils.random import stream_seed
+from cgm.utils.run import limited, progress
+from cgm.utils.settings import Integer, Number, Settings
+from cgm.valuation.embedding import Embedding
+
+CANDIDATES = 20_000  # rows that fill the ranges evenly, among which particles start
+FOLLOWED = 10_000  # points of a pool of which it is measured how far they follow the noise
+AGAIN = 0.2  # share of the steps when a fit is repeated from where it ended
+
+
+@dataclass(frozen=True)
+class ParticleFit(Settings):
+    r"""How a pool is fitted to sketches.
+
+    Arguments:
+        particles: The number of particles.
+        steps: The number of steps of Adam.
+        jitter: The standard deviation of the noise around particles, in length-scales.
+        draws: The number of times that the fit is repeated with more noise, to measure how far the pool follows it.
+    """
+
+    section = "generator"
+
+    particles: Annotated[int, Integer(min=2)] = 500
+    steps: Annotated[int, Integer(min=1)] = 250
+    jitter: Annotated[float, Number(min=0)] = 0.1
+    draws: Annotated[int, Integer(min=2)] = 8
+
+    @limited(1)  # sums, and so the particles, depend on the number of threads
+    def fit(self, sketches: Sequence[Sketch], seed: int) -> Particles:
+        r"""Fit particles to the noisy mean embedding of all rows, and again to some with more noise.
+
+        Arguments:
+            sketches: The sketches.
+            seed: The seed of starts, jitter and repetitions, which has nothing to do with the noise of the sketches.
+        """
+
+        check_sketches(sketches)
+        schema, rows = sketches[0].schema, sum(sketch.rows for sketch in sketches)
+        totals = torch.stack([sketch.sums for sketch in sketches])
+        noise = torch.tensor([sketch.noise for sketch in sketches], dtype=torch.float64)
+        start = _start(schema, totals.sum(0) / rows, float(noise.norm()) / rows, self.particles, seed)
+        points = self._fit(schema, totals.sum(0) / rows, start, self.steps)
+        random, repeated = np.random.default_rng(stream_seed(seed, 1)), []
+        steps = max(1, int(AGAIN * self.steps))
+        with progress(self.draws, "repeated fits") as bar:
+            for _ in range(self.draws):
+                z = noise[:, None] * torch.from_numpy(random.standard_normal(totals.shape))
+                repeated.append((z, self._fit(schema, (totals + z).sum(0) / rows, points, steps)))
+                bar.update()
+        return Particles(self, tuple(sketches), points, tuple(repeated), seed)
+
+    def _fit(self, schema: SketchSchema, mean: torch.Tensor, start: torch.Tensor, steps: int) -> torch.Tensor:
+        unit = schema.kernel.numeric_lengthscale
+        return fit_particles(schema.embedding.quick, mean, start, steps, unit, *schema.corners())
+
+
+@dataclass(frozen=True, eq=False)
+class Particles:
+    r"""Particles that were fitted to sketches, from which a pool of any size is drawn.
+
+    With more noise $z'$ on the sketches, a pool follows it by $\langle z'_i, S'_G - S_G \rangle$, and it has followed
+    the noise that they have as much: the mean over repetitions is subtracted from $\langle \tilde S_i, S_G \rangle$.
+
+    Attributes:
+        settings: How they were fitted.
+        sketches: The sketches.
+        points: The particles, of shape $(m, d)$.
+        repeated: More noise, of shape $(n, D)$, and the particles that were fitted with it; some times.
+        seed: The seed.
+    """
+
+    settings: ParticleFit
+    sketches: tuple[Sketch, ...]
+    points: torch.Tensor
+    repeated: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    seed: int
+
+    @property
+    def schema(self) -> SketchSchema:
+        """The schema."""
+
+        return self.sketches[0].schema
+
+    def pool(self, size: int) -> torch.Tensor:
+        """Draw the pool $G$, of shape (size, d): rows that the schema allows, around particles."""
+
+        return self._around(self.points, size)
+
+    def _around(self, particles: torch.Tensor, size: int) -> torch.Tensor:
+        width = self.settings.jitter * self.schema.kernel.numeric_lengthscale
+        return self.schema.encoding.nearest(jittered(particles, size, width, self.seed))
+
+    @limited(1)
+    def value(self, size: int, price: str = "none") -> SketchValuation:
+        """Return the valuation of the sketches with a pool of some size."""
+
+        embedding, pool, few = self.schema.embedding, self.pool(size), min(size, FOLLOWED)
+        before = embedding.mean(self._around(self.points, few))
+        changes = [z @ (embedding.mean(self._around(points, few)) - before) for z, points in self.repeated]
+        return SketchValuation(self.sketches, pool, price, size * torch.stack(changes).mean(0))
+
+
+def _start(schema: SketchSchema, mean: torch.Tensor, noise: float, count: int, seed: int) -> torch.Tensor:
+    r"""Draw points to start from, by the noisy density $\langle \psi(x), \mu \rangle$ where it is above its noise."""
+
+    candidates = schema.uniform(CANDIDATES)
+    if schema.landmarks is not None:
+        candidates = torch.cat([candidates, schema.landmarks])
+    embedding: Embedding = schema.embedding
+    density = embedding.inner(candidates, mean[None])[:, 0]
+    weights = (density - 2 * noise).clamp(min=0)
+    if not float(weights.sum()) > 0:
+        weights = torch.ones_like(weights)
+    random = torch.Generator().manual_seed(stream_seed(seed, 0))
+    rows = torch.multinomial(weights, count, replacement=True, generator=random)
+    low, high = schema.corners()
+    jitter = 0.1 * schema.kernel.numeric_lengthscale * torch.randn(count, schema.dimensions, generator=random).double()
+    return (candidates[rows] + jitter).maximum(low).minimum(high)

@@ -1,0 +1,88 @@
+"""`cgm schema` and `cgm sketch`, as a party runs them."""
+
+import json
+
+import pytest
+
+from cgm.cli.private import SketchSettings, schema, settings_of, sketch
+from cgm.privacy.schema import SketchSchema
+from cgm.privacy.sketch import Sketch
+from tests.privacy.rows_of_people import people
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with public rows and those of a party."""
+
+    monkeypatch.chdir(tmp_path)
+    people(200).to_csv("public.csv", index=False)
+    people(600, seed=1).to_csv("north.csv", index=False)
+    return tmp_path
+
+
+def test_a_schema_and_two_sketches(folder, capsys):
+    schema(["public=public.csv", "out=schema.yaml", "landmarks=40"])
+    out = capsys.readouterr().out
+    public = SketchSchema.read("schema.yaml")
+    assert public.digest in out
+    assert "must not hold rows that are to be protected" in out
+    assert "% of the weight of a public row" in out
+    schema(["schema=schema.yaml"])
+    assert public.digest in capsys.readouterr().out
+    sketch(["north.csv", "schema=schema.yaml", "epsilon=1", "out=north.sketch"])
+    out = capsys.readouterr().out
+    assert "ε = 1 and δ = 1e-05" in out
+    assert "earlier" not in out
+    made = Sketch.read("north.sketch", public)
+    assert (made.party, made.rows, made.epsilon) == ("north", 600, 1)
+    sketch(["north.csv", "schema=schema.yaml", "epsilon=2", "out=second.sketch", "party=n"])
+    out = capsys.readouterr().out
+    assert "there are earlier sketches: north.sketch (ε = 1)" in out
+    assert "the guarantee is ε = 2.3 at δ = 1e-05" in out
+    assert len(json.loads((folder / "sketches.ledger.json").read_text())["sketches"]) == 2
+    first, second = (Sketch.read(f"{name}.sketch", public).released for name in ("north", "second"))
+    assert not (first == second).any()  # nothing is drawn again
+
+
+def test_a_schema_from_a_description(folder, capsys):
+    (folder / "columns.yaml").write_text("age: {kind: integer, minimum: 18, maximum: 90, median: 40}\n")
+    schema(["columns=columns.yaml", "out=schema.yaml", "features=fourier", "lengthscale=0.5", "delta=1e-6"])
+    public = SketchSchema.read("schema.yaml")
+    assert (public.landmarks, public.kernel.lengthscale, public.delta) == (None, 0.5, 1e-6)
+
+
+def test_errors_in_one_line(folder, capsys):
+    schema(["public=public.csv", "out=schema.yaml", "landmarks=10"])
+    broken = people(50).assign(age="old")
+    broken.to_csv("broken.csv", index=False)
+    for command, arguments, message in (
+        (schema, ["out=x.yaml"], "needs public=FILE"),
+        (schema, ["public=public.csv"], "out: the file of the schema is missing"),
+        (schema, ["public=public.csv", "out=schema.yaml"], "out=schema.yaml: exists"),
+        (schema, ["public=public.csv", "out=x.yaml", "lengthscale=fit"], "lengthscale=fit: expected a number"),
+        (schema, ["public=none.csv", "out=x.yaml"], "none.csv: there is no such file"),
+        (sketch, ["north.csv", "epsilon=1", "out=n.sketch"], "schema: is missing"),
+        (sketch, ["north.csv", "schema=schema.yaml", "out=n.sketch"], "epsilon: is missing"),
+        (sketch, ["north.csv", "schema=schema.yaml", "epsilon=0", "out=n.sketch"], "epsilon=0"),
+        (sketch, ["north.csv", "schema=schema.yaml", "epsilon=1", "out=n", "seed=1"], "seed=1: expected schema="),
+        (sketch, ["north.csv", "schema=north.csv", "epsilon=1", "out=n.sketch"], "north.csv: schema: expected format"),
+        (sketch, ["broken.csv", "schema=schema.yaml", "epsilon=1", "out=n.sketch"], "data row 1: 'old' is no number"),
+    ):
+        with pytest.raises(SystemExit) as error:
+            command(arguments)
+        assert str(error.value).startswith("cgm: error: ")
+        assert message in str(error.value)
+        assert "\n" not in str(error.value)
+    assert not (folder / "n.sketch").exists()
+    assert not (folder / "sketches.ledger.json").exists()  # nothing was released
+    (folder / "n.sketch").write_text("")
+    with pytest.raises(SystemExit, match="exists; another sketch is another release"):
+        sketch(["north.csv", "schema=schema.yaml", "epsilon=1", "out=n.sketch"])
+
+
+def test_settings_are_those_of_the_class():
+    given = settings_of(SketchSettings, ["epsilon=5e-1", "party=007"])
+    assert (given.epsilon, given.party) == (0.5, "007")
+    for arguments, message in ((["epsilon"], "expected schema="), (["party=a", "party=b"], "given twice")):
+        with pytest.raises(ValueError, match=message):
+            settings_of(SketchSettings, arguments)

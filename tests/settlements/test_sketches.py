@@ -1,0 +1,146 @@
+"""Settlements of sketches: what parties and mediator do, in three folders, from the command line."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cgm.cli.private import schema as cgm_schema
+from cgm.cli.private import settle as cgm_settle
+from cgm.cli.private import sketch as cgm_sketch
+from cgm.privacy.accounting import Guarantee
+from cgm.privacy.pool import ParticleFit
+from cgm.privacy.schema import propose_schema
+from cgm.privacy.sketch import Sketch
+from cgm.rewards.incentives import Incentive
+from cgm.rewards.sampling import WeightedSampling
+from cgm.settlements.certificate import seal
+from cgm.settlements.sketches import SketchMediator, _resolved
+from cgm.settlements.verification import verify
+from cgm.valuation.kernels import SquaredExponential
+
+NUMBER = {"kind": "numeric", "minimum": -3.0, "maximum": 3.0, "median": 0.0}
+FIT = ParticleFit(particles=100, steps=60, draws=2)
+
+
+def rows(n, mean, seed):
+    random = np.random.default_rng(seed)
+    return pd.DataFrame(random.normal(mean, 0.8, (n, 2)).clip(-3, 3), columns=["x", "y"])
+
+
+@pytest.fixture(scope="module")
+def settled():
+    schema = propose_schema(None, {"x": NUMBER, "y": NUMBER}, SquaredExponential(1.2), 80)
+    tables = {"north": rows(1500, -0.8, 0), "south": rows(1500, 0.8, 1), "west": rows(300, 0.0, 2)}
+    sketches = [Sketch.draw(schema, table, name, 2.0) for name, table in tables.items()]
+    return SketchMediator(pool=FIT, draws=20).settle(sketches)
+
+
+def test_a_settlement_has_errors_of_all_that_it_states(settled):
+    frame = settled.to_frame()
+    assert list(frame["name"]) == ["north", "south", "west"]
+    for name in ("value", "alpha", "reward"):
+        assert np.isfinite(frame[f"{name}_stderr"]).all()
+        assert (frame[f"{name}_stderr"] >= 0).all()
+    assert frame["alpha"].max() == 1
+    assert (frame["value_stderr"] < 0.05).all()
+    for party in range(3):
+        table = settled.reward_table(party)
+        assert len(table) == settled.drawn[party].size
+        assert list(table.columns) == ["x", "y"]
+        assert table.abs().max().max() <= 3
+    assert settled.incentives["R1"].holds
+    assert settled.incentives["R6"].holds is not False
+    assert settled.guarantee(0)["mu"] == pytest.approx(Guarantee.of(2.0, 1e-5).mu, rel=1e-5)
+    assert "north" in repr(settled)
+
+
+def test_the_same_sketches_give_the_same_settlement(settled):
+    again = SketchMediator(pool=FIT, draws=20).settle(settled.sketches)
+    assert again.to_frame().equals(settled.to_frame())
+    assert again.reward_table(0).equals(settled.reward_table(0))
+    priced = SketchMediator(pool=FIT, draws=20, price="bias").settle(settled.sketches)
+    assert (priced.game.party_values < settled.game.party_values).all()
+
+
+def test_what_is_written(settled, tmp_path):
+    folder = settled.write(tmp_path / "settlement")
+    report = (folder / "report.md").read_text()
+    for text in ("the mediator has seen sketches only", "largest AUC", "one row replaced", "not resolved"):
+        assert text in report
+    certificate = json.loads((folder / "parties/north/certificate.json").read_text())
+    assert seal(certificate)["sha256"] == certificate["sha256"]
+    assert certificate["privacy"]["epsilon"] == 2
+    assert certificate["privacy"]["max_true_positives"]["0.01"] == pytest.approx(0.034, abs=0.001)
+    assert certificate["incentives"]["R1"] == "holds"
+    assert "south" not in json.dumps(certificate)
+    own = settled.sketches[0].write(tmp_path / "north.sketch")
+    assert verify(folder / "parties/north", own).ok
+    assert not verify(folder / "parties/north", settled.sketches[1].write(tmp_path / "south.sketch")).ok
+    reward = folder / "parties/north/reward.csv"
+    assert certificate["files"]["reward.csv"]["bytes"] == reward.stat().st_size
+    assert pd.read_csv(reward).shape == settled.reward_table(0).shape
+    assert json.loads((folder / "mediator/result.json").read_text())["parties"][2]["name"] == "west"
+    with pytest.raises(ValueError, match="new or empty folder"):
+        settled.write(folder)
+
+
+def test_an_incentive_is_one_of_three():
+    def entry(slack, holds=True):
+        return Incentive(holds, slack, "margin")
+
+    spread = np.linspace(-1, 1, 41).tolist()  # a standard deviation of 0.6
+    for slack, expected in ((5.0, True), (-5.0, False), (0.5, None), (-0.5, None), (0.0, None)):
+        drawn = [entry(slack + each, slack + each >= 0) for each in spread]
+        assert _resolved(entry(slack, slack >= 0), drawn).holds is expected
+    assert _resolved(entry(0.0), [entry(0.0)] * 10).holds is True  # does not depend on the noise
+    assert _resolved(entry(0.1), [entry(0.1), entry(-0.1, False)] * 10).holds is None
+    assert _resolved(entry(None), [entry(None)] * 10).holds is None
+    assert "± 1.2" in _resolved(entry(5.0), [entry(5.0 + each) for each in spread]).note
+
+
+def test_settings_and_sketches_that_are_not_possible(settled):
+    with pytest.raises(ValueError, match="expected one, of the reward of each party"):
+        SketchMediator(sampling=WeightedSampling((1.0, 2.0)))
+    with pytest.raises(ValueError, match="price=half"):
+        SketchMediator(price="half")
+    with pytest.raises(ValueError, match="two sketches of this name"):
+        SketchMediator().settle([settled.sketches[0]] * 2)
+    with pytest.raises(ValueError, match="at least one"):
+        SketchMediator().settle([])
+
+
+def test_two_parties_and_a_mediator(tmp_path, monkeypatch, capsys):
+    """Nothing but the schema and the sketches crosses."""
+
+    monkeypatch.chdir(tmp_path)
+    rows(300, 0.0, 9).to_csv("public.csv", index=False)
+    cgm_schema(["public=public.csv", "out=schema.yaml", "landmarks=60"])
+    for k, party in enumerate(("north", "south")):
+        (tmp_path / party).mkdir()
+        rows(800, k - 0.5, k).to_csv(tmp_path / party / f"{party}.csv", index=False)
+        monkeypatch.chdir(tmp_path / party)
+        cgm_sketch([f"{party}.csv", "schema=../schema.yaml", "epsilon=2", f"out={party}.sketch"])
+    mediator = tmp_path / "mediator"
+    mediator.mkdir()
+    for name in ("north/north.sketch", "south/south.sketch", "schema.yaml"):
+        (mediator / name.split("/")[-1]).write_bytes((tmp_path / name).read_bytes())
+    monkeypatch.chdir(mediator)
+    capsys.readouterr()
+    quick = ["particles=50", "steps=20", "draws=5", "synthetic_size=3000"]
+    cgm_settle(["north.sketch", "south.sketch", "schema=schema.yaml", "out=settlement", *quick])
+    assert "SketchSettlement: 2 parties" in capsys.readouterr().out
+    assert sorted(path.name for path in (mediator / "settlement/parties").iterdir()) == ["north", "south"]
+    for arguments, message in (
+        (["north.sketch", "out=x"], "schema: is missing"),
+        (["north.sketch", "schema=schema.yaml"], "out: is missing"),
+        (["north.sketch", "schema=schema.yaml", "out=settlement"], "expected a new or empty folder"),
+        (["north.sketch", "none.sketch", "schema=schema.yaml", "out=x"], "none.sketch"),
+        (["north.sketch", "schema=schema.yaml", "out=x", "scheme=fairest"], "scheme=fairest"),
+        (["north.sketch", "schema=schema.yaml", "out=x", "epsilon=1"], "epsilon=1: expected schema="),
+        (["north.sketch", "south.csv", "schema=schema.yaml", "out=x"], "south.csv: expected a file that ends in"),
+    ):
+        with pytest.raises(SystemExit) as error:
+            cgm_settle(arguments)
+        assert message in str(error.value)
