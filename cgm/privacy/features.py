@@ -15,15 +15,17 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from cgm.utils.checks import check_points
 from cgm.utils.run import limited
-from cgm.valuation.embedding import RANK, Embedding, Fourier, Nystrom
+from cgm.valuation.embedding import Embedding, Fourier, Nystrom
 from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 
+RANK = 1e-12  # of the largest eigenvalue or weight: smaller ones are dropped
 SLACK = 1e-4  # share by which the bound is larger, for rounding errors
 ROUNDING = 1e-14  # of eigenvalues, as a share of the sum of the diagonal: 45 units in the last place
 ROWS = 1024  # that are embedded at once, always the same number, so that a row's own result has the same last bits
@@ -160,10 +162,13 @@ class Grid(PublicEmbedding):
         parts = [torch.full((len(x), 1), self.constant, dtype=torch.float64)]
         return torch.cat([*parts, phases.cos() * self.amplitude, phases.sin() * self.amplitude], 1)
 
-    def mean(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute the mean embedding."""
+    def totals(self, x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+        """Compute the sums of the embeddings of blocks."""
 
-        return torch.stack([self.transform(part).sum(0) for part in x.split(ROWS)]).sum(0) / len(x)
+        def total(block: torch.Tensor) -> torch.Tensor:
+            return torch.stack([self.transform(part).sum(0) for part in block.split(ROWS)]).sum(0)
+
+        return torch.stack([total(block) for block in x.split(list(sizes))])
 
     def inner(self, x: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
         """Compute inner products."""

@@ -30,8 +30,7 @@ from cgm.privacy.features import ROWS
 from cgm.privacy.sketch import Sketch, check_sketches
 from cgm.utils.checks import check_choice, check_integer, check_points
 from cgm.utils.random import stream_seed
-from cgm.valuation.embedding import embedded_sums
-from cgm.valuation.method import outer_bounds
+from cgm.valuation.embedding import EmbeddedSums
 from cgm.valuation.mmd import block_sums
 from cgm.valuation.valuation import Valuation
 
@@ -84,12 +83,11 @@ class SketchValuation(Valuation):
         synthetic = check_points(synthetic, "synthetic pool (synthetic_size)", schema.dimensions).cpu().double()
         self.price, self.kernel, self.points, self.followed = price, schema.kernel, synthetic, followed
         self.dimensions, self.method, self.modes, self._missing = schema.embedding.width, "sketches", None, None
-        self.gamma, self.eta = outer_bounds(self.kernel, synthetic)
         self._of_pool = len(synthetic) * schema.embedding.mean(synthetic)  # (D)
         if len(synthetic) <= MAX_EXACT:
             self._inside = block_sums(self.kernel, synthetic, [len(synthetic)]).double()  # (|G|, 1)
         else:
-            self._inside = embedded_sums(schema.embedding, synthetic, [len(synthetic)])
+            self._inside = EmbeddedSums(schema.embedding, synthetic, [len(synthetic)]).of_points()
         self._use(sketches)
 
     def with_sketches(self, sketches: Sequence[Sketch]) -> SketchValuation:

@@ -275,7 +275,7 @@ class Nystrom(Embedding):
     def width(self) -> int:
         """The number of landmarks."""
 
-        return len(self.points)
+        return self.root.shape[1]
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Embed points."""
