@@ -298,7 +298,9 @@ class LokyWorkers(Workers):
 
         with TemporaryDirectory(prefix="cgm-engine-", ignore_cleanup_errors=True) as folder:
             Packed((function, shared)).save(Path(folder))
-            executor = get_reusable_executor(self.count, timeout=IDLE, env=ONE_THREAD)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it waits for tasks whose results are no longer wanted
+                executor = get_reusable_executor(self.count, timeout=IDLE, env=ONE_THREAD)
             yield lambda task: executor.submit(_compute_from, folder, task)
 
 
