@@ -10,6 +10,7 @@ import pytest
 import torch
 from hydra.utils import get_class
 
+import cgm.clusters
 import cgm.engines
 from cgm.engines import Engine, Loky, Packed, Threads, _aligned, current_engine
 from cgm.valuation.kernels import SquaredExponential
@@ -102,7 +103,11 @@ def test_settings() -> None:
 
 def test_every_configuration_has_the_settings_of_its_class() -> None:
     members = configurations("engine")
-    engines = classes(cgm.engines, lambda cls: issubclass(cls, Engine))
+    engines = {
+        name: cls
+        for module in (cgm.engines, cgm.clusters)
+        for name, cls in classes(module, lambda cls: issubclass(cls, Engine)).items()
+    }
     assert {get_class(config._target_) for config in members.values()} == {*engines.values()}
     for config in members.values():
         check_configuration(config, {})
