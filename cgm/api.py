@@ -3,6 +3,7 @@
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from cgm.clusters import *
 from cgm.contributions import *
 from cgm.data import *
 from cgm.data.attacks import *

@@ -6,28 +6,20 @@ each is computed by one thread, and results are taken in the order of the tasks.
 
 from __future__ import annotations
 
-import asyncio
 import io
 import logging
-import os
 import pickle
-import re
-import socket
-import subprocess
-import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, ClassVar, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import cloudpickle
 import numpy as np
@@ -35,11 +27,11 @@ import torch
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from cgm.utils.run import workers
-from cgm.utils.settings import Integer, Settings, Text
+from cgm.utils.settings import Integer, Settings
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Dask", "Engine", "Loky", "Ray", "Threads", "Workers", "current_engine"]
+__all__ = ["Engine", "Loky", "Threads", "Workers", "current_engine"]
 
 AHEAD = 4  # tasks for each worker that are started before their results are taken
 END: Any = object()  # after the last task
@@ -48,9 +40,6 @@ LOSSES = 3  # times in a row that workers may end in the middle of the same task
 IDLE = 300  # seconds after which processes that have nothing to do end
 ALIGNMENT = 64  # bytes, as of the tensors of torch
 REST = "rest"  # the file beside those of arrays
-CONNECT = 10.0  # seconds in which the machine of an address must answer, and a scheduler of Dask there
-ANSWER = 30.0  # seconds in which a cluster must let a process connect
-CHECK = 10.0  # seconds of waiting for a task after which it is checked that the cluster still has workers
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 Result = TypeVar("Result")
@@ -102,7 +91,7 @@ class Workers(ABC):
         Arguments:
             function: A function of a module, not one inside of another: processes find it by its name. It may read
                 `shared`, but not change it. It is computed by one thread.
-            shared: Reaches each worker once: numpy arrays, kernels, and what has such.
+            shared: Reaches each worker once: arrays, tensors of the CPU, kernels, and what has such.
             tasks: The other arguments of each task: few numbers. After `None`, the next task is asked for when all
                 results so far have been taken, so that it may depend on them.
             ahead: The maximum number of results that wait to be taken; four for each worker by default.
@@ -140,14 +129,16 @@ class Workers(ABC):
             except self.lost as error:
                 losses += 1
                 if losses == LOSSES:
-                    raise OSError(f"{self.engine.name}: {_ended(error)} {LOSSES} times in the same task") from error
-                log.warning("%s: %s; %d tasks are computed again", self.engine.name, _ended(error), len(waiting))
+                    raise OSError(f"{self.engine.name}: {ended_by(error)} {LOSSES} times in the same task") from error
+                log.warning("%s: %s; %d tasks are computed again", self.engine.name, ended_by(error), len(waiting))
             finally:
                 for each in started:
                     each.cancel()
 
 
-def _ended(error: BaseException) -> str:
+def ended_by(error: BaseException) -> str:
+    """Describe that a worker has ended, for a message."""
+
     return f"a worker has ended, as it does if memory is short ({type(error).__name__})"
 
 
@@ -298,7 +289,9 @@ class LokyWorkers(Workers):
 
         with TemporaryDirectory(prefix="cgm-engine-", ignore_cleanup_errors=True) as folder:
             Packed((function, shared)).save(Path(folder))
-            executor = get_reusable_executor(self.count, timeout=IDLE, env=ONE_THREAD)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it waits for tasks whose results are no longer wanted
+                executor = get_reusable_executor(self.count, timeout=IDLE, env=ONE_THREAD)
             yield lambda task: executor.submit(_compute_from, folder, task)
 
 
@@ -396,276 +389,3 @@ def _limit_libraries() -> None:
     """Limit the libraries behind numpy and scipy to one thread, for good: threads of a worker share this setting."""
 
     threadpool_limits(1)
-
-
-@dataclass(frozen=True)
-class Cluster(Engine):
-    r"""Base class of engines that may have workers on other machines.
-
-    Arguments:
-        address: The address of a cluster that is there, whose workers are all used. `None`: a cluster of `workers`
-            processes on this machine, which the run starts and ends.
-    """
-
-    address: Annotated[str, Text()] | None = None
-
-    package: ClassVar[str]
-    pattern: ClassVar[str]
-    example: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.address is None:
-            return
-        if not re.fullmatch(self.pattern, self.address):
-            raise ValueError(f"engine.address={self.address}: expected {self.example}")
-        if self.workers is not None:
-            raise ValueError(
-                f"engine.workers={self.workers}: all workers of the cluster at engine.address={self.address} are used; "
-                "give one of the two settings"
-            )
-
-    def check_package(self) -> None:
-        """Raise an error if the package of the cluster is not installed."""
-
-        if find_spec(self.package) is None:
-            extra = type(self).__name__.lower()
-            raise ValueError(f'{self.name}: {self.package} is not installed; run pip install "cgm-rewards[{extra}]"')
-
-    def check_answers(self) -> None:
-        """Raise an error if no program answers at the address, within some seconds."""
-
-        if found := re.search(r"([^/]+):(\d+)$", self.address or ""):
-            try:
-                socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=CONNECT).close()
-            except (OSError, OverflowError, UnicodeError) as error:
-                raise self.no_answer(error) from error
-
-    def no_answer(self, error: object) -> OSError:
-        """Return the error that there is no cluster at the address."""
-
-        return OSError(f"engine.address={self.address}: no {type(self).__name__} cluster answers there ({error})")
-
-
-@dataclass(frozen=True)
-class Dask(Cluster):
-    """A Dask cluster: its own processes on this machine, or those of a scheduler at an address."""
-
-    package = "distributed"
-    pattern = r"((tcp|tls)://)?([\w.-]+|\[[\da-fA-F:]+\]):\d{1,5}"
-    example = "the address of a Dask scheduler, such as tcp://HOST:8786"
-
-    @contextmanager
-    def start(self) -> Iterator[Workers]:
-        """Start a cluster on this machine, or connect to that at the address."""
-
-        self.check_package()
-        from distributed import Client, LocalCluster
-
-        with ExitStack() as stack:
-            stack.enter_context(_quiet("distributed"))
-            if self.address is None:
-                count = self.workers or torch.get_num_threads()
-                options = {
-                    "threads_per_worker": 1,
-                    "dashboard_address": "127.0.0.1:0",
-                    "silence_logs": logging.CRITICAL,
-                }
-                place = stack.enter_context(LocalCluster(n_workers=count, **options))
-            else:
-                self._check_scheduler(place := self.address)
-            client = stack.enter_context(Client(place, timeout=ANSWER, set_as_default=False))
-            if not client.nthreads():
-                raise OSError(f"engine.address={self.address}: the cluster has no workers")
-            yield DaskWorkers(self, client)
-
-    def _check_scheduler(self, address: str) -> None:
-        """Ask what is at an address; a client would wait, and complain when it ends.
-
-        Raises:
-            OSError: If it is no scheduler.
-        """
-
-        self.check_answers()
-        try:
-            with ThreadPoolExecutor(1) as pool:  # there may be an event loop in this thread, as in notebooks
-                kind = pool.submit(asyncio.run, _identity(address)).result()
-        except Exception as error:  # of a program that is no scheduler, anything may come back
-            raise self.no_answer(type(error).__name__) from error
-        if kind != "Scheduler":
-            raise self.no_answer(f"it is that of a {kind}")
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Silence a logger: what matters is said by `Workers.map`."""
-
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-async def _identity(address: str) -> str:
-    """Return what is at an address of Dask: `Scheduler`, `Worker` or `Nanny`."""
-
-    from distributed import rpc
-    from distributed.security import Security
-
-    async def ask() -> str:
-        async with rpc(address, timeout=CONNECT, connection_args=Security().get_connection_args("client")) as there:
-            return (await there.identity())["type"]
-
-    return await asyncio.wait_for(ask(), CONNECT)
-
-
-class DaskWorkers(Workers):
-    """The workers of a Dask cluster, to which arrays are scattered."""
-
-    lost = (CancelledError,)  # all workers that had the shared arrays have ended
-
-    def __init__(self, engine: Engine, client: Any) -> None:
-        super().__init__(engine)
-        self.client = client
-
-    @property
-    def count(self) -> int:
-        """The number of threads of all workers."""
-
-        return max(1, sum(self.client.nthreads().values()))
-
-    @contextmanager
-    def sharing(self, function: Callable[..., Any], shared: Any) -> Iterator[Callable[[tuple], Started]]:
-        """Send the function and the arrays to all workers."""
-
-        try:
-            (work,) = self.client.scatter([Packed((function, shared))], broadcast=True, hash=False)
-        except (ValueError, KeyError, OSError) as error:  # a worker has ended meanwhile
-            raise CancelledError(str(error)) from error
-        yield lambda task: DaskTask(self, self.client.submit(compute_alone, work, task, pure=False))
-
-
-class DaskTask:
-    """A task on a Dask cluster."""
-
-    def __init__(self, workers: DaskWorkers, future: Any) -> None:
-        self.workers, self.future = workers, future
-
-    def result(self) -> Any:
-        """Wait for the result, as long as there are workers."""
-
-        from distributed import KilledWorker
-
-        while True:
-            try:
-                return self.future.result(timeout=CHECK)
-            except TimeoutError as error:
-                if self.future.done():  # one of the task itself
-                    raise
-                if not self.workers.client.nthreads():
-                    raise OSError(f"{self.workers.engine.name}: the cluster has no workers any more") from error
-            except KilledWorker as error:
-                raise OSError(f"{self.workers.engine.name}: {_ended(error)} again and again") from error
-
-    def cancel(self) -> None:
-        """Do not compute the task, if it has not begun."""
-
-        self.future.cancel()
-
-
-@dataclass(frozen=True)
-class Ray(Cluster):
-    """A Ray cluster: its own processes on this machine, or the cluster at an address."""
-
-    package = "ray"
-    pattern = r"auto|(ray://)?([\w.-]+|\[[\da-fA-F:]+\]):\d{1,5}"
-    example = "HOST:6379, ray://HOST:10001, or auto for the cluster that this machine belongs to"
-
-    @contextmanager
-    def start(self) -> Iterator[Workers]:
-        """Start a cluster on this machine, or connect to that at the address, unless Ray runs in this process."""
-
-        self.check_package()
-        import ray
-
-        if ray.is_initialized():  # as in a job of hydra/launcher=ray
-            yield RayWorkers(self)
-            return
-        os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of tasks whose results are no longer wanted
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-        if self.address is None:
-            options |= {"num_cpus": self.workers or torch.get_num_threads(), "include_dashboard": False}
-        else:
-            self.check_answers()
-            self._check_cluster()
-        ray.init(self.address or "local", **options)
-        try:
-            yield RayWorkers(self)
-        finally:
-            ray.shutdown()
-
-    def _check_cluster(self) -> None:
-        """Connect to the cluster in another process first: where there is none, Ray waits for minutes and then exits.
-
-        Raises:
-            OSError: If there is none.
-        """
-
-        code = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False, logging_level='critical')"
-        try:
-            done = subprocess.run([sys.executable, "-c", code, str(self.address)], capture_output=True, timeout=ANSWER)
-        except subprocess.TimeoutExpired as error:
-            raise self.no_answer(f"within {ANSWER:g} s") from error
-        if done.returncode:
-            lines = done.stderr.decode(errors="replace").split("\n")
-            raise self.no_answer(next((line for line in reversed(lines) if line.strip()), "no reason given"))
-
-
-class RayWorkers(Workers):
-    """The workers of a Ray cluster, which has arrays in its store of objects."""
-
-    @property
-    def count(self) -> int:
-        """The number of cores."""
-
-        import ray
-
-        return max(1, int(ray.cluster_resources().get("CPU", 0)))
-
-    @contextmanager
-    def sharing(self, function: Callable[..., Any], shared: Any) -> Iterator[Callable[[tuple], Started]]:
-        """Put the function and the arrays into the store."""
-
-        import ray
-
-        work, remote = ray.put(Packed((function, shared))), ray.remote(num_cpus=1, max_retries=LOSSES)(compute_alone)
-        yield lambda task: RayTask(self, remote.remote(work, task))
-
-
-class RayTask:
-    """A task on a Ray cluster."""
-
-    def __init__(self, workers: RayWorkers, reference: Any) -> None:
-        self.workers, self.reference = workers, reference
-
-    def result(self) -> Any:
-        """Wait for the result, as long as there are workers."""
-
-        import ray
-        from ray.exceptions import RayError, RayTaskError
-
-        while not ray.wait([self.reference], timeout=CHECK)[0]:
-            if not ray.cluster_resources().get("CPU", 0):
-                raise OSError(f"{self.workers.engine.name}: the cluster has no workers any more")
-        try:
-            return ray.get(self.reference)
-        except RayTaskError as error:
-            raise error.cause from error
-        except RayError as error:
-            raise OSError(f"{self.workers.engine.name}: {_ended(error)} again and again") from error
-
-    def cancel(self) -> None:
-        """Leave the task alone: Ray would interrupt it in the middle, perhaps of an import, if it has begun."""

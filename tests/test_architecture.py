@@ -16,6 +16,7 @@ MODULES = {
 STATIONS = [
     "cgm.utils",
     "cgm.engines",
+    "cgm.clusters",
     "cgm.networks",
     "cgm.data",
     "cgm.valuation",

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from cgm import Experiment, TableMediator
-from cgm.engines import Dask, Loky, Ray
+from cgm.clusters import Dask, Ray
+from cgm.engines import Loky
 from cgm.utils.plain import plain
 
 SMALL = ["experiment=debug", "figures=false", "synthetic_size=300", "split.points_per_party=60", "split.n_parties=3"]
@@ -46,7 +47,7 @@ def test_processes_within_the_processes_of_a_sweep(cgm) -> None:
 
 
 def test_a_missing_package_is_named_with_its_extra(cgm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cgm.engines.find_spec", lambda name: None)
+    monkeypatch.setattr("cgm.clusters.find_spec", lambda name: None)
     pd.DataFrame({"x": np.arange(30.0)}).to_csv("a.csv", index=False)
     for engine, package in (("dask", "distributed"), ("ray", "ray")):
         line = f'cgm: error: engine={engine}: {package} is not installed; run pip install "cgm-rewards[{engine}]"'

@@ -10,8 +10,9 @@ import pytest
 import torch
 from hydra.utils import get_class
 
+import cgm.clusters
 import cgm.engines
-from cgm.engines import Cluster, Engine, Loky, Packed, Threads, _aligned, current_engine
+from cgm.engines import Engine, Loky, Packed, Threads, _aligned, current_engine
 from cgm.valuation.kernels import SquaredExponential
 from tests.contracts.members import check_configuration, classes, configurations
 from tests.engines import tasks
@@ -102,13 +103,14 @@ def test_settings() -> None:
 
 def test_every_configuration_has_the_settings_of_its_class() -> None:
     members = configurations("engine")
-    assert {get_class(config._target_) for config in members.values()} == {*classes(cgm.engines, is_engine).values()}
+    engines = {
+        name: cls
+        for module in (cgm.engines, cgm.clusters)
+        for name, cls in classes(module, lambda cls: issubclass(cls, Engine)).items()
+    }
+    assert {get_class(config._target_) for config in members.values()} == {*engines.values()}
     for config in members.values():
         check_configuration(config, {})
-
-
-def is_engine(cls: type) -> bool:
-    return issubclass(cls, Engine) and cls is not Cluster
 
 
 def test_tasks_may_depend_on_earlier_results() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cgm.engines import Dask, Engine, Loky, Ray, Threads
+from cgm.clusters import Dask, Ray
+from cgm.engines import Engine, Loky, Threads
 from cgm.mediator import Mediator, Settlement
 from cgm.valuation.kernels import Kernel, Laplacian, SquaredExponential
 from tests.engines.tasks import Deadly
