@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cgm.engines import current_engine
+from cgm.engines import engine_for
 from cgm.utils.checks import check_points
 from cgm.valuation.kernels import Kernel, squared_exponential_rates
 from cgm.valuation.mmd import TILE
@@ -27,6 +27,7 @@ from cgm.valuation.tiles import Tiles, sort_by_norm
 
 BLOCK = 65_536  # rows that are embedded at once; sums are added in the order of the blocks
 REACH = 8.2  # length-scales after which exp(-q / 2), and its Fourier transform, is below 1e-14
+SPREAD = 200  # operations by which a transform spreads a point over its grid, or interpolates there
 EPSILON = 1e-12  # relative error of the non-uniform transforms
 MAX_MODES = 4_000_000  # of a Fourier grid
 MAX_DIMENSIONS = 3  # of points that the transforms take
@@ -173,7 +174,7 @@ class Fourier(Embedding):
     def totals(self, x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
         """Compute sums of embeddings by transforms from points to modes (type 1)."""
 
-        parts = _of_rows(_modes_of_rows, (self, x.cpu().numpy()), sizes)
+        parts = _of_rows(_modes_of_rows, (self, x.cpu().numpy()), sizes, SPREAD)
         return _added(parts, sizes, 2 * math.prod(self.modes))
 
     def inner(self, x: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
@@ -182,7 +183,7 @@ class Fourier(Embedding):
         x = check_points(x, "Fourier: x")
         real, imaginary = means.numpy().reshape(len(means), 2, *self.modes).swapaxes(0, 1)
         coefficients = np.ascontiguousarray(self.amplitude * (real + 1j * imaginary))
-        return _joined(_of_rows(_rows_of_modes, (self, x.cpu().numpy(), coefficients), [len(x)]), x, means)
+        return _joined(_of_rows(_rows_of_modes, (self, x.cpu().numpy(), coefficients), [len(x)], SPREAD), x, means)
 
     def angles(self, x: np.ndarray) -> list[np.ndarray]:
         """Return the coordinates of points in units of the grid's period, as angles."""
@@ -293,7 +294,7 @@ class Nystrom(Embedding):
 
         x = check_points(x, "Nystrom: x")
         shared = (self.kernel, x.cpu().numpy(), self.points, self.precision, self.root @ means.T)
-        return _joined(_of_rows(_weighted_rows, shared, [len(x)]), x, means)
+        return _joined(_of_rows(_weighted_rows, shared, [len(x)], len(self.points)), x, means)
 
     def residual(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the diagonal lacks: $m^2$ operations for each point."""
@@ -309,7 +310,7 @@ def landmark_sums(
 ) -> torch.Tensor:
     r"""Compute $\sum_x k(x, z)$ over each block of points x (t, d) for landmarks z (m, d), of shape (b, m), float64."""
 
-    parts = _of_rows(_summed_rows, (kernel, x.cpu().numpy(), landmarks, precision), sizes)
+    parts = _of_rows(_summed_rows, (kernel, x.cpu().numpy(), landmarks, precision), sizes, len(landmarks))
     return _added(parts, sizes, len(landmarks))
 
 
@@ -415,11 +416,19 @@ def _pieces(sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
 
 
 def _of_rows(
-    function: Callable[[Any, int, int], np.ndarray], shared: Any, sizes: Sequence[int]
+    function: Callable[[Any, int, int], np.ndarray], shared: Any, sizes: Sequence[int], operations: int
 ) -> Iterator[np.ndarray]:
-    """Compute something of each piece of the blocks of rows on the engine, and yield the results in order."""
+    """Compute something of each piece of the blocks of rows on the engine, and yield the results in order.
 
-    yield from current_engine().map(function, shared, ((start, stop) for _, start, stop in _pieces(sizes)))
+    Arguments:
+        function: Computes it.
+        shared: The first argument of the function.
+        sizes: The sizes of the blocks.
+        operations: The operations for each row, about.
+    """
+
+    tasks = ((start, stop) for _, start, stop in _pieces(sizes))
+    yield from engine_for(operations * sum(sizes)).map(function, shared, tasks)
 
 
 def _added(parts: Iterator[np.ndarray], sizes: Sequence[int], width: int) -> torch.Tensor:
