@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cgm.settlements.settlement import PartySettlement
     from cgm.settlements.tables import TableMediator, settle
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 __all__ = [
     "Experiment",

@@ -44,7 +44,7 @@ METHODS = ("exact", "hybrid", "nufft", "nystrom", "auto")
 MIN_NUFFT = 3_000  # points from which auto takes Fourier grids
 MAX_EXACT = 150_000  # points up to which auto computes all pairs
 MAX_FALLBACK = 500_000  # points up to which auto does so if landmarks do not reach the tolerance
-MAX_PAIRS = 5e10  # pairs of points of T with those of the parties up to which auto takes the hybrid method
+MAX_PAIRS = 5e10  # exponentials for pairs of T with points of the parties up to which auto takes the hybrid method
 LANDMARKS = 512  # at first; doubled while the error is above the tolerance
 MAX_LANDMARKS = 8192  # whose kernel matrix and its root take 1 GB
 CANDIDATES = 2**23  # points, times the number of landmarks, of which new ones are chosen by what these lack
@@ -106,7 +106,7 @@ def choose_method(method: str, kernel: Kernel, x: torch.Tensor, sizes: Sequence[
             return "nufft"
     if t <= MAX_EXACT:
         return "exact"
-    return "hybrid" if float(t) * real <= MAX_PAIRS else "nystrom"
+    return "hybrid" if float(t) * real * max(1, len(scales)) <= MAX_PAIRS else "nystrom"
 
 
 def party_sums(kernel: Kernel, x: torch.Tensor, sizes: Sequence[int], precision: str) -> torch.Tensor:

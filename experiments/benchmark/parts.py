@@ -72,7 +72,10 @@ def lengthscale(settings: Mapping[str, Any]) -> dict[str, Any]:
         parties = [data.x[rows] for rows in split.assign(data.y, len(data.classes), seed, data.ordered, data.classes)]
         pool = TrueMixture().fit(torch.cat(parties), seed).sample(synthetic, seed)
         return {
-            "Valuation": lambda: Valuation(SquaredExponential(0.26), parties, pool),  # close to the fitted one
+            # close to the fitted length-scale
+            "Valuation, exact": lambda: Valuation(SquaredExponential(0.26), parties, pool, method="exact"),
+            "fit_lengthscale, exact": lambda: fit_lengthscale(SquaredExponential(), parties, pool, method="exact"),
+            "Valuation": lambda: Valuation(SquaredExponential(0.26), parties, pool),
             "fit_lengthscale": lambda: fit_lengthscale(SquaredExponential(), parties, pool),
         }
 

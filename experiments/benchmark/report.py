@@ -42,8 +42,8 @@ NOTES = {
     "dimensions, by landmarks in eight (`valuation.tolerance=1e-4`), with the errors that they state. The exact pass "
     "(`valuation.method=exact`) and KeOps, which computes twice as many kernel values, up to a size where they take "
     "less than a minute; errors are those to values in float64.",
-    "lengthscale": "The search for the length-scale, compared with the pass over the kernel, for simulated credit "
-    "ratings.",
+    "lengthscale": "The search for the length-scale and the valuation of simulated credit ratings, by all pairs of "
+    "points and by Fourier grids, the default.",
     "sampling": "Time per accepted point: 5 parties, β = 1, 2, 4, 8, until each of these 20 chains has gone half of "
     "the way from v(D_i) to v(D_i ∪ G). The loop keeps the sums a and u, and computes one row of the kernel per point; "
     "its chains run side by side, one on each core, or one after the other, with each operation on all cores. The "
