@@ -14,6 +14,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -144,16 +145,21 @@ class Fourier(Embedding):
                 f"modes; at most {MAX_MODES:,} in {MAX_DIMENSIONS} dimensions are possible"
             )
         self.centre, self.spacing = (low + high) / 2, spacing(self.scales, high - low)
-        axes = [h * np.arange(-(m // 2), m // 2 + 1) for h, m in zip(self.spacing, self.modes, strict=True)]
-        squares = sum(np.meshgrid(*(axis**2 for axis in axes), indexing="ij"))
-        weights = sum(
-            np.prod(self.spacing * scale / math.sqrt(2 * math.pi)) * np.exp(-(scale**2) * squares / 2)
-            for scale in self.scales
-        )
-        self.amplitude = np.sqrt(weights)  # of shape (m_1, ..., m_d)
-        self.axes = axes
-
+        self.axes = [h * np.arange(-(m // 2), m // 2 + 1) for h, m in zip(self.spacing, self.modes, strict=True)]
+        self.amplitude = np.sqrt(self.weights(self.scales))  # of shape (m_1, ..., m_d)
         return self
+
+    def weights(self, scales: Sequence[float]) -> np.ndarray:
+        r"""Compute the weights $w_m$ of the grid's frequencies for a sum of kernels with some length-scales."""
+
+        def of(scale: float) -> np.ndarray:
+            factors = (
+                h * scale / math.sqrt(2 * math.pi) * np.exp(-((scale * axis) ** 2) / 2)
+                for h, axis in zip(self.spacing, self.axes, strict=True)
+            )
+            return reduce(np.multiply.outer, factors)
+
+        return np.asarray(sum(of(scale) for scale in scales))
 
     @property
     def width(self) -> int:

@@ -10,7 +10,6 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -72,13 +71,7 @@ class FourierProducts(MeanProducts):
         if octave.means is None:
             return None
         grid = octave.grid
-        weights = sum(
-            reduce(
-                np.multiply.outer,
-                (_factors(h, axis, scale) for h, axis in zip(grid.spacing, grid.axes, strict=True)),
-            )
-            for scale in grid_scales(self.kernel.with_lengthscale(lengthscale))
-        )
+        weights = grid.weights(grid_scales(self.kernel.with_lengthscale(lengthscale)))
         ratios = torch.from_numpy(np.tile((weights / grid.amplitude**2).ravel(), 2))
         with workers():  # so that torch takes one thread
             return (octave.means[:-1] * ratios) @ octave.means.T
@@ -111,12 +104,6 @@ class Octave(NamedTuple):
     high: float
     grid: Fourier
     means: torch.Tensor | None
-
-
-def _factors(h: float, axis: np.ndarray, scale: float) -> np.ndarray:
-    """Return the factors of one dimension of the weights of a grid, see `Fourier`."""
-
-    return h * scale / math.sqrt(2 * math.pi) * np.exp(-((scale * axis) ** 2) / 2)
 
 
 class LandmarkProducts(MeanProducts):
