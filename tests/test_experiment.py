@@ -200,7 +200,10 @@ def test_record_holds_all_that_the_design_names(record):
     assert set(r["incentives"]) == {*(f"R{k}" for k in range(1, 7)), *(f"F{k}" for k in range(1, 5))}
     assert all(set(i) == {"holds", "slack", "note"} for i in r["incentives"].values())
     for chain in r["sampling"]:
-        assert set(chain) == {"party", "beta", "size", "target", "start", "value", "reached", "increasing"}
+        assert set(chain) == {"party", "beta", "size", "target", "start", "value", "reached", "increasing"} | {
+            "checked",
+            "checked_error",
+        }
     assert set(r["correlations"]) == set(CORRELATED)
     assert all(set(c) == {"mean", "sem", "n", "by_beta", "reasons", "spearman"} for c in r["correlations"].values())
     assert set(r["beta_correlations"]) == set(r["correlations"])

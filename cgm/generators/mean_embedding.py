@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import torch
 
 from cgm.generators.base import Generator
-from cgm.utils.random import stream_seed
+from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import limited
 from cgm.utils.settings import Integer, Number
 from cgm.valuation.embedding import Nystrom
@@ -68,7 +68,7 @@ def jittered(particles: torch.Tensor, n: int, width: float, seed: int) -> torch.
         seed: The seed.
     """
 
-    random = torch.Generator().manual_seed(stream_seed(seed, 0))
+    random = torch.Generator().manual_seed(stream_seed(seed, Stream.JITTER))
     rounds = math.ceil(n / len(particles))
     rows = torch.cat([torch.randperm(len(particles), generator=random) for _ in range(rounds)])[:n]
     noise = torch.randn(n, particles.shape[1], generator=random, dtype=torch.float64)
@@ -114,12 +114,12 @@ class MeanEmbedding(Generator):
         points = self.check_fit(x)
         origin, scale = points.amin(0), points.double().std(0)
         z = (points.double() - origin.double()) / torch.where(scale > 0, scale, 1.0)
-        random = torch.Generator().manual_seed(stream_seed(seed, 0))
+        random = torch.Generator().manual_seed(stream_seed(seed, Stream.PARTICLES))
         order = torch.randperm(len(z), generator=random)
         distances = torch.pdist(z[order[:MEDIAN_ROWS]])
         unit = float(distances.median()) or float(distances.max()) or 1.0
         kernel = Sum([SquaredExponential(share) for share in SPREAD], unit)
-        embedding = Nystrom(kernel, LANDMARKS).fit(z, stream_seed(seed, 1))
+        embedding = Nystrom(kernel, LANDMARKS).fit(z, stream_seed(seed, Stream.LANDMARKS))
         rows = torch.randint(len(z), (self.particles,), generator=random)
         width = SPREAD[0] * unit * self.jitter
         start = z[rows] + SPREAD[0] * unit * torch.randn(self.particles, z.shape[1], generator=random).double()

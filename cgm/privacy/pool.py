@@ -13,9 +13,10 @@ from cgm.generators.mean_embedding import fit_particles, jittered
 from cgm.privacy.schema import SketchSchema
 from cgm.privacy.sketch import Sketch, check_sketches
 from cgm.privacy.valuation import SketchValuation
-from cgm.utils.random import stream_seed
+from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import limited, progress
 from cgm.utils.settings import Integer, Number, Settings
+from cgm.utils.shown import brief
 from cgm.valuation.embedding import Embedding
 
 CANDIDATES = 20_000  # rows that fill the ranges evenly, among which particles start
@@ -56,7 +57,7 @@ class ParticleFit(Settings):
         noise = torch.tensor([sketch.noise for sketch in sketches], dtype=torch.float64)
         start = _start(schema, totals.sum(0) / rows, float(noise.norm()) / rows, self.particles, seed)
         points = self._fit(schema, totals.sum(0) / rows, start, self.steps)
-        random, repeated = np.random.default_rng(stream_seed(seed, 1)), []
+        random, repeated = np.random.default_rng(stream_seed(seed, Stream.REPEATED_FITS)), []
         steps = max(1, int(AGAIN * self.steps))
         with progress(self.draws, "repeated fits") as bar:
             for _ in range(self.draws):
@@ -90,6 +91,9 @@ class Particles:
     points: torch.Tensor
     repeated: tuple[tuple[torch.Tensor, torch.Tensor], ...]
     seed: int
+
+    def __repr__(self) -> str:
+        return brief(self)
 
     @property
     def schema(self) -> SketchSchema:
@@ -127,7 +131,7 @@ def _start(schema: SketchSchema, mean: torch.Tensor, noise: float, count: int, s
     weights = (density - 2 * noise).clamp(min=0)
     if not float(weights.sum()) > 0:
         weights = torch.ones_like(weights)
-    random = torch.Generator().manual_seed(stream_seed(seed, 0))
+    random = torch.Generator().manual_seed(stream_seed(seed, Stream.PARTICLES))
     rows = torch.multinomial(weights, count, replacement=True, generator=random)
     low, high = schema.corners()
     jitter = 0.1 * schema.kernel.numeric_lengthscale * torch.randn(count, schema.dimensions, generator=random).double()

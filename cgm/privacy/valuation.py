@@ -29,7 +29,7 @@ import torch
 from cgm.privacy.features import ROWS
 from cgm.privacy.sketch import Sketch, check_sketches
 from cgm.utils.checks import check_choice, check_integer, check_points
-from cgm.utils.random import stream_seed
+from cgm.utils.random import Stream, stream_seed
 from cgm.valuation.embedding import EmbeddedSums
 from cgm.valuation.mmd import block_sums
 from cgm.valuation.valuation import Valuation
@@ -39,7 +39,6 @@ ERRORS = 2.0  # standard errors that an interval reaches to each side
 PRICES = ("none", "bias")
 Price = Literal["none", "bias"]
 MAX_EXACT = 20_000  # points of a pool up to which its own sums are exact, and not those of the embedding
-NOISE_STREAM = 201  # of the seed, for the draws of intervals; releases have no seed
 
 
 class SketchValuation(Valuation):
@@ -219,7 +218,7 @@ class SketchValuation(Valuation):
         """
 
         check_integer("draws", count, min=2)
-        random = np.random.default_rng(stream_seed(seed, NOISE_STREAM))
+        random = np.random.default_rng(stream_seed(seed, Stream.SKETCH_DRAWS))
         values, vectors = np.linalg.eigh(self._unbiased.numpy())
         truth = vectors * np.sqrt(np.maximum(values, 0))  # coordinates of S_1, .., S_n, S_G in n + 1 dimensions
         exact = truth @ truth.T

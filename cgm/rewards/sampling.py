@@ -30,8 +30,8 @@ NEARLY = 1e-8  # a target counts as reached if at most this share of it is missi
 class Reward:
     r"""The reward $G_i$ of a party for one inverse temperature.
 
-    `result.json` has its numbers. The attributes from `indices` on are not in that file: a reward that is read from it
-    has no points, and NaN for the others: `metrics.csv` has the MMD, and the result has $r_i$ and $v(D_i \cup G)$.
+    `result.json` has its numbers, but not the attributes from `indices` to `upper`: a reward that is read from it has
+    no points, and NaN for the others: `metrics.csv` has the MMD, and the result has $r_i$ and $v(D_i \cup G)$.
 
     Attributes:
         party: The party $i$, from 0.
@@ -61,8 +61,6 @@ class Reward:
     value: float
     reached: bool
     increasing: float | None
-    checked: float | None = None
-    checked_error: float | None = None
     indices: torch.Tensor = field(
         default_factory=lambda: torch.empty(0, dtype=torch.int64), metadata=NOT_WRITTEN, repr=False
     )
@@ -73,6 +71,8 @@ class Reward:
     mmd2_unbiased: float = field(default=math.nan, metadata=NOT_WRITTEN)
     promised: float = field(default=math.nan, metadata=NOT_WRITTEN)
     upper: float = field(default=math.nan, metadata=NOT_WRITTEN)
+    checked: float | None = None
+    checked_error: float | None = None
 
     @property
     def share_of_gain(self) -> float:

@@ -26,6 +26,11 @@ class Stream(IntEnum):
     SPREAD_NUMBERS = 15  # of columns, that are not repeated
     ORDER_REWARDS = 16
     SAMPLE_ROWS = 17  # of a large settlement, for what takes more than linear time
+    PARTICLES = 18  # where they start
+    LANDMARKS = 19  # of particles
+    JITTER = 20  # around particles
+    REPEATED_FITS = 21  # of particles to sketches, with more noise
+    SKETCH_DRAWS = 22  # of noise, for the intervals of a settlement of sketches; releases have no seed
     HOLD_OUT = 101  # of a dataset
     SHUFFLE = 102
     SHARES = 103

@@ -248,7 +248,8 @@ def _party_value(kernel: Kernel, x: torch.Tensor, rest: torch.Tensor, s: int, sh
         share: The share of $D$ in the reference.
     """
 
-    total, cross = float(block_sums(kernel, x, [len(x)]).sum()), float(cross_sums(kernel, x, rest).sum())
+    total = float(block_sums(kernel, x, [len(x)]).sum())
+    cross = float(cross_sums(kernel, x, rest).sum()) if len(rest) else 0.0
     return _value_of_sums(kernel, total, cross, len(x), len(rest), s, share)
 
 

@@ -164,7 +164,7 @@ def test_implementations_take_turns_and_ratios_are_those_within_rounds(clock):
     assert b["wall"]["rounds"] == [3, 10, 8]  # per unit
     assert (b["wall"]["median"], b["wall"]["min"], b["wall"]["max"]) == (8, 3, 10)
     assert b["wall"]["ratio"] == {"median": 3, "min": 2, "max": 5}  # 8 / 2 would be 4
-    assert b["cpu"]["rounds"] == [1.5, 5, 4]
+    assert b["cpu"]["rounds"] == pytest.approx([1.5, 5, 4])
     assert b["cpu"]["ratio"]["median"] == 3
 
 
@@ -319,7 +319,7 @@ def test_the_whole_program(tmp_path):
     for row in linear:
         assert row["wall"] > 0
         assert ("v_error" in row) == ("exact_wall" in row) == (row["t"] == 3000)
-        assert row.get("v_error", 0) <= row["v_stated"] < 1e-3 * row["value"]
+        assert row.get("v_error", 0) <= row["v_stated"] < 5e-3 * row["value"]
     sums = result["parts"]["kernel_sums"]["comparisons"][0]
     assert {*sums["implementations"], *sums["not_measured"]} >= {
         "cgm",

@@ -25,6 +25,7 @@ from cgm.experiment import Experiment
 from cgm.generators.gaussian_mixture import GaussianMixture
 from cgm.generators.pool import Pool
 from cgm.mediator import Settlement
+from cgm.privacy.pool import ParticleFit, Particles
 from cgm.records.record import Record, write_metrics
 from cgm.records.sweep.load import Sweep
 from cgm.rewards.incentives import Incentive, Incentives
@@ -102,6 +103,7 @@ def results(settlement, party_settlement, tmp_path) -> list[object]:
         LabelledReward(0, 1.0, x, y),
         PointSet(x, y, y == 0, 1, SquaredExponential(1.0), y),
         Pool(x, torch.zeros(500, 1, 8, 8)),
+        Particles(ParticleFit(), (), x, ((x, x),) * 8, 0),
         Experiment(),
         TableMediator(),
         ImageMediator(),
