@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import multiprocessing
 import pickle
 import warnings
 from abc import ABC, abstractmethod
@@ -263,7 +264,13 @@ class Loky(Engine):
     def start(self) -> Iterator[Workers]:
         """Start nothing: processes are started with the first task."""
 
-        yield LokyWorkers(self)
+        try:
+            yield LokyWorkers(self)
+        finally:
+            if multiprocessing.current_process().name != "MainProcess":  # it could not end before they do
+                from loky import get_reusable_executor
+
+                get_reusable_executor(self.workers or torch.get_num_threads(), env=ONE_THREAD).shutdown(wait=True)
 
 
 class LokyWorkers(Workers):

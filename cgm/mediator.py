@@ -369,11 +369,10 @@ class Mediator(MediatorSettings):
                 game = self.value(pooled)  # Sec. 3 and 5: the values of all coalitions
                 if self._at_lower_end(game.kernel) and size == sizes[0]:
                     warnings.append(self._warn_of_lengthscale())
-                if size == sizes[0]:
-                    warnings.extend(_warn_of_error(game, self.valuation))
                 contributions = self.contribute(game, seed)  # Sec. 4: φ and α
                 try:
                     settlement = self.reward(pooled, game, contributions, seed)  # Sec. 4.1 and 4.2: r_i and G_i
+                    warnings.extend(_warn_of_error(game, self.valuation))
                     break
                 except InfeasibleScheme as error:  # G grows
                     again = fitted.features.joint and fitted.refit
@@ -461,7 +460,13 @@ class Mediator(MediatorSettings):
             kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search, self.reference, self.valuation)
         with self.engine.running(), timed("valuation"):
             game = Valuation(kernel, x, g, self.precision, self.reference, method=self.valuation)
-        log.info("length-scale %.6g, v(N) = %.6g, t = %d", kernel.lengthscale, game.grand_value, len(game.points))
+        log.info(
+            "length-scale %.6g, v(N) = %.6g, t = %d%s",
+            kernel.lengthscale,
+            game.grand_value,
+            len(game.points),
+            "" if game.modes is None else f", {game.method}: errors of v up to {game.error:.2g}",
+        )
         return game
 
     def approximation(self, game: Valuation, seed: int) -> Approximation | None:
@@ -607,14 +612,14 @@ def naming(names: Sequence[str]) -> Iterator[None]:
 
 
 def _warn_of_error(game: Valuation, settings: ValuationMethod) -> list[str]:
-    """Return a warning, which is logged, if values are less exact than they should be."""
+    """Return a warning, which is logged, if values with landmarks are less exact than they should be."""
 
-    if game.modes is None or (error := game.error) <= settings.tolerance * abs(game.grand_value):
+    if game.method not in ("hybrid", "nystrom") or (error := game.error) <= settings.tolerance * abs(game.grand_value):
         return []
     message = (
-        f"valuation.method={game.method}: with {game.modes} landmarks, values have errors of up to "
-        f"{error:.2g}, more than valuation.tolerance={settings.tolerance:g} of v(N) = "
-        f"{game.grand_value:.4g}; say valuation.method=exact, or auto"
+        f"valuation.method={game.method}: with {game.modes:,} landmarks, the most that are used, values have errors of "
+        f"up to {error:.2g}, more than valuation.tolerance={settings.tolerance:g} of v(N) = {game.grand_value:.4g}; "
+        "say valuation.method=exact, or a larger tolerance"
     )
     log.warning(message)
     return [message]
@@ -623,7 +628,7 @@ def _warn_of_error(game: Valuation, settings: ValuationMethod) -> list[str]:
 def with_error(error: InfeasibleScheme, game: Valuation, settings: ValuationMethod) -> InfeasibleScheme:
     """Return an error that bounds cross, which says that values are approximate, if they are."""
 
-    if game.modes is None:
+    if game.method not in ("hybrid", "nystrom"):
         return error
     return InfeasibleScheme(
         f"{error} (values are approximate, with errors of up to {game.error:.2g}; a smaller "

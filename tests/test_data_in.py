@@ -239,7 +239,7 @@ NO_DATA = {  # objects, files or settings alone
         LeastCore Pointwise EqualShares pointwise_values standard_errors Uncertainty FrontierPoint
         InfeasibleScheme check_incentives Incentive Reward LengthscaleSpread write_settlement check_folder report
         certificate sign verify Verification CNN NoLabeller Scores NoTask check_task paper_metrics check_metric
-        Dask Engine Loky Ray Threads current_engine
+        Dask Engine Loky Ray Threads Workers current_engine
         Guarantee ParticleFit Particles Sketch SketchMediator SketchSchema SketchSettlement propose_schema
         check_kernel NoAudit Decomposition Incentives Sweep load_sweep ValuationMethod Approximation
         """,

@@ -16,7 +16,6 @@ from cgm.privacy.valuation import SketchValuation
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import limited, progress
 from cgm.utils.settings import Integer, Number, Settings
-from cgm.utils.shown import brief
 from cgm.valuation.embedding import Embedding
 
 CANDIDATES = 20_000  # rows that fill the ranges evenly, among which particles start
@@ -93,7 +92,7 @@ class Particles:
     seed: int
 
     def __repr__(self) -> str:
-        return brief(self)
+        return f"Particles(points of shape {tuple(self.points.shape)}, of {len(self.sketches)} sketches)"
 
     @property
     def schema(self) -> SketchSchema:

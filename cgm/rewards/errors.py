@@ -30,7 +30,7 @@ def check_rewards(game: Valuation, drawn: Sequence[Reward]) -> list[Reward]:
 
     as the sums over $G_i \times G_i$ are exact. It is the mean over all of $S$ if that takes up to 1e8 kernel
     evaluations (1e7 for `"nufft"`), and otherwise over as many points of $S$ as can be checked with these, at least
-    32, chosen at random; the error is then $3.5$ standard errors.
+    32, chosen at random; the error is then $4$ standard errors.
 
     Arguments:
         game: The valuation.
