@@ -191,14 +191,13 @@ def report(rows: list[dict[str, Any]]) -> str:
         [
             "# Errors of approximate valuations\n",
             "Written by `python -m experiments.coverage`, from games whose exact values are computed in float64: "
-            f"{len(games)} games, {len(rows)} approximations. The largest error of v in a game "
-            f"is below the stated one in {share[0]:.1%} of them, and that of α in {share[1]:.1%}; of single values, "
-            f"{each[0]:.1%} are in their intervals, and {each[1]:.1%} of single α. Five "
-            f"parties of {ROWS[0]} to {ROWS[1]:,} points, pools of {POOL[0]:,} to {POOL[1]:,}; the length-scale is the median distance of simulated points, and "
-            f"that of the settlement or the paper's rule otherwise, times {', '.join(f'{s:g}' for s in SHARES)} in "
-            "turns. Sizes are those of grids or numbers of landmarks, of at most an eighth of the points here; "
-            "the number behind a method is `valuation.tolerance`. Errors: median (to largest) over games of the "
-            "largest error in a game.\n",
+            f"{len(games)} games, {len(rows)} approximations. The largest error of v in a game is below the stated one "
+            f"in {share[0]:.1%} of them, and that of α in {share[1]:.1%}; of single values, {each[0]:.1%} are in their "
+            f"intervals, and {each[1]:.1%} of single α. Five parties of {ROWS[0]} to {ROWS[1]:,} points, pools of "
+            f"{POOL[0]:,} to {POOL[1]:,}; the length-scale is the median distance of simulated points, and that of the "
+            f"settlement or the paper's rule otherwise, times {', '.join(f'{s:g}' for s in SHARES)} in turns. Sizes "
+            "are those of grids or numbers of landmarks, of at most an eighth of the points here; the number behind a "
+            "method is `valuation.tolerance`. Errors: median (to largest) over games of the largest error in a game.\n",
             markdown_table(head, lines),
             "",
         ]
