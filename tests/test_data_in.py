@@ -64,7 +64,7 @@ def valuation(f: Callable) -> Any:
 
 def embedding(make: Callable) -> Callable:
     def sums(f: Callable) -> Any:
-        fitted = make().fit(f(X))
+        fitted = make().fit(f(torch.cat([X, POOL])))
         return [fitted.transform(f(X)), fitted.inner(f(POOL), fitted.mean(f(X))[None]), fitted.residual(f(X))]
 
     return sums

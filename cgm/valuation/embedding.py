@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from cgm.engines import engine_for
-from cgm.utils.checks import check_points
+from cgm.utils.checks import check_integer, check_points
 from cgm.valuation.kernels import Kernel, squared_exponential_rates
 from cgm.valuation.mmd import TILE
 from cgm.valuation.tiles import Tiles, sort_by_norm
@@ -84,7 +84,7 @@ class Embedding(ABC):
         return torch.zeros(len(x), dtype=torch.float64)
 
     @staticmethod
-    def merge(means: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    def merge(means: torch.Tensor | Sequence[torch.Tensor], sizes: Sequence[int]) -> torch.Tensor:
         r"""Return the mean embedding of several sets of points together, of shape (D).
 
         Arguments:
@@ -93,7 +93,7 @@ class Embedding(ABC):
         """
 
         weights = torch.tensor(list(sizes), dtype=torch.float64)
-        return weights @ means / weights.sum()
+        return weights @ torch.stack(list(means)) / weights.sum()
 
 
 class Fourier(Embedding):
@@ -144,6 +144,7 @@ class Fourier(Embedding):
                 f"Fourier: the grid for points of shape {tuple(x.shape)} would have {' x '.join(map(str, self.modes))} "
                 f"modes; at most {MAX_MODES:,} in {MAX_DIMENSIONS} dimensions are possible"
             )
+        self.low, self.high = low, high
         self.centre, self.spacing = (low + high) / 2, spacing(self.scales, high - low)
         self.axes = [h * np.arange(-(m // 2), m // 2 + 1) for h, m in zip(self.spacing, self.modes, strict=True)]
         self.amplitude = np.sqrt(self.weights(self.scales))  # of shape (m_1, ..., m_d)
@@ -180,16 +181,33 @@ class Fourier(Embedding):
     def totals(self, x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
         """Compute sums of embeddings by transforms from points to modes (type 1)."""
 
+        self._check_range(x)
         parts = _of_rows(_modes_of_rows, (self, x.cpu().numpy()), sizes, SPREAD)
         return _added(parts, sizes, 2 * math.prod(self.modes))
 
     def inner(self, x: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
         """Compute inner products by a transform from modes to points (type 2)."""
 
-        x = check_points(x, "Fourier: x")
+        x = check_points(x, "Fourier: x", len(self.low))
+        self._check_range(x)
         real, imaginary = means.numpy().reshape(len(means), 2, *self.modes).swapaxes(0, 1)
         coefficients = np.ascontiguousarray(self.amplitude * (real + 1j * imaginary))
         return _joined(_of_rows(_rows_of_modes, (self, x.cpu().numpy(), coefficients), [len(x)], SPREAD), x, means)
+
+    def _check_range(self, x: torch.Tensor) -> None:
+        """Check that points are at most a length-scale outside of the range that the grid was laid for.
+
+        Kernel values are then exact to 1e-11; further outside, copies of the kernel would be met.
+        """
+
+        beyond = max(
+            (x.amax(0).cpu().double().numpy() - self.high).max(), (self.low - x.amin(0).cpu().double().numpy()).max()
+        )
+        if beyond > max(self.scales):
+            raise ValueError(
+                f"Fourier: x: a coordinate is {beyond:.3g} outside of the range of the points that the grid was fitted "
+                "to; fit it to all points, or to the corners of their range"
+            )
 
     def angles(self, x: np.ndarray) -> list[np.ndarray]:
         """Return the coordinates of points in units of the grid's period, as angles."""
@@ -259,6 +277,7 @@ class Nystrom(Embedding):
 
     def __init__(self, kernel: Kernel, landmarks: int = 1024, precision: str = "float64") -> None:
         super().__init__(kernel)
+        check_integer("Nystrom: landmarks", landmarks, min=1)
         self.landmarks, self.precision = landmarks, precision
 
     def fit(self, x: torch.Tensor, seed: int = 0) -> Nystrom:

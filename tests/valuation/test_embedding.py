@@ -94,3 +94,16 @@ def test_what_the_grid_cannot_do_is_refused():
         Fourier(SquaredExponential(1e-3)).fit(draw(5, 2))
     with pytest.raises(ValueError, match="NaN or infinity"):
         Nystrom(Laplacian(1.0)).fit(torch.full((3, 2), torch.nan))
+
+
+def test_what_an_embedding_refuses():
+    x = torch.rand(50, 2, dtype=torch.float64)
+    fourier = Fourier(SquaredExponential(0.5)).fit(x)
+    fourier.mean(x + 0.4)  # a length-scale outside is exact enough
+    for call in (lambda: fourier.mean(x + 2), lambda: fourier.inner(x - 2, fourier.mean(x)[None])):
+        with pytest.raises(ValueError, match=r"Fourier: x: a coordinate is \d[.\d]* outside of the range"):
+            call()
+    with pytest.raises(ValueError, match="Nystrom: landmarks=0: expected an integer >= 1"):
+        Nystrom(SquaredExponential(0.5), landmarks=0)
+    means = [fourier.mean(x[:20]), fourier.mean(x[20:])]
+    assert torch.allclose(Embedding.merge(means, [20, 30]), fourier.mean(x), atol=1e-12)
