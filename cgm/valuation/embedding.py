@@ -392,9 +392,6 @@ class EmbeddedSums:
         x: The points, block after block, of shape $(t, d)$.
         sizes: The number of points in each block.
         totals: The sum of the embeddings of each block, of shape $(b, D)$; computed, if `None`.
-
-    Attributes:
-        rows: For each block the rows of the points whose residuals were computed.
     """
 
     def __init__(
@@ -402,9 +399,8 @@ class EmbeddedSums:
     ) -> None:
         self.embedding, self.x, self.sizes = embedding, x, list(sizes)
         self.totals = embedding.totals(x, sizes) if totals is None else totals
-        self.rows = sample_rows(sizes, RESIDUALS)
         self.lacks = torch.zeros(len(x), dtype=torch.float64)
-        for part, rows in zip(self.lacks.split(self.sizes), self.rows, strict=True):
+        for part, rows in zip(self.lacks.split(self.sizes), sample_rows(sizes, RESIDUALS), strict=True):
             residual = embedding.residual(x[rows])
             part += residual.mean()
             self.lacks[rows] = residual
