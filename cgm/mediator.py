@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 Parties: TypeAlias = Mapping[str, Any] | Iterable[Any]  # what `cgm.utils.convert` takes
 MIN_SIZE = 3_000  # of a pool whose size follows from the data
 MAX_SIZE = 1_000_000  # that it grows to: some GiB
-SMALLER = 1 / 16  # share of the tolerance with which values are computed that decide whether there are rewards
+SMALLER = 1 / 16  # share of their error with which values are computed again that decide whether there are rewards
 
 
 @dataclass(frozen=True)
@@ -488,7 +488,7 @@ class Mediator(MediatorSettings):
     def _value_again(self, pooled: Pooled, game: Valuation) -> Valuation:
         """Compute values with smaller errors."""
 
-        method = replace(self.valuation, tolerance=SMALLER * self.valuation.tolerance)
+        method = replace(self.valuation, tolerance=SMALLER * game.error / abs(game.grand_value))
         log.info(
             "bounds of reward values cross by less than the errors of values, %.2g, which are computed again with "
             "valuation.tolerance=%.2g",
