@@ -29,6 +29,7 @@ from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import progress, timed
 from cgm.utils.settings import Integer, Number
 from cgm.valuation.kernels import Kernel, SquaredExponential, Sum
+from cgm.valuation.lengthscale import MEDIAN
 from cgm.valuation.valuation import Valuation
 
 log = logging.getLogger(__name__)
@@ -220,6 +221,8 @@ class PartyMediator(MediatorSettings):
 
         *sizes, pool = settlement.game.sizes
         rows, texts = sum(sizes), {}
+        if self.kernel.lengthscale == "median" and rows + pool > MEDIAN:
+            texts["lengthscale"] = f"The length-scale is the median distance of {MEDIAN:,} {unit}, evenly spaced."
         if self.candidates is not None and self.candidates < pool:
             texts["rewards"] = (
                 f"Rewards are drawn from {self.candidates:,} {unit} of the synthetic pool, which has more; values and "

@@ -90,8 +90,8 @@ class PartySettlement(Settlement):
         settings: All settings, as JSON holds them.
         sources: Where the data of each party came from.
         approximation: The method and the errors of approximate values; `None` if they are exact.
-        samples: What was computed from a part of the rows, in words: of `rewards`, `audit`, `sensitivity`, `figures`,
-            `columns`, `downstream`.
+        samples: What was computed from a part of the rows, in words: of `lengthscale`, `rewards`, `audit`,
+            `sensitivity`, `figures`, `columns`, `downstream`.
         date: When it was computed, such as `2026-11-29T17:20:05Z`, in UTC.
     """
 

@@ -268,7 +268,10 @@ def _value_of_sums(kernel: Kernel, total: float, cross: float, m: int, rest: int
     return (2 * share - 1) * mean + 2 * (1 - share) * (cross / (m * rest) if rest else 0.0)
 
 
-def median_distance(x: torch.Tensor, max_points: int = 2000) -> float:
+MEDIAN = 2000  # points whose median distance is computed at most
+
+
+def median_distance(x: torch.Tensor, max_points: int = MEDIAN) -> float:
     r"""Compute the median distance between two points, a common rule of thumb for a length-scale.
 
     Arguments:

@@ -12,7 +12,7 @@ from cgm.evaluation.privacy.cells import AllAttacks, CellAttacks
 from cgm.mediator import Mediator
 from cgm.rewards import WeightedSampling
 from cgm.rewards.candidates import Candidates, drawn_from
-from cgm.settlements import TableMediator, figures, party
+from cgm.settlements import TableMediator, certificate, figures, party
 from cgm.settlements.folder import write_settlement
 from cgm.settlements.verification import verify
 from cgm.settlements.view import values_in_words
@@ -53,7 +53,7 @@ LARGE = {
 def test_all_rows_are_valued_and_samples_are_stated(tmp_path, small_limits):
     settlement = TableMediator(**LARGE).settle_tables(tables())
     assert [len(rows) for rows in settlement.tables] == [108, 108, 108]  # all but a tenth, which is held out
-    assert list(settlement.samples) == ["rewards", "audit", "sensitivity", "figures"]
+    assert list(settlement.samples) == ["lengthscale", "rewards", "audit", "sensitivity", "figures"]
     assert len(settlement.pool.points) == 3000
     assert all(int(reward.indices.max()) < 200 for reward in settlement.drawn.values())
     names = ["150 rows", *(f"150 rows, {x}" for x in ("length-scale × 0.5", "length-scale × 2", "another seed"))]
@@ -129,5 +129,11 @@ def test_methods_in_words():
         ("nystrom", "from the likeness of all rows to 2,048 of them, the landmarks"),
     ):
         text = values_in_words({"method": method, **stated})
-        assert text.startswith(f"Values are computed {words}, since there are too many pairs of rows")
+        assert text.startswith(f"Values are computed {words}, in place of all pairs of rows")
         assert "by up to 0.00012 from those of all pairs, and α by up to 0.001 (99 % intervals" in text
+
+
+def test_errors_in_certificates_are_rounded_up():
+    for error, stated in ((9.004e-5, 1e-4), (1.2e-3, 2e-3), (1e-4, 1e-4), (0.0, 0.0), (0.99, 1.0), (9.5, 10.0)):
+        assert certificate._rounded_up(error) == pytest.approx(stated, rel=1e-12)
+        assert certificate._rounded_up(error) >= error

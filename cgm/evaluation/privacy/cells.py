@@ -81,10 +81,14 @@ class CellAttacks(Audit):
         object.__setattr__(self, "attacks", tuple(self.attacks))
 
     def sample(self, others: int, unit: str = "rows") -> str:
-        """Say how many rows are searched, if not all are."""
+        """Say how many rows are attacked and searched, if not all are."""
 
-        few = others > MAX_SEARCHED and "singling_out" in self.attacks
-        return f"Predicates are to single out one of {MAX_SEARCHED:,} {unit} of the other parties." if few else ""
+        texts = []
+        if others > self.max_rows and "attribute_inference" in self.attacks:
+            texts.append(f"Cells are guessed of {self.max_rows:,} {unit} of the other parties.")
+        if others > MAX_SEARCHED and "singling_out" in self.attacks:
+            texts.append(f"Predicates are to single out one of {MAX_SEARCHED:,} {unit} of the other parties.")
+        return " ".join(texts)
 
     def audit(
         self, parties: Sequence[torch.Tensor], held_out: Sequence[torch.Tensor], rewards: Sequence[Reward], seed: int
