@@ -88,6 +88,25 @@ class SketchSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RewardSettings(Settings):
+    """Complete a reward of a settlement of sketches at home, against the party's own rows.
+
+    Arguments:
+        schema: The file of the schema that the rows were sketched by, which is compared with that of the folder.
+        out: The file of the completed reward, CSV. null: completed.csv in the folder.
+        seed: The seed of the draws of further points.
+        encoding: The encoding of a CSV file that is not UTF-8.
+        separator: The separator of its columns, if it is not recognised.
+    """
+
+    schema: Annotated[str, Text(path=True)] | None = None
+    out: Annotated[str, Text(path=True)] | None = None
+    seed: Annotated[int, Integer(min=0)] = 0
+    encoding: Annotated[str, Text()] = "utf-8"
+    separator: Annotated[str, Text()] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SettleSettings(Settings):
     """Settle sketches: values, contributions, rewards, with standard errors, and what is guaranteed to each party.
 
@@ -103,6 +122,7 @@ class SettleSettings(Settings):
         beta: The inverse temperature of the rewards.
         tolerance: The share of a party's possible gain that a complete reward may miss.
         draws: The number of draws of noise for standard errors. null: 100, or 20 for more than 12 parties.
+        at_home: Whether parties receive what cgm reward needs: the pool, and the total of the others' sketches.
         seed: The seed of the pool and of sampling; the noise of sketches has none.
     """
 
@@ -117,6 +137,7 @@ class SettleSettings(Settings):
     beta: Annotated[float, Number(min=0)] = 4.0
     tolerance: Annotated[float, Number(min=0, max=1, open_max=True)] = 0.05
     draws: Annotated[int, Integer(min=2)] | None = None
+    at_home: bool = False
     seed: Annotated[int, Integer(min=0)] = 0
 
 
@@ -229,6 +250,52 @@ def _sketch(file: str, given: SketchSettings) -> None:
     say(printable_lines("\n".join(lines)))
 
 
+def reward(arguments: Sequence[str]) -> None:
+    """Complete a reward at home, and say what was promised and what it is worth with the exact rows.
+
+    Arguments:
+        arguments: What follows `cgm reward`.
+
+    Raises:
+        SystemExit: If a setting or a file is not valid, with one line.
+    """
+
+    given = reward_parser().parse_args(arguments)
+    with_errors(lambda: _reward(given.folder, given.file, settings_of(RewardSettings, given.settings)))
+
+
+def reward_parser() -> argparse.ArgumentParser:
+    """Return the parser of the arguments of `cgm reward`."""
+
+    parser = _parser("cgm reward", RewardSettings, settings=False)
+    parser.add_argument("folder", metavar="FOLDER", help="the folder that you received, with certificate.json")
+    parser.add_argument("file", metavar="FILE", help="your own rows, those that you sketched: CSV, Parquet or Excel")
+    return _add_settings(parser, RewardSettings)
+
+
+def _reward(folder: str, file: str, given: RewardSettings) -> None:
+    """Carry out `cgm reward`."""
+
+    from cgm.settlements.completion import complete_reward
+    from cgm.settlements.verification import COMPLETED
+
+    out = Path(folder) / COMPLETED if given.out is None else Path(given.out)
+    if out.suffix.lower() != ".csv":
+        raise ValueError(f"out={out}: expected a name that ends in .csv")
+    for path in (out, out.with_suffix(".json")):
+        _check_new(str(path), "delete the earlier one, or name another file")
+    schema = None if given.schema is None else SketchSchema.read(given.schema)
+    rows, _ = read_table(file, given.encoding, given.separator, Skip(0, 0))
+    completed = complete_reward(folder, rows, given.seed, schema)
+    completed.write(out)
+    say(
+        printable_lines(
+            f"{completed!r}\n{out}: the completed reward, and {out.with_suffix('.json').name} its numbers. Both follow "
+            "from your exact rows, for which no sketch's guarantee holds: keep them."
+        )
+    )
+
+
 def settle(arguments: Sequence[str]) -> None:
     """Settle sketches, and print the headline numbers.
 
@@ -276,6 +343,7 @@ def _settle(files: Sequence[str], given: SettleSettings) -> None:
         synthetic_size=given.synthetic_size,
         price=given.price,
         draws=given.draws,
+        at_home=given.at_home,
         seed=given.seed,
         **changes,  # type: ignore[arg-type]  # names of choices
     )

@@ -279,8 +279,10 @@ class SketchSchema(Shown):
         """
 
         try:
-            return cls.from_dict(load_yaml(read_plain(path, links=True).decode()))
-        except ValueError as error:
+            text = read_plain(path, links=True).decode()
+            # in YAML, the JSON number 1e-05 would be text
+            return cls.from_dict(json.loads(text) if text.lstrip().startswith("{") else load_yaml(text))
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: {error}") from error
 
     def to_frame(self) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -25,13 +26,15 @@ from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.schemes.shapley_fair import ShapleyFair
 from cgm.settlements.certificate import FORMAT, readable_json, rounded, seal
+from cgm.settlements.completion import FILE as COMPLETION
+from cgm.settlements.completion import SCHEMA, CompletionFile, table_bytes
 from cgm.settlements.folder import CERTIFICATE, check_folder, safe_names, write_files
 from cgm.utils.files import sha256
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, limited, timed
 from cgm.utils.settings import Choice, Integer, Settings
 from cgm.utils.shown import Shown, counted
-from cgm.utils.text import csv_text, markdown_table, printable
+from cgm.utils.text import markdown_table, printable
 from cgm.valuation.valuation import Valuation
 
 if TYPE_CHECKING:
@@ -69,6 +72,9 @@ class SketchMediator(Settings):
         synthetic_size: The size of $G$. `None`: twice as many points as the parties have rows, from 3,000 to 100,000.
         price: `"none"`: noise costs a party nothing in expectation; `"bias"`: values fall with privacy.
         draws: The number of draws of noise from which standard errors are computed.
+        at_home: Whether folders of parties hold what rewards are completed by against exact rows, see
+            `complete_reward`: the pool, and the total of the others' sketches. Whoever has them could also take more
+            than its reward.
         seed: The seed of the pool and of sampling; the noise of sketches has none.
     """
 
@@ -81,6 +87,7 @@ class SketchMediator(Settings):
     synthetic_size: Annotated[int, Integer(min=1)] | None = None
     price: Annotated[str, Choice(PRICES)] = "none"
     draws: Annotated[int, Integer(min=2)] | None = None
+    at_home: bool = False
     seed: Annotated[int, Integer(min=0)] = 0
 
     def __post_init__(self) -> None:
@@ -290,6 +297,30 @@ class SketchSettlement(Shown):
             }
         )
 
+    def completion(self, party: int) -> CompletionFile:
+        """Return what a party, from 0, completes its reward by at home."""
+
+        sketch, sampling = self.sketches[party], self.settings.sampling
+        others = [other for other in self.sketches if other is not sketch]
+        followed = self.game.followed
+        return CompletionFile(
+            party=sketch.party,
+            rows=sketch.rows,
+            noise=sketch.noise,
+            own=sketch.released,
+            others=sum((other.released for other in others), torch.zeros_like(sketch.released)),
+            others_rows=sum(other.rows for other in others),
+            others_noise=math.hypot(*(other.noise for other in others)),
+            followed=0.0 if followed is None else float(followed.sum() - followed[party]),
+            pool=self.schema.encoding.decode(self.game.synthetic),
+            reward=self.drawn[party].indices,
+            promised=float(self.rewards.values[party]),
+            beta=sampling.betas[0],
+            tolerance=sampling.tolerance,
+            patience=sampling.patience,
+            schema=self.schema.digest,
+        )
+
     def report(self) -> str:
         """Return the report, Markdown."""
 
@@ -383,21 +414,18 @@ class SketchSettlement(Shown):
         folder = check_folder(folder)
         files = {
             "mediator/result.json": readable_json(self.to_dict()),
-            "mediator/pool.csv": _csv(self.schema.decode(self.game.synthetic)),
+            "mediator/pool.csv": table_bytes(self.schema.decode(self.game.synthetic)),
             "mediator/schema.json": readable_json(self.schema.to_dict()),
         }
         for party, name in enumerate(safe_names(self.names)):
-            own = {"reward.csv": _csv(self.reward_table(party))}
+            own = {"reward.csv": table_bytes(self.reward_table(party))}
+            if self.settings.at_home:
+                own |= {SCHEMA: files["mediator/schema.json"], COMPLETION: self.completion(party).to_bytes()}
             own[CERTIFICATE] = readable_json(self.certificate(party, own, folder.absolute().name))
             files |= {f"parties/{name}/{file}": data for file, data in own.items()}
         files["report.md"] = self.report().encode()
         write_files(folder, files)
         return folder
-
-
-def _csv(table: pd.DataFrame) -> bytes:
-    rows = ([*map(str, row)] for row in table.astype(object).where(table.notna(), "").to_numpy().tolist())
-    return csv_text([*map(str, table.columns)], rows).encode()
 
 
 def _deviation(values: Sequence[torch.Tensor], n: int) -> torch.Tensor:

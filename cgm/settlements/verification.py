@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 CERTIFICATE, PAGE, SIGNATURE = "certificate.json", "certificate.html", "certificate.sig"
 OK, FAILED, OPEN = "ok", "FAILED", "open"
+COMPLETED, COMPLETED_NOTE = "completed.csv", "completed.json"  # what `cgm reward` adds to a folder
 STATE = 6  # characters of a line that have the state
 INSTALL = 'install cryptography, by pip install ".[sign]" in a checkout of cgm'
 
@@ -157,6 +158,7 @@ def _verify(folder: Path, data: Path | None, key: Path | None, settlement: str |
     yield OK, f"{CERTIFICATE} agrees with its own digest; it is the certificate of {certificate['party']}"
     yield _check_settlement(certificate, settlement)
     yield from _check_files(folder, certificate["files"], data)
+    yield from _check_completed(folder, certificate[SEAL])
     yield from _check_data(certificate["data"], data)
     yield _check_signature(folder, text, key)
     yield (
@@ -213,7 +215,7 @@ def _check_settlement(certificate: Mapping[str, Any], settlement: str | None) ->
 def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], data: Path | None) -> Iterator[Finding]:
     """Compare the files of a folder with those that the certificate lists."""
 
-    present = set(_walk(folder)) - {CERTIFICATE, SIGNATURE}
+    present = set(_walk(folder)) - {CERTIFICATE, SIGNATURE, COMPLETED, COMPLETED_NOTE}
     for name, entry in listed.items():
         if entry.get("folder"):
             files = {file for file in present if file.startswith(f"{name}/") and Path(file).name not in IGNORED}
@@ -234,6 +236,23 @@ def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], data: Pa
             yield OPEN, f"{name} is not part of the certificate; file managers create such files"
         elif data is None or not _is_same(data, folder / name):
             yield FAILED, f"{name} is not part of the certificate: it was added"
+
+
+def _check_completed(folder: Path, certificate: str) -> Iterator[Finding]:
+    """Compare a reward that was completed at home with the note beside it, which names the certificate."""
+
+    paths = folder / COMPLETED, folder / COMPLETED_NOTE
+    if not any(map(os.path.lexists, paths)):
+        return
+    try:
+        content, note = read_plain(paths[0]), json.loads(read_plain(paths[1]))
+        same = (note["sha256"], note["certificate"]) == (sha256(content), certificate)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        same = False
+    if same:
+        yield OK, f"{COMPLETED} was completed from these files by cgm reward, on your side: no part of the certificate"
+    else:
+        yield FAILED, f"{COMPLETED} and {COMPLETED_NOTE} are not as cgm reward wrote them for this certificate"
 
 
 def _is_same(a: Path, b: Path) -> bool:
