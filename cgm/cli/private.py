@@ -25,6 +25,7 @@ from cgm.rewards.sampling import WeightedSampling
 from cgm.settlements.folder import check_folder
 from cgm.utils.files import read_plain
 from cgm.utils.settings import Choice, Integer, Listed, Number, Settings, Text
+from cgm.utils.signing import new_key, public_key, read_key
 from cgm.utils.text import printable, printable_lines, suggestion
 from cgm.utils.untrusted import load_yaml
 
@@ -74,6 +75,7 @@ class SketchSettings(Settings):
         out: The file of the sketch.
         party: The name of the party in the sketch. null: that of the file.
         ledger: The file that keeps count of sketches. null: sketches.ledger.json beside the sketch.
+        key: The file of the party's private key, by which the sketch is signed; cgm key makes one.
         encoding: The encoding of a CSV file that is not UTF-8.
         separator: The separator of its columns, if it is not recognised.
     """
@@ -83,8 +85,22 @@ class SketchSettings(Settings):
     out: Annotated[str, Text(path=True)] | None = None
     party: Annotated[str, Text()] | None = None
     ledger: Annotated[str, Text(path=True)] | None = None
+    key: Annotated[str, Text(path=True)] | None = None
     encoding: Annotated[str, Text()] = "utf-8"
     separator: Annotated[str, Text()] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeySettings(Settings):
+    """Make a private key, by which a party signs its sketches, or show the public key of one.
+
+    Arguments:
+        out: The file of the new private key, which nobody else can read, and which stays with the party.
+        key: The file of a private key, whose public key is shown.
+    """
+
+    out: Annotated[str, Text(path=True)] | None = None
+    key: Annotated[str, Text(path=True)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +128,8 @@ class SettleSettings(Settings):
 
     Arguments:
         schema: The file of the schema that all sketches were made by.
+        keys: A YAML file with the public key of each party, by its name: each sketch must be signed by its party's.
+            null: signatures are verified by the keys that sketches name themselves.
         out: The folder of the results, new or empty.
         contribution: The contribution concept, a choice of the group contribution. null: shapley.
         scheme: The scheme, a choice of the group scheme. null: shapley_fair.
@@ -127,6 +145,7 @@ class SettleSettings(Settings):
     """
 
     schema: Annotated[str, Text(path=True)] | None = None
+    keys: Annotated[str, Text(path=True)] | None = None
     out: Annotated[str, Text(path=True)] | None = None
     contribution: Annotated[str, Text()] | None = None
     scheme: Annotated[str, Text()] | None = None
@@ -228,12 +247,15 @@ def _sketch(file: str, given: SketchSettings) -> None:
     assert given.epsilon is not None
     assert given.out is not None
     _check_new(given.out, "another sketch is another release; delete it only if nobody has received it")
+    private = None if given.key is None else read_key(given.key)
     out = Path(given.out)
     ledger = Ledger(given.ledger or out.with_name(NAME))
     public = SketchSchema.read(given.schema)
     table, source = read_table(file, given.encoding, given.separator, Skip(0, 0))
     party = given.party or source.file[: -len(source.suffix)]
     made = Sketch.draw(public, table, party, given.epsilon)
+    if private is not None:
+        made = made.signed(private)
     digest = rows_digest(table)
     earlier = ledger.earlier(digest)
     ledger.add(digest, made, out.name)
@@ -245,9 +267,50 @@ def _sketch(file: str, given: SketchSettings) -> None:
             f"WARNING: of these rows, there are earlier sketches: {names}. Together with this one, the guarantee is "
             f"ε = {together.epsilon:.3g} at δ = {public.delta:g} (μ = {together.mu:.3g}): {together.in_words()}."
         )
+    if private is not None:
+        lines.append(f"It is signed; the public key is {made.public_key}.")
     size = os.path.getsize(out)
     lines.append(f"{out}: {size:,} bytes, to be sent; {ledger.path}: keeps count of sketches, and stays here")
     say(printable_lines("\n".join(lines)))
+
+
+def key(arguments: Sequence[str]) -> None:
+    """Make a private key, or show the public key of one.
+
+    Arguments:
+        arguments: What follows `cgm key`.
+
+    Raises:
+        SystemExit: If a setting or a file is not valid, with one line.
+    """
+
+    given = key_parser().parse_args(arguments)
+    with_errors(lambda: _key(settings_of(KeySettings, given.settings)))
+
+
+def key_parser() -> argparse.ArgumentParser:
+    """Return the parser of the arguments of `cgm key`."""
+
+    return _parser("cgm key", KeySettings)
+
+
+def _key(given: KeySettings) -> None:
+    """Carry out `cgm key`."""
+
+    if (given.out is None) == (given.key is None):
+        raise ValueError("expected either out=, the file of a new private key such as out=north.key, or key=, of one")
+    if given.key is not None:
+        say(public_key(read_key(given.key)))
+        return
+    assert given.out is not None
+    _check_new(given.out, "a key that is replaced is lost; name another file")
+    public = new_key(given.out)
+    say(
+        printable_lines(
+            f"{public}\n{given.out}: the private key: keep it, and let nobody have it. The line above is the public "
+            "key: give it to the mediator, by another way than the sketch."
+        )
+    )
 
 
 def reward(arguments: Sequence[str]) -> None:
@@ -348,7 +411,8 @@ def _settle(files: Sequence[str], given: SettleSettings) -> None:
         **changes,  # type: ignore[arg-type]  # names of choices
     )
     public = SketchSchema.read(given.schema)
-    settlement = mediator.settle([Sketch.read(file, public) for file in files])
+    keys = None if given.keys is None else load_yaml(read_plain(given.keys, links=True).decode())
+    settlement = mediator.settle([Sketch.read(file, public) for file in files], keys)
     settlement.write(given.out)
     say(printable_lines(f"{settlement!r}\n{settlement.incentives.to_frame().to_string(index=False)}\n{given.out}"))
 
@@ -376,7 +440,7 @@ def settings_of(cls: type[S], given: Sequence[str]) -> S:
     return cls(**values)
 
 
-_TEXTS = ("public", "columns", "schema", "out", "party", "ledger", "encoding", "separator")
+_TEXTS = ("public", "columns", "schema", "out", "party", "ledger", "key", "keys", "encoding", "separator")
 _NUMBERS = ("epsilon", "delta", "lengthscale")
 
 

@@ -19,7 +19,7 @@ from cgm.contributions.semivalues import Shapley
 from cgm.privacy.accounting import RATES, UNIT
 from cgm.privacy.pool import ParticleFit
 from cgm.privacy.schema import SketchSchema
-from cgm.privacy.sketch import SUFFIX, Sketch, check_sketches
+from cgm.privacy.sketch import SUFFIX, Sketch, check_keys, check_sketches
 from cgm.privacy.valuation import ERRORS, PRICES, SketchValuation
 from cgm.rewards.incentives import Incentive, Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
@@ -96,15 +96,22 @@ class SketchMediator(Settings):
             raise ValueError(f"sampling.betas={list(self.sampling.betas)}: expected one, of the reward of each party")
 
     @limited(1)  # sums, and so all numbers, depend on the number of threads
-    def settle(self, sketches: Sequence[Sketch]) -> SketchSettlement:
+    def settle(self, sketches: Sequence[Sketch], keys: Mapping[str, str] | None = None) -> SketchSettlement:
         """Settle sketches.
 
+        Arguments:
+            sketches: A sketch of each party.
+            keys: The public key of each party, by which its sketch must be signed, see `check_keys`.
+
         Raises:
-            ValueError: If they do not belong together, or if no party has a positive contribution.
+            ValueError: If they do not belong together, are not signed by `keys`, or if no party has a positive
+                contribution.
             InfeasibleScheme: If no rewards fit their bounds, however large G.
         """
 
         check_sketches(sketches)
+        if keys is not None:
+            check_keys(sketches, keys)
         rows, warnings = sum(sketch.rows for sketch in sketches), list[str]()
         size = self.synthetic_size or min(max(2 * rows, MIN_SIZE), MAX_SIZE)
         with Clock() as clock:
@@ -134,7 +141,7 @@ class SketchMediator(Settings):
         few = _warn_of_draws(len(draws), errors)
         warnings += [*contributions.warnings, *rewards.warnings, *few, *_warn(game, contributions, errors, drawn)]
         found = (contributions, rewards, incentives, errors, drawn, warnings, clock.seconds)
-        return SketchSettlement(self, tuple(sketches), game, *found)
+        return SketchSettlement(self, tuple(sketches), game, *found, with_keys=keys is not None)
 
     def _contribute(self, game: Valuation) -> Contributions:
         with timed("contributions"):
@@ -191,6 +198,7 @@ class SketchSettlement(Shown):
         drawn: The reward of each party.
         warnings: What the user should know.
         seconds: The seconds that each step took.
+        with_keys: Whether each sketch is signed by the key that was given for its party.
         date: When it was computed, in UTC.
     """
 
@@ -204,6 +212,7 @@ class SketchSettlement(Shown):
     drawn: Sequence[Reward]
     warnings: Sequence[str]
     seconds: Mapping[str, float]
+    with_keys: bool = False
     date: str = field(default_factory=lambda: datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     @property
@@ -380,10 +389,23 @@ class SketchSettlement(Shown):
             f"Schema {self.schema.digest}; kernel {game.kernel!r}; {game.dimensions:,} features, which miss "
             f"{100 * game.missed:.2g} % of the weight of a point of the pool. The bias of the noise is "
             f"{'subtracted' if self.settings.price == 'none' else 'not subtracted, so that values fall with privacy'}.",
+            "",
+            self._signatures(),
         ]
         if self.warnings:
             lines += ["", "## Warnings", "", *(f"- {printable(warning)}" for warning in self.warnings)]
         return "\n".join(lines) + "\n"
+
+    def _signatures(self) -> str:
+        """Say who signed the sketches."""
+
+        signed = [f"{printable(each.party)} by {each.public_key}" for each in self.sketches if each.signature]
+        others = [printable(each.party) for each in self.sketches if not each.signature]
+        if not signed:
+            return "No sketch is signed: that they come from the parties whose names they have was not verified."
+        given = "given for them" if self.with_keys else "that they name themselves, which were not compared with others"
+        rest = f" Not signed: {', '.join(others)}." if others else ""
+        return f"Signed sketches, by the keys {given}: {'; '.join(signed)}.{rest}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers as plain values."""
@@ -399,6 +421,8 @@ class SketchSettlement(Shown):
             "parties": [{**row, "privacy": self.guarantee(k)} for k, row in enumerate(frame)],
             "incentives": {name: vars(entry) for name, entry in self.incentives.items()},
             "price": self.settings.price,
+            "signed_by": {each.party: each.public_key for each in self.sketches if each.signature},
+            "with_keys": self.with_keys,
             "seed": self.settings.seed,
             "warnings": list(self.warnings),
             "seconds": dict(self.seconds),

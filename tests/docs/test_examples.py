@@ -27,10 +27,12 @@ import cgm
 from cgm.cli.commands import collect_parser, verify_parser
 from cgm.cli.jobs import Job
 from cgm.cli.private import (
+    KeySettings,
     RewardSettings,
     SchemaSettings,
     SettleSettings,
     SketchSettings,
+    key_parser,
     reward_parser,
     schema_parser,
     settings_of,
@@ -261,6 +263,7 @@ def understand(arguments: list[str]) -> None:
     private = {
         "schema": (schema_parser, SchemaSettings),
         "sketch": (sketch_parser, SketchSettings),
+        "key": (key_parser, KeySettings),
         "reward": (reward_parser, RewardSettings),
     }
     if arguments[:1] and arguments[0] in private:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cgm.cli.private import key as cgm_key
 from cgm.cli.private import schema as cgm_schema
 from cgm.cli.private import settle as cgm_settle
 from cgm.cli.private import sketch as cgm_sketch
@@ -114,14 +115,21 @@ def test_settings_and_sketches_that_are_not_possible(settled):
 def test_two_parties_and_a_mediator(tmp_path, monkeypatch, capsys):
     """Nothing but the schema and the sketches crosses."""
 
+    pytest.importorskip("cryptography")
+
     monkeypatch.chdir(tmp_path)
     rows(300, 0.0, 9).to_csv("public.csv", index=False)
     cgm_schema(["public=public.csv", "out=schema.yaml", "landmarks=60"])
+    public = {}
     for k, party in enumerate(("north", "south")):
         (tmp_path / party).mkdir()
         rows(800, k - 0.5, k).to_csv(tmp_path / party / f"{party}.csv", index=False)
         monkeypatch.chdir(tmp_path / party)
-        cgm_sketch([f"{party}.csv", "schema=../schema.yaml", "epsilon=2", f"out={party}.sketch"])
+        capsys.readouterr()
+        cgm_key([f"out={party}.key"])
+        public[party] = capsys.readouterr().out.split()[0]
+        signed = [f"key={party}.key"] if party == "north" else []
+        cgm_sketch([f"{party}.csv", "schema=../schema.yaml", "epsilon=2", f"out={party}.sketch", *signed])
     mediator = tmp_path / "mediator"
     mediator.mkdir()
     for name in ("north/north.sketch", "south/south.sketch", "schema.yaml"):
@@ -132,10 +140,17 @@ def test_two_parties_and_a_mediator(tmp_path, monkeypatch, capsys):
     cgm_settle(["north.sketch", "south.sketch", "schema=schema.yaml", "out=settlement", *quick])
     assert "SketchSettlement: 2 parties" in capsys.readouterr().out
     assert sorted(path.name for path in (mediator / "settlement/parties").iterdir()) == ["north", "south"]
+    report = (mediator / "settlement/report.md").read_text()
+    assert "by the keys that they name themselves, which were not compared with others: north by " in report
+    assert f"{public['north']}. Not signed: south." in report
+    (mediator / "keys.yaml").write_text("".join(f'{name}: "{each}"\n' for name, each in public.items()))
+    cgm_settle(["north.sketch", "schema=schema.yaml", "out=signed", "keys=keys.yaml", *quick])
+    assert "by the keys given for them" in (mediator / "signed/report.md").read_text()
     for arguments, message in (
         (["north.sketch", "out=x"], "schema: is missing"),
         (["north.sketch", "schema=schema.yaml"], "out: is missing"),
         (["north.sketch", "schema=schema.yaml", "out=settlement"], "expected a new or empty folder"),
+        (["north.sketch", "south.sketch", "schema=schema.yaml", "out=x", "keys=keys.yaml"], "south: is not signed"),
         (["north.sketch", "none.sketch", "schema=schema.yaml", "out=x"], "none.sketch"),
         (["north.sketch", "schema=schema.yaml", "out=x", "scheme=fairest"], "scheme=fairest"),
         (["north.sketch", "schema=schema.yaml", "out=x", "epsilon=1"], "epsilon=1: expected schema="),
