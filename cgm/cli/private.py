@@ -45,6 +45,7 @@ class SchemaSettings(Settings):
         delta: The probability δ of all sketches.
         categorical: Columns of the public rows to treat as categories.
         drop: Columns of the public rows to leave out.
+        label: The column that is the class of a row: features are released for each class. null: none.
         encoding: The encoding of a CSV file that is not UTF-8.
         separator: The separator of its columns, if it is not recognised.
         out: The file of the schema, YAML.
@@ -60,6 +61,7 @@ class SchemaSettings(Settings):
     delta: Annotated[float, Number(min=0, max=0.1, open_min=True)] = 1e-5
     categorical: Annotated[list, Listed(Text())] = field(default_factory=list)
     drop: Annotated[list, Listed(Text())] = field(default_factory=list)
+    label: Annotated[str, Text()] | None = None
     encoding: Annotated[str, Text()] = "utf-8"
     separator: Annotated[str, Text()] | None = None
     out: Annotated[str, Text(path=True)] | None = None
@@ -200,7 +202,15 @@ def _schema(given: SchemaSettings) -> None:
         columns = columns.get("columns", columns) if isinstance(columns, dict) else columns
     kernel = KERNELS[given.kernel](given.lengthscale)
     proposed = propose_schema(
-        rows, columns, kernel, given.landmarks, given.features, given.delta, given.categorical, given.drop
+        rows,
+        columns,
+        kernel,
+        given.landmarks,
+        given.features,
+        given.delta,
+        given.categorical,
+        given.drop,
+        given.label,
     )
     lines = [repr(proposed), f"digest {proposed.digest}"]
     if rows is not None:
@@ -440,7 +450,7 @@ def settings_of(cls: type[S], given: Sequence[str]) -> S:
     return cls(**values)
 
 
-_TEXTS = ("public", "columns", "schema", "out", "party", "ledger", "key", "keys", "encoding", "separator")
+_TEXTS = ("public", "columns", "schema", "out", "party", "label", "ledger", "key", "keys", "encoding", "separator")
 _NUMBERS = ("epsilon", "delta", "lengthscale")
 
 

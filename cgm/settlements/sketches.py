@@ -334,6 +334,8 @@ class SketchSettlement(Shown):
         """Return the report, Markdown."""
 
         frame, game = self.to_frame(), self.game
+        label = self.schema.label
+        of_class = "" if label is None else f", and 0 for two rows that differ in {printable(label)}, their class"
 
         def cell(value: float, error: float) -> str:
             return f"{value:.4f} ± {ERRORS * error:.4f}"
@@ -386,7 +388,7 @@ class SketchSettlement(Shown):
             "",
             "## Method",
             "",
-            f"Schema {self.schema.digest}; kernel {game.kernel!r}; {game.dimensions:,} features, which miss "
+            f"Schema {self.schema.digest}; kernel {game.kernel!r}{of_class}; {game.dimensions:,} features, which miss "
             f"{100 * game.missed:.2g} % of the weight of a point of the pool. The bias of the noise is "
             f"{'subtracted' if self.settings.price == 'none' else 'not subtracted, so that values fall with privacy'}.",
             "",
