@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -130,6 +130,11 @@ class MeanEmbedding(Generator):
     label: Annotated[Sequence[int], Listed(Integer(min=0))] = ()
 
     shapes: ClassVar = {"origin": ("d",), "scale": ("d",), "points": ("m", "d"), "width": ()}
+
+    def __post_init__(self) -> None:
+        if isinstance(self.label, Iterable) and not isinstance(self.label, str):
+            self.label = tuple(self.label)  # a list of its own kind, if it comes from a file
+        super().__post_init__()
 
     @limited(1)  # sums, and so the particles, depend on the number of threads
     def fit(self, x: torch.Tensor, seed: int) -> MeanEmbedding:

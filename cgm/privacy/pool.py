@@ -2,6 +2,7 @@ r"""The synthetic pool from sketches alone: particles that are fitted to the par
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -118,8 +119,13 @@ class Particles:
 
         embedding, pool, few = self.schema.embedding, self.pool(size), min(size, FOLLOWED)
         before = embedding.mean(self._around(self.points, few))
-        changes = [z @ (embedding.mean(self._around(points, few)) - before) for z, points in self.repeated]
-        return SketchValuation(self.sketches, pool, price, size * torch.stack(changes).mean(0))
+        changes = torch.stack([embedding.mean(self._around(points, few)) - before for _, points in self.repeated])
+        noise = torch.stack([z for z, _ in self.repeated])  # (draws, n, D)
+        followed = size * (noise @ changes[:, :, None]).mean(0)[:, 0]
+        # ‖A Σ z‖² without what changes in every repetition, and the error of the mean that is subtracted
+        square = float(changes.var(0).sum()) / float(noise.sum(1).square().mean(0).sum())
+        response = size * math.sqrt(square * (1 + 1 / len(changes)))
+        return SketchValuation(self.sketches, pool, price, followed, response)
 
 
 def _start(schema: SketchSchema, mean: torch.Tensor, noise: float, count: int, seed: int) -> torch.Tensor:

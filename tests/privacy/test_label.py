@@ -17,6 +17,7 @@ from cgm.valuation.valuation import Valuation
 from tests.privacy.test_features import worst_pair
 
 NUMBER = {"kind": "numeric", "minimum": -3.0, "maximum": 3.0, "median": 0.0}
+WIDE = SquaredExponential(1.6)  # which needs few frequencies
 COLUMNS = {"x": NUMBER, "job": {"kind": "categorical", "levels": ["a", "b", "c"]}, "y": NUMBER}
 
 
@@ -32,7 +33,8 @@ def rows(n, seed, shares=(0.6, 0.3, 0.1)):
 
 
 def test_features_are_those_of_the_product_kernel():
-    for schema in (build(), build("fourier"), build(kernel=Sum([SquaredExponential(0.6), SquaredExponential(2.0)]))):
+    several = Sum([SquaredExponential(0.6), SquaredExponential(2.0)])
+    for schema in (build(), build("fourier", WIDE), build(kernel=several)):
         points, landmarks = schema.encode(rows(50, 0)), schema.landmarks
         embedding = schema.embedding
         assert isinstance(embedding, Classes)
@@ -57,7 +59,7 @@ def test_features_are_those_of_the_product_kernel():
 
 
 def test_another_row_changes_the_sums_by_no_more_than_the_bound_whatever_its_class():
-    for schema in (build(), build("fourier"), build(kernel=Laplacian(0.7))):
+    for schema in (build(), build("fourier", WIDE), build(kernel=Laplacian(0.7))):
         embedding = schema.embedding
         corners = schema.corners()
         for step in (STEP, 0.01):

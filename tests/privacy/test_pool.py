@@ -59,6 +59,7 @@ def test_what_follows_the_noise_is_subtracted(case):
     assert followed.shape == (2,)
     assert (followed > 0).all()  # as every fit does
     assert (followed < game.dimensions * game.noise**2).all()  # a pool of as many points that had all of the noise
+    assert 0 < game.response < 5  # at most about |G| / N, if it had all of the noise
     plain = SketchValuation(sketches, game.synthetic)
     assert torch.allclose(plain.a - game.a, followed)
     assert torch.allclose((plain.sums - game.sums)[:, :2].sum(0), followed)

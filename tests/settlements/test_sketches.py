@@ -1,10 +1,12 @@
 """Settlements of sketches: what parties and mediator do, in three folders, from the command line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from cgm.cli.private import key as cgm_key
 from cgm.cli.private import schema as cgm_schema
@@ -17,7 +19,7 @@ from cgm.privacy.sketch import Sketch
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import WeightedSampling
 from cgm.settlements.certificate import seal
-from cgm.settlements.sketches import SketchMediator, _resolved
+from cgm.settlements.sketches import SketchMediator, _margin, _resolved
 from cgm.settlements.verification import verify
 from cgm.valuation.kernels import SquaredExponential
 
@@ -67,9 +69,11 @@ def test_the_same_sketches_give_the_same_settlement(settled):
 
 def test_what_is_written(settled, tmp_path):
     folder = settled.write(tmp_path / "settlement")
-    report = (folder / "report.md").read_text()
-    for text in ("the mediator has seen sketches only", "largest AUC", "one row replaced", "not resolved"):
+    report = (folder / "report.html").read_text()
+    for text in ("the mediator has seen sketches only", "Largest AUC", "one row replaced", "not resolved", "<svg"):
         assert text in report
+    assert "<script" not in report
+    assert "north: " in report  # the figure in words
     certificate = json.loads((folder / "parties/north/certificate.json").read_text())
     assert seal(certificate)["sha256"] == certificate["sha256"]
     assert certificate["privacy"]["epsilon"] == 2
@@ -99,6 +103,25 @@ def test_an_incentive_is_one_of_three():
     assert _resolved(entry(0.1), [entry(0.1), entry(-0.1, False)] * 10).holds is None
     assert _resolved(entry(None), [entry(None)] * 10).holds is None
     assert "± 1.2" in _resolved(entry(5.0), [entry(5.0 + each) for each in spread]).note
+
+
+def test_bounds_may_cross_by_what_is_not_resolved():
+    random = torch.Generator().manual_seed(0)
+    errors = torch.tensor([0.1, 0.2, 0.4], dtype=torch.float64)
+    own = errors * torch.randn(4000, 3, generator=random, dtype=torch.float64)
+    together = errors * torch.randn(4000, 1, generator=random, dtype=torch.float64)
+    for upper, multiple in ((own, 1.5), (together, 2.0)):
+        assert torch.allclose(_margin(upper) / errors, torch.tensor(multiple).double(), rtol=0.06)
+    assert _margin(torch.ones(10, 2, dtype=torch.float64)).tolist() == [0, 0]
+    # rewards that are above their bounds by the margin do not break R2
+    for upper in (own[:, :1], together[:, :1]):
+        margin = float(_margin(upper)[0])
+        drawn = [Incentive(slack >= 0, slack, "") for slack in (upper[:, 0] - upper.mean() - margin).tolist()]
+        assert _resolved(Incentive(False, -margin, ""), drawn).holds is None
+        assert (
+            _resolved(Incentive(False, -2.5 * float(upper.std()), ""), [replace(e, holds=False) for e in drawn]).holds
+            is False
+        )
 
 
 def test_settings_and_sketches_that_are_not_possible(settled):
@@ -140,12 +163,12 @@ def test_two_parties_and_a_mediator(tmp_path, monkeypatch, capsys):
     cgm_settle(["north.sketch", "south.sketch", "schema=schema.yaml", "out=settlement", *quick])
     assert "SketchSettlement: 2 parties" in capsys.readouterr().out
     assert sorted(path.name for path in (mediator / "settlement/parties").iterdir()) == ["north", "south"]
-    report = (mediator / "settlement/report.md").read_text()
+    report = (mediator / "settlement/report.html").read_text()
     assert "by the keys that they name themselves, which were not compared with others: north by " in report
     assert f"{public['north']}. Not signed: south." in report
     (mediator / "keys.yaml").write_text("".join(f'{name}: "{each}"\n' for name, each in public.items()))
     cgm_settle(["north.sketch", "schema=schema.yaml", "out=signed", "keys=keys.yaml", *quick])
-    assert "by the keys given for them" in (mediator / "signed/report.md").read_text()
+    assert "by the keys given for them" in (mediator / "signed/report.html").read_text()
     for arguments, message in (
         (["north.sketch", "out=x"], "schema: is missing"),
         (["north.sketch", "schema=schema.yaml"], "out: is missing"),
