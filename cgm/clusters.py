@@ -6,19 +6,22 @@ import asyncio
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 import torch
 
-from cgm.engines import LOSSES, Engine, Packed, Started, Workers, compute_alone, ended_by
+from cgm.engines import LOSSES, Engine, Packed, ProcessWorkers, Started, Workers, compute_packed, ended_by
 from cgm.utils.settings import Text
 
 __all__ = ["Dask", "Ray"]
@@ -101,7 +104,8 @@ class Dask(Cluster):
                     "dashboard_address": "127.0.0.1:0",
                     "silence_logs": logging.CRITICAL,
                 }
-                place = stack.enter_context(LocalCluster(n_workers=count, **options))
+                with _interrupts_ignored():
+                    place = stack.enter_context(LocalCluster(n_workers=count, **options))
             else:
                 self._check_scheduler(place := self.address)
             client = stack.enter_context(Client(place, timeout=ANSWER, set_as_default=False))
@@ -124,6 +128,20 @@ class Dask(Cluster):
             raise self.no_answer(type(error).__name__) from error
         if kind != "Scheduler":
             raise self.no_answer(f"it is that of a {kind}")
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let processes that are started ignore Ctrl-C, which each of them would report; this process ends them."""
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -152,7 +170,7 @@ async def _identity(address: str) -> str:
     return await asyncio.wait_for(ask(), CONNECT)
 
 
-class DaskWorkers(Workers):
+class DaskWorkers(ProcessWorkers):
     """The workers of a Dask cluster, to which arrays are scattered."""
 
     lost = (CancelledError,)  # all workers that had the shared arrays have ended
@@ -167,15 +185,18 @@ class DaskWorkers(Workers):
 
         return max(1, sum(self.client.nthreads().values()))
 
-    @contextmanager
-    def sharing(self, function: Callable[..., Any], shared: Any) -> Iterator[Callable[[tuple], Started]]:
-        """Send the function and the arrays to all workers."""
+    def place(self, value: Packed | np.ndarray) -> Any:
+        """Send a value to all workers."""
 
         try:
-            (work,) = self.client.scatter([Packed((function, shared))], broadcast=True, hash=False)
+            return self.client.scatter([value], broadcast=True, hash=False)[0]
         except (ValueError, KeyError, OSError) as error:  # a worker has ended meanwhile
             raise CancelledError(str(error)) from error
-        yield lambda task: DaskTask(self, self.client.submit(compute_alone, work, task, pure=False))
+
+    def submit(self, work: Any, arrays: Sequence[Any], task: tuple) -> Started:
+        """Start a task on the cluster."""
+
+        return DaskTask(self, self.client.submit(compute_packed, work, task, *arrays, pure=False))
 
 
 class DaskTask:
@@ -254,7 +275,7 @@ class Ray(Cluster):
             raise self.no_answer(next((line for line in reversed(lines) if line.strip()), "no reason given"))
 
 
-class RayWorkers(Workers):
+class RayWorkers(ProcessWorkers):
     """The workers of a Ray cluster, which has arrays in its store of objects."""
 
     @property
@@ -265,14 +286,20 @@ class RayWorkers(Workers):
 
         return max(1, int(ray.cluster_resources().get("CPU", 0)))
 
-    @contextmanager
-    def sharing(self, function: Callable[..., Any], shared: Any) -> Iterator[Callable[[tuple], Started]]:
-        """Put the function and the arrays into the store."""
+    def place(self, value: Packed | np.ndarray) -> Any:
+        """Put a value into the store."""
 
         import ray
 
-        work, remote = ray.put(Packed((function, shared))), ray.remote(num_cpus=1, max_retries=LOSSES)(compute_alone)
-        yield lambda task: RayTask(self, remote.remote(work, task))
+        return ray.put(value)
+
+    def submit(self, work: Any, arrays: Sequence[Any], task: tuple) -> Started:
+        """Start a task on the cluster."""
+
+        import ray
+
+        remote = ray.remote(num_cpus=1, max_retries=LOSSES)(compute_packed)
+        return RayTask(self, remote.remote(work, task, *arrays))
 
 
 class RayTask:

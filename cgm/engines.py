@@ -6,6 +6,7 @@ each is computed by one thread, and results are taken in the order of the tasks.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import multiprocessing
@@ -13,11 +14,11 @@ import pickle
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Protocol, TypeVar
@@ -40,7 +41,8 @@ FEW = 1e8  # operations that are done in this process, whatever the engine, soon
 LOSSES = 3  # times in a row that workers may end in the middle of the same task
 IDLE = 300  # seconds after which processes that have nothing to do end
 ALIGNMENT = 64  # bytes, as of the tensors of torch
-REST = "rest"  # the file beside those of arrays
+LARGE = 2**20  # bytes of arrays that are kept for other maps
+KEEP = 3  # maps that may not use an array that is kept
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 Result = TypeVar("Result")
@@ -273,7 +275,46 @@ class Loky(Engine):
                 get_reusable_executor(self.workers or torch.get_num_threads(), env=ONE_THREAD).shutdown(wait=True)
 
 
-class LokyWorkers(Workers):
+class ProcessWorkers(Workers):
+    """Base class of workers in other processes, to which large arrays travel once, however many maps use them.
+
+    Arrays are known by what is in them, and kept until some maps in a row have not used them.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._kept: dict[bytes, Any] = {}
+        self._unused: dict[bytes, int] = {}  # maps since the last one that used an array
+
+    @abstractmethod
+    def place(self, value: Packed | np.ndarray) -> Any:
+        """Put a value where all workers can read it, and return what refers to it there."""
+
+    @abstractmethod
+    def submit(self, work: Any, arrays: Sequence[Any], task: tuple) -> Started:
+        """Start a task, given what refers to the function with its first argument, and to their large arrays."""
+
+    @contextmanager
+    def sharing(self, function: Callable[..., Any], shared: Any) -> Iterator[Callable[[tuple], Started]]:
+        """Put the function and the arrays where workers can read them."""
+
+        packed = Packed((function, shared))
+        large = packed.split()
+        keys = [hashlib.blake2b(array.data, digest_size=20).digest() for array in large]
+        self._unused = {key: maps + 1 for key, maps in self._unused.items() if maps < KEEP} | dict.fromkeys(keys, 0)
+        try:
+            self._kept = {key: where for key, where in self._kept.items() if key in self._unused}
+            for key, array in zip(keys, large, strict=True):
+                if key not in self._kept:
+                    self._kept[key] = self.place(array)
+            work, arrays = self.place(packed), [self._kept[key] for key in keys]
+            yield lambda task: self.submit(work, arrays, task)
+        except self.lost:
+            self._kept = {}  # what the workers had is lost as well
+            raise
+
+
+class LokyWorkers(ProcessWorkers):
     """Processes, which map the same arrays into memory."""
 
     def __init__(self, engine: Engine) -> None:
@@ -288,18 +329,32 @@ class LokyWorkers(Workers):
 
         return self.engine.workers or torch.get_num_threads()
 
-    @contextmanager
-    def sharing(self, function: Callable[..., Any], shared: Any) -> Iterator[Callable[[tuple], Started]]:
-        """Write the function and the arrays to files, which processes read once."""
+    def place(self, value: Packed | np.ndarray) -> _File:
+        """Write a value to a file."""
+
+        return _File(value)
+
+    def submit(self, work: _File, arrays: Sequence[_File], task: tuple) -> Started:
+        """Start a task in a process, which reads the files once."""
 
         from loky import get_reusable_executor
 
-        with TemporaryDirectory(prefix="cgm-engine-", ignore_cleanup_errors=True) as folder:
-            Packed((function, shared)).save(Path(folder))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that it waits for tasks whose results are no longer wanted
-                executor = get_reusable_executor(self.count, timeout=IDLE, env=ONE_THREAD)
-            yield lambda task: executor.submit(_compute_from, folder, task)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it waits for tasks whose results are no longer wanted
+            executor = get_reusable_executor(self.count, timeout=IDLE, env=ONE_THREAD)
+        return executor.submit(_compute_from, work.path, tuple(array.path for array in arrays), task)
+
+
+class _File:
+    """A file with a value, which is removed when nothing refers to this object any more."""
+
+    def __init__(self, value: Packed | np.ndarray) -> None:
+        self._folder = TemporaryDirectory(prefix="cgm-engine-", ignore_cleanup_errors=True)
+        self.path = str(Path(self._folder.name) / "value")
+        if isinstance(value, Packed):
+            Path(self.path).write_bytes(pickle.dumps(value, protocol=5))
+        else:
+            value.tofile(self.path)
 
 
 class Packed:
@@ -307,40 +362,38 @@ class Packed:
 
     Arguments:
         value: The value. Arrays and tensors of what is unpacked are read-only.
+
+    Attributes:
+        rest: The bytes.
+        arrays: The arrays, as bytes; `None` for those that `split` has taken away.
+        unpacked: The value, once it was unpacked in a worker.
     """
 
+    unpacked: Any = None
+
     def __init__(self, value: Any) -> None:
-        arrays: list[pickle.PickleBuffer] = []
+        buffers: list[pickle.PickleBuffer] = []
         with io.BytesIO() as file:
-            _Pickler(file, protocol=5, buffer_callback=arrays.append).dump(value)
+            _Pickler(file, protocol=5, buffer_callback=buffers.append).dump(value)
             self.rest = file.getvalue()
-        self.arrays = [np.frombuffer(array.raw(), np.uint8) for array in arrays]
+        self.arrays: list[np.ndarray | None] = [np.frombuffer(buffer.raw(), np.uint8) for buffer in buffers]
 
-    @cached_property
-    def value(self) -> Any:
-        """The value."""
+    def split(self) -> list[np.ndarray]:
+        """Take the large arrays away, and return them."""
 
-        return pickle.loads(self.rest, buffers=list(map(_aligned, self.arrays)))
+        large = [array for array in self.arrays if array is not None and array.size >= LARGE]
+        self.arrays = [array if array is not None and array.size < LARGE else None for array in self.arrays]
+        return large
 
     def __getstate__(self) -> dict[str, Any]:
         return {"rest": self.rest, "arrays": self.arrays}
 
-    def save(self, folder: Path) -> None:
-        """Write the value to an empty folder: a file for each array, and one for the rest."""
+    def value(self, large: Sequence[np.ndarray] = ()) -> Any:
+        """Return the value, with the large arrays that were taken away."""
 
-        for number, array in enumerate(self.arrays):
-            array.tofile(folder / str(number))
-        (folder / REST).write_bytes(self.rest)
-
-    @classmethod
-    def load(cls, folder: Path) -> Packed:
-        """Read a value. Its arrays are in memory once for all processes of a machine."""
-
-        packed = cls.__new__(cls)
-        packed.rest = (folder / REST).read_bytes()
-        paths = [folder / str(number) for number in range(len(list(folder.iterdir())) - 1)]
-        packed.arrays = [np.memmap(path, mode="r") if path.stat().st_size else np.empty(0, np.uint8) for path in paths]
-        return packed
+        missing = iter(large)
+        arrays = [next(missing) if array is None else array for array in self.arrays]
+        return pickle.loads(self.rest, buffers=list(map(_aligned, arrays)))
 
 
 class _Pickler(cloudpickle.Pickler):
@@ -365,26 +418,38 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
 def _aligned(array: np.ndarray) -> np.ndarray:
     """Return an array as it lies in memory everywhere: products of matrices may depend on it in their last digits."""
 
-    return array if array.ctypes.data % ALIGNMENT == 0 else _tensor(array).clone().numpy()
+    array = array.view() if array.ctypes.data % ALIGNMENT == 0 else _tensor(array).clone().numpy()
+    array.flags.writeable = False  # others read it, too
+    return array
 
 
 @lru_cache(maxsize=1)
-def _load(folder: str) -> Packed:
-    return Packed.load(Path(folder))
+def _read(work: str, arrays: Sequence[str]) -> Any:
+    """Read what `Workers.place` wrote. Arrays are in memory once for all processes of a machine."""
+
+    return pickle.loads(Path(work).read_bytes()).value([np.memmap(path, mode="r") for path in arrays])
 
 
-def _compute_from(folder: str, task: tuple) -> Any:
-    """Compute a task in a process, with what is in a folder."""
+def _compute_from(work: str, arrays: Sequence[str], task: tuple) -> Any:
+    """Compute a task in a process, with what is in files."""
 
-    return compute_alone(_load(folder), task)
+    return _compute_alone(_read(work, arrays), task)
 
 
-def compute_alone(packed: Packed, task: tuple) -> Any:
-    """Compute a task in a process of an engine, with one thread."""
+def compute_packed(packed: Packed, task: tuple, *arrays: np.ndarray) -> Any:
+    """Compute a task in a process of a cluster, with the large arrays of what is packed."""
+
+    if packed.unpacked is None:  # it may stay in the memory of the worker
+        packed.unpacked = packed.value(arrays)
+    return _compute_alone(packed.unpacked, task)
+
+
+def _compute_alone(work: tuple[Callable[..., Any], Any], task: tuple) -> Any:
+    """Compute a task in a process, with one thread."""
 
     import numba
 
-    function, shared = packed.value
+    function, shared = work
     _limit_libraries()
     torch.set_num_threads(1)
     numba.set_num_threads(1)

@@ -57,6 +57,7 @@ log = logging.getLogger(__name__)
 Parties: TypeAlias = Mapping[str, Any] | Iterable[Any]  # what `cgm.utils.convert` takes
 MIN_SIZE = 3_000  # of a pool whose size follows from the data
 MAX_SIZE = 1_000_000  # that it grows to: some GiB
+SMALLER = 1 / 16  # share of their error with which values are computed again that decide whether there are rewards
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,8 @@ class MediatorSettings(Settings):
         sampling: How rewards are drawn.
         reference: The data that values are compared with.
         kernel_search: The range in which a length-scale is searched.
-        valuation: How the sums of the kernel are computed: exactly, or in linear time with a measured error.
+        valuation: How the sums of the kernel are computed: exactly, or in linear time with a measured error; or the
+            name of the method.
         precision: The arithmetic of the kernel's values on $G \times G$, see `Valuation`.
         synthetic_size: The size of $G$. `None`: as many points as the parties have, but at least 3,000. A pool that is
             much smaller cannot be worth what all data is, and one of a few hundred points gives rewards that depend on
@@ -301,8 +303,11 @@ class MediatorSettings(Settings):
     cache: Annotated[str, Text(path=True)] | Literal[False] = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.valuation, str):
+            object.__setattr__(self, "valuation", ValuationMethod(self.valuation))
         super().__post_init__()
         check_device(self.device)
+        self.valuation.check_possible(self.kernel)
 
     def choose_features(self, x: torch.Tensor) -> Features:
         """Return the features for data like x, not fitted."""
@@ -369,6 +374,8 @@ class Mediator(MediatorSettings):
                 game = self.value(pooled)  # Sec. 3 and 5: the values of all coalitions
                 if self._at_lower_end(game.kernel) and size == sizes[0]:
                     warnings.append(self._warn_of_lengthscale())
+                if self._is_open(game, seed):
+                    game = self._value_again(pooled, game)
                 contributions = self.contribute(game, seed)  # Sec. 4: φ and α
                 try:
                     settlement = self.reward(pooled, game, contributions, seed)  # Sec. 4.1 and 4.2: r_i and G_i
@@ -417,6 +424,7 @@ class Mediator(MediatorSettings):
                 if refit:
                     features.fit(torch.cat(x), stream_seed(seed, Stream.FIT_FEATURES))
                 x = check_parties(transform_parts(features, x, self.cache or None))
+            self.valuation.check_possible(self.kernel, x[0].flatten(1).shape[1])
         with timed("generator"), training_on(resolve_device(self.device)):
             in_features = self.generator.space == "features"
             pooled = torch.cat(x).flatten(1) if in_features else torch.cat(given)
@@ -460,13 +468,37 @@ class Mediator(MediatorSettings):
             kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search, self.reference, self.valuation)
         with self.engine.running(), timed("valuation"):
             game = Valuation(kernel, x, g, self.precision, self.reference, method=self.valuation)
+        _log_values(game)
+        return game
+
+    def _is_open(self, game: Valuation, seed: int) -> bool:
+        """Return whether there are rewards only if the approximate values are changed by no more than their errors."""
+
+        if game.method not in ("hybrid", "nystrom"):
+            return False
+        contributions, found = self.contribute(game, seed), []
+        for more in (0.0, 2 * game.error):
+            try:
+                self.scheme.solve(contributions, game, game.with_synthetic + more)
+                found.append(True)
+            except InfeasibleScheme:
+                found.append(False)
+        return found == [False, True]
+
+    def _value_again(self, pooled: Pooled, game: Valuation) -> Valuation:
+        """Compute values with smaller errors."""
+
+        method = replace(self.valuation, tolerance=SMALLER * game.error / abs(game.grand_value))
         log.info(
-            "length-scale %.6g, v(N) = %.6g, t = %d%s",
-            kernel.lengthscale,
-            game.grand_value,
-            len(game.points),
-            "" if game.modes is None else f", {game.method}: errors of v up to {game.error:.2g}",
+            "bounds of reward values cross by less than the errors of values, %.2g, which are computed again with "
+            "valuation.tolerance=%.2g",
+            game.error,
+            method.tolerance,
         )
+        *x, g = (points.to(resolve_device(self.device)) for points in (*pooled.parties, pooled.pool.points))
+        with self.engine.running(), timed("valuation"):
+            game = Valuation(game.kernel, x, g, self.precision, self.reference, method=method)
+        _log_values(game)
         return game
 
     def approximation(self, game: Valuation, seed: int) -> Approximation | None:
@@ -474,8 +506,9 @@ class Mediator(MediatorSettings):
 
         if game.modes is None:
             return None
-        error = game.half_widths(lambda game: self.contribute(game, seed).alpha)
-        return Approximation(game.method, game.modes, game.error, float(error.max()))
+        error = float(game.half_widths(lambda game: self.contribute(game, seed).alpha).max())
+        log.info("%s: errors of v up to %.2g, of α up to %.2g", game.method, game.error, error)
+        return Approximation(game.method, game.modes, game.error, error)
 
     def contribute(self, game: Valuation, seed: int) -> Contributions:
         r"""Compute the contributions $\phi$ and $\alpha$ (Sec. 4)."""
@@ -609,6 +642,18 @@ def naming(names: Sequence[str]) -> Iterator[None]:
         raise kind(message) from error
     finally:
         log.removeFilter(rename)
+
+
+def _log_values(game: Valuation) -> None:
+    """Log the main numbers of a valuation."""
+
+    log.info(
+        "length-scale %.6g, v(N) = %.6g, t = %d%s",
+        game.kernel.lengthscale,
+        game.grand_value,
+        len(game.points),
+        "" if game.modes is None else f", {game.method}: errors of v up to {game.error:.2g}",
+    )
 
 
 def _warn_of_error(game: Valuation, settings: ValuationMethod) -> list[str]:

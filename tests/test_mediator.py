@@ -465,3 +465,36 @@ def test_messages_name_parties(caplog):
     grown = [message for message in caplog.messages if "G grows" in message]
     assert grown
     assert not any(re.search(r"party \d", message) for message in caplog.messages)
+
+
+def test_values_that_decide_whether_there_are_rewards_are_computed_more_exactly(monkeypatch, caplog) -> None:
+    monkeypatch.setattr("cgm.valuation.method.MAX_EXACT", 0)
+    monkeypatch.setattr("cgm.valuation.method.MAX_PAIRS", 0)
+    random = torch.Generator().manual_seed(0)
+    parties = [torch.randn(1500, 12, generator=random) for _ in range(4)]
+
+    def mediator(size: int, method: str) -> Mediator:
+        valuation, sampling = ValuationMethod(method, 0.3), WeightedSampling(betas=[8])
+        settings = {"synthetic_size": size, "max_growth": 1, "valuation": valuation, "sampling": sampling}
+        return Mediator(kernel=SquaredExponential(2.0), features="none", **settings)
+
+    caplog.set_level("INFO", "cgm")
+    with pytest.raises(InfeasibleScheme, match="values are approximate, with errors of up to"):
+        mediator(2700, "nystrom").settle(parties)
+    assert mediator(3300, "nystrom").settle(parties).game.modes == 1024  # 512 do not decide it
+    assert "bounds of reward values cross by less than the errors of values" in caplog.text
+    caplog.clear()
+    settlement = mediator(3300, "auto").settle(parties)
+    assert settlement.game.method == "exact"
+    assert "bounds of reward values cross by less than the errors of values" in caplog.text
+    caplog.clear()
+    assert mediator(4200, "auto").settle(parties).game.method == "nystrom"
+    assert "cross by less" not in caplog.text
+
+
+def test_a_method_of_the_valuation_is_refused_before_any_work_if_it_is_not_possible() -> None:
+    assert Mediator(valuation="nystrom").valuation == ValuationMethod("nystrom")
+    with pytest.raises(ValueError, match=r"^valuation.method=nufft: expected a squared exponential kernel"):
+        Mediator(valuation="nufft", kernel="laplacian")
+    with pytest.raises(ValueError, match=r"^valuation.method=nufft: points have 4 dimensions, at most 3"):
+        Mediator(valuation="nufft").settle([torch.randn(10, 4), torch.randn(10, 4)])

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -76,6 +77,8 @@ class Landmarks(PublicEmbedding, Nystrom):
         ValueError: If it is not known that the kernel is not negative.
     """
 
+    fitted: ClassVar[tuple[str, ...]] = ()  # its landmarks are public, and follow no data
+
     def __init__(self, kernel: Kernel, points: torch.Tensor) -> None:
         check_not_negative(kernel)
         super().__init__(kernel, len(points))
@@ -86,13 +89,29 @@ class Landmarks(PublicEmbedding, Nystrom):
         self.frame = vectors[:, used]  # (m, D)
         self.root = self.frame / values[used].sqrt()
 
+    @property
+    def width(self) -> int:
+        """The number of eigenvectors that are not dropped."""
+
+        return self.root.shape[1]
+
+    def project(self, values: torch.Tensor) -> torch.Tensor:
+        """Return embeddings, or sums of them, from (sums of) kernel values with the landmarks, of shape (N, m)."""
+
+        return values @ self.root
+
+    def weights(self, means: torch.Tensor) -> torch.Tensor:
+        """Return the weights of the landmarks' kernel values in inner products with means (b, D), of shape (m, b)."""
+
+        return self.root @ means.T
+
     def quick(self, x: torch.Tensor) -> torch.Tensor:
         """Embed points that are no rows, by a product of matrices."""
 
         return self.kernel(x, self.points) @ self.root
 
     def fit(self, x: torch.Tensor, seed: int = 0) -> Landmarks:
-        """Return the embedding itself: its landmarks are public, and follow no data."""
+        """Return the embedding itself."""
 
         return self
 

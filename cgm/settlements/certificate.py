@@ -28,6 +28,7 @@ A certificate holds the party's own numbers. It leaves out, unless the mediator 
 from __future__ import annotations
 
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
@@ -174,7 +175,16 @@ def _rounded_errors(approximation: Mapping[str, Any] | None) -> Mapping[str, Any
 
     if approximation is None:
         return None
-    return {key: float(f"{x:.0e}") if isinstance(x, float) else x for key, x in approximation.items()}
+    return {key: _rounded_up(x) if isinstance(x, float) else x for key, x in approximation.items()}
+
+
+def _rounded_up(x: float) -> float:
+    """Round up to one digit."""
+
+    if x <= 0:
+        return x
+    digit, exponent = f"{x:e}".split("e")
+    return float(f"{math.ceil(float(digit))}e{exponent}")
 
 
 def _form(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,8 +113,8 @@ def values_in_words(approximation: Mapping[str, Any] | None, unit: str = "rows")
     }
     errors = (number(approximation[key], 2) for key in ("value_error", "alpha_error"))
     return (
-        f"Values are computed {ways[approximation['method']]}, since there are too many pairs of {unit}: they differ "
-        f"by up to {next(errors)} from those of all pairs, and α by up to {next(errors)} (99 % intervals, from the "
+        f"Values are computed {ways[approximation['method']]}, in place of all pairs of {unit}: they differ by up "
+        f"to {next(errors)} from those of all pairs, and α by up to {next(errors)} (99 % intervals, from the "
         f"exact sums of some {unit})."
     )
 

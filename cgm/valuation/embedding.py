@@ -15,7 +15,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ EPSILON = 1e-12  # relative error of the non-uniform transforms
 MAX_MODES = 4_000_000  # of a Fourier grid
 MAX_DIMENSIONS = 3  # of points that the transforms take
 CELLS = 2**22  # kernel values with landmarks in the memory of one residual
-RESIDUALS = 512  # points of a block whose residuals are computed
+RESIDUALS = 512  # points of a block whose residuals are computed; fewer of each of more than eight blocks
 RIDGES = {"float64": 1e-10, "float32": 1e-6}  # added to the diagonal of the landmarks' kernel matrix, in units of k*
 
 
@@ -42,10 +42,30 @@ class Embedding(ABC):
 
     Arguments:
         kernel: The kernel $k$, with a number as its length-scale.
+
+    Attributes:
+        fitted: The names of attributes that `fit` sets.
     """
+
+    fitted: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel, self.scale = kernel, kernel.numeric_lengthscale
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say that the embedding is not fitted where something of a fitted one is asked for."""
+
+            if name[:1] != "_" and (name in self.fitted or hasattr(type(self), name)):
+                raise AttributeError(f"{type(self).__name__} is not fitted; call fit first")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        """Return the kernel, and the number of dimensions once the embedding is fitted."""
+
+        width = f", width={self.width}" if {*self.fitted} <= vars(self).keys() else ""
+        return f"{type(self).__name__}({self.kernel!r}{width})"
 
     @property
     @abstractmethod
@@ -126,6 +146,8 @@ class Fourier(Embedding):
         >>> fourier.inner(x, fourier.mean(x[:1])[None])[:, 0]
         tensor([1.0000, 0.8825, 0.0111], dtype=torch.float64)
     """
+
+    fitted: ClassVar[tuple[str, ...]] = ("modes", "low", "high", "centre", "spacing", "axes", "amplitude")
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
@@ -275,6 +297,8 @@ class Nystrom(Embedding):
         | Using the Nyström Method to Speed Up Kernel Machines (Williams & Seeger, 2000)
     """
 
+    fitted: ClassVar[tuple[str, ...]] = ("points", "factor")
+
     def __init__(self, kernel: Kernel, landmarks: int = 1024, precision: str = "float64") -> None:
         super().__init__(kernel)
         check_integer("Nystrom: landmarks", landmarks, min=1)
@@ -291,34 +315,54 @@ class Nystrom(Embedding):
     def use(self, landmarks: torch.Tensor) -> Nystrom:
         """Use given landmarks, of shape (m, d)."""
 
-        self.points = landmarks.double()
-        unit = torch.eye(len(self.points), dtype=torch.float64)
-        matrix = self.kernel(self.points, self.points) + RIDGES[self.precision] * self.kernel.diagonal * unit
-        self.root = torch.linalg.solve_triangular(torch.linalg.cholesky(matrix), unit, upper=False).T  # (m, D)
+        self.points = landmarks[:0].double()
+        self.factor = torch.zeros(0, 0, dtype=torch.float64)
+        return self.add(landmarks)
+
+    def add(self, landmarks: torch.Tensor) -> Nystrom:
+        """Use more landmarks, of shape (k, d): the rest of the Cholesky factor is computed."""
+
+        new, m = landmarks.double(), len(self.points)
+        cross = self.project(self.kernel(new, self.points)) if m else new.new_zeros(len(new), 0)  # (k, m)
+        rest = self.kernel(new, new).addmm_(cross, cross.T, alpha=-1)
+        rest.diagonal().add_(RIDGES[self.precision] * self.kernel.diagonal)
+        factor = torch.zeros(m + len(new), m + len(new), dtype=torch.float64)
+        factor[:m, :m], factor[m:, :m], factor[m:, m:] = self.factor, cross, torch.linalg.cholesky(rest)
+        self.points, self.factor = torch.cat([self.points, new]), factor  # L
         return self
+
+    def project(self, values: torch.Tensor) -> torch.Tensor:
+        """Return embeddings, or sums of them, from (sums of) kernel values with the landmarks, of shape (N, m)."""
+
+        return torch.linalg.solve_triangular(self.factor, values.T, upper=False).T
+
+    def weights(self, means: torch.Tensor) -> torch.Tensor:
+        """Return the weights of the landmarks' kernel values in inner products with means (b, D), of shape (m, b)."""
+
+        return torch.linalg.solve_triangular(self.factor.T, means.T, upper=True)
 
     @property
     def width(self) -> int:
         """The number of landmarks."""
 
-        return self.root.shape[1]
+        return len(self.factor)
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Embed points."""
 
         x = check_points(x, "Nystrom: x")
-        return self.kernel(x.double(), self.points) @ self.root
+        return self.project(self.kernel(x.double(), self.points))
 
     def totals(self, x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
         """Compute sums of embeddings from sums of kernel values with the landmarks."""
 
-        return landmark_sums(self.kernel, x, sizes, self.points, self.precision) @ self.root
+        return self.project(landmark_sums(self.kernel, x, sizes, self.points, self.precision))
 
     def inner(self, x: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
         """Compute inner products, from kernel values with the landmarks."""
 
         x = check_points(x, "Nystrom: x")
-        shared = (self.kernel, x.cpu().numpy(), self.points, self.precision, self.root @ means.T)
+        shared = (self.kernel, x.cpu().numpy(), self.points, self.precision, self.weights(means))
         return _joined(_of_rows(_weighted_rows, shared, [len(x)], len(self.points)), x, means)
 
     def residual(self, x: torch.Tensor) -> torch.Tensor:
@@ -384,8 +428,8 @@ def _landmark_tiles(
 class EmbeddedSums:
     r"""The sums of the kernel of points with blocks of points, as of `block_sums`, by an embedding.
 
-    What the embedding lacks of $k(x, x)$ is added to the sum of each point with its own block: of `RESIDUALS` points of
-    each block, chosen at random, and their mean for the others.
+    What the embedding lacks of $k(x, x)$ is added to the sum of each point with its own block: of up to `RESIDUALS`
+    points of each block, chosen at random, and their mean for the others.
 
     Arguments:
         embedding: The embedding, fitted.
@@ -400,7 +444,8 @@ class EmbeddedSums:
         self.embedding, self.x, self.sizes = embedding, x, list(sizes)
         self.totals = embedding.totals(x, sizes) if totals is None else totals
         self.lacks = torch.zeros(len(x), dtype=torch.float64)
-        for part, rows in zip(self.lacks.split(self.sizes), sample_rows(sizes, RESIDUALS), strict=True):
+        count = min(RESIDUALS, 8 * RESIDUALS // len(sizes))
+        for part, rows in zip(self.lacks.split(self.sizes), sample_rows(sizes, count), strict=True):
             residual = embedding.residual(x[rows])
             part += residual.mean()
             self.lacks[rows] = residual

@@ -36,7 +36,7 @@ from cgm.valuation.embedding import (
     landmark_sums,
     sample_rows,
 )
-from cgm.valuation.kernels import Kernel
+from cgm.valuation.kernels import Kernel, squared_exponential_rates
 from cgm.valuation.mmd import partial_pass, resolve_precision
 from cgm.valuation.tiles import sort_by_norm
 
@@ -75,6 +75,26 @@ class ValuationMethod(Settings):
     tolerance: Annotated[float, Number(min=0, open_min=True)] = 1e-4
 
     section = "valuation"
+
+    def check_possible(self, kernel: Kernel, dimensions: int = 1) -> None:
+        """Check that a kernel and a number of dimensions are those of the method.
+
+        Raises:
+            ValueError: If they are not.
+        """
+
+        if self.method != "nufft":
+            return
+        if not squared_exponential_rates(kernel):
+            raise ValueError(
+                f"valuation.method=nufft: expected a squared exponential kernel or a sum of such, got {kernel.name}; "
+                "say valuation.method=auto"
+            )
+        if dimensions > MAX_DIMENSIONS:
+            raise ValueError(
+                f"valuation.method=nufft: points have {dimensions} dimensions, at most {MAX_DIMENSIONS} are possible; "
+                "say valuation.method=auto"
+            )
 
 
 @dataclass(frozen=True)
@@ -214,7 +234,7 @@ def embed_by_landmarks(
     sums = torch.zeros(len(sizes), 0, dtype=torch.float64)
     for new in add_landmarks(nystrom, choices, min(MAX_LANDMARKS, max(LANDMARKS, len(x) // 8))):
         sums = torch.cat([sums, landmark_sums(kernel, x, sizes, new, precision)], 1)
-        yield EmbeddedSums(nystrom, x, sizes, sums @ nystrom.root)
+        yield EmbeddedSums(nystrom, x, sizes, nystrom.project(sums))
 
 
 def add_landmarks(nystrom: Nystrom, choices: Sequence[torch.Tensor], most: int) -> Iterator[torch.Tensor]:
@@ -235,21 +255,22 @@ def add_landmarks(nystrom: Nystrom, choices: Sequence[torch.Tensor], most: int) 
 
     random = torch.Generator().manual_seed(0)
     orders = [torch.randperm(len(points), generator=random) for points in choices]
-    landmarks, used, count = choices[0][:0], 0, LANDMARKS
+    nystrom.use(choices[0][:0])
+    used, count = 0, LANDMARKS
     while count <= most:
-        half = (count - len(landmarks)) // (2 * len(choices))
+        half = (count - nystrom.width) // (2 * len(choices))
         new = torch.cat([points[order[used : used + half]] for points, order in zip(choices, orders, strict=True)])
+        nystrom.add(new)
         used += half
-        nystrom.use(torch.cat([landmarks, new]))
+        parts = [new]
         for points, order in zip(choices, orders, strict=True):
             candidates = points[order[used:][: max(2 * half, CANDIDATES // count)]]
             if len(candidates):
                 weights = nystrom.residual(candidates) + 1e-12
                 lacking = torch.multinomial(weights, min(half, len(candidates)), generator=random)
-                new = torch.cat([new, candidates[lacking]])
-        landmarks = torch.cat([landmarks, new])
-        nystrom.use(landmarks)
-        yield new
+                parts.append(candidates[lacking])
+        nystrom.add(torch.cat(parts[1:]))
+        yield torch.cat(parts)
         count *= 2
 
 

@@ -20,6 +20,7 @@ from cgm.valuation.tiles import Tiles, sort_by_norm
 TILE = 800  # 800 x 800 numbers fit in the cache, and 800 is no power of two, which would cause cache conflicts
 PIECE = 3  # the smallest number of rows and columns of tiles that a task computes
 MAX_PIECES = 64  # the largest number of pieces into which rows and columns are divided
+MAX_COLUMNS = 2**19  # points with which sums are computed at once: there are some copies of them
 LARGE = 10_000  # the number of points above which precision="auto" is float32
 PRECISIONS = ("auto", "float32", "float64")
 
@@ -135,6 +136,8 @@ def cross_sums(kernel: Kernel, x: torch.Tensor, y: torch.Tensor, precision: str 
         $\sum_{x' \in y} k(x, x')$ for each $x$, of shape $(N)$, float64.
     """
 
+    if len(y) > MAX_COLUMNS:
+        return torch.stack([cross_sums(kernel, x, part, precision) for part in y.split(MAX_COLUMNS)]).sum(0)
     n, points = len(x), torch.cat([x, y])
     order = sort_by_norm(points, [n, len(y)])
     points = points[order]

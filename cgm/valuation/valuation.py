@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from cgm.utils.checks import check_parties, check_points, check_pool
+from cgm.utils.shown import counted
 from cgm.valuation.game import check_members
 from cgm.valuation.kernels import Kernel, check_profile
 from cgm.valuation.method import (
@@ -108,6 +109,12 @@ class Valuation:
         if self.method == "exact":
             self._compute(precision)
 
+    def __repr__(self) -> str:
+        """Return the sizes, the kernel, the value of all data, and the method."""
+
+        parts = (counted(self.n, "party"), f"|G| = {self.sizes[-1]:,}", repr(self.kernel), f"method={self.method!r}")
+        return f"{type(self).__name__}({', '.join(parts)}, v(N) = {self.grand_value:.4g})"
+
     def _compute(self, precision: str) -> None:
         """Compute exact block sums."""
 
@@ -168,7 +175,7 @@ class Valuation:
             statistic: Computes numbers of a valuation.
         """
 
-        values = statistic(self)
+        values = torch.as_tensor(statistic(self), dtype=torch.float64)
         if self._missing is None:
             return torch.zeros_like(values)
         results = []
@@ -177,7 +184,7 @@ class Valuation:
             game._rows = self._rows + missing
             game._b = (game._rows + game._rows.T) / 2
             game._compare_with(self.reference_blocks)
-            results.append(statistic(game))
+            results.append(torch.as_tensor(statistic(game), dtype=torch.float64))
         found = torch.stack(results)
         widths = (found.mean(0) - values).abs() + WIDTH * found.std(0) / math.sqrt(GROUPS)
         return widths + self._rounding * values.abs().max()
@@ -270,6 +277,8 @@ class Valuation:
     def reference_points(self) -> torch.Tensor:
         """The points of the reference, of shape $(t, d)$."""
 
+        if self.reference_blocks == (*range(self.n + 1),):
+            return self.points
         return torch.cat([self.points[self.block(b)] for b in self.reference_blocks])
 
     def block(self, i: int) -> slice:

@@ -4,6 +4,8 @@ import logging
 import os
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ from hydra.utils import get_class
 
 import cgm.clusters
 import cgm.engines
-from cgm.engines import Engine, Loky, Packed, Threads, _aligned, current_engine
+from cgm.engines import KEEP, Engine, Loky, LokyWorkers, Packed, Threads, _aligned, current_engine
 from cgm.valuation.kernels import SquaredExponential
+from cgm.valuation.method import ValuationMethod
+from cgm.valuation.valuation import Valuation
 from tests.contracts.members import check_configuration, classes, configurations
 from tests.engines import tasks
 
@@ -129,7 +133,7 @@ def test_tasks_may_depend_on_earlier_results() -> None:
         assert results == [0, 1, 2, 30]
 
 
-def test_arrays_and_tensors_travel_beside_the_rest(tmp_path) -> None:
+def test_arrays_and_tensors_travel_beside_the_rest() -> None:
     x = torch.arange(12.0, dtype=torch.float64).reshape(3, 4).T
     value = {
         "tensor": x,
@@ -140,8 +144,7 @@ def test_arrays_and_tensors_travel_beside_the_rest(tmp_path) -> None:
     }
     packed = Packed(value)
     assert sum(array.nbytes for array in packed.arrays) >= 2 * x.numel() * 8
-    packed.save(tmp_path)
-    for unpacked in (packed.value, Packed.load(tmp_path).value, pickle.loads(pickle.dumps(packed)).value):
+    for unpacked in (packed.value(), pickle.loads(pickle.dumps(packed)).value()):
         assert unpacked["kernel"] == value["kernel"]
         for name in ("tensor", "view", "empty"):
             assert torch.equal(unpacked[name], value[name])
@@ -151,3 +154,55 @@ def test_arrays_and_tensors_travel_beside_the_rest(tmp_path) -> None:
     assert unaligned.ctypes.data % 64
     assert _aligned(unaligned).ctypes.data % 64 == 0
     np.testing.assert_array_equal(_aligned(unaligned), unaligned)
+
+
+class Counting(LokyWorkers):
+    """Processes, to which it is counted how often large arrays travel."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.placed: list[bytes] = []
+
+    def place(self, value: Packed | np.ndarray) -> Any:
+        """Count it."""
+
+        if isinstance(value, np.ndarray):
+            self.placed.append(value.tobytes())
+        return super().place(value)
+
+
+@pytest.mark.parametrize(("method", "d"), [("exact", 2), ("nufft", 2), ("nystrom", 4), ("hybrid", 4)])
+def test_points_travel_once_for_all_passes_of_a_valuation(method: str, d: int, monkeypatch) -> None:
+    monkeypatch.setattr("cgm.engines.FEW", 0)
+    monkeypatch.setattr("cgm.engines.LARGE", 10_000)
+    monkeypatch.setattr("cgm.engines.LokyWorkers", Counting)
+    random = torch.Generator().manual_seed(0)
+    parties = [torch.randn(500, d, generator=random, dtype=torch.float64) + shift for shift in (0, 1)]
+    pool, kernel = torch.randn(4000, d, generator=random, dtype=torch.float64), SquaredExponential(1.0)
+    with Loky(1).running() as workers:
+        assert isinstance(workers, Counting)
+        there = Valuation(kernel, parties, pool, method=ValuationMethod(method, 1e-9))
+        assert len(workers.placed) == len({*workers.placed})
+        points = there.points.numpy().tobytes()
+        assert [x for x in workers.placed if points in x] == ([] if method == "exact" else [points])
+    here = Valuation(kernel, parties, pool, method=ValuationMethod(method, 1e-9))
+    assert torch.equal(there.sums, here.sums)
+
+
+def test_arrays_that_are_not_used_again_are_removed(monkeypatch) -> None:
+    monkeypatch.setattr("cgm.engines.LARGE", 1)
+    x, y = np.arange(10.0), np.arange(10.0, 20.0)
+    with Loky(1).running() as running:
+        assert isinstance(running, LokyWorkers)
+        assert list(running.map(tasks.total, {"x": x}, [(0, 1)])) == [45.0]
+        (file,) = running._kept.values()
+        for _ in range(KEEP):
+            assert list(running.map(tasks.total, {"x": y}, [(0, 1)])) == [145.0]
+        assert list(running.map(tasks.total, {"x": x, "y": y}, [(0, 1)])) == [45.0]
+        assert next(iter(running._kept.values())) is file
+        for _ in range(KEEP + 1):
+            assert list(running.map(tasks.total, {"x": y}, [(0, 1)])) == [145.0]
+        assert len(running._kept) == 1
+        path = Path(file.path)
+        del file
+        assert not path.exists()

@@ -294,7 +294,8 @@ def test_points_as_players_are_those_of_pointwise_values():
 
 
 @pytest.mark.slow
-def test_the_whole_program(tmp_path):
+def test_the_whole_program(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.benchmark.startup.COMMANDS", {"cgm --help": 0, "cgm generator=kd": 1})
     run, folder = tmp_path / "run", tmp_path / "benchmark"
     Job.construct(compose_run(RUN), RUN).experiment.run(run)
     record = json.loads((run / "result.json").read_text())
