@@ -15,7 +15,8 @@ from cgm.utils.choices import CONF
 from cgm.utils.text import choice_error, suggestion
 
 WIDTH = 100
-COMMANDS = ("settle", "collect", "verify", "schema", "sketch")  # each with arguments of its own, see `cgm.cli.main`
+# each with arguments of its own, see `cgm.cli.main`
+COMMANDS = ("settle", "collect", "verify", "schema", "key", "sketch", "reward")
 # options of Hydra with their short forms: those with a value, in the next argument or behind "=", and those without
 WITH_VALUE = {"--config-dir": "-cd", "--config-name": "-cn", "--config-path": "-cp", "--package": "-p", "--cfg": "-c"}
 FLAGS = {"--multirun": "-m", "--run": "-r", "--resolve": "", "--info": "-i", "--help": "-h"}

@@ -49,7 +49,7 @@ def run() -> None:
 
         if status := getattr(commands, command)(arguments[1:]):
             raise SystemExit(status)
-    elif command in ("schema", "sketch"):
+    elif command in ("schema", "key", "sketch", "reward"):
         from cgm.cli import private
 
         getattr(private, command)(arguments[1:])

@@ -25,6 +25,7 @@ from cgm.rewards.sampling import WeightedSampling
 from cgm.settlements.folder import check_folder
 from cgm.utils.files import read_plain
 from cgm.utils.settings import Choice, Integer, Listed, Number, Settings, Text
+from cgm.utils.signing import new_key, public_key, read_key
 from cgm.utils.text import printable, printable_lines, suggestion
 from cgm.utils.untrusted import load_yaml
 
@@ -44,6 +45,7 @@ class SchemaSettings(Settings):
         delta: The probability δ of all sketches.
         categorical: Columns of the public rows to treat as categories.
         drop: Columns of the public rows to leave out.
+        label: The column that is the class of a row: features are released for each class. null: none.
         encoding: The encoding of a CSV file that is not UTF-8.
         separator: The separator of its columns, if it is not recognised.
         out: The file of the schema, YAML.
@@ -59,6 +61,7 @@ class SchemaSettings(Settings):
     delta: Annotated[float, Number(min=0, max=0.1, open_min=True)] = 1e-5
     categorical: Annotated[list, Listed(Text())] = field(default_factory=list)
     drop: Annotated[list, Listed(Text())] = field(default_factory=list)
+    label: Annotated[str, Text()] | None = None
     encoding: Annotated[str, Text()] = "utf-8"
     separator: Annotated[str, Text()] | None = None
     out: Annotated[str, Text(path=True)] | None = None
@@ -74,6 +77,7 @@ class SketchSettings(Settings):
         out: The file of the sketch.
         party: The name of the party in the sketch. null: that of the file.
         ledger: The file that keeps count of sketches. null: sketches.ledger.json beside the sketch.
+        key: The file of the party's private key, by which the sketch is signed; cgm key makes one.
         encoding: The encoding of a CSV file that is not UTF-8.
         separator: The separator of its columns, if it is not recognised.
     """
@@ -83,6 +87,39 @@ class SketchSettings(Settings):
     out: Annotated[str, Text(path=True)] | None = None
     party: Annotated[str, Text()] | None = None
     ledger: Annotated[str, Text(path=True)] | None = None
+    key: Annotated[str, Text(path=True)] | None = None
+    encoding: Annotated[str, Text()] = "utf-8"
+    separator: Annotated[str, Text()] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeySettings(Settings):
+    """Make a private key, by which a party signs its sketches, or show the public key of one.
+
+    Arguments:
+        out: The file of the new private key, which nobody else can read, and which stays with the party.
+        key: The file of a private key, whose public key is shown.
+    """
+
+    out: Annotated[str, Text(path=True)] | None = None
+    key: Annotated[str, Text(path=True)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardSettings(Settings):
+    """Complete a reward of a settlement of sketches at home, against the party's own rows.
+
+    Arguments:
+        schema: The file of the schema that the rows were sketched by, which is compared with that of the folder.
+        out: The file of the completed reward, CSV. null: completed.csv in the folder.
+        seed: The seed of the draws of further points.
+        encoding: The encoding of a CSV file that is not UTF-8.
+        separator: The separator of its columns, if it is not recognised.
+    """
+
+    schema: Annotated[str, Text(path=True)] | None = None
+    out: Annotated[str, Text(path=True)] | None = None
+    seed: Annotated[int, Integer(min=0)] = 0
     encoding: Annotated[str, Text()] = "utf-8"
     separator: Annotated[str, Text()] | None = None
 
@@ -93,6 +130,8 @@ class SettleSettings(Settings):
 
     Arguments:
         schema: The file of the schema that all sketches were made by.
+        keys: A YAML file with the public key of each party, by its name: each sketch must be signed by its party's.
+            null: signatures are verified by the keys that sketches name themselves.
         out: The folder of the results, new or empty.
         contribution: The contribution concept, a choice of the group contribution. null: shapley.
         scheme: The scheme, a choice of the group scheme. null: shapley_fair.
@@ -103,10 +142,12 @@ class SettleSettings(Settings):
         beta: The inverse temperature of the rewards.
         tolerance: The share of a party's possible gain that a complete reward may miss.
         draws: The number of draws of noise for standard errors. null: 100, or 20 for more than 12 parties.
+        at_home: Whether parties receive what cgm reward needs: the pool, and the total of the others' sketches.
         seed: The seed of the pool and of sampling; the noise of sketches has none.
     """
 
     schema: Annotated[str, Text(path=True)] | None = None
+    keys: Annotated[str, Text(path=True)] | None = None
     out: Annotated[str, Text(path=True)] | None = None
     contribution: Annotated[str, Text()] | None = None
     scheme: Annotated[str, Text()] | None = None
@@ -117,6 +158,7 @@ class SettleSettings(Settings):
     beta: Annotated[float, Number(min=0)] = 4.0
     tolerance: Annotated[float, Number(min=0, max=1, open_max=True)] = 0.05
     draws: Annotated[int, Integer(min=2)] | None = None
+    at_home: bool = False
     seed: Annotated[int, Integer(min=0)] = 0
 
 
@@ -160,7 +202,15 @@ def _schema(given: SchemaSettings) -> None:
         columns = columns.get("columns", columns) if isinstance(columns, dict) else columns
     kernel = KERNELS[given.kernel](given.lengthscale)
     proposed = propose_schema(
-        rows, columns, kernel, given.landmarks, given.features, given.delta, given.categorical, given.drop
+        rows,
+        columns,
+        kernel,
+        given.landmarks,
+        given.features,
+        given.delta,
+        given.categorical,
+        given.drop,
+        given.label,
     )
     lines = [repr(proposed), f"digest {proposed.digest}"]
     if rows is not None:
@@ -207,12 +257,15 @@ def _sketch(file: str, given: SketchSettings) -> None:
     assert given.epsilon is not None
     assert given.out is not None
     _check_new(given.out, "another sketch is another release; delete it only if nobody has received it")
+    private = None if given.key is None else read_key(given.key)
     out = Path(given.out)
     ledger = Ledger(given.ledger or out.with_name(NAME))
     public = SketchSchema.read(given.schema)
     table, source = read_table(file, given.encoding, given.separator, Skip(0, 0))
     party = given.party or source.file[: -len(source.suffix)]
     made = Sketch.draw(public, table, party, given.epsilon)
+    if private is not None:
+        made = made.signed(private)
     digest = rows_digest(table)
     earlier = ledger.earlier(digest)
     ledger.add(digest, made, out.name)
@@ -224,9 +277,96 @@ def _sketch(file: str, given: SketchSettings) -> None:
             f"WARNING: of these rows, there are earlier sketches: {names}. Together with this one, the guarantee is "
             f"ε = {together.epsilon:.3g} at δ = {public.delta:g} (μ = {together.mu:.3g}): {together.in_words()}."
         )
+    if private is not None:
+        lines.append(f"It is signed; the public key is {made.public_key}.")
     size = os.path.getsize(out)
     lines.append(f"{out}: {size:,} bytes, to be sent; {ledger.path}: keeps count of sketches, and stays here")
     say(printable_lines("\n".join(lines)))
+
+
+def key(arguments: Sequence[str]) -> None:
+    """Make a private key, or show the public key of one.
+
+    Arguments:
+        arguments: What follows `cgm key`.
+
+    Raises:
+        SystemExit: If a setting or a file is not valid, with one line.
+    """
+
+    given = key_parser().parse_args(arguments)
+    with_errors(lambda: _key(settings_of(KeySettings, given.settings)))
+
+
+def key_parser() -> argparse.ArgumentParser:
+    """Return the parser of the arguments of `cgm key`."""
+
+    return _parser("cgm key", KeySettings)
+
+
+def _key(given: KeySettings) -> None:
+    """Carry out `cgm key`."""
+
+    if (given.out is None) == (given.key is None):
+        raise ValueError("expected either out=, the file of a new private key such as out=north.key, or key=, of one")
+    if given.key is not None:
+        say(public_key(read_key(given.key)))
+        return
+    assert given.out is not None
+    _check_new(given.out, "a key that is replaced is lost; name another file")
+    public = new_key(given.out)
+    say(
+        printable_lines(
+            f"{public}\n{given.out}: the private key: keep it, and let nobody have it. The line above is the public "
+            "key: give it to the mediator, by another way than the sketch."
+        )
+    )
+
+
+def reward(arguments: Sequence[str]) -> None:
+    """Complete a reward at home, and say what was promised and what it is worth with the exact rows.
+
+    Arguments:
+        arguments: What follows `cgm reward`.
+
+    Raises:
+        SystemExit: If a setting or a file is not valid, with one line.
+    """
+
+    given = reward_parser().parse_args(arguments)
+    with_errors(lambda: _reward(given.folder, given.file, settings_of(RewardSettings, given.settings)))
+
+
+def reward_parser() -> argparse.ArgumentParser:
+    """Return the parser of the arguments of `cgm reward`."""
+
+    parser = _parser("cgm reward", RewardSettings, settings=False)
+    parser.add_argument("folder", metavar="FOLDER", help="the folder that you received, with certificate.json")
+    parser.add_argument("file", metavar="FILE", help="your own rows, those that you sketched: CSV, Parquet or Excel")
+    return _add_settings(parser, RewardSettings)
+
+
+def _reward(folder: str, file: str, given: RewardSettings) -> None:
+    """Carry out `cgm reward`."""
+
+    from cgm.settlements.completion import complete_reward
+    from cgm.settlements.verification import COMPLETED
+
+    out = Path(folder) / COMPLETED if given.out is None else Path(given.out)
+    if out.suffix.lower() != ".csv":
+        raise ValueError(f"out={out}: expected a name that ends in .csv")
+    for path in (out, out.with_suffix(".json")):
+        _check_new(str(path), "delete the earlier one, or name another file")
+    schema = None if given.schema is None else SketchSchema.read(given.schema)
+    rows, _ = read_table(file, given.encoding, given.separator, Skip(0, 0))
+    completed = complete_reward(folder, rows, given.seed, schema)
+    completed.write(out)
+    say(
+        printable_lines(
+            f"{completed!r}\n{out}: the completed reward, and {out.with_suffix('.json').name} its numbers. Both follow "
+            "from your exact rows, for which no sketch's guarantee holds: keep them."
+        )
+    )
 
 
 def settle(arguments: Sequence[str]) -> None:
@@ -276,11 +416,13 @@ def _settle(files: Sequence[str], given: SettleSettings) -> None:
         synthetic_size=given.synthetic_size,
         price=given.price,
         draws=given.draws,
+        at_home=given.at_home,
         seed=given.seed,
         **changes,  # type: ignore[arg-type]  # names of choices
     )
     public = SketchSchema.read(given.schema)
-    settlement = mediator.settle([Sketch.read(file, public) for file in files])
+    keys = None if given.keys is None else load_yaml(read_plain(given.keys, links=True).decode())
+    settlement = mediator.settle([Sketch.read(file, public) for file in files], keys)
     settlement.write(given.out)
     say(printable_lines(f"{settlement!r}\n{settlement.incentives.to_frame().to_string(index=False)}\n{given.out}"))
 
@@ -308,7 +450,7 @@ def settings_of(cls: type[S], given: Sequence[str]) -> S:
     return cls(**values)
 
 
-_TEXTS = ("public", "columns", "schema", "out", "party", "ledger", "encoding", "separator")
+_TEXTS = ("public", "columns", "schema", "out", "party", "label", "ledger", "key", "keys", "encoding", "separator")
 _NUMBERS = ("epsilon", "delta", "lengthscale")
 
 

@@ -2,8 +2,9 @@ r"""Particles whose mean embedding is that of the data."""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -12,9 +13,11 @@ import torch
 from cgm.generators.base import Generator
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import limited
-from cgm.utils.settings import Integer, Number
+from cgm.utils.settings import Integer, Listed, Number
 from cgm.valuation.embedding import Nystrom
 from cgm.valuation.kernels import SquaredExponential, Sum
+
+log = logging.getLogger(__name__)
 
 RATE = 0.1  # length of a first step of Adam, in length-scales
 SPREAD = (0.25, 0.5, 1.0)  # length-scales that are fitted together, in median distances
@@ -39,7 +42,7 @@ def fit_particles(
         start: The points to start from, of shape (m, d).
         steps: The number of steps of Adam, whose length falls to 0.
         unit: The length-scale, by which the length of a step is measured.
-        low, high: The range of each dimension, of shape (d), which points do not leave.
+        low, high: The range of each dimension, of shape (d) or (m, d), which points do not leave.
 
     Returns:
         The points, of shape (m, d), float64.
@@ -58,13 +61,29 @@ def fit_particles(
     return x.detach()
 
 
-def jittered(particles: torch.Tensor, n: int, width: float, seed: int) -> torch.Tensor:
+def apportioned(weights: Sequence[float], total: int) -> list[int]:
+    """Divide a whole number in proportion to weights, by largest remainders.
+
+    Example:
+        >>> apportioned([0.5, 0.3, 0.2], 9)
+        [4, 3, 2]
+    """
+
+    shares = [total * weight / sum(weights) for weight in weights]
+    counts = [math.floor(share) for share in shares]
+    rest = sorted(range(len(shares)), key=lambda k: counts[k] - shares[k])
+    for k in rest[: total - sum(counts)]:
+        counts[k] += 1
+    return counts
+
+
+def jittered(particles: torch.Tensor, n: int, width: float | torch.Tensor, seed: int) -> torch.Tensor:
     r"""Draw n points from particles, as evenly as possible, each with Gaussian noise.
 
     Arguments:
         particles: The particles, of shape (m, d).
         n: The number of points.
-        width: The standard deviation of the noise.
+        width: The standard deviation of the noise, of all dimensions or of each, of shape (d).
         seed: The seed.
     """
 
@@ -83,10 +102,14 @@ class MeanEmbedding(Generator):
     whose length-scales are a quarter, a half and the whole of the median distance, each dimension in units of its
     standard deviation.
 
+    With a label, the kernel is $k(x, x') \cdot 1[y = y']$: the mean embedding is that of each class, particles are
+    fitted to each class in proportion to its number of points, and samples have the classes of the points.
+
     Arguments:
         particles: The number of particles.
         steps: The number of steps of Adam.
         jitter: The standard deviation of the noise around particles, in smallest length-scales.
+        label: The columns of points, from 0, whose values are the class: one, or all of a one-hot code. None, if empty.
         pretrained: A file that `save` has written, which is loaded instead of a fit; see `Generator`.
 
     References:
@@ -104,35 +127,70 @@ class MeanEmbedding(Generator):
     particles: Annotated[int, Integer(min=2)] = 500
     steps: Annotated[int, Integer(min=1)] = 250
     jitter: Annotated[float, Number(min=0)] = 0.25
+    label: Annotated[Sequence[int], Listed(Integer(min=0))] = ()
 
     shapes: ClassVar = {"origin": ("d",), "scale": ("d",), "points": ("m", "d"), "width": ()}
+
+    def __post_init__(self) -> None:
+        if isinstance(self.label, Iterable) and not isinstance(self.label, str):
+            self.label = tuple(self.label)  # a list of its own kind, if it comes from a file
+        super().__post_init__()
 
     @limited(1)  # sums, and so the particles, depend on the number of threads
     def fit(self, x: torch.Tensor, seed: int) -> MeanEmbedding:
         """Fit the particles to points of shape (N, d)."""
 
         points = self.check_fit(x)
+        label, others = self._label(points.shape[1])
         origin, scale = points.amin(0), points.double().std(0)
+        origin[label], scale[label] = 0.0, 1.0  # classes stay as they are
         z = (points.double() - origin.double()) / torch.where(scale > 0, scale, 1.0)
         random = torch.Generator().manual_seed(stream_seed(seed, Stream.PARTICLES))
         order = torch.randperm(len(z), generator=random)
-        distances = torch.pdist(z[order[:MEDIAN_ROWS]])
+        distances = torch.pdist(z[order[:MEDIAN_ROWS]][:, others])
         unit = float(distances.median()) or float(distances.max()) or 1.0
         kernel = Sum([SquaredExponential(share) for share in SPREAD], unit)
-        embedding = Nystrom(kernel, LANDMARKS).fit(z, stream_seed(seed, Stream.LANDMARKS))
-        rows = torch.randint(len(z), (self.particles,), generator=random)
+        embedding = Nystrom(kernel, LANDMARKS).fit(z[:, others], stream_seed(seed, Stream.LANDMARKS))
         width = SPREAD[0] * unit * self.jitter
-        start = z[rows] + SPREAD[0] * unit * torch.randn(self.particles, z.shape[1], generator=random).double()
-        low, high = z.amin(0), z.amax(0)
-        start = start.maximum(low).minimum(high)
-        found = fit_particles(embedding.transform, embedding.mean(z), start, self.steps, SPREAD[0] * unit, low, high)
+        classes, members = z.new_zeros(1, 0), torch.zeros(len(z), dtype=torch.int64)
+        if label:
+            classes, members = torch.unique(z[:, label], dim=0, return_inverse=True)
+        sizes = apportioned(members.bincount(minlength=len(classes)).tolist(), self.particles)
+        particles = []
+        for k, size in enumerate(sizes):
+            if not size:
+                continue
+            of_class = z[members == k][:, others]
+            rows = torch.randint(len(of_class), (size,), generator=random)
+            noise = torch.randn(size, len(others), generator=random).double()
+            low, high = of_class.amin(0), of_class.amax(0)
+            start = (of_class[rows] + SPREAD[0] * unit * noise).maximum(low).minimum(high)
+            target = embedding.mean(of_class)
+            found = fit_particles(embedding.transform, target, start, self.steps, SPREAD[0] * unit, low, high)
+            whole = z.new_empty(size, z.shape[1])
+            whole[:, others], whole[:, label] = found, classes[k]
+            particles.append(whole)
+        self.warnings = []
+        if missing := sizes.count(0):
+            self.warnings = [f"generator.particles={self.particles}: too few for the rarest classes, {missing} of them"]
+            log.warning(self.warnings[0])
         self.state = {
             "origin": origin,
             "scale": scale,
-            "points": found,
+            "points": torch.cat(particles),
             "width": torch.tensor(width, dtype=torch.float64),
         }
         return self
+
+    def _label(self, d: int) -> tuple[list[int], list[int]]:
+        """Return the columns of the label, and all others, of points with d columns."""
+
+        label = list(self.label)
+        if len(set(label)) < len(label) or any(column >= d for column in label) or (label and len(label) == d):
+            raise ValueError(
+                f"generator.label={label}: expected different columns from 0 to {d - 1}, and another one beside them"
+            )
+        return label, [column for column in range(d) if column not in label]
 
     def check_state(self, state: dict[str, torch.Tensor]) -> None:
         """Check that the tensors describe particles."""
@@ -144,6 +202,9 @@ class MeanEmbedding(Generator):
         """Draw n points from the particles, with jitter."""
 
         state = self.check_sample(n)
-        z = jittered(state["points"], n, float(state["width"]), seed)
+        label, _ = self._label(state["points"].shape[1])
+        width = state["width"].repeat(state["points"].shape[1])
+        width[label] = 0.0
+        z = jittered(state["points"], n, width, seed)
         x = state["origin"].double() + z * state["scale"]
         return x.to(state["origin"].dtype)

@@ -15,7 +15,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -30,6 +30,7 @@ RANK = 1e-12  # of the largest eigenvalue or weight: smaller ones are dropped
 SLACK = 1e-4  # share by which the bound is larger, for rounding errors
 ROUNDING = 1e-14  # of eigenvalues, as a share of the sum of the diagonal: 45 units in the last place
 ROWS = 1024  # that are embedded at once, always the same number, so that a row's own result has the same last bits
+APART = 1e-17  # share of k*, below half a unit in the last place of 1
 NOT_NEGATIVE = (SquaredExponential, RationalQuadratic, Laplacian)
 
 
@@ -193,6 +194,115 @@ class Grid(PublicEmbedding):
         """Compute inner products."""
 
         return torch.cat([self.transform(part) @ means.T for part in x.split(ROWS)])
+
+
+class Classes(PublicEmbedding):
+    r"""The embedding of the product kernel $k(x, x') \cdot 1[y = y']$ of rows with a class $y$, for releases.
+
+    The features of a row are those of its other columns, in the place of its class, and 0 in all others: its sums are
+    the sums of each class. Rows of two classes have $\|\psi(x) - \psi(x')\|^2 = \|\psi(x)\|^2 + \|\psi(x')\|^2 \leq 2
+    k^*$, so that the bound is that of the features of one class.
+
+    Arguments:
+        base: The embedding of the other columns.
+        where: The columns of points that are the unit vector of the class, times its scale.
+    """
+
+    def __init__(self, base: PublicEmbedding, where: slice) -> None:
+        super().__init__(base.kernel)
+        self.base, self.where = base, where
+        self.count = where.stop - where.start
+
+    @property
+    def width(self) -> int:
+        """That of the other columns' features, for each class."""
+
+        return self.count * self.base.width
+
+    @property
+    def released_width(self) -> int:
+        """That of the other columns' features, for each class."""
+
+        return self.count * self.base.released_width
+
+    def fit(self, x: torch.Tensor, seed: int = 0) -> Classes:
+        """Return the embedding itself: it follows no data."""
+
+        return self
+
+    def split(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the other columns of points x of shape (N, d), and the numbers of their classes."""
+
+        return torch.cat([x[:, : self.where.start], x[:, self.where.stop :]], 1), x[:, self.where].argmax(1)
+
+    def transform(self, x: torch.Tensor) -> torch.Tensor:
+        """Embed points; torch can differentiate the result, by all columns but those of the class."""
+
+        return self._placed(self.base.transform, x)
+
+    def quick(self, x: torch.Tensor) -> torch.Tensor:
+        """Embed points that are no rows."""
+
+        return self._placed(self.base.quick, x)
+
+    def release(self, x: torch.Tensor) -> torch.Tensor:
+        """Embed points in the coordinates of the release."""
+
+        return self._placed(self.base.release, x)
+
+    def receive(self, released: torch.Tensor) -> torch.Tensor:
+        """Return what was released in the coordinates of `transform`."""
+
+        return torch.cat([self.base.receive(part) for part in released.view(self.count, -1)])
+
+    def _placed(self, embed: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        others, classes = self.split(x)
+        unit = torch.nn.functional.one_hot(classes, self.count).double()
+        return (unit[:, :, None] * embed(others)[:, None]).flatten(1)
+
+    def totals(self, x: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+        """Compute the sums of the embeddings of blocks, class by class."""
+
+        others, classes = self.split(x)
+        totals = torch.zeros(len(sizes), self.count, self.base.width, dtype=torch.float64)
+        blocks = zip(others.split(list(sizes)), classes.split(list(sizes)), strict=True)
+        for b, (part, of_part) in enumerate(blocks):
+            for k in of_part.unique().tolist():
+                rows = part[of_part == k]
+                totals[b, k] = self.base.totals(rows, [len(rows)])[0]
+        return totals.flatten(1)
+
+    def inner(self, x: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+        """Compute inner products, class by class."""
+
+        others, classes = self.split(x)
+        result = torch.empty(len(x), len(means), dtype=torch.float64)
+        for k in classes.unique().tolist():
+            of_class = means.view(len(means), self.count, -1)[:, k]
+            result[classes == k] = self.base.inner(others[classes == k], of_class.contiguous())
+        return result
+
+    def residual(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the diagonal lacks."""
+
+        return self.base.residual(self.split(x)[0])
+
+
+def separation(kernel: Kernel) -> float:
+    r"""Return the scale of a class's unit vectors from which the kernel of two classes is 0 to rounding.
+
+    Raises:
+        ValueError: If the kernel falls too slowly for this.
+    """
+
+    for scale in (1, 2, 4, 8, 16, 32, 64):
+        q = torch.tensor(2.0 * scale**2, dtype=torch.float64)
+        if float(kernel.profile(q)) <= APART * kernel.diagonal:
+            return scale * kernel.numeric_lengthscale
+    raise ValueError(
+        f"kernel={kernel.name}: falls too slowly for a label, whose classes it must tell apart; expected "
+        "squared_exponential or laplacian"
+    )
 
 
 def check_not_negative(kernel: Kernel) -> None:

@@ -2,6 +2,7 @@ r"""The synthetic pool from sketches alone: particles that are fitted to the par
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,7 +10,8 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from cgm.generators.mean_embedding import fit_particles, jittered
+from cgm.generators.mean_embedding import apportioned, fit_particles, jittered
+from cgm.privacy.features import ROWS, Classes
 from cgm.privacy.schema import SketchSchema
 from cgm.privacy.sketch import Sketch, check_sketches
 from cgm.privacy.valuation import SketchValuation
@@ -66,8 +68,10 @@ class ParticleFit(Settings):
         return Particles(self, tuple(sketches), points, tuple(repeated), seed)
 
     def _fit(self, schema: SketchSchema, mean: torch.Tensor, start: torch.Tensor, steps: int) -> torch.Tensor:
-        unit = schema.kernel.numeric_lengthscale
-        return fit_particles(schema.embedding.quick, mean, start, steps, unit, *schema.corners())
+        unit, where = schema.kernel.numeric_lengthscale, schema.label_slice
+        low, high = (corner.repeat(len(start), 1) for corner in schema.corners())
+        low[:, where] = high[:, where] = start[:, where]  # classes stay
+        return fit_particles(schema.embedding.quick, mean, start, steps, unit, low, high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +119,13 @@ class Particles:
 
         embedding, pool, few = self.schema.embedding, self.pool(size), min(size, FOLLOWED)
         before = embedding.mean(self._around(self.points, few))
-        changes = [z @ (embedding.mean(self._around(points, few)) - before) for z, points in self.repeated]
-        return SketchValuation(self.sketches, pool, price, size * torch.stack(changes).mean(0))
+        changes = torch.stack([embedding.mean(self._around(points, few)) - before for _, points in self.repeated])
+        noise = torch.stack([z for z, _ in self.repeated])  # (draws, n, D)
+        followed = size * (noise @ changes[:, :, None]).mean(0)[:, 0]
+        # ‖A Σ z‖² without what changes in every repetition, and the error of the mean that is subtracted
+        square = float(changes.var(0).sum()) / float(noise.sum(1).square().mean(0).sum())
+        response = size * math.sqrt(square * (1 + 1 / len(changes)))
+        return SketchValuation(self.sketches, pool, price, followed, response)
 
 
 def _start(schema: SketchSchema, mean: torch.Tensor, noise: float, count: int, seed: int) -> torch.Tensor:
@@ -124,14 +133,54 @@ def _start(schema: SketchSchema, mean: torch.Tensor, noise: float, count: int, s
 
     candidates = schema.uniform(CANDIDATES)
     if schema.landmarks is not None:
-        candidates = torch.cat([candidates, schema.landmarks])
+        candidates = torch.cat([candidates, schema.with_classes(schema.landmarks)])
     embedding: Embedding = schema.embedding
     density = embedding.inner(candidates, mean[None])[:, 0]
     weights = (density - 2 * noise).clamp(min=0)
     if not float(weights.sum()) > 0:
         weights = torch.ones_like(weights)
     random = torch.Generator().manual_seed(stream_seed(seed, Stream.PARTICLES))
-    rows = torch.multinomial(weights, count, replacement=True, generator=random)
+    if schema.label is None:
+        rows = torch.multinomial(weights, count, replacement=True, generator=random)
+    else:
+        rows = _rows_by_class(schema, mean, candidates, weights, count, random)
     low, high = schema.corners()
     jitter = 0.1 * schema.kernel.numeric_lengthscale * torch.randn(count, schema.dimensions, generator=random).double()
+    jitter[:, schema.label_slice] = 0.0
     return (candidates[rows] + jitter).maximum(low).minimum(high)
+
+
+def _rows_by_class(
+    schema: SketchSchema,
+    mean: torch.Tensor,
+    candidates: torch.Tensor,
+    weights: torch.Tensor,
+    count: int,
+    random: torch.Generator,
+) -> torch.Tensor:
+    r"""Draw candidates by their weights, of each class in proportion to its noisy mass.
+
+    The mass of a class is the multiple of its candidates' weighted mean embedding that is nearest to its part of the
+    noisy mean embedding: one number, so that it has little noise.
+    """
+
+    embedding = schema.embedding
+    assert isinstance(embedding, Classes)
+    others, classes = embedding.split(candidates)
+    target = mean.view(embedding.count, -1)
+    masses = torch.zeros(embedding.count, dtype=torch.float64)
+    for k in range(embedding.count):
+        rows = torch.nonzero((classes == k) & (weights > 0))[:, 0]
+        if len(rows):
+            parts = zip(others[rows].split(ROWS), weights[rows].split(ROWS), strict=True)
+            found = torch.stack([w @ embedding.base.quick(x) for x, w in parts]).sum(0) / weights[rows].sum()
+            masses[k] = (found @ target[k] / found.square().sum()).clamp(min=0)
+    if not float(masses.sum()) > 0:
+        masses += 1.0
+    chosen = []
+    for k, size in enumerate(apportioned(masses.tolist(), count)):
+        rows = torch.nonzero(classes == k)[:, 0]
+        if size:
+            of_class = weights[rows] if float(weights[rows].sum()) > 0 else torch.ones(len(rows), dtype=torch.float64)
+            chosen.append(rows[torch.multinomial(of_class, size, replacement=True, generator=random)])
+    return torch.cat(chosen)

@@ -19,7 +19,7 @@ from cgm.data.tables.encoding import TableEncoding
 from cgm.data.tables.kinds import ConstantColumn
 from cgm.data.tables.schema import Schema, infer_schema
 from cgm.privacy.accounting import UNIT
-from cgm.privacy.features import Grid, Landmarks, PublicEmbedding, check_not_negative
+from cgm.privacy.features import Classes, Grid, Landmarks, PublicEmbedding, check_not_negative, separation
 from cgm.privacy.rows import to_codes
 from cgm.utils.checks import check_choice, check_integer, check_number
 from cgm.utils.files import read_plain, sha256, write_whole
@@ -41,6 +41,7 @@ KERNELS: dict[str, type[Kernel]] = {
 }
 FEATURES = ("landmarks", "fourier")
 KEYS = ("format", "unit", "delta", "kernel", "columns", "dropped", "scales", "features")
+LABEL = "label"  # a key of schemas with one
 MAX_LANDMARKS = 4096
 MAX_WIDTH = 65_536  # numbers of a sketch
 DIGITS = 6  # of landmarks and scales that are proposed
@@ -49,6 +50,7 @@ MEDIAN_ROWS = 1000  # rows whose distances are the proposed length-scale
 COMMENT = """\
 # What all parties agree on before anything is sketched. It is public; nothing in it may come from private rows.
 # scales: what the numbers of a column are multiplied by, or what the distance of two levels is divided by √2.
+# label, if there is one: the column whose levels are classes; two rows of different classes have the kernel 0.
 """
 
 
@@ -60,12 +62,18 @@ class SketchSchema(Shown):
     `TableEncoding`. A missing number is the schema's median, with an indicator, which is a category with two levels and
     $s = \sqrt 2$.
 
+    With a label, rows have classes: the kernel is $k(x, x') \cdot 1[y = y']$ with the class $y$ and the other columns
+    $x$, and features are released for each class. The scale of the label's unit vectors is so large that the kernel of
+    two classes is 0 to rounding.
+
     Attributes:
         columns: The columns with their ranges and levels; not fitted to private rows.
         scales: The scale $s$ of each column.
         kernel: The kernel, with a number as its length-scale.
-        landmarks: The landmarks, points of shape $(m, d)$. `None`: a Fourier grid on the ranges.
+        landmarks: The landmarks, points of shape $(m, d)$, without the columns of the label. `None`: a Fourier grid on
+            the ranges.
         delta: $\delta$ of all sketches.
+        label: The column of levels that is the class of a row. `None`: rows have none.
 
     Raises:
         ValueError: If something is missing, or is a rule that would be fitted to rows.
@@ -76,6 +84,7 @@ class SketchSchema(Shown):
     kernel: Kernel
     landmarks: torch.Tensor | None = None
     delta: float = 1e-5
+    label: str | None = None
 
     def __post_init__(self) -> None:
         check_number("schema: delta", self.delta, 0.0, 0.1, open_min=True)
@@ -98,15 +107,53 @@ class SketchSchema(Shown):
                 raise ValueError(f"schema: column {column.name}: expected minimum < maximum")
             if isinstance(column, LevelColumn) and len(column.levels) > MAX_LEVELS:
                 raise ValueError(f"schema: column {column.name}: {len(column.levels)} levels, at most {MAX_LEVELS}")
+        width = self.dimensions
+        if self.label is not None:
+            width -= self._check_label()
         if self.landmarks is not None:
-            if self.landmarks.dim() != 2 or self.landmarks.shape[1] != self.dimensions:
+            if self.landmarks.dim() != 2 or self.landmarks.shape[1] != width:
                 raise ValueError(
-                    f"schema: landmarks of shape {tuple(self.landmarks.shape)}; expected (m, {self.dimensions}), "
+                    f"schema: landmarks of shape {tuple(self.landmarks.shape)}; expected (m, {width}), "
                     "points as columns and scales encode them"
                 )
             check_integer("schema: number of landmarks", len(self.landmarks), 1, MAX_LANDMARKS)
             if not torch.isfinite(self.landmarks).all():
                 raise ValueError("schema: landmarks must be finite numbers")
+
+    def _check_label(self) -> int:
+        """Check the label, and return the number of its levels."""
+
+        levels = {c.name: c.sizes[0] for c in self.columns.columns if isinstance(c, LevelColumn)}
+        if self.label not in levels:
+            raise ValueError(f"schema: label={self.label}: expected a column of levels, {', '.join(levels) or 'none'}")
+        if len(self.columns.columns) < 2:
+            raise ValueError(f"schema: label={self.label}: expected another column beside it")
+        if not self.scales[self.label] >= (least := separation(self.kernel)):
+            raise ValueError(
+                f"schema: scales.{self.label}={self.scales[self.label]:g}: expected {least:g} or more for a label, so "
+                "that rows of two classes have nothing in common"
+            )
+        return levels[self.label]
+
+    @cached_property
+    def label_slice(self) -> slice:
+        """The columns of points that have the label's unit vector; none without a label."""
+
+        parts = zip(self.columns.columns, self.columns.slices, strict=True)
+        start = next((part.start for column, part in parts if column.name == self.label), None)
+        return next((where for place, where in self.encoding.levels if place == start), slice(0, 0))
+
+    def with_classes(self, points: torch.Tensor) -> torch.Tensor:
+        """Return points without the columns of the label, such as landmarks, once with each class."""
+
+        where = self.label_slice
+        scale = 1.0 if self.label is None else self.scales[self.label]
+        unit = scale * torch.eye(where.stop - where.start, dtype=torch.float64)
+        parts = [
+            torch.cat([points[:, : where.start], row.expand(len(points), -1), points[:, where.start :]], 1)
+            for row in unit
+        ]
+        return torch.cat(parts) if parts else points
 
     @property
     def dimensions(self) -> int:
@@ -138,15 +185,20 @@ class SketchSchema(Shown):
     def embedding(self) -> PublicEmbedding:
         """The features of points."""
 
+        where = self.label_slice
         if self.landmarks is not None:
-            return Landmarks(self.kernel, self.landmarks)
-        grid = Grid(self.kernel, self.corners())
-        if grid.width > MAX_WIDTH:
+            base: PublicEmbedding = Landmarks(self.kernel, self.landmarks)
+        else:
+            corners = self.corners()
+            base = Grid(self.kernel, torch.cat([corners[:, : where.start], corners[:, where.stop :]], 1))
+        embedding = base if self.label is None else Classes(base, where)
+        if embedding.width > MAX_WIDTH:
             raise ValueError(
-                f"schema: the Fourier grid has {grid.width:,} numbers, at most {MAX_WIDTH:,}; use landmarks, narrower "
-                "ranges, or a larger length-scale"
+                f"schema: a sketch would have {embedding.width:,} numbers, at most {MAX_WIDTH:,}; fewer landmarks or "
+                "levels of the label, landmarks in place of a Fourier grid, narrower ranges, or a larger length-scale "
+                "help"
             )
-        return grid
+        return embedding
 
     def encode(self, table: pd.DataFrame, name: str = "the table") -> torch.Tensor:
         r"""Encode the rows of a table as points, of shape (N, d), each row by itself.
@@ -229,6 +281,7 @@ class SketchSchema(Shown):
             "columns": columns,
             "dropped": dict(self.columns.dropped),
             "scales": {column.name: float(self.scales[column.name]) for column in self.columns.columns},
+            **({} if self.label is None else {LABEL: self.label}),
             "features": features,
         }
 
@@ -240,7 +293,10 @@ class SketchSchema(Shown):
             ValueError: If values are missing, unknown, or of another type.
         """
 
-        _check_keys("schema", values, KEYS)
+        has_label = isinstance(values, Mapping) and LABEL in values
+        _check_keys("schema", values, (*KEYS, LABEL) if has_label else KEYS)
+        if has_label and not isinstance(values[LABEL], str):
+            raise ValueError("schema: label: expected the name of a column")
         if values["format"] != FORMAT:
             raise ValueError(f"schema: format={shortened(str(values['format']), 60)}: expected {FORMAT}")
         if values["unit"] != UNIT:
@@ -254,7 +310,7 @@ class SketchSchema(Shown):
         if not isinstance(values["scales"], Mapping):
             raise ValueError("schema: scales: expected a number for each column")
         scales = {str(name): scale for name, scale in values["scales"].items()}
-        return cls(columns, scales, _kernel_from_dict(values["kernel"]), landmarks, values["delta"])
+        return cls(columns, scales, _kernel_from_dict(values["kernel"]), landmarks, values["delta"], values.get(LABEL))
 
     @cached_property
     def digest(self) -> str:
@@ -279,8 +335,10 @@ class SketchSchema(Shown):
         """
 
         try:
-            return cls.from_dict(load_yaml(read_plain(path, links=True).decode()))
-        except ValueError as error:
+            text = read_plain(path, links=True).decode()
+            # in YAML, the JSON number 1e-05 would be text
+            return cls.from_dict(json.loads(text) if text.lstrip().startswith("{") else load_yaml(text))
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: {error}") from error
 
     def to_frame(self) -> pd.DataFrame:
@@ -291,7 +349,8 @@ class SketchSchema(Shown):
 
     def _shown(self) -> tuple[str, pd.DataFrame, str]:
         kind = "a Fourier grid" if self.landmarks is None else f"{len(self.landmarks):,} landmarks"
-        head = f"SketchSchema: {self.kernel!r}, {kind}, delta={self.delta:g}, digest {self.digest[:12]}"
+        of_class = "" if self.label is None else f" for each class of {self.label}"
+        head = f"SketchSchema: {self.kernel!r}, {kind}{of_class}, delta={self.delta:g}, digest {self.digest[:12]}"
         return head, self.to_frame(), ""
 
 
@@ -304,6 +363,7 @@ def propose_schema(
     delta: float = 1e-5,
     categorical: Sequence[str] = (),
     drop: Sequence[str] = (),
+    label: str | None = None,
 ) -> SketchSchema:
     r"""Propose a schema from public rows, from a description of the columns, or from both.
 
@@ -318,6 +378,7 @@ def propose_schema(
         delta: $\delta$.
         categorical: Columns of the public rows to treat as categories.
         drop: Columns of the public rows to leave out.
+        label: The column that is the class of a row, see `SketchSchema`; its scale is chosen so that classes are apart.
 
     Raises:
         ValueError: If there is neither, or if they do not belong together.
@@ -352,10 +413,16 @@ def propose_schema(
             else:
                 scales[column.name] = _rounded(1 / float(fitted.scaler.scale_[fitted.places.index(place)]))
         schema = SketchSchema(table, scales, kernel.with_lengthscale(1.0))
-    points = schema.uniform(landmarks)
+    apart = SketchSchema(table, dict(schema.scales) | _apart(label, schema.kernel), schema.kernel, None, delta, label)
+    where = apart.label_slice
+
+    def without_label(x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x[:, : where.start], x[:, where.stop :]], 1)
+
+    points = without_label(schema.uniform(landmarks))
     rows = points
     if public is not None:
-        rows = schema.encode(public, "the public rows")
+        rows = without_label(schema.encode(public, "the public rows"))
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
         half = rows[order[: landmarks - landmarks // 2]]
         points = torch.cat([half, points[: landmarks - len(half)]]).unique(dim=0)
@@ -364,9 +431,15 @@ def propose_schema(
         distances = torch.pdist(rows[:MEDIAN_ROWS]) if public is None else torch.pdist(rows[order[:MEDIAN_ROWS]])
         lengthscale = _rounded(float(distances.median()))
     points = torch.tensor([[_rounded(x) for x in row] for row in points.tolist()], dtype=torch.float64)
-    return SketchSchema(
-        table, schema.scales, kernel.with_lengthscale(lengthscale), points if features == "landmarks" else None, delta
-    )
+    chosen = points if features == "landmarks" else None
+    scaled = kernel.with_lengthscale(lengthscale)
+    return SketchSchema(table, dict(schema.scales) | _apart(label, scaled), scaled, chosen, delta, label)
+
+
+def _apart(label: str | None, kernel: Kernel) -> dict[str, float]:
+    """Return the scale of a label, if there is one."""
+
+    return {} if label is None else {label: separation(kernel)}
 
 
 def _even_scale(column: Any) -> float:

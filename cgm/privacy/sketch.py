@@ -7,7 +7,8 @@ private as well, whoever computes it.
 
 The file is in the safetensors format, with one tensor of whole numbers and a header of JSON. The header has what the
 sketch does not follow from the rows: the name of the party, the number of rows, $\varepsilon$, and the digest of the
-schema. It has no digest of the rows: by it, guesses of them could be confirmed.
+schema. It has no digest of the rows: by it, guesses of them could be confirmed. It may be signed: then the header has
+the party's public key, and the signature beside it is that of the header and the numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from cgm.privacy.schema import SketchSchema
 from cgm.utils.checks import check_integer, check_number, check_points
 from cgm.utils.files import read_plain, write_whole
 from cgm.utils.shown import Shown
+from cgm.utils.signing import PUBLIC, is_signed, public_key
 from cgm.utils.text import printable, shortened
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ FORMAT = "cgm sketch 1"
 STEP = 2.0**-20  # of the grid
 TENSOR = "sums"
 KEYS = ("format", "party", "rows", "epsilon", "schema")
+KEY = "public_key"  # of a sketch that is signed, in the header as well
 MAX_NAME = 200  # characters of the name of a party
 MAX_ROWS = 2**40
 MAX_HEADER = 10_000  # bytes
@@ -57,6 +60,8 @@ class Sketch(Shown):
         rows: The number of rows $N_i$, which is public.
         epsilon: $\varepsilon$ of this release, with the schema's $\delta$.
         released: What was released: the sums of the rounded features with noise, in steps of the grid, int64.
+        public_key, signature: The Ed25519 key by which it is signed, and the signature, in hexadecimal digits; empty,
+            if it is not signed. They are verified when a file is read.
 
     Raises:
         ValueError: If something is out of range.
@@ -67,6 +72,8 @@ class Sketch(Shown):
     rows: int
     epsilon: float
     released: torch.Tensor
+    public_key: str = ""
+    signature: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.party, str) or not 0 < len(self.party) <= MAX_NAME:
@@ -138,18 +145,42 @@ class Sketch(Shown):
     def to_bytes(self) -> bytes:
         """Return the content of the file."""
 
+        header, data = self._parts()
+        described = {"dtype": "I64", "shape": [len(self.released)], "data_offsets": [0, len(data)]}
+        metadata = {"sketch": header, **({"signature": self.signature} if self.signature else {})}
+        text = json.dumps({"__metadata__": metadata, TENSOR: described}).encode()
+        text += b" " * (-len(text) % 8)
+        return struct.pack("<Q", len(text)) + text + data
+
+    def _parts(self) -> tuple[str, bytes]:
+        """Return the text of the header, and the bytes of the numbers."""
+
         header = {
             "format": FORMAT,
             "party": self.party,
             "rows": self.rows,
             "epsilon": self.epsilon,
             "schema": self.schema.digest,
+            **({KEY: self.public_key} if self.public_key else {}),
         }
-        data = self.released.numpy().astype("<i8").tobytes()
-        described = {"dtype": "I64", "shape": [len(self.released)], "data_offsets": [0, len(data)]}
-        text = json.dumps({"__metadata__": {"sketch": json.dumps(header)}, TENSOR: described}).encode()
-        text += b" " * (-len(text) % 8)
-        return struct.pack("<Q", len(text)) + text + data
+        return json.dumps(header), self.released.numpy().astype("<i8").tobytes()
+
+    @property
+    def _message(self) -> bytes:
+        """What is signed."""
+
+        header, data = self._parts()
+        return header.encode() + b"\n" + data
+
+    def signed(self, private: Any) -> Sketch:
+        """Return the sketch with a signature.
+
+        Arguments:
+            private: The private key, see `read_key` in `cgm.utils.signing`.
+        """
+
+        named = replace(self, public_key=public_key(private))
+        return replace(named, signature=private.sign(named._message).hex())
 
     def write(self, path: str | Path) -> Path:
         """Write the file."""
@@ -166,7 +197,9 @@ class Sketch(Shown):
             schema: The schema that the sketch must have been made by.
 
         Raises:
-            ValueError: If it is no sketch, is damaged, or was made by another schema; the message names the file.
+            ValueError: If it is no sketch, is damaged, was made by another schema, or has a signature that is not its
+                own; the message names the file.
+            ImportError: If it is signed and cryptography is not installed.
         """
 
         try:
@@ -178,13 +211,20 @@ class Sketch(Shown):
     def from_bytes(cls, content: bytes, schema: SketchSchema) -> Sketch:
         """Return the sketch of the content of a file, see `read`."""
 
-        header, released = _parse(content)
+        header, signature, released = _parse(content)
         if header["schema"] != schema.digest:
             raise ValueError(
                 f"sketch by the schema {shortened(printable(str(header['schema'])), 16)}, expected "
                 f"{schema.digest[:12]}...: all parties need the same schema"
             )
-        return cls(schema, header["party"], header["rows"], header["epsilon"], released)
+        public = header.get(KEY, "")
+        made = cls(schema, header["party"], header["rows"], header["epsilon"], released, public, signature)
+        if signature and not (made.to_bytes() == content and is_signed(made._message, public, signature)):
+            raise ValueError(
+                f"sketch of {printable(made.party)}: its signature is not that of its content: it was changed after it "
+                "was signed"
+            )
+        return made
 
     def in_words(self) -> list[str]:
         """Say in some sentences what the sketch reveals, and what it does not."""
@@ -256,6 +296,38 @@ def check_sketches(sketches: Sequence[Sketch]) -> None:
         seen.add(content)
 
 
+def check_keys(sketches: Sequence[Sketch], keys: Any) -> None:
+    """Check that each sketch is signed by the key of its party.
+
+    Arguments:
+        sketches: The sketches, whose signatures were verified when they were read.
+        keys: The public key of each party, by its name, in hexadecimal digits.
+
+    Raises:
+        ValueError: If a party has no key, or if its sketch is not signed by it.
+    """
+
+    if not isinstance(keys, Mapping) or not keys:
+        raise ValueError("keys: expected a public key for each name of a party")
+    for name, key in keys.items():
+        if not isinstance(key, str) or not PUBLIC.fullmatch(key):
+            raise ValueError(
+                f"keys: {printable(str(name))}: {shortened(printable(str(key)), 40)}: expected a public key of 64 "
+                "hexadecimal digits, in quotes, as cgm key prints it"
+            )
+    for sketch in sketches:
+        name = printable(sketch.party)
+        if sketch.party not in keys:
+            raise ValueError(f"keys: has no key of {name}, but there is a sketch of this name")
+        if not sketch.signature:
+            raise ValueError(f"sketch of {name}: is not signed, but keys has a key of this party")
+        if sketch.public_key != keys[sketch.party]:
+            raise ValueError(
+                f"sketch of {name}: is signed by the key {sketch.public_key[:16]}..., but that of the party is "
+                f"{keys[sketch.party][:16]}...: it comes from somebody else, or the party has a new key"
+            )
+
+
 def _sigma(schema: SketchSchema, epsilon: float) -> int:
     r"""Return the standard deviation of the noise in steps of the grid, rounded up."""
 
@@ -263,8 +335,8 @@ def _sigma(schema: SketchSchema, epsilon: float) -> int:
     return math.ceil(sensitivity(schema.embedding, STEP) / (mu * STEP))
 
 
-def _parse(content: bytes) -> tuple[dict[str, Any], torch.Tensor]:
-    """Return header and numbers of a file, after its sizes and types were checked."""
+def _parse(content: bytes) -> tuple[dict[str, Any], str, torch.Tensor]:
+    """Return header, signature and numbers of a file, after its sizes and types were checked."""
 
     def refuse(name: str) -> None:
         raise ValueError(f"{name} is no number")
@@ -276,18 +348,21 @@ def _parse(content: bytes) -> tuple[dict[str, Any], torch.Tensor]:
         values = json.loads(content[8 : 8 + size].decode(), parse_constant=refuse, object_pairs_hook=_once)
         _expect(isinstance(values, dict) and set(values) == {"__metadata__", TENSOR}, "expected one tensor, sums")
         metadata, described = values["__metadata__"], values[TENSOR]
-        is_text = isinstance(metadata, dict) and set(metadata) == {"sketch"} and isinstance(metadata["sketch"], str)
-        _expect(is_text, "expected a header")
+        is_text = isinstance(metadata, dict) and all(isinstance(each, str) for each in metadata.values())
+        _expect(is_text and {"sketch"} <= set(metadata) <= {"sketch", "signature"}, "expected a header")
         header = json.loads(metadata["sketch"], parse_constant=refuse, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"no sketch ({shortened(printable(str(error)), 100)})") from None
-    _expect(isinstance(header, dict) and set(header) == set(KEYS), f"no sketch (its header needs {', '.join(KEYS)})")
+    signature = metadata.get("signature", "")
+    keys = {*KEYS, KEY} if signature else set(KEYS)
+    _expect(isinstance(header, dict) and set(header) == keys, f"no sketch (its header needs {', '.join(KEYS)})")
+    _expect(isinstance(header.get(KEY, ""), str), "no sketch (public_key: expected text)")
     data = content[8 + size :]
     _expect(header["format"] == FORMAT, f"no sketch of the format {FORMAT}")
     _expect(isinstance(header["schema"], str), "no sketch (schema: expected a digest)")
     expected = {"dtype": "I64", "shape": [len(data) // 8], "data_offsets": [0, len(data)]}
     _expect(described == expected and len(data) % 8 == 0, "damaged: its numbers do not fit its header")
-    return header, torch.from_numpy(np.frombuffer(data, "<i8").astype(np.int64))
+    return header, signature, torch.from_numpy(np.frombuffer(data, "<i8").astype(np.int64))
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> Mapping[str, Any]:

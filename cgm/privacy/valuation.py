@@ -13,7 +13,10 @@ $q_O = \sum_{i \notin C} c_i^2$, its variance is
     + D (2 a^2 q_C^2 + b^2 q_C q_O)
 
 Both hold for a pool that does not follow the noise. A pool that is fitted to the sketches does, so that
-$\langle \tilde S_i, S_G \rangle$ has a bias as well, which `Particles` measures by repeating the fit.
+$\langle \tilde S_i, S_G \rangle$ has a bias as well, which `Particles` measures by repeating the fit. If the pool's sum
+follows the noise by $A \sum_j z_j$, $\langle z_i, S_G \rangle$ has the mean $c_i^2 \operatorname{tr} A$, and its
+variance grows by that of $\rho \langle z_i, \sum_j z_j \rangle$ with $D \rho^2 = \operatorname{tr} A^2$, the response
+of the pool: $2 / (N_C t)$ in $a$ and $b$ becomes $(1 + \rho) \, 2 / (N_C t)$, and draws of noise have the same.
 """
 
 from __future__ import annotations
@@ -56,6 +59,7 @@ class SketchValuation(Valuation):
             points: the pool should have as many points as all parties.
         followed: How far the pool follows the noise, $E \langle z_i, S_G \rangle$ of each party, of shape $(n)$, which
             is subtracted; see `Particles`. `None`: it does not.
+        response: The response $\rho$ of the pool to the noise, see above.
 
     Attributes:
         sketches: The sketches.
@@ -75,12 +79,14 @@ class SketchValuation(Valuation):
         synthetic: torch.Tensor,
         price: str = "none",
         followed: torch.Tensor | None = None,
+        response: float = 0.0,
     ) -> None:
         check_sketches(sketches)
         check_choice("privacy.price", price, PRICES)
         schema = sketches[0].schema
         synthetic = check_points(synthetic, "synthetic pool (synthetic_size)", schema.dimensions).cpu().double()
         self.price, self.kernel, self.points, self.followed = price, schema.kernel, synthetic, followed
+        self.response = response
         self.dimensions, self.method, self.modes, self._missing = schema.embedding.width, "sketches", None, None
         self._of_pool = len(synthetic) * schema.embedding.mean(synthetic)  # (D)
         if len(synthetic) <= MAX_EXACT:
@@ -203,14 +209,16 @@ class SketchValuation(Valuation):
         gram = self._unbiased.numpy()
         first = max(float(vector @ gram @ vector), 0.0)
         second = 4 / t**2 * max(float(coalition @ gram @ coalition), 0.0)
-        a, b = 2 / (size * t) - 1 / size**2, 2 / (size * t)
+        b = (1 + self.response) * 2 / (size * t)
+        a = b - 1 / size**2
         quadratic = self.dimensions * (2 * a**2 * inside**2 + b**2 * inside * outside)
         return math.sqrt(inside * first + outside * second + quadratic)
 
     def draws(self, count: int = DRAWS, seed: int = 0) -> list[SketchValuation]:
         r"""Draw games like this one from other noise: what might have come out, if this one were without error.
 
-        Norms without bias stand for the true ones; the sums of $G$'s points are not drawn.
+        Norms without bias stand for the true ones. The points of $G$ are not drawn again, but their sums with the noise
+        are, as if they had been fitted to it: see the response of the pool.
 
         Arguments:
             count: How many.
@@ -226,8 +234,12 @@ class SketchValuation(Valuation):
         games = []
         for _ in range(count):
             noisy = padded.copy()
-            noisy[:-1] += self.noise.numpy()[:, None] * random.standard_normal((self.n, padded.shape[1]))
+            noise = self.noise.numpy()[:, None] * random.standard_normal((self.n, padded.shape[1]))
+            noisy[:-1] += noise
             gram = noisy @ noisy.T
+            follows = self.response * (noise @ noise.sum(0) - padded.shape[1] * self.noise.numpy() ** 2)
+            gram[:-1, -1] += follows
+            gram[-1, :-1] += follows
             if self.price == "none":
                 gram[np.arange(self.n), np.arange(self.n)] -= padded.shape[1] * self.noise.numpy() ** 2
             game = copy.copy(self)

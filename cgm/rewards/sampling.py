@@ -271,6 +271,7 @@ class Draws:
         recent: The number of points that were accepted since all of `sums` was brought up to date.
         accepted: The points in $G_i$, in order of acceptance.
         values: $v(S)$ after each accepted point.
+        start: $v(S)$ before the first one.
     """
 
     def __init__(self, arrays: PoolArrays, party: int, beta: float, seed: int) -> None:
@@ -282,6 +283,7 @@ class Draws:
         self.accepted: list[int] = []
         self.values: list[float] = []
         self.recent = 0
+        self.start = self.value
         self.sums = steps.make_sums(arrays.pool, arrays.sums[:, party].copy(), self.m)
 
     @property
@@ -325,6 +327,14 @@ class Draws:
             k = kernel.profile(torch.from_numpy(steps.squared_distances(pool.g, pool.g[:, x].copy())))
             steps.add_kernel_row(k.double().numpy(), pool, self.sums, self.m)
 
+    def accept_until(self, points: Sequence[int], target: float) -> None:
+        r"""Add given points of $G$ in their order, until the target is reached."""
+
+        for x in points:
+            if self.value >= _enough(target):
+                return
+            self.accept(x)
+
     def advance(self, target: float, limit: int) -> None:
         """Draw and accept points until the target is reached, or up to a number of points."""
 
@@ -359,9 +369,9 @@ class Draws:
         """Accept points until the target is reached, $G$ has no more points, or `patience` is exhausted."""
 
         valuation, size = self.arrays.valuation, len(self.arrays.order)
-        enough = target - NEARLY * abs(target) if math.isfinite(target) else target
+        enough = _enough(target)
         limit = size if patience is None else max(1, round(patience * size))
-        start = best = self.value
+        best = self.value
         since = 0  # accepted points since the last new best value
         while self.value < enough and len(self.accepted) < size and since < limit:
             before = len(self.values)
@@ -370,7 +380,7 @@ class Draws:
                 since = 0 if v > best else since + 1
                 best = max(best, v)
 
-        t = len(valuation.points)  # compared with T, whatever the reference
+        t = sum(valuation.sizes)  # compared with T, whatever the reference
         s, ss, _, with_all = self.totals.tolist()
         sums = (ss, with_all, valuation.total)
         values = torch.tensor(self.values, dtype=torch.float64)
@@ -379,10 +389,10 @@ class Draws:
             beta=self.beta,
             size=len(values),
             target=target,
-            start=start,
-            value=self.values[-1] if self.values else start,
+            start=self.start,
+            value=self.values[-1] if self.values else self.start,
             reached=self.value >= enough,
-            increasing=increasing_share(start, values),
+            increasing=increasing_share(self.start, values),
             indices=torch.from_numpy(self.arrays.order[np.array(self.accepted, dtype=np.int64)]),
             values=values,
             mmd2_biased=biased(*sums, int(s), t),
@@ -390,3 +400,9 @@ class Draws:
             promised=promised,
             upper=float(valuation.with_synthetic[self.party]),
         )
+
+
+def _enough(target: float) -> float:
+    """Return the value from which a target counts as reached."""
+
+    return target - NEARLY * abs(target) if math.isfinite(target) else target

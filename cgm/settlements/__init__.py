@@ -1,16 +1,19 @@
 """Settlements of parties with tables, images or sketches: forms in, files out."""
 
+from .completion import CompletedReward, complete_reward
 from .images import ImageMediator
 from .settlement import PartySettlement, Variant
 from .sketches import SketchMediator, SketchSettlement
 from .tables import TableMediator, settle
 
 __all__ = [
+    "CompletedReward",
     "ImageMediator",
     "PartySettlement",
     "SketchMediator",
     "SketchSettlement",
     "TableMediator",
     "Variant",
+    "complete_reward",
     "settle",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -18,20 +19,23 @@ from cgm.contributions.semivalues import Shapley
 from cgm.privacy.accounting import RATES, UNIT
 from cgm.privacy.pool import ParticleFit
 from cgm.privacy.schema import SketchSchema
-from cgm.privacy.sketch import SUFFIX, Sketch, check_sketches
+from cgm.privacy.sketch import SUFFIX, Sketch, check_keys, check_sketches
 from cgm.privacy.valuation import ERRORS, PRICES, SketchValuation
 from cgm.rewards.incentives import Incentive, Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.rewards.schemes.base import InfeasibleScheme, Rewards, Scheme
 from cgm.rewards.schemes.shapley_fair import ShapleyFair
 from cgm.settlements.certificate import FORMAT, readable_json, rounded, seal
-from cgm.settlements.folder import CERTIFICATE, check_folder, safe_names, write_files
+from cgm.settlements.completion import FILE as COMPLETION
+from cgm.settlements.completion import SCHEMA, CompletionFile, table_bytes
+from cgm.settlements.folder import CERTIFICATE, REPORT, check_folder, safe_names, write_files
+from cgm.settlements.sketch_report import PUBLIC, STATES, report
 from cgm.utils.files import sha256
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, limited, timed
 from cgm.utils.settings import Choice, Integer, Settings
 from cgm.utils.shown import Shown, counted
-from cgm.utils.text import csv_text, markdown_table, printable
+from cgm.utils.text import printable
 from cgm.valuation.valuation import Valuation
 
 if TYPE_CHECKING:
@@ -42,24 +46,19 @@ log = logging.getLogger(__name__)
 MIN_SIZE, MAX_SIZE = 3_000, 100_000  # of a pool, at first
 GROWTH, TIMES = 2.0, 4  # of a pool for which there are no rewards
 AGREED = 0.95  # share of the draws that must say the same of an incentive
+ROUNDED = 1e-9  # share of a margin, so that one that is at its limit is not beyond it
 ROUNDING = 1e-12  # standard errors of a margin that does not depend on the noise
-MARGIN = 1.5  # standard errors by which bounds may cross; below the two beyond which R2 fails
 DRAWS = 100  # of noise, from which standard errors are computed
 DRAWS_OF_MANY = 20  # of noise, for more parties than
 MANY = 12
-STATES = {True: "holds", False: "FAILS", None: "not resolved"}
-PUBLIC = (
-    "the schema: columns, ranges, levels, scales, kernel, length-scale, landmarks, δ",
-    "the names of the parties, their numbers of rows and their ε",
-)
 
 
 @dataclass(frozen=True)
 class SketchMediator(Settings):
     r"""Settles sketches.
 
-    Bounds of rewards that cross by less than 1.5 standard errors of $v(D_i \cup G)$ count as feasible: what is below
-    the noise cannot be asked for.
+    Bounds of rewards may cross by as much as R2, that no reward is above $v(D_i \cup G)$, is not resolved: by two
+    standard errors of its margin, the smallest of all parties. What is below the noise cannot be asked for.
 
     Arguments:
         contribution: How the value of all data is shared.
@@ -69,6 +68,9 @@ class SketchMediator(Settings):
         synthetic_size: The size of $G$. `None`: twice as many points as the parties have rows, from 3,000 to 100,000.
         price: `"none"`: noise costs a party nothing in expectation; `"bias"`: values fall with privacy.
         draws: The number of draws of noise from which standard errors are computed.
+        at_home: Whether folders of parties hold what rewards are completed by against exact rows, see
+            `complete_reward`: the pool, and the total of the others' sketches. Whoever has them could also take more
+            than its reward.
         seed: The seed of the pool and of sampling; the noise of sketches has none.
     """
 
@@ -81,6 +83,7 @@ class SketchMediator(Settings):
     synthetic_size: Annotated[int, Integer(min=1)] | None = None
     price: Annotated[str, Choice(PRICES)] = "none"
     draws: Annotated[int, Integer(min=2)] | None = None
+    at_home: bool = False
     seed: Annotated[int, Integer(min=0)] = 0
 
     def __post_init__(self) -> None:
@@ -89,15 +92,22 @@ class SketchMediator(Settings):
             raise ValueError(f"sampling.betas={list(self.sampling.betas)}: expected one, of the reward of each party")
 
     @limited(1)  # sums, and so all numbers, depend on the number of threads
-    def settle(self, sketches: Sequence[Sketch]) -> SketchSettlement:
+    def settle(self, sketches: Sequence[Sketch], keys: Mapping[str, str] | None = None) -> SketchSettlement:
         """Settle sketches.
 
+        Arguments:
+            sketches: A sketch of each party.
+            keys: The public key of each party, by which its sketch must be signed, see `check_keys`.
+
         Raises:
-            ValueError: If they do not belong together, or if no party has a positive contribution.
+            ValueError: If they do not belong together, are not signed by `keys`, or if no party has a positive
+                contribution.
             InfeasibleScheme: If no rewards fit their bounds, however large G.
         """
 
         check_sketches(sketches)
+        if keys is not None:
+            check_keys(sketches, keys)
         rows, warnings = sum(sketch.rows for sketch in sketches), list[str]()
         size = self.synthetic_size or min(max(2 * rows, MIN_SIZE), MAX_SIZE)
         with Clock() as clock:
@@ -109,7 +119,7 @@ class SketchMediator(Settings):
                 contributions = self._contribute(game)
                 with timed("errors"):
                     draws = game.draws(self.draws or (DRAWS_OF_MANY if game.n > MANY else DRAWS), self.seed)
-                    margin = MARGIN * _deviation([drawn.with_synthetic for drawn in draws], game.n)
+                    margin = _margin(torch.stack([drawn.with_synthetic for drawn in draws]))
                 try:
                     with timed("scheme"):
                         rewards = self.scheme.solve(contributions, game, game.with_synthetic + margin)
@@ -127,7 +137,7 @@ class SketchMediator(Settings):
         few = _warn_of_draws(len(draws), errors)
         warnings += [*contributions.warnings, *rewards.warnings, *few, *_warn(game, contributions, errors, drawn)]
         found = (contributions, rewards, incentives, errors, drawn, warnings, clock.seconds)
-        return SketchSettlement(self, tuple(sketches), game, *found)
+        return SketchSettlement(self, tuple(sketches), game, *found, with_keys=keys is not None)
 
     def _contribute(self, game: Valuation) -> Contributions:
         with timed("contributions"):
@@ -159,7 +169,7 @@ class SketchMediator(Settings):
         errors = {name: _deviation(values, game.n) for name, values in results.items()}
         errors["counts"] = torch.tensor([len(results["alpha"]), len(results["rewards"])])
         errors["values"] = game.party_errors
-        errors["with_synthetic"] = margin / MARGIN
+        errors["with_synthetic"] = _deviation([drawn.with_synthetic for drawn in draws], game.n)
         stated = check_incentives(replace(rewards, upper=game.with_synthetic), contributions, game)
         resolved = Incentives({name: _resolved(entry, checks.get(name, [])) for name, entry in stated.items()})
         parts = [resolved[name].holds for name in ("F1", "F2", "F3")]
@@ -184,6 +194,7 @@ class SketchSettlement(Shown):
         drawn: The reward of each party.
         warnings: What the user should know.
         seconds: The seconds that each step took.
+        with_keys: Whether each sketch is signed by the key that was given for its party.
         date: When it was computed, in UTC.
     """
 
@@ -197,6 +208,7 @@ class SketchSettlement(Shown):
     drawn: Sequence[Reward]
     warnings: Sequence[str]
     seconds: Mapping[str, float]
+    with_keys: bool = False
     date: str = field(default_factory=lambda: datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     @property
@@ -290,69 +302,34 @@ class SketchSettlement(Shown):
             }
         )
 
-    def report(self) -> str:
-        """Return the report, Markdown."""
+    def completion(self, party: int) -> CompletionFile:
+        """Return what a party, from 0, completes its reward by at home."""
 
-        frame, game = self.to_frame(), self.game
+        sketch, sampling = self.sketches[party], self.settings.sampling
+        others = [other for other in self.sketches if other is not sketch]
+        followed = self.game.followed
+        return CompletionFile(
+            party=sketch.party,
+            rows=sketch.rows,
+            noise=sketch.noise,
+            own=sketch.released,
+            others=sum((other.released for other in others), torch.zeros_like(sketch.released)),
+            others_rows=sum(other.rows for other in others),
+            others_noise=math.hypot(*(other.noise for other in others)),
+            followed=0.0 if followed is None else float(followed.sum() - followed[party]),
+            pool=self.schema.encoding.decode(self.game.synthetic),
+            reward=self.drawn[party].indices,
+            promised=float(self.rewards.values[party]),
+            beta=sampling.betas[0],
+            tolerance=sampling.tolerance,
+            patience=sampling.patience,
+            schema=self.schema.digest,
+        )
 
-        def cell(value: float, error: float) -> str:
-            return f"{value:.4f} ± {ERRORS * error:.4f}"
+    def report(self) -> bytes:
+        """Return the report, HTML."""
 
-        numbers = [
-            [printable(row["name"]), f"{row['rows']:,}", cell(row["value"], row["value_stderr"]),
-             cell(row["alpha"], row["alpha_stderr"]), cell(row["reward"], row["reward_stderr"]), f"{row['size']:,}"]
-            for row in frame.to_dict("records")
-        ]  # fmt: skip
-        private = []
-        for k, sketch in enumerate(self.sketches):
-            given = sketch.guarantee
-            private.append(
-                [printable(self.names[k]), f"{sketch.epsilon:g}", f"{sketch.schema.delta:g}", f"{given.mu:.3g}",
-                 f"{100 * given.true_positives(0.01):.2g} %", f"{given.auc:.3f}",
-                 f"{100 * sketch.relative_noise:.2g} %"]
-            )  # fmt: skip
-        lines = [
-            "# Settlement of sketches",
-            "",
-            f"{self.date}; {counted(game.n, 'party')}; the mediator has seen sketches only, no rows. v(N) = "
-            f"{game.grand_value:.4f} ± {ERRORS * game._error(np.ones(game.n, dtype=bool)):.4f}. "
-            f"The synthetic pool has {game.sizes[-1]:,} points, fitted to the sketches alone.",
-            "",
-            *markdown_table(["party", "rows", "v(D_i)", "α", "r_i", "points of the reward"], numbers).splitlines(),
-            "",
-            "± are two standard errors because of the noise: of v by formula, of α and r from draws of it. They do not "
-            "say how much the rows themselves vary by chance.",
-            "",
-            "## What is guaranteed",
-            "",
-            *markdown_table(
-                ["party", "ε", "δ", "μ", "largest true positive rate at 1 % false positives", "largest AUC", "noise"],
-                private,
-            ).splitlines(),
-            "",
-            f"The unit is {UNIT}. No attack on this report, the rewards, or anything else that is computed from the "
-            "sketches has higher rates, whatever the attacker knows, if the rows of a party have no other release. "
-            f"Noise: of the mean embedding, as a share of its largest possible norm. Public are: {'; '.join(PUBLIC)}.",
-            "",
-            "## Incentives",
-            "",
-            *markdown_table(
-                ["incentive", "", "margin"],
-                [[name, STATES[entry.holds], entry.note] for name, entry in self.incentives.items()],
-            ).splitlines(),
-            "",
-            "An incentive holds or fails if its margin is beyond two standard errors. Rewards that exhaust a bound, as "
-            "often in R2 and R6, cannot be resolved.",
-            "",
-            "## Method",
-            "",
-            f"Schema {self.schema.digest}; kernel {game.kernel!r}; {game.dimensions:,} features, which miss "
-            f"{100 * game.missed:.2g} % of the weight of a point of the pool. The bias of the noise is "
-            f"{'subtracted' if self.settings.price == 'none' else 'not subtracted, so that values fall with privacy'}.",
-        ]
-        if self.warnings:
-            lines += ["", "## Warnings", "", *(f"- {printable(warning)}" for warning in self.warnings)]
-        return "\n".join(lines) + "\n"
+        return report(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers as plain values."""
@@ -368,13 +345,15 @@ class SketchSettlement(Shown):
             "parties": [{**row, "privacy": self.guarantee(k)} for k, row in enumerate(frame)],
             "incentives": {name: vars(entry) for name, entry in self.incentives.items()},
             "price": self.settings.price,
+            "signed_by": {each.party: each.public_key for each in self.sketches if each.signature},
+            "with_keys": self.with_keys,
             "seed": self.settings.seed,
             "warnings": list(self.warnings),
             "seconds": dict(self.seconds),
         }
 
     def write(self, folder: str | Path) -> Path:
-        """Write the settlement to a new folder: `report.md`, `parties/NAME/` for each party, and `mediator/`.
+        """Write the settlement to a new folder: `report.html`, `parties/NAME/` for each party, and `mediator/`.
 
         Raises:
             ValueError: If the folder is not empty.
@@ -383,27 +362,40 @@ class SketchSettlement(Shown):
         folder = check_folder(folder)
         files = {
             "mediator/result.json": readable_json(self.to_dict()),
-            "mediator/pool.csv": _csv(self.schema.decode(self.game.synthetic)),
+            "mediator/pool.csv": table_bytes(self.schema.decode(self.game.synthetic)),
             "mediator/schema.json": readable_json(self.schema.to_dict()),
         }
         for party, name in enumerate(safe_names(self.names)):
-            own = {"reward.csv": _csv(self.reward_table(party))}
+            own = {"reward.csv": table_bytes(self.reward_table(party))}
+            if self.settings.at_home:
+                own |= {SCHEMA: files["mediator/schema.json"], COMPLETION: self.completion(party).to_bytes()}
             own[CERTIFICATE] = readable_json(self.certificate(party, own, folder.absolute().name))
             files |= {f"parties/{name}/{file}": data for file, data in own.items()}
-        files["report.md"] = self.report().encode()
+        files[REPORT] = self.report()
         write_files(folder, files)
         return folder
-
-
-def _csv(table: pd.DataFrame) -> bytes:
-    rows = ([*map(str, row)] for row in table.astype(object).where(table.notna(), "").to_numpy().tolist())
-    return csv_text([*map(str, table.columns)], rows).encode()
 
 
 def _deviation(values: Sequence[torch.Tensor], n: int) -> torch.Tensor:
     """Return the standard deviations of draws, of shape (n); infinite if there are too few."""
 
     return torch.stack([*values]).std(0) if len(values) > 1 else torch.full((n,), torch.inf, dtype=torch.float64)
+
+
+def _margin(upper: torch.Tensor) -> torch.Tensor:
+    r"""Return by how much bounds may cross, of shape (n): multiples of the standard errors of $v(D_i \cup G)$.
+
+    R2 has the margin $\min_i v(D_i \cup G) - r_i$. If all $r_i$ are above their bounds by the same number of standard
+    errors, the margin varies as the smallest of n deviations: the number is two of its standard errors. For independent
+    errors of three parties it is 1.5, of ten 1.2; for errors that move together it is 2.
+
+    Arguments:
+        upper: Draws of $v(D_i \cup G)$, of shape (draws, n).
+    """
+
+    errors = upper.std(0)
+    units = (upper - upper.mean(0)) / torch.where(errors > 0, errors, 1.0)
+    return ERRORS * (1 - ROUNDED) * float(units.amin(1).std()) * errors
 
 
 def _resolved(entry: Incentive, drawn: Sequence[Incentive]) -> Incentive:

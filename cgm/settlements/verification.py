@@ -20,6 +20,7 @@ from cgm.data.tables.files import open_workbook, read_content, rows_digest, rows
 from cgm.settlements.certificate import FORMAT, OLDER, SEAL, readable_json, seal
 from cgm.utils.files import IGNORED, check_bytes, folder_digest, gunzip, read_plain, sha256, write_whole
 from cgm.utils.shown import Shown
+from cgm.utils.signing import INSTALL, cryptography, public_key, read_key
 from cgm.utils.text import printable
 from cgm.utils.untrusted import array_shapes
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 CERTIFICATE, PAGE, SIGNATURE = "certificate.json", "certificate.html", "certificate.sig"
 OK, FAILED, OPEN = "ok", "FAILED", "open"
+COMPLETED, COMPLETED_NOTE = "completed.csv", "completed.json"  # what `cgm reward` adds to a folder
 STATE = 6  # characters of a line that have the state
-INSTALL = 'install cryptography, by pip install ".[sign]" in a checkout of cgm'
 
 Finding = tuple[str, str]  # its state, one of the three above, and its text
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -157,6 +158,7 @@ def _verify(folder: Path, data: Path | None, key: Path | None, settlement: str |
     yield OK, f"{CERTIFICATE} agrees with its own digest; it is the certificate of {certificate['party']}"
     yield _check_settlement(certificate, settlement)
     yield from _check_files(folder, certificate["files"], data)
+    yield from _check_completed(folder, certificate[SEAL])
     yield from _check_data(certificate["data"], data)
     yield _check_signature(folder, text, key)
     yield (
@@ -213,7 +215,7 @@ def _check_settlement(certificate: Mapping[str, Any], settlement: str | None) ->
 def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], data: Path | None) -> Iterator[Finding]:
     """Compare the files of a folder with those that the certificate lists."""
 
-    present = set(_walk(folder)) - {CERTIFICATE, SIGNATURE}
+    present = set(_walk(folder)) - {CERTIFICATE, SIGNATURE, COMPLETED, COMPLETED_NOTE}
     for name, entry in listed.items():
         if entry.get("folder"):
             files = {file for file in present if file.startswith(f"{name}/") and Path(file).name not in IGNORED}
@@ -234,6 +236,23 @@ def _check_files(folder: Path, listed: Mapping[str, Mapping[str, Any]], data: Pa
             yield OPEN, f"{name} is not part of the certificate; file managers create such files"
         elif data is None or not _is_same(data, folder / name):
             yield FAILED, f"{name} is not part of the certificate: it was added"
+
+
+def _check_completed(folder: Path, certificate: str) -> Iterator[Finding]:
+    """Compare a reward that was completed at home with the note beside it, which names the certificate."""
+
+    paths = folder / COMPLETED, folder / COMPLETED_NOTE
+    if not any(map(os.path.lexists, paths)):
+        return
+    try:
+        content, note = read_plain(paths[0]), json.loads(read_plain(paths[1]))
+        same = (note["sha256"], note["certificate"]) == (sha256(content), certificate)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        same = False
+    if same:
+        yield OK, f"{COMPLETED} was completed from these files by cgm reward, on your side: no part of the certificate"
+    else:
+        yield FAILED, f"{COMPLETED} and {COMPLETED_NOTE} are not as cgm reward wrote them for this certificate"
 
 
 def _is_same(a: Path, b: Path) -> bool:
@@ -447,16 +466,7 @@ def sign(folder: str | Path, key: str | Path) -> Path:
         OSError: If a file cannot be read or written.
     """
 
-    serialization, ed25519 = _cryptography()
-    try:
-        private = serialization.load_pem_private_key(read_plain(key, links=True), password=None)
-    except OSError:
-        raise
-    except Exception as error:  # cryptography has errors of its own
-        raise ValueError(f"key={key}: expected an Ed25519 private key in PEM without a password ({error})") from error
-    if not isinstance(private, ed25519.Ed25519PrivateKey):
-        raise ValueError(f"key={key}: expected an Ed25519 private key, got {type(private).__name__}")
-
+    private = read_key(key)
     path, text = Path(folder) / SIGNATURE, read_plain(Path(folder) / CERTIFICATE)
     try:
         states = _check_files(Path(folder), read_certificate(text)["files"], None)
@@ -465,10 +475,7 @@ def sign(folder: str | Path, key: str | Path) -> Path:
         failed = [f"{CERTIFICATE} was changed: {error}"]
     if failed:
         raise ValueError(printable(f"{folder}: not signed, since {failed[0]}"))
-    content = {
-        "public_key": private.public_key().public_bytes_raw().hex(),
-        "signature": private.sign(text).hex(),
-    }
+    content = {"public_key": public_key(private), "signature": private.sign(text).hex()}
     write_whole(path, readable_json(content))
 
     return path
@@ -483,7 +490,7 @@ def _check_signature(folder: Path, certificate: bytes, key: Path | None) -> Find
             return OPEN, "the certificate is not signed"
         return FAILED, f"{SIGNATURE} is missing, although a key was given"
     try:
-        serialization, ed25519 = _cryptography()
+        serialization, ed25519 = cryptography()
     except ImportError:
         return (OPEN if key is None else FAILED), f"{SIGNATURE} could not be verified: {INSTALL}"
 
@@ -507,14 +514,3 @@ def _check_signature(folder: Path, certificate: bytes, key: Path | None) -> Find
     if given != named:
         return FAILED, f"{SIGNATURE} was made with another key than {key}"
     return OK, f"the certificate, and with it every file that it lists, is signed by {key}"
-
-
-def _cryptography() -> tuple[Any, Any]:
-    """Import the parts of cryptography that are used."""
-
-    try:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ed25519
-    except ImportError as error:
-        raise ImportError(f"signatures need the extra sign: {INSTALL}") from error
-    return serialization, ed25519

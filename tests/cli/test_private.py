@@ -1,10 +1,12 @@
 """`cgm schema` and `cgm sketch`, as a party runs them."""
 
 import json
+import os
+import sys
 
 import pytest
 
-from cgm.cli.private import SketchSettings, schema, settings_of, sketch
+from cgm.cli.private import SketchSettings, key, schema, settings_of, sketch
 from cgm.privacy.schema import SketchSchema
 from cgm.privacy.sketch import Sketch
 from tests.privacy.rows_of_people import people
@@ -86,3 +88,34 @@ def test_settings_are_those_of_the_class():
     for arguments, message in ((["epsilon"], "expected schema="), (["party=a", "party=b"], "given twice")):
         with pytest.raises(ValueError, match=message):
             settings_of(SketchSettings, arguments)
+
+
+def test_a_key_is_for_its_owner_alone(folder, capsys, monkeypatch):
+    pytest.importorskip("cryptography")
+    key(["out=north.key"])
+    public = capsys.readouterr().out.split()[0]
+    assert (folder / "north.key").stat().st_mode & 0o077 == 0 or os.name == "nt"
+    key(["key=north.key"])
+    assert capsys.readouterr().out.split() == [public]
+    schema(["public=public.csv", "out=schema.yaml", "landmarks=10"])
+    sketch(["north.csv", "schema=schema.yaml", "epsilon=1", "out=north.sketch", "key=north.key"])
+    assert f"the public key is {public}" in capsys.readouterr().out
+    assert Sketch.read("north.sketch", SketchSchema.read("schema.yaml")).public_key == public
+    other = ["north.csv", "schema=schema.yaml", "epsilon=1", "out=n.sketch"]
+    for command, arguments, message in (
+        (key, ["out=north.key"], "out=north.key: exists; a key that is replaced is lost"),
+        (key, [], "expected either out=, .* or key="),
+        (key, ["out=a", "key=b"], "expected either out=, .* or key="),
+        (key, ["key=north.csv"], "key=north.csv: expected an Ed25519 private key in PEM"),
+        (sketch, [*other, "key=none.key"], "none.key"),
+        (sketch, [*other, "key=north.csv"], "key=north.csv: expected an Ed25519"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            command(arguments)
+    assert not (folder / "n.sketch").exists()
+    assert len(json.loads((folder / "sketches.ledger.json").read_text())["sketches"]) == 1
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
+    for command, arguments in ((key, ["out=new.key"]), (sketch, [*other, "key=north.key"])):
+        with pytest.raises(SystemExit, match="signatures need the extra sign: install cryptography"):
+            command(arguments)
+    assert not (folder / "new.key").exists()

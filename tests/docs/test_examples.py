@@ -27,9 +27,13 @@ import cgm
 from cgm.cli.commands import collect_parser, verify_parser
 from cgm.cli.jobs import Job
 from cgm.cli.private import (
+    KeySettings,
+    RewardSettings,
     SchemaSettings,
     SettleSettings,
     SketchSettings,
+    key_parser,
+    reward_parser,
     schema_parser,
     settings_of,
     settle_parser,
@@ -256,9 +260,14 @@ def understand(arguments: list[str]) -> None:
     if arguments[:1] in (["collect"], ["verify"]):
         {"collect": collect_parser, "verify": verify_parser}[arguments[0]]().parse_args(arguments[1:])
         return
-    if arguments[:1] in (["schema"], ["sketch"]):
-        of = {"schema": (schema_parser, SchemaSettings), "sketch": (sketch_parser, SketchSettings)}
-        parser, cls = of[arguments[0]]
+    private = {
+        "schema": (schema_parser, SchemaSettings),
+        "sketch": (sketch_parser, SketchSettings),
+        "key": (key_parser, KeySettings),
+        "reward": (reward_parser, RewardSettings),
+    }
+    if arguments[:1] and arguments[0] in private:
+        parser, cls = private[arguments[0]]
         settings_of(cls, parser().parse_args(arguments[1:]).settings)
         return
     if "--config-dir" in arguments:

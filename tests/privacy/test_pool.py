@@ -59,6 +59,7 @@ def test_what_follows_the_noise_is_subtracted(case):
     assert followed.shape == (2,)
     assert (followed > 0).all()  # as every fit does
     assert (followed < game.dimensions * game.noise**2).all()  # a pool of as many points that had all of the noise
+    assert 0 < game.response < 5  # at most about |G| / N, if it had all of the noise
     plain = SketchValuation(sketches, game.synthetic)
     assert torch.allclose(plain.a - game.a, followed)
     assert torch.allclose((plain.sums - game.sums)[:, :2].sum(0), followed)
@@ -97,3 +98,25 @@ def test_the_generator_is_nearer_to_new_data_than_its_size_says():
     assert biased < sum(drawn) / 5 + 1 / 150
     constant = torch.cat([x, torch.ones(1500, 1, dtype=torch.float64)], 1)
     assert bool((MeanEmbedding(particles=20, steps=5).fit(constant, 0).sample(30, 0)[:, 2] == 1).all())
+
+
+def test_samples_of_a_generator_with_a_label_have_the_classes_of_the_points():
+    x = torch.cat([clusters(600, 0) + shift for shift in (0.0, 2.0)])
+    y = torch.tensor([3.0, 8.0], dtype=torch.float64).repeat_interleave(600)
+    points = torch.cat([x[:900], y[:900, None]], 1)  # 600 and 300
+    code = torch.cat([(points[:, 2:] == value).double() for value in (3.0, 8.0)], 1)
+    for label, data in (((2,), points), ((2, 3), torch.cat([points[:, :2], code], 1))):
+        generator = MeanEmbedding(particles=120, steps=60, label=label).fit(data, seed=0)
+        sample = generator.sample(600, seed=1)
+        assert {tuple(row) for row in sample[:, 2:].tolist()} == {tuple(row) for row in data[:, 2:].tolist()}
+        first = (sample[:, 2:] == data[0, 2:]).all(1)
+        assert int(first.sum()) == 400
+        for rows, truth in ((sample[first], x[:600]), (sample[~first], x[600:900])):
+            assert mmd2(rows[:, :2], truth, SquaredExponential(0.5)) < 0.01
+    mixed = MeanEmbedding(particles=120, steps=60).fit(points, seed=0).sample(600, seed=1)
+    assert len(mixed[:, 2].unique()) > 2  # without a label, the class is a number like others
+    with pytest.raises(ValueError, match=r"generator\.label=\[3\]: expected different columns from 0 to 2"):
+        MeanEmbedding(label=[3]).fit(points, seed=0)
+    rare = torch.cat([x[:200], torch.zeros(200, 1).double()], 1)
+    rare[0, 2] = 1
+    assert "too few for the rarest classes" in MeanEmbedding(particles=20, steps=2, label=[2]).fit(rare, 0).warnings[0]

@@ -1,10 +1,12 @@
 """Sketches: their noise, an attack with all knowledge, their files, and files of strangers."""
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from cgm.privacy import sketch as module
 from cgm.privacy.accounting import Guarantee
 from cgm.privacy.features import rounded_sums, sensitivity
 from cgm.privacy.ledger import Ledger
-from cgm.privacy.sketch import STEP, Sketch, check_sketches
+from cgm.privacy.sketch import STEP, Sketch, check_keys, check_sketches
+from cgm.utils.signing import new_key, public_key, read_key
 from tests.privacy.rows_of_people import people
 from tests.privacy.test_features import worst_pair
 
@@ -214,3 +217,63 @@ def test_the_ledger_knows_earlier_sketches_of_the_same_rows(mixed, tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match="not a ledger of sketches, or a damaged one"):
             Ledger(path)
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """Two private keys, of north and of somebody else."""
+
+    pytest.importorskip("cryptography")
+    for name in ("north", "other"):
+        new_key(tmp_path / f"{name}.key")
+    return [read_key(tmp_path / f"{name}.key") for name in ("north", "other")]
+
+
+def test_every_changed_byte_of_a_signed_sketch_is_found(plane, keys, tmp_path):
+    schema = plane(landmarks=8)
+    plain = Sketch.of_points(schema, points(30), "north", 1.0)
+    sketch = plain.signed(keys[0])
+    content = sketch.to_bytes()
+    read = Sketch.from_bytes(content, schema)
+    assert (read.public_key, read.signature) == (public_key(keys[0]), sketch.signature)
+    assert read.to_bytes() == content
+    assert Sketch.from_bytes(plain.to_bytes(), schema).signature == ""
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        with pytest.raises(ValueError, match=r".+"):
+            Sketch.from_bytes(bytes(changed), schema)
+    moved = struct.pack("<q", int(sketch.released[0]) + 1) + content[-56:]
+    with pytest.raises(ValueError, match="sketch of north: its signature is not that of its content"):
+        Sketch.from_bytes(content[:-64] + moved, schema)
+    forged = dataclasses.replace(sketch, public_key=public_key(keys[1]))
+    renamed = dataclasses.replace(sketch, party="south")
+    for each in (forged, renamed, dataclasses.replace(sketch, signature="0" * 128)):
+        with pytest.raises(ValueError, match="its signature is not that of its content"):
+            Sketch.from_bytes(each.to_bytes(), schema)
+
+
+def test_keys_of_parties(plane, keys):
+    schema = plane(landmarks=8)
+    north = Sketch.of_points(schema, points(30), "north", 1.0)
+    own, other = (public_key(key) for key in keys)
+    check_keys([north.signed(keys[0])], {"north": own, "south": other})
+    for sketch, given, message in (
+        (north.signed(keys[1]), {"north": own}, f"signed by the key {other[:16]}.*that of the party is {own[:16]}"),
+        (north, {"north": own}, "is not signed"),
+        (north.signed(keys[0]), {"south": own}, "has no key of north"),
+        (north.signed(keys[0]), {"north": own[:-1]}, "64 hexadecimal digits"),
+        (north.signed(keys[0]), {"north": 7}, "64 hexadecimal digits"),
+        (north.signed(keys[0]), {}, "a public key for each name"),
+        (north.signed(keys[0]), [own], "a public key for each name"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_keys([sketch], given)
+
+
+def test_signed_sketches_need_cryptography(plane, keys, monkeypatch):
+    schema = plane(landmarks=8)
+    content = Sketch.of_points(schema, points(30), "north", 1.0).signed(keys[0]).to_bytes()
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
+    with pytest.raises(ImportError, match="signatures need the extra sign: install cryptography"):
+        Sketch.from_bytes(content, schema)

@@ -78,6 +78,17 @@ def test_values_are_unbiased_with_the_stated_standard_errors(case):
     assert torch.stack(of_alpha).std(0)[1] < 1e-9  # the largest one
 
 
+def test_a_pool_that_follows_the_noise_adds_to_errors_in_formula_and_draws_alike(case):
+    sketches = case.sketches()
+    plain, following = (SketchValuation(sketches, case.pool, response=rho) for rho in (0.0, 8.0))
+    assert torch.equal(plain.coalition_values(), following.coalition_values())
+    stated = following.coalition_errors()[1:]
+    assert (stated > 1.1 * plain.coalition_errors()[1:]).any()
+    drawn = torch.stack([game.coalition_values() for game in following.draws(400)])[:, 1:]
+    assert torch.allclose(drawn.std(0), stated, rtol=0.2)
+    assert ((drawn.mean(0) - following.coalition_values()[1:]).abs() < 5 * stated / math.sqrt(400)).all()
+
+
 def test_noise_costs_nothing_or_its_bias(case):
     sketches = case.sketches()
     fair, priced = (SketchValuation(sketches, case.pool, price) for price in ("none", "bias"))

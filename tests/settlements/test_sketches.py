@@ -1,11 +1,14 @@
 """Settlements of sketches: what parties and mediator do, in three folders, from the command line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from cgm.cli.private import key as cgm_key
 from cgm.cli.private import schema as cgm_schema
 from cgm.cli.private import settle as cgm_settle
 from cgm.cli.private import sketch as cgm_sketch
@@ -16,7 +19,7 @@ from cgm.privacy.sketch import Sketch
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import WeightedSampling
 from cgm.settlements.certificate import seal
-from cgm.settlements.sketches import SketchMediator, _resolved
+from cgm.settlements.sketches import SketchMediator, _margin, _resolved
 from cgm.settlements.verification import verify
 from cgm.valuation.kernels import SquaredExponential
 
@@ -66,9 +69,11 @@ def test_the_same_sketches_give_the_same_settlement(settled):
 
 def test_what_is_written(settled, tmp_path):
     folder = settled.write(tmp_path / "settlement")
-    report = (folder / "report.md").read_text()
-    for text in ("the mediator has seen sketches only", "largest AUC", "one row replaced", "not resolved"):
+    report = (folder / "report.html").read_text()
+    for text in ("the mediator has seen sketches only", "Largest AUC", "one row replaced", "not resolved", "<svg"):
         assert text in report
+    assert "<script" not in report
+    assert "north: " in report  # the figure in words
     certificate = json.loads((folder / "parties/north/certificate.json").read_text())
     assert seal(certificate)["sha256"] == certificate["sha256"]
     assert certificate["privacy"]["epsilon"] == 2
@@ -100,6 +105,25 @@ def test_an_incentive_is_one_of_three():
     assert "± 1.2" in _resolved(entry(5.0), [entry(5.0 + each) for each in spread]).note
 
 
+def test_bounds_may_cross_by_what_is_not_resolved():
+    random = torch.Generator().manual_seed(0)
+    errors = torch.tensor([0.1, 0.2, 0.4], dtype=torch.float64)
+    own = errors * torch.randn(4000, 3, generator=random, dtype=torch.float64)
+    together = errors * torch.randn(4000, 1, generator=random, dtype=torch.float64)
+    for upper, multiple in ((own, 1.5), (together, 2.0)):
+        assert torch.allclose(_margin(upper) / errors, torch.tensor(multiple).double(), rtol=0.06)
+    assert _margin(torch.ones(10, 2, dtype=torch.float64)).tolist() == [0, 0]
+    # rewards that are above their bounds by the margin do not break R2
+    for upper in (own[:, :1], together[:, :1]):
+        margin = float(_margin(upper)[0])
+        drawn = [Incentive(slack >= 0, slack, "") for slack in (upper[:, 0] - upper.mean() - margin).tolist()]
+        assert _resolved(Incentive(False, -margin, ""), drawn).holds is None
+        assert (
+            _resolved(Incentive(False, -2.5 * float(upper.std()), ""), [replace(e, holds=False) for e in drawn]).holds
+            is False
+        )
+
+
 def test_settings_and_sketches_that_are_not_possible(settled):
     with pytest.raises(ValueError, match="expected one, of the reward of each party"):
         SketchMediator(sampling=WeightedSampling((1.0, 2.0)))
@@ -114,14 +138,21 @@ def test_settings_and_sketches_that_are_not_possible(settled):
 def test_two_parties_and_a_mediator(tmp_path, monkeypatch, capsys):
     """Nothing but the schema and the sketches crosses."""
 
+    pytest.importorskip("cryptography")
+
     monkeypatch.chdir(tmp_path)
     rows(300, 0.0, 9).to_csv("public.csv", index=False)
     cgm_schema(["public=public.csv", "out=schema.yaml", "landmarks=60"])
+    public = {}
     for k, party in enumerate(("north", "south")):
         (tmp_path / party).mkdir()
         rows(800, k - 0.5, k).to_csv(tmp_path / party / f"{party}.csv", index=False)
         monkeypatch.chdir(tmp_path / party)
-        cgm_sketch([f"{party}.csv", "schema=../schema.yaml", "epsilon=2", f"out={party}.sketch"])
+        capsys.readouterr()
+        cgm_key([f"out={party}.key"])
+        public[party] = capsys.readouterr().out.split()[0]
+        signed = [f"key={party}.key"] if party == "north" else []
+        cgm_sketch([f"{party}.csv", "schema=../schema.yaml", "epsilon=2", f"out={party}.sketch", *signed])
     mediator = tmp_path / "mediator"
     mediator.mkdir()
     for name in ("north/north.sketch", "south/south.sketch", "schema.yaml"):
@@ -132,10 +163,17 @@ def test_two_parties_and_a_mediator(tmp_path, monkeypatch, capsys):
     cgm_settle(["north.sketch", "south.sketch", "schema=schema.yaml", "out=settlement", *quick])
     assert "SketchSettlement: 2 parties" in capsys.readouterr().out
     assert sorted(path.name for path in (mediator / "settlement/parties").iterdir()) == ["north", "south"]
+    report = (mediator / "settlement/report.html").read_text()
+    assert "by the keys that they name themselves, which were not compared with others: north by " in report
+    assert f"{public['north']}. Not signed: south." in report
+    (mediator / "keys.yaml").write_text("".join(f'{name}: "{each}"\n' for name, each in public.items()))
+    cgm_settle(["north.sketch", "schema=schema.yaml", "out=signed", "keys=keys.yaml", *quick])
+    assert "by the keys given for them" in (mediator / "signed/report.html").read_text()
     for arguments, message in (
         (["north.sketch", "out=x"], "schema: is missing"),
         (["north.sketch", "schema=schema.yaml"], "out: is missing"),
         (["north.sketch", "schema=schema.yaml", "out=settlement"], "expected a new or empty folder"),
+        (["north.sketch", "south.sketch", "schema=schema.yaml", "out=x", "keys=keys.yaml"], "south: is not signed"),
         (["north.sketch", "none.sketch", "schema=schema.yaml", "out=x"], "none.sketch"),
         (["north.sketch", "schema=schema.yaml", "out=x", "scheme=fairest"], "scheme=fairest"),
         (["north.sketch", "schema=schema.yaml", "out=x", "epsilon=1"], "epsilon=1: expected schema="),

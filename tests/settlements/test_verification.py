@@ -420,7 +420,7 @@ def test_without_cryptography_the_signature_is_open(folder, keys, monkeypatch):
     def missing():
         raise ImportError
 
-    monkeypatch.setattr(verification, "_cryptography", missing)
+    monkeypatch.setattr(verification, "cryptography", missing)
     assert any("could not be verified: install cryptography" in line for line in verify(folder).lines)
     assert verify(folder).ok
     assert not verify(folder, key=public).ok
