@@ -1,6 +1,7 @@
 """Settlements of parties with tables, images or sketches: forms in, files out."""
 
 from .images import ImageMediator
+from .release import ReleasedSettlement
 from .settlement import PartySettlement, Variant
 from .sketches import SketchMediator, SketchSettlement
 from .tables import TableMediator, settle
@@ -8,6 +9,7 @@ from .tables import TableMediator, settle
 __all__ = [
     "ImageMediator",
     "PartySettlement",
+    "ReleasedSettlement",
     "SketchMediator",
     "SketchSettlement",
     "TableMediator",

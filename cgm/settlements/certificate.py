@@ -115,7 +115,7 @@ def contents(
         "data": {
             "file": PureWindowsPath(own["file"]).name,  # its folder, with / or \\, is the mediator's
             **{key: own[key] for key in ("sha256", "rows_valued", "rows_held_out")},
-            **_form(own),
+            **form_of(own),
         },
         "value": {
             "own_data": rounded(own["own_data"]),
@@ -177,7 +177,7 @@ def _rounded_errors(approximation: Mapping[str, Any] | None) -> Mapping[str, Any
     return {key: float(f"{x:.0e}") if isinstance(x, float) else x for key, x in approximation.items()}
 
 
-def _form(own: Mapping[str, Any]) -> dict[str, Any]:
+def form_of(own: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a party's data was read, and how its digest is computed, if it is not that of a file."""
 
     if own["suffix"] in (".png", ".npz"):
