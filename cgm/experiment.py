@@ -427,8 +427,8 @@ class Experiment(MediatorSettings):
         """Collect what `result.json` holds, but for the time and the memory of the run."""
 
         game, rewards = settlement.game, settlement.rewards
-        increments = negative_increments(game) if game.n <= MAX_PARTIES else None
         valued = game if numbers is None else numbers.game  # what parties may know
+        increments = negative_increments(valued) if game.n <= MAX_PARTIES else None
         return Result(
             dataset=data.dataset,
             split=snake(type(self.split).__name__),

@@ -109,8 +109,13 @@ def check_release(settings: MediatorSettings, privacy: Release) -> None:
             "generator=mean_embedding, which follows the sketches, or privacy.pool=public, which fits any generator to "
             "the public rows"
         )
-    if privacy.pool == "sketches" and settings.generator.pretrained is not None:
-        raise ValueError(f"generator.pretrained={settings.generator.pretrained}: {said} say privacy.pool=public")
+    if privacy.pool == "sketches" and isinstance(generator := settings.generator, MeanEmbedding):
+        if generator.pretrained is not None:
+            raise ValueError(f"generator.pretrained={generator.pretrained}: {said} say privacy.pool=public")
+        if generator.jitter != MeanEmbedding.jitter:
+            raise ValueError(
+                f"generator.jitter={generator.jitter}: {said} it is {ParticleFit.jitter} length-scales; leave it out"
+            )
     if isinstance(settings.features, Features) and settings.features.joint:
         raise ValueError(
             f"features={snake(type(settings.features).__name__)}: would be fitted to the parties' rows and the pool; "

@@ -25,7 +25,7 @@ from cgm.settlements.certificate import form_of, rounded
 from cgm.settlements.folder import safe_names
 from cgm.settlements.sketches import SketchSettlement
 from cgm.settlements.tables import Rows, TableMediator
-from cgm.utils.plain import plain
+from cgm.utils.plain import plain, snake
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, timed
 
@@ -148,19 +148,26 @@ def check_tables(mediator: TableMediator, privacy: Release) -> None:
             "schema as cgm schema writes, such as privacy.public=schema.yaml"
         )
     if not isinstance(mediator.features, Automatic):
-        name = type(mediator.features).__name__
+        name = snake(type(mediator.features).__name__)
         raise ValueError(f"features={name}: with privacy=release the public schema encodes tables; say features=auto")
     is_schema = Path(privacy.public).suffix.lower() in SCHEMAS
     if is_schema and privacy.pool == "public":
         raise ValueError(
             f"privacy.pool=public: {privacy.public} is a schema; say the file of public rows, or pool=sketches"
         )
+    if not is_schema and mediator.kernel.lengthscale in ("fit", "fit_monotone"):
+        raise ValueError(
+            f"kernel.lengthscale={mediator.kernel.lengthscale}: would be fitted to the parties' rows; with "
+            "privacy=release say median, which is that of the public rows, or a number"
+        )
     defaults = {field.name: _default(field) for field in fields(mediator)}
     for name in (*OF_ROWS, *(OF_SCHEMAS if is_schema else ())):
-        if getattr(mediator, name) != defaults[name]:
+        value = getattr(mediator, name)
+        if value != defaults[name]:
+            given = list(value) if isinstance(value, tuple) else value
             raise ValueError(
-                f"{name}={getattr(mediator, name)}: has no effect with privacy=release, where each cell is read by the "
-                "public schema alone; leave it out"
+                f"{name}={given}: has no effect with privacy=release, where each cell is read by the public schema "
+                "alone; leave it out"
             )
 
 
@@ -236,11 +243,6 @@ def public_schema(mediator: TableMediator, privacy: Release) -> tuple[SketchSche
         return schema, None
     public, _ = read_table(path)
     kernel, drop, categorical = mediator.kernel, mediator.drop, mediator.categorical
-    if kernel.lengthscale in ("fit", "fit_monotone"):
-        raise ValueError(
-            f"kernel.lengthscale={kernel.lengthscale}: would be fitted to the parties' rows; with privacy=release say "
-            "median, which is that of the public rows, or a number"
-        )
     schema = propose_schema(public, None, kernel, privacy.landmarks, "landmarks", privacy.delta, categorical, drop)
     return schema, public
 

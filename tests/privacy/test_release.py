@@ -18,9 +18,12 @@ def points(n, seed, shift=0.0):
 def drawn(plane):
     schema = plane(lengthscale=1.0, landmarks=60)
     parties = [points(300, 0), points(200, 1, 0.5)]
-    return schema, parties, points(1200, 2), lambda epsilon: [
-        Sketch.of_points(schema, x, f"party {k + 1}", epsilon) for k, x in enumerate(parties)
-    ]
+    return (
+        schema,
+        parties,
+        points(1200, 2),
+        lambda epsilon: [Sketch.of_points(schema, x, f"party {k + 1}", epsilon) for k, x in enumerate(parties)],
+    )
 
 
 def test_the_settings_are_checked():
