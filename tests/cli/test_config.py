@@ -163,7 +163,7 @@ def test_experiments_are_those_of_the_paper():
         "mnist": ("MNIST", 5000, "MMDGAN", "UMAP"),
         "cifar10": ("CIFAR10", 5000, "MMDGAN", "UMAP"),
     }
-    assert {"debug", "debug_mnist", *(f"paper_{name}" for name in papers)} == set(EXPERIMENTS)
+    assert {"debug", "debug_mnist", "privacy_value", *(f"paper_{name}" for name in papers)} == set(EXPERIMENTS)
     for name, (dataset, per_party, generator, features) in papers.items():
         for split in ("equal_disjoint", "unequal"):
             e = instantiate(composed(f"experiment=paper_{name}", f"split={split}"), _convert_="all")
