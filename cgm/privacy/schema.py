@@ -279,7 +279,9 @@ class SketchSchema(Shown):
         """
 
         try:
-            return cls.from_dict(load_yaml(read_plain(path, links=True).decode()))
+            text = read_plain(path, links=True).decode()
+            is_json = Path(path).suffix.lower() == ".json"  # in YAML, 1e-05 is text
+            return cls.from_dict(json.loads(text) if is_json else load_yaml(text))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 

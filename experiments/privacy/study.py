@@ -41,7 +41,14 @@ TRAIN, TEST = 30_000, 6_000  # images that are encoded
 EPSILONS = (0.5, 1.0, 3.0, 10.0, None)  # None: without privacy
 SIZES = {1000: 5_000, 5000: 25_000}  # |G| for each number of points of a party: as many as all parties have
 PLACES = ((1000, 0), (5000, 0), (1000, 1), (5000, 1))  # points of a party and seeds, in the order of their runs
-COMMON = ("metric=none", "downstream.max_points=5000", "figures=false", "cache=false", "generator.steps=100")
+COMMON = (
+    "scheme=fair",
+    "metric=none",
+    "downstream.max_points=5000",
+    "figures=false",
+    "cache=false",
+    "generator.steps=100",
+)
 RULES = ("median", "fit")  # length-scales of the errors of α
 ALPHA_EPSILONS = (0.5, 1.0, 3.0)
 ALPHA_POINTS, ALPHA_POOL, ALPHA_DRAWS, ALPHA_LANDMARKS = 5000, 10_000, 20, 1024

@@ -9,7 +9,7 @@ import pytest
 
 from cgm.generators.mean_embedding import MeanEmbedding
 from cgm.privacy.release import Release
-from cgm.privacy.schema import propose_schema
+from cgm.privacy.schema import SketchSchema, propose_schema
 from cgm.privacy.sketch import Sketch
 from cgm.settlements.tables import TableMediator, settle
 from cgm.settlements.verification import verify
@@ -94,7 +94,8 @@ def test_what_is_written(files, tmp_path):
     assert list(reward.columns) == ["x", "y", "z"]
     assert set(reward["z"]) <= {"a", "'=b"}  # a spreadsheet does not run it
     assert json.loads(written["mediator/result.json"])["replay"].startswith("the noise came from the operating system")
-    schema = settlement.schema
+    schema = SketchSchema.read(tmp_path / "settled/mediator/schema.json")
+    assert schema.digest == settlement.schema.digest
     for k, name in enumerate(("north", "south", "west")):
         sketch = Sketch.from_bytes(written[f"mediator/sketches/{name}.sketch"], schema)
         assert (sketch.party, sketch.epsilon, sketch.rows) == (name, float(k + 1), len(parties(files)[name]))
