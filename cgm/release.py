@@ -23,6 +23,7 @@ from cgm.contributions.pointwise import Pointwise
 from cgm.contributions.uncertainty import Uncertainty
 from cgm.data.features.base import Features, transform_parts
 from cgm.data.features.network import NetworkFeatures
+from cgm.data.features.umap import UMAP
 from cgm.data.tables.columns import NumericColumn
 from cgm.data.tables.schema import Schema
 from cgm.generators.base import Generator
@@ -219,10 +220,10 @@ def settle_points(
     features = copy.copy(mediator.choose_features(public))
     with timed("features"):
         features.fit(public, stream_seed(seed, Stream.FIT_FEATURES))
-        if isinstance(features, NetworkFeatures) and features.report is None:  # loaded, and not trained
+        if _uses_weights(features, mediator.generator, privacy):
             warnings.append(
-                "features: the weights were trained before, on rows that the guarantee does not cover; where rows of "
-                "the parties are among them, it holds for what is released beyond the weights"
+                "weights of networks were trained before, on rows that the guarantee does not cover; where rows of the "
+                "parties are among them, it holds for what is released beyond the weights"
             )
         cache = mediator.cache or None
         x = transform_parts(features, parties, cache)
@@ -280,6 +281,15 @@ def settle_points(
         names,
     )
     return settlement, numbers, _released(settlement, numbers, rows, len(public), privacy, seed)
+
+
+def _uses_weights(features: Features, generator: Generator, privacy: Release) -> bool:
+    """Return whether fitted features or the generator are weights that were trained before."""
+
+    if privacy.pool == "public" and getattr(generator, "pretrained", None) not in (None, False):
+        return True
+    loaded = isinstance(features, NetworkFeatures) and features.report is None
+    return loaded or (isinstance(features, UMAP) and features.of != "pixels")
 
 
 def _measured(reward: Reward, game: Valuation) -> Reward:

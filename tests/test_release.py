@@ -7,15 +7,19 @@ import torch
 
 from cgm.data.attacks import FreeRide
 from cgm.data.datasets.credit_ratings import CreditRatings
+from cgm.data.features.encoder import Encoder
 from cgm.data.features.linear import PCA
+from cgm.data.features.umap import UMAP
 from cgm.data.splits import EqualDisjoint
 from cgm.experiment import Experiment
 from cgm.generators.kde import KDE
 from cgm.generators.mean_embedding import MeanEmbedding
+from cgm.generators.mmd_gan.generator import MMDGAN
 from cgm.privacy.release import Release
 from cgm.privacy.sketch import Sketch
 from cgm.records.result import Result
 from cgm.records.settings import with_metrics
+from cgm.release import _uses_weights
 from cgm.rewards.sampling import WeightedSampling
 from cgm.utils.plain import plain
 from cgm.valuation.kernels import SquaredExponential
@@ -121,6 +125,18 @@ def test_what_would_be_fitted_to_rows_is_refused_by_name():
             experiment(**settings)
     with pytest.raises(ValueError, match=r"privacy.public=0.001: 0 of 500 held-out points would be public"):
         experiment(privacy=replace(PRIVACY, public=0.001)).run(None)
+
+
+def test_weights_that_were_trained_before_are_warned_of():
+    for features, generator, privacy, expected in (
+        (PCA(2), KDE(), PRIVACY, False),
+        (UMAP(of="encoder", fit_to="parties"), KDE(), PRIVACY, True),
+        (UMAP(fit_to="parties"), KDE(), PRIVACY, False),
+        (Encoder(), KDE(), PRIVACY, True),  # without a report of a training
+        (PCA(2), MMDGAN(), PRIVACY, False),
+        (PCA(2), MMDGAN(), replace(PRIVACY, pool="public"), True),
+    ):
+        assert _uses_weights(features, generator, privacy) is expected
 
 
 def test_records_without_the_setting_have_no_privacy():
