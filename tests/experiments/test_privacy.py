@@ -51,12 +51,14 @@ def test_the_report_is_written_from_the_records_alone(tmp_path, capsys):
     assert "README.md" in capsys.readouterr().out
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     for row in (
-        "| credit ratings | 1,000 | error of α | 0.010 | 0.005 | 0.002 | 0.001 | – |",
+        "| credit ratings | 1,000 | error of α / as stated | 0.0100 / 0.0200 | 0.0050 / 0.0100 | 0.0017 / 0.0033 | ",
         "| MNIST | 5,000 | 0.600 | 0.840 | 0.845 | 0.848 | 0.850 | 0.850 | 0.850 |",
         "| CIFAR-10 | 1.5 (fit) | 300 | 1 % | 0.0150 | 0.0200 / 0.0400 | 0.0100 / 0.0200 | 0.0033 / 0.0067 |",
         "| credit card | 0.5400 | 0.5450 | 0.5483 | 0.5495 | 0.5500 |",
     ):
         assert row in text
+    assert "α errs by at most 0.0200 with the median length-scale" in text
+    assert "it is −0.5 at ε = 1 and −0.2 at ε = 3" in text
     before = {name: (tmp_path / name).read_bytes() for name in ("README.md", "values.png", "accuracy.png")}
     write_report(tmp_path / "runs.jsonl", tmp_path)
     assert before == {name: (tmp_path / name).read_bytes() for name in before}
