@@ -30,9 +30,12 @@ from cgm.evaluation.privacy.base import Audit, NoAudit, audit_rows
 from cgm.evaluation.tasks.base import Task
 from cgm.evaluation.tasks.svm import SVM
 from cgm.mediator import Mediator, MediatorSettings, Settlement
+from cgm.privacy.release import NoPrivacy, Privacy, Release
 from cgm.records.earlier import find_earlier
 from cgm.records.record import CONFIGURATION, RESULT, Arrays, Record, has_traces
 from cgm.records.result import Memory, Result, Values
+from cgm.release import Released, check_release, settle_points, standardised
+from cgm.sketches import SketchNumbers
 from cgm.utils.checks import check_party
 from cgm.utils.files import write_whole
 from cgm.utils.plain import plain, snake, versions
@@ -61,6 +64,7 @@ class ExperimentData:
         labels: Their classes, each of shape $(N_i)$.
         test: Held-out points, of shape $(M, D)$ or $(M, C, H, W)$, and their classes.
         attacked: What the parties hand in while one of them attacks; `None` without an attack.
+        public: Points that nobody owns, and their classes; `None` without `privacy=release`.
     """
 
     dataset: str
@@ -69,6 +73,7 @@ class ExperimentData:
     labels: list[torch.Tensor]
     test: Labelled
     attacked: Attacked | None
+    public: Labelled | None = None
 
     @property
     def image(self) -> tuple[int, ...] | None:
@@ -93,7 +98,8 @@ class Experiment(MediatorSettings):
         downstream: The task by which rewards are evaluated.
         audit: Measures what rewards reveal about the rows of other parties. Held-out rows are drawn with the shares of
             classes of each party, so that an attack cannot tell members from others by their class.
-        seed: The seed of everything random.
+        privacy: Whether what reaches other parties is differentially private, see `cgm.privacy.Release`.
+        seed: The seed of everything random, but for the noise of `privacy`.
         data_dir: The folder of data; the environment variable CGM_DATA or else `data`, if `None`.
         figures: Whether to draw figures.
         embedding_party: The party, from 1, whose rewards are drawn in the plane.
@@ -116,6 +122,7 @@ class Experiment(MediatorSettings):
     metric: Mapping[str, Metric] = field(default_factory=paper_metrics)
     downstream: Task = field(default_factory=SVM)
     audit: Audit = field(default_factory=NoAudit)
+    privacy: Privacy = field(default_factory=NoPrivacy)
     seed: Annotated[int, Integer(min=0)] = 0
     data_dir: Annotated[str, Text(path=True)] | None = None
     figures: bool = True
@@ -136,6 +143,7 @@ class Experiment(MediatorSettings):
         taken = dict.fromkeys(OF_REWARDS, "a number of each reward")
         taken |= {f"{name}{end}": f"the score {name}" for name in self.downstream.scores for end in ("", "_before")}
         check_metrics(self.metric, taken)
+        self._check_privacy()
         if isinstance(n := getattr(self.split, "n_parties", None), int):  # of splits that know it without data
             self._check_parties(n)
 
@@ -207,14 +215,19 @@ class Experiment(MediatorSettings):
             with timed("data"):
                 data = self.load()
             scales = self._compare_scales(data.parties)
-            honest, x, classes = None, data.parties, data.labels
+            honest, numbers, released, x, classes = None, None, None, data.parties, data.labels
             if data.attacked is not None:
                 log.info("the parties are settled without the attack first")
                 with timed("honest"):
                     honest = mediator.settle(data.parties, self.seed)
                 x, classes = data.attacked.parties, data.attacked.labels
-            # values are compared with the honest ones, in the same features
-            settlement = mediator.settle(x, self.seed, None if honest is None else honest.features)
+            if isinstance(self.privacy, Release) and data.public is not None:
+                parts = self._public_parts(*data.public, len(data.classes))
+                public = data.public[0]
+                settlement, numbers, released = settle_points(mediator, self.privacy, x, public, parts, self.seed)
+            else:
+                # values are compared with the honest ones, in the same features
+                settlement = mediator.settle(x, self.seed, None if honest is None else honest.features)
             clock.seconds |= settlement.seconds
 
             with timed("features"):
@@ -250,7 +263,7 @@ class Experiment(MediatorSettings):
             if audits and settlement.features.joint:
                 log.warning(JOINT_AUDIT)
                 warnings.append(JOINT_AUDIT)
-            result = self._result(settlement, evaluation, data, labeller, audits, gains, warnings)
+            result = self._result(settlement, evaluation, data, labeller, audits, gains, warnings, numbers, released)
             if folder is not None and configuration is not None:  # the first file, by which the folder is that of a run
                 write_whole(folder / CONFIGURATION, json.dumps(configuration, indent=2).encode())
             if self.figures and folder is not None:
@@ -285,7 +298,7 @@ class Experiment(MediatorSettings):
             rest[torch.cat(rows)] = False
             attacked = self.attack.apply(parties, labels, self.seed, (dataset.x[rest], dataset.y[rest]))
 
-        return ExperimentData(
+        data = ExperimentData(
             dataset=dataset.name,
             classes=dataset.classes,
             parties=parties,
@@ -293,6 +306,54 @@ class Experiment(MediatorSettings):
             test=(dataset.x_test, dataset.y_test),
             attacked=attacked if attacked is not None and attacked.identities else None,
         )
+        return self._with_public(data) if isinstance(self.privacy, Release) else data
+
+    def _with_public(self, data: ExperimentData) -> ExperimentData:
+        """Return data with a part of its held-out points as public ones, by which points are standardised."""
+
+        (points, classes), share = data.test, float(self.privacy.public)  # type: ignore[attr-defined]  # of a release
+        count = round(share * len(points))
+        if not 2 <= count <= len(points) - 2:
+            raise ValueError(
+                f"privacy.public={share:g}: {count} of {len(points)} held-out points would be public; expected at "
+                "least 2, and 2 others for evaluation"
+            )
+        random = torch.Generator().manual_seed(stream_seed(self.seed, Stream.PUBLIC_ROWS))
+        order = torch.randperm(len(points), generator=random)
+        rows, others = order[:count], order[count:].sort().values
+        public, test, *parties = standardised(points[rows], [points[rows], points[others], *data.parties])
+        return replace(data, parties=parties, public=(public, classes[rows]), test=(test, classes[others]))
+
+    def _public_parts(self, x: torch.Tensor, y: torch.Tensor, n_classes: int) -> list[torch.Tensor]:
+        """Return public points that stand for those of the parties, and last for G, to fit a length-scale to them."""
+
+        if self.kernel.lengthscale not in ("fit", "fit_monotone"):
+            return []
+        half = len(x) // 2
+        try:
+            rows = replace(self.split, points_per_party=None).assign(y[:half], n_classes, self.seed)  # type: ignore[type-var]
+        except ValueError as error:
+            raise ValueError(
+                f"kernel.lengthscale={self.kernel.lengthscale}: is fitted to the {len(x)} public points, which are too "
+                f"few to be split like those of the parties ({error}); say a larger privacy.public, median, or a number"
+            ) from error
+        return [*(x[part] for part in rows), x[half:]]
+
+    def _check_privacy(self) -> None:
+        """Check that nothing is fitted to the rows of parties that `privacy` protects."""
+
+        if not isinstance(self.privacy, Release):
+            return
+        if isinstance(self.privacy.public, str):
+            raise ValueError(
+                f"privacy.public={self.privacy.public}: of an experiment, expected the share of the held-out points "
+                "that is public, such as 0.5"
+            )
+        if not isinstance(self.attack, NoAttack):
+            raise ValueError(f"attack={snake(type(self.attack).__name__)}: not with privacy=release; say attack=none")
+        if isinstance(n := getattr(self.split, "n_parties", None), int):
+            self.privacy.epsilons(n)
+        check_release(self, self.privacy)
 
     def _compare_scales(self, parties: Sequence[torch.Tensor]) -> list[str]:
         """Return a warning, which is logged, if points are valued as they are and their columns differ in scale."""
@@ -324,7 +385,8 @@ class Experiment(MediatorSettings):
     ) -> tuple[str, torch.Tensor | None]:
         """Return the name of the labeller and the classes of a settlement's pool.
 
-        A classifier sees the images of the pool, drawn again; without one, honest points vote.
+        A classifier sees the images of the pool, drawn again; without one, honest points vote, or public ones with
+        `privacy=release`, since labels of a reward may tell no more of other parties than the reward itself.
         """
 
         image = data.image if settlement.generator.space == "data" else None
@@ -334,6 +396,8 @@ class Experiment(MediatorSettings):
             size = len(settlement.pool.points)
             return "cnn", classify_pool(classifier, settlement.generator, size, seed, self.cache or None)
         x, y = torch.cat(honest.parties), torch.cat(data.labels)
+        if data.public is not None:
+            x, y = settlement.features.transform(data.public[0]), data.public[1]
         labels = self.labeller.label(x, y, settlement.pool.points)
         name = "knn" if isinstance(self.labeller, KNN) else snake(type(self.labeller).__name__)
         return "none" if labels is None else name, labels
@@ -357,11 +421,14 @@ class Experiment(MediatorSettings):
         audits: list[RewardAudit],
         gains: AttackGains | None,
         warnings: list[str],
+        numbers: SketchNumbers | None,
+        released: Released | None,
     ) -> Result:
         """Collect what `result.json` holds, but for the time and the memory of the run."""
 
         game, rewards = settlement.game, settlement.rewards
-        increments = negative_increments(game) if game.n <= MAX_PARTIES else None
+        valued = game if numbers is None else numbers.game  # what parties may know
+        increments = negative_increments(valued) if game.n <= MAX_PARTIES else None
         return Result(
             dataset=data.dataset,
             split=snake(type(self.split).__name__),
@@ -377,7 +444,7 @@ class Experiment(MediatorSettings):
             t=len(game.points),
             synthetic_size=game.sizes[-1],
             kernel=kernel_bounds(game),
-            values=Values(game.party_values, game.grand_value, rewards.lower, rewards.upper, increments),
+            values=Values(valued.party_values, valued.grand_value, rewards.lower, rewards.upper, increments),
             contributions=settlement.contributions,
             scheme=rewards,
             incentives=settlement.incentives,
@@ -394,4 +461,5 @@ class Experiment(MediatorSettings):
             versions=versions(),
             attack=gains,
             approximation=self.mediator().approximation(game, self.seed),
+            privacy=released,
         )

@@ -26,6 +26,8 @@ STATIONS = [
     "cgm.rewards",
     "cgm.figures",
     "cgm.mediator",
+    "cgm.sketches",
+    "cgm.release",
     "cgm.evaluation",
     "cgm.records",
     "cgm.experiment",

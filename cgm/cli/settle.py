@@ -19,8 +19,10 @@ from cgm.cli.settings import resolve, task_overrides
 from cgm.cli.targets import check_targets
 from cgm.data.images import read_image_parties
 from cgm.data.tables.files import read_parties
+from cgm.privacy.release import Release
 from cgm.settlements.folder import check_folder
 from cgm.settlements.inputs import FileSettings
+from cgm.settlements.release import ReleasedSettlement
 from cgm.utils.run import ending, limited
 from cgm.utils.settings import Integer, Listed, Text
 from cgm.utils.text import printable_lines
@@ -40,6 +42,7 @@ OF_TABLES: dict[str, Any] = {  # settings that images do not have, with their va
     "min_count": 5,
     "labeller": None,
     "downstream": None,
+    "privacy": {"_target_": "cgm.privacy.NoPrivacy"},
 }
 IMAGES = "cgm.ImageMediator"
 
@@ -138,12 +141,16 @@ def prepare(config: DictConfig) -> Callable[[], None]:
         check_folder(Path(command.out))
     except ValueError as error:
         raise ValueError(str(error).replace("folder=", "out=", 1)) from None
-    images = _are_folders(command.files)
+    out, images = command.out, _are_folders(command.files)
     if images:
         settings = _of_images(settings, command)
     check_targets(settings)
     mediator = instantiate(settings, _convert_="all")
     mediator.engine.check_package()
+    if not images and command.alternatives and isinstance(mediator.privacy, Release):
+        raise ValueError("alternatives=true: with privacy=release, each party receives one reward; leave it out")
+    if not images and command.schema is not None and isinstance(mediator.privacy, Release):
+        raise ValueError(f"schema={command.schema}: with privacy=release, say privacy.public={command.schema}")
     schema = command.read_schema()
     if images:
         settle = partial(mediator.settle_images, *read_image_parties(command.files, command.names))
@@ -159,7 +166,8 @@ def prepare(config: DictConfig) -> Callable[[], None]:
     def work() -> None:
         with ending(), limited(command.threads):
             settlement = settle()
-            settlement.write(command.out, alternatives=command.alternatives)
+            options = {} if isinstance(settlement, ReleasedSettlement) else {"alternatives": command.alternatives}
+            settlement.write(out, **options)
         print(printable_lines(f"\n{settlement.table()}\n{command.out}"))
 
     return work

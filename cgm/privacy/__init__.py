@@ -2,14 +2,18 @@
 
 from .accounting import Guarantee
 from .pool import ParticleFit, Particles
+from .release import NoPrivacy, Privacy, Release
 from .schema import SketchSchema, propose_schema
 from .sketch import Sketch
 from .valuation import SketchValuation
 
 __all__ = [
     "Guarantee",
+    "NoPrivacy",
     "ParticleFit",
     "Particles",
+    "Privacy",
+    "Release",
     "Sketch",
     "SketchSchema",
     "SketchValuation",

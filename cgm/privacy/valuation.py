@@ -34,7 +34,7 @@ from cgm.privacy.sketch import Sketch, check_sketches
 from cgm.utils.checks import check_choice, check_integer, check_points
 from cgm.utils.random import Stream, stream_seed
 from cgm.valuation.embedding import EmbeddedSums
-from cgm.valuation.mmd import block_sums
+from cgm.valuation.mmd import block_sums, cross_sums
 from cgm.valuation.valuation import Valuation
 
 DRAWS = 200  # of noise, from which standard errors are computed
@@ -105,14 +105,66 @@ class SketchValuation(Valuation):
         game._use(sketches)
         return game
 
+    def with_rows(self, party: int, points: torch.Tensor) -> SketchValuation:
+        r"""Return the valuation with the rows of one party in place of its sketch.
+
+        Sums over pairs of its rows, and over them and $G$, are exact; those with other parties are of the features of
+        its rows and of the sketches of the others. It is for the reward of this party alone: nothing that follows from
+        it may reach anybody else.
+
+        Arguments:
+            party: The party, from 0.
+            points: Its rows as the schema encodes them, of shape $(N_i, d)$.
+
+        Raises:
+            ValueError: If there is no such party, or if it has another number of rows.
+        """
+
+        check_integer("party", party, 0, self.n - 1)
+        rows = check_points(points, "rows", self.points.shape[1]).cpu().double()
+        if len(rows) != self.sizes[party]:
+            raise ValueError(f"rows: {len(rows)}, but the sketch of {self.names[party]} is of {self.sizes[party]}")
+        embedding = self.sketches[0].schema.embedding
+        own = embedding.totals(rows, [len(rows)])[0]
+        game = copy.copy(self)
+        game.sums, game.noise = self.sums.clone(), self.noise.clone()
+        game.sums[:, party] = cross_sums(self.kernel, self.points, rows).double()
+        game.noise[party] = 0.0
+        with_others = torch.stack([sketch.sums for sketch in self.sketches]) @ own
+        inside = block_sums(self.kernel, rows, [len(rows)]).double().sum()
+        line = torch.cat([with_others, game.sums[:, party].sum()[None]])
+        line[party] = inside
+        for name in ("_unbiased", "_rows"):
+            gram = getattr(self, name).clone()
+            gram[party], gram[:, party] = line, line
+            setattr(game, name, gram)
+        game._set(game._rows)
+        return game
+
+    def without_noise(self, parties: Sequence[torch.Tensor]) -> SketchValuation:
+        """Return the valuation of the features of rows, without noise: what the features alone miss of the kernel.
+
+        Arguments:
+            parties: The rows of all parties as the schema encodes them. The result is as private as they are.
+        """
+
+        game = copy.copy(self)
+        game.followed, game.noise = None, torch.zeros_like(self.noise)
+        game._sum(torch.cat([self.sketches[0].schema.embedding.totals(x, [len(x)]) for x in parties]))
+        return game
+
     def _use(self, sketches: Sequence[Sketch]) -> None:
         """Compute all sums with sketches."""
 
         self.sketches = tuple(sketches)
         self.noise = torch.tensor([sketch.noise for sketch in sketches], dtype=torch.float64)
         self.sizes = [*(sketch.rows for sketch in sketches), len(self.points)]
-        totals = torch.stack([sketch.sums for sketch in sketches])  # (n, D)
-        of_points = sketches[0].schema.embedding.inner(self.points, totals)
+        self._sum(torch.stack([sketch.sums for sketch in sketches]))
+
+    def _sum(self, totals: torch.Tensor) -> None:
+        """Compute all sums from the noisy sums of the parties' features, of shape (n, D)."""
+
+        of_points = self.sketches[0].schema.embedding.inner(self.points, totals)
         self.sums = torch.cat([of_points, self._inside], 1)
         everything = torch.cat([totals, self._of_pool[None]])
         gram = everything @ everything.T

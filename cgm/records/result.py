@@ -30,6 +30,7 @@ from cgm.evaluation.entries import (
     Scores,
 )
 from cgm.records.settings import union
+from cgm.release import Released
 from cgm.rewards.incentives import Incentive, Incentives
 from cgm.rewards.sampling import Reward
 from cgm.rewards.schemes.base import Rewards
@@ -116,6 +117,9 @@ class Result:
         versions: The versions of cgm and of the packages that computed the result.
         attack: What an attack changes; `None` if there was none.
         approximation: The errors of an approximate valuation; `None` if values are exact.
+        privacy: With `privacy=release`, what is guaranteed and what it costs; otherwise `None`. Then `values`,
+            `contributions`, `scheme` and `incentives` follow from sketches, and `sampling` from a party's own rows and
+            the sketches of the others; all else measures with the rows, and is not private.
     """
 
     schema: int = SCHEMA
@@ -149,6 +153,7 @@ class Result:
     versions: dict[str, str]
     attack: AttackGains | None = None
     approximation: Approximation | None = None
+    privacy: Released | None = None
     reference: str = "all"
 
     def __post_init__(self) -> None:

@@ -43,7 +43,8 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def with_metrics(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of an experiment with what older records do not state: the paper's metrics, exact values.
+    """Return the settings of an experiment with what older records do not state: the paper's metrics, exact values, no
+    privacy.
 
     Arguments:
         settings: The settings in `result.json` or in `configuration.json`; others are returned as they are.
@@ -54,6 +55,8 @@ def with_metrics(settings: Mapping[str, Any]) -> dict[str, Any]:
         exact = plain(ValuationMethod())
         name = exact.pop("class")
         settings = {**settings, "valuation": {key: f"cgm.valuation.{name}" if key == "_target_" else name, **exact}}
+    if key is not None and "privacy" not in settings:
+        settings = {**settings, "privacy": {key: "cgm.privacy.NoPrivacy" if key == "_target_" else "NoPrivacy"}}
     if "metric" in settings or key is None:
         return dict(settings)
     metrics = plain(paper_metrics())

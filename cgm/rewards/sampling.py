@@ -179,13 +179,20 @@ class WeightedSampling(Settings):
         gain = (valuation.with_synthetic - own).clamp(min=0)
         return torch.minimum(values, own + (1 - self.tolerance) * gain)
 
-    def draw(self, valuation: Valuation, values: Sequence[float] | torch.Tensor, seed: int) -> list[Reward]:
+    def draw(
+        self,
+        valuation: Valuation,
+        values: Sequence[float] | torch.Tensor,
+        seed: int,
+        parties: Sequence[int] | None = None,
+    ) -> list[Reward]:
         r"""Draw a reward for each party and each $\beta$.
 
         Arguments:
             valuation: The valuation of the parties' points and $G$.
             values: The reward values $r_i$, of shape $(n)$; with the tolerance 0, $\infty$ is never reached.
             seed: The seed of the random streams, not negative.
+            parties: The parties, from 0, that rewards are drawn for. `None`: all.
 
         Returns:
             One `Reward` for each party and $\beta$: party by party, in the order of `betas`.
@@ -203,7 +210,8 @@ class WeightedSampling(Settings):
         targets = self.targets(valuation, torch.tensor(promised, dtype=torch.float64)).tolist()
 
         # chains with a low β are long: they are started first, so that no core is the only busy one at the end
-        jobs = [(party, beta) for beta in sorted(self.betas) for party in range(valuation.n)]
+        parties = range(valuation.n) if parties is None else parties
+        jobs = [(party, beta) for beta in sorted(self.betas) for party in parties]
         arrays = PoolArrays(valuation)
         engine = engine_for(len(arrays.order) ** 2)
         tasks = ((party, beta, seed, targets[party], promised[party], self.patience) for party, beta in jobs)
@@ -213,7 +221,7 @@ class WeightedSampling(Settings):
                 chains[job] = chain
                 bar.update()
 
-        return [chains[party, beta] for party in range(valuation.n) for beta in self.betas]
+        return [chains[party, beta] for party in parties for beta in self.betas]
 
 
 def sample_rewards(

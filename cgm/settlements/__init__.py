@@ -2,6 +2,7 @@
 
 from .completion import CompletedReward, complete_reward
 from .images import ImageMediator
+from .release import ReleasedSettlement
 from .settlement import PartySettlement, Variant
 from .sketches import SketchMediator, SketchSettlement
 from .tables import TableMediator, settle
@@ -10,6 +11,7 @@ __all__ = [
     "CompletedReward",
     "ImageMediator",
     "PartySettlement",
+    "ReleasedSettlement",
     "SketchMediator",
     "SketchSettlement",
     "TableMediator",

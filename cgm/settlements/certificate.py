@@ -116,7 +116,7 @@ def contents(
         "data": {
             "file": PureWindowsPath(own["file"]).name,  # its folder, with / or \\, is the mediator's
             **{key: own[key] for key in ("sha256", "rows_valued", "rows_held_out")},
-            **_form(own),
+            **form_of(own),
         },
         "value": {
             "own_data": rounded(own["own_data"]),
@@ -187,7 +187,7 @@ def _rounded_up(x: float) -> float:
     return float(f"{math.ceil(float(digit))}e{exponent}")
 
 
-def _form(own: Mapping[str, Any]) -> dict[str, Any]:
+def form_of(own: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a party's data was read, and how its digest is computed, if it is not that of a file."""
 
     if own["suffix"] in (".png", ".npz"):

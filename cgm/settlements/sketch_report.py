@@ -52,9 +52,9 @@ def report(settlement: SketchSettlement) -> bytes:
     game = settlement.game
     grand = ERRORS * game._error(np.ones(game.n, dtype=bool))
     lead = (
-        f"{settlement.date}; {counted(game.n, 'party')}; the mediator has seen sketches only, no rows. v(N) = "
-        f"{game.grand_value:.4f} ± {grand:.4f}. The synthetic pool has {game.sizes[-1]:,} points, fitted to the "
-        "sketches alone. For the mediator only: parties receive certificates with their own numbers."
+        f"{settlement.date}; {counted(game.n, 'party')}; {settlement.seen}. v(N) = "
+        f"{game.grand_value:.4f} ± {grand:.4f}. The synthetic pool has {game.sizes[-1]:,} points, "
+        f"{settlement.follows()}. For the mediator only: parties receive certificates with their own numbers."
     )
     sections = [_numbers(settlement), _guarantees(settlement), _incentives(settlement), _method(settlement)]
     return render(TEMPLATE, lead=lead, sections=sections, warnings=settlement.warnings)
@@ -66,17 +66,20 @@ def _numbers(settlement: SketchSettlement) -> Section:
     def cell(value: float, error: float) -> str:
         return f"{value:.4f} ± {ERRORS * error:.4f}"
 
+    frame = settlement.to_frame()
+    has_sizes = "size" in frame  # not if they follow from exact rows
     rows = [
         [row["name"], f"{row['rows']:,}", cell(row["value"], row["value_stderr"]),
-         cell(row["alpha"], row["alpha_stderr"]), cell(row["reward"], row["reward_stderr"]), f"{row['size']:,}"]
-        for row in settlement.to_frame().to_dict("records")
+         cell(row["alpha"], row["alpha_stderr"]), cell(row["reward"], row["reward_stderr"]),
+         *([f"{row['size']:,}"] if has_sizes else [])]
+        for row in frame.to_dict("records")
     ]  # fmt: skip
     texts = [
         "± are two standard errors because of the noise: of v by formula, of α and r from draws of it. They do not say "
         "how much the rows themselves vary by chance."
     ]
-    head = ":Party|Rows|Value v(D_i)|Contribution α|Promised value r|Points of the reward"
-    return Section("Values and rewards", head, rows, texts, _figure(settlement))
+    head = ":Party|Rows|Value v(D_i)|Contribution α|Promised value r" + "|Points of the reward" * has_sizes
+    return Section("Values and rewards", head, rows, texts, _figure(settlement) if has_sizes else "")
 
 
 def _figure(settlement: SketchSettlement) -> Markup:
@@ -109,7 +112,7 @@ def _guarantees(settlement: SketchSettlement) -> Section:
         f"The unit is {UNIT}. No attack on this report, the rewards, or anything else that is computed from the "
         "sketches has higher rates, whatever the attacker knows, if the rows of a party have no other release. "
         "Noise: of the "
-        f"mean embedding, as a share of its largest possible norm. Public are: {'; '.join(PUBLIC)}."
+        f"mean embedding, as a share of its largest possible norm. Public are: {'; '.join(settlement.public)}."
     ]
     head = ":Party|ε|δ|μ|Largest true positive rate at 1 % false positives|Largest AUC|Noise"
     return Section("What is guaranteed", head, rows, texts)
@@ -135,12 +138,12 @@ def _method(settlement: SketchSettlement) -> Section:
     texts = [
         f"Schema {schema.digest}; kernel {game.kernel!r}{of_class}; {game.dimensions:,} features, which miss "
         f"{100 * game.missed:.2g} % of the weight of a point of the pool. The bias of the noise is {bias}.",
-        _signatures(settlement),
+        *settlement.more(),
     ]
     return Section("Method", texts=texts)
 
 
-def _signatures(settlement: SketchSettlement) -> str:
+def signatures(settlement: SketchSettlement) -> str:
     """Say who signed the sketches."""
 
     signed = [f"{each.party} by {each.public_key}" for each in settlement.sketches if each.signature]

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from cgm.evaluation.tasks.svm import SVM
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
 from cgm.mediator import Settlement
+from cgm.privacy.release import NoPrivacy, Privacy, Release
 from cgm.settlements.images import ImageMediator
 from cgm.settlements.inputs import are_images, read_inputs, split_settings
 from cgm.settlements.party import PartyMediator, name_parties
@@ -37,6 +38,9 @@ from cgm.utils.plain import plain
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, timed
 from cgm.utils.settings import Choice, Integer, Number
+
+if TYPE_CHECKING:
+    from cgm.settlements.release import ReleasedSettlement
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +185,7 @@ class TableMediator(PartyMediator):
             `disclose` has `levels`. If there is one party, nothing leaves, and nothing is pooled for this reason.
         labeller: Labels synthetic rows, for the classifiers alone.
         downstream: Trains and tests the classifiers.
+        privacy: Whether what reaches other parties is differentially private, see `cgm.privacy.Release`.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -201,6 +206,7 @@ class TableMediator(PartyMediator):
     min_count: Annotated[int, Integer(min=1)] = 5
     labeller: Labeller = field(default_factory=KNN)
     downstream: Task = field(default_factory=SVM)
+    privacy: Privacy = field(default_factory=NoPrivacy)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -212,6 +218,10 @@ class TableMediator(PartyMediator):
         object.__setattr__(self, "missing", tuple(self.reading.missing))
         if both := set(self.keep) & {*self.identifiers, *self.drop}:
             raise ValueError(f"keep={both.pop()}: the same column is in drop or identifiers")
+        if isinstance(self.privacy, Release):
+            from cgm.settlements.release import check_tables  # which settles by objects of this class
+
+            check_tables(self, self.privacy)
 
     @property
     def reading(self) -> Reading:
@@ -224,7 +234,7 @@ class TableMediator(PartyMediator):
         parties: Any,
         sources: Sequence[Source | None] | None = None,
         schema: Schema | None = None,
-    ) -> PartySettlement:
+    ) -> PartySettlement | ReleasedSettlement:
         """Compute the rewards of parties with tables.
 
         Arguments:
@@ -246,6 +256,12 @@ class TableMediator(PartyMediator):
             for source, of_object in zip(sources, unnamed, strict=True)
         ]
         seed = self.draw_seed()
+        if isinstance(self.privacy, Release):
+            from cgm.settlements.release import settle_released
+
+            if schema is not None:
+                raise ValueError("schema: with privacy=release, the schema is that of privacy.public")
+            return settle_released(self, self.privacy, tables, files, seed)
         with self.engine.running(), Clock() as clock:
             with timed("schema"):
                 labels, tables = self._take_labels(tables)
@@ -418,7 +434,7 @@ class TableMediator(PartyMediator):
         return task.evaluate(parties, rewards, part(torch.cat(list(held_out)), test))
 
 
-def settle(parties: Any, **settings: Any) -> PartySettlement:
+def settle(parties: Any, **settings: Any) -> PartySettlement | ReleasedSettlement:
     """Compute the rewards of parties with tables or images.
 
     Arguments:

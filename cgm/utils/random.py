@@ -31,6 +31,7 @@ class Stream(IntEnum):
     JITTER = 20  # around particles
     REPEATED_FITS = 21  # of particles to sketches, with more noise
     SKETCH_DRAWS = 22  # of noise, for the intervals of a settlement of sketches; releases have no seed
+    PUBLIC_ROWS = 23  # of the held-out rows
     COMPLETED_REWARDS = 26  # at home, of sketches
     HOLD_OUT = 101  # of a dataset
     SHUFFLE = 102

@@ -72,7 +72,7 @@ def test_every_folder_is_a_group():
     """And nothing else is in `conf`: the wheel has all of it."""
 
     of_the_mediator = {"generator", "features", "kernel", "reference", "contribution", "scheme", "sampling"}
-    of_the_experiment = {"dataset", "split", "attack", "labeller", "metric", "downstream", "audit"}
+    of_the_experiment = {"dataset", "split", "attack", "labeller", "metric", "downstream", "audit", "privacy"}
     assert of_the_mediator | of_the_experiment | {"logger", "engine"} == set(GROUPS)
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == {*GROUPS, "experiment", "hparams_search", "hydra"}
     assert {path.name for path in CONF.iterdir() if path.is_file()} == {"config.yaml", "settle.yaml"}
@@ -163,7 +163,7 @@ def test_experiments_are_those_of_the_paper():
         "mnist": ("MNIST", 5000, "MMDGAN", "UMAP"),
         "cifar10": ("CIFAR10", 5000, "MMDGAN", "UMAP"),
     }
-    assert {"debug", "debug_mnist", *(f"paper_{name}" for name in papers)} == set(EXPERIMENTS)
+    assert {"debug", "debug_mnist", "privacy_value", *(f"paper_{name}" for name in papers)} == set(EXPERIMENTS)
     for name, (dataset, per_party, generator, features) in papers.items():
         for split in ("equal_disjoint", "unequal"):
             e = instantiate(composed(f"experiment=paper_{name}", f"split={split}"), _convert_="all")

@@ -1,6 +1,7 @@
 """Accounting of Gaussian releases against an independent implementation, and against known numbers."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -29,6 +30,8 @@ def test_mu_is_that_of_the_analytic_gaussian_mechanism():
 
 def test_epsilon_is_that_of_dp_accounting():
     distribution = pytest.importorskip("dp_accounting.pld.privacy_loss_distribution")
+    # absl would close what pytest captures, as soon as Hydra sets up logging in another test
+    pytest.importorskip("absl.logging").get_absl_handler().python_handler.stream = sys.__stderr__
     for mu in (0.142, 0.719, 2.0):
         pld = distribution.from_gaussian_mechanism(1 / mu, value_discretization_interval=1e-3)
         for delta in (1e-8, 1e-5, 1e-3):

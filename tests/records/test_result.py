@@ -54,6 +54,7 @@ KEYS = {
     "memory",
     "versions",
     "approximation",
+    "privacy",
     "attack",
 }
 DATACLASSES = [

@@ -19,8 +19,9 @@ from cgm.privacy.sketch import Sketch
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import WeightedSampling
 from cgm.settlements.certificate import seal
-from cgm.settlements.sketches import SketchMediator, _margin, _resolved
+from cgm.settlements.sketches import SketchMediator
 from cgm.settlements.verification import verify
+from cgm.sketches import _margin, _resolved
 from cgm.valuation.kernels import SquaredExponential
 
 NUMBER = {"kind": "numeric", "minimum": -3.0, "maximum": 3.0, "median": 0.0}

@@ -1,0 +1,1 @@
+"""What privacy costs: values, contributions, rewards and accuracy against ε."""
