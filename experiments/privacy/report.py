@@ -231,8 +231,8 @@ def _price(lines: Sequence[Line]) -> list[str]:
     return [
         "## The price of privacy",
         "With `privacy.price=bias`, the bias of the noise is left in the values: v(D_i), mean over parties and seeds, "
-        "1,000 points a party. It falls with privacy in expectation, D c² (2 / (N t) − 1 / N²) for one party; each run has a pool of its own, by which values "
-        "differ as well.",
+        "1,000 points a party. It falls with privacy in expectation, D c² (2 / (N t) − 1 / N²) for one party; each run "
+        "has a pool of its own, by which values differ as well.",
         markdown_table(heads, rows) if rows else "No runs.",
     ]
 
