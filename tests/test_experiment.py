@@ -192,6 +192,7 @@ def test_record_holds_all_that_the_design_names(record):
         "memory",
         "versions",
         "attack",
+        "privacy",
     }
     assert set(r["kernel"]) == {"name", "lengthscale", "min", "max", "nonnegative", "monotone"}
     assert set(r["values"]) == {"party", "grand", "lower", "upper", "increments"}

@@ -77,14 +77,18 @@ def _share(line: Line) -> Sequence[float]:
 
 def _head(lines: Sequence[Line]) -> list[str]:
     runs = select(lines, "runs")
-    seeds = {points: len({line["seed"] for line in runs if line["points"] == points}) for points in SIZES}
-    said = ", ".join(f"{count} of {points:,} points a party" for points, count in seeds.items())
+    said = []
+    for points in SIZES:
+        counts = [len({each["seed"] for each in runs if (each["dataset"], each["points"]) == (name, points)})
+                  for name in DATASETS]  # fmt: skip
+        several = f"{counts[0]}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+        said.append(f"{several} for {points:,} points a party")
     return [
         "# What privacy costs",
         "Five parties share each of the paper's four datasets (`split=equal_disjoint`). The mediator sketches each "
         "party once with ε and δ = 10⁻⁵; all that others receive follows from the sketches (`privacy=release`, "
         "[Settling without anyone's rows](../../docs/how_to/private.md#when-the-mediator-holds-the-rows)). This page "
-        f"is written by `python -m experiments.privacy` from `runs.jsonl` alone. Seeds: {said}.",
+        f"is written by `python -m experiments.privacy` from `runs.jsonl` alone. Seeds: {', '.join(said)}.",
     ]
 
 
@@ -122,7 +126,7 @@ def _findings(lines: Sequence[Line]) -> list[str]:
     if public and (a := mean(public, _of("with_public"))) and (b := mean(public, _of("accuracy"))) and a > b:
         found.append(
             f"Labelled public rows help a classifier more than rewards do ({100 * a:.0f} against {100 * b:.0f} %): "
-            "where there are many of them, rewards are of use for what they are not, not for this task."
+            "who has many of them does not need rewards for this task."
         )
     return ["\n".join(f"- {each}" for each in found)] if found else []
 
@@ -135,7 +139,7 @@ def _values(lines: Sequence[Line]) -> list[str]:
             cells = {
                 "error of v(D_i), % of it": [_cell(_percent(mean(each, _relative)), ".2f") for each in chosen],
                 "error of α / as stated": [_pair(each) for each in chosen],
-                "v(D_i ∪ G_i), % of v(N)": [_cell(_percent(mean(each, _share)), ".1f") for each in chosen],
+                "r_i / v(D_i ∪ G_i), % of v(N)": [_rewards(each) for each in chosen],
             }
             rows += [[dataset_name(name), f"{points:,}", title, *row] for title, row in cells.items() if any(chosen)]
     heads = ["dataset", "points", "", *("no privacy" if e is None else f"ε = {e:g}" for e in EPSILONS)]
@@ -152,6 +156,11 @@ def _values(lines: Sequence[Line]) -> list[str]:
 def _pair(lines: Sequence[Line]) -> str:
     errors = mean(lines, lambda line: _errors("alpha", "alpha_exact")(line) if "alpha_exact" in line else None)
     return NONE if errors is None else f"{errors:.4f} / {_cell(mean(lines, _of('alpha_stderr')), '.4f')}"
+
+
+def _rewards(lines: Sequence[Line]) -> str:
+    promised = mean(lines, lambda line: [x / line["grand"] for x in line["reward"]])
+    return f"{_cell(_percent(promised), '.1f')} / {_cell(_percent(mean(lines, _share)), '.1f')}"
 
 
 def _percent(x: float | None) -> float | None:
@@ -222,7 +231,8 @@ def _price(lines: Sequence[Line]) -> list[str]:
     return [
         "## The price of privacy",
         "With `privacy.price=bias`, the bias of the noise is left in the values: v(D_i), mean over parties and seeds, "
-        "1,000 points a party. It falls with privacy in expectation, D c² (2 / (N t) − 1 / N²) for one party.",
+        "1,000 points a party. It falls with privacy in expectation, D c² (2 / (N t) − 1 / N²) for one party; each run "
+        "has a pool of its own, by which values differ as well.",
         markdown_table(heads, rows) if rows else "No runs.",
     ]
 

@@ -20,6 +20,7 @@ def lines():
                 "value": [0.5 - noise, 0.6],
                 "alpha": [0.8 + noise, 1.0],
                 "with_reward": [0.9, 1.0],
+                "reward": [0.9, 1.0],
             }
             numbers |= {"own": [0.5, 0.7], "accuracy": [0.8 - noise, 0.9], "size": [100, 1000]}
             if job.epsilon is not None:
