@@ -80,10 +80,10 @@ def test_other_rows_with_the_same_sketch_change_the_folder_of_their_owner_alone(
 def test_what_is_written(files, tmp_path):
     settlement = mediator(files).settle_tables(parties(files))
     written = content(settlement, tmp_path / "settled")
-    report = written["report.md"].decode()
-    for text in ("the mediator holds the rows", "largest AUC", "one row replaced", "no seed draws it again", "1e-05"):
+    report = written["report.html"].decode()
+    for text in ("the mediator holds the rows", "Largest AUC", "one row replaced", "no seed draws it again", "1e-05"):
         assert text in report
-    assert "points of the reward" not in report
+    assert "Points of the reward" not in report
     assert "size" not in settlement.to_frame()
     certificate = json.loads(written["parties/south/certificate.json"])
     assert certificate["privacy"]["epsilon"] == 2
@@ -137,7 +137,7 @@ def test_the_command_with_public_rows(files, tmp_path, monkeypatch, capsys):
 def test_a_generator_that_is_fitted_to_public_rows_and_wrong_settings(files):
     privacy = Release(public=str(files / "public.csv"), landmarks=50, draws=5, pool="public")
     settlement = mediator(files, generator="copula", privacy=privacy, audit="membership").settle_tables(parties(files))
-    assert "fitted to the public rows alone" in settlement.report()
+    assert "fitted to the public rows alone" in settlement.report().decode()
     assert "audit: is not run" in " ".join(settlement.warnings)
     with pytest.raises(ValueError, match=r"privacy.pool=public: .*schema.yaml is a schema"):
         mediator(files, privacy=replace(privacy, public=str(files / "schema.yaml")))
