@@ -38,10 +38,10 @@ from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import Clock, check_device, resolve_device, timed, training_on
 from cgm.utils.settings import Choice, Integer, Number, Settings, Text
 from cgm.utils.shown import Shown, brief, counted
-from cgm.utils.text import aligned_lines, printable
+from cgm.utils.text import aligned_lines, choice_error, printable
 from cgm.valuation.kernels import Kernel, SquaredExponential
 from cgm.valuation.lengthscale import LengthscaleSearch, resolve_lengthscale
-from cgm.valuation.method import Approximation, ValuationMethod
+from cgm.valuation.method import METHODS, Approximation, ValuationMethod
 from cgm.valuation.mmd import PRECISIONS
 from cgm.valuation.references import AllReference, Reference
 from cgm.valuation.valuation import Valuation
@@ -304,6 +304,8 @@ class MediatorSettings(Settings):
 
     def __post_init__(self) -> None:
         if isinstance(self.valuation, str):
+            if self.valuation not in METHODS:
+                raise ValueError(choice_error(f"valuation={self.valuation}", self.valuation, METHODS))
             object.__setattr__(self, "valuation", ValuationMethod(self.valuation))
         super().__post_init__()
         check_device(self.device)
@@ -523,6 +525,8 @@ class Mediator(MediatorSettings):
             InfeasibleScheme: If no reward values fit their bounds.
         """
 
+        with self.engine.running(), timed("valuation"):
+            _ = game.sums  # of points, which values did not need
         with timed("contributions"):
             uncertainty = standard_errors(game, self.contribution, contributions)
         with timed("scheme"):

@@ -167,6 +167,9 @@ class SketchComputation(Settings):
         parts = [resolved[name].holds for name in ("F1", "F2", "F3")]
         fair = False if False in parts else None if None in parts else True
         resolved["R5"] = replace(resolved["R5"], holds=fair)
+        slack = resolved["R2"].slack
+        if resolved["R2"].holds is False and slack is not None and -slack <= float(margin.max()):
+            resolved["R2"] = replace(resolved["R2"], holds=None)  # by no more than bounds may cross
         return errors, resolved
 
 

@@ -240,6 +240,7 @@ NO_DATA = {  # objects, files or settings alone
         InfeasibleScheme check_incentives Incentive Reward LengthscaleSpread write_settlement check_folder report
         certificate sign verify Verification CNN NoLabeller Scores NoTask check_task paper_metrics check_metric
         Dask Engine Loky Ray Threads Workers current_engine
+        CompletedReward NoPrivacy Privacy Release ReleasedSettlement complete_reward
         Guarantee ParticleFit Particles Sketch SketchMediator SketchSchema SketchSettlement propose_schema
         check_kernel NoAudit Decomposition Incentives Sweep load_sweep ValuationMethod Approximation
         """,

@@ -260,6 +260,7 @@ def _sketch(file: str, given: SketchSettings) -> None:
     private = None if given.key is None else read_key(given.key)
     out = Path(given.out)
     ledger = Ledger(given.ledger or out.with_name(NAME))
+    known = ledger.path.exists()
     public = SketchSchema.read(given.schema)
     table, source = read_table(file, given.encoding, given.separator, Skip(0, 0))
     party = given.party or source.file[: -len(source.suffix)]
@@ -279,6 +280,11 @@ def _sketch(file: str, given: SketchSettings) -> None:
         )
     if private is not None:
         lines.append(f"It is signed; the public key is {made.public_key}.")
+    if not known:
+        lines.append(
+            f"{ledger.path}: is new. Sketches of these rows that another file counts, as in another folder, are not "
+            "counted: they add up all the same; name that file by ledger="
+        )
     size = os.path.getsize(out)
     lines.append(f"{out}: {size:,} bytes, to be sent; {ledger.path}: keeps count of sketches, and stays here")
     say(printable_lines("\n".join(lines)))
@@ -407,6 +413,8 @@ def _settle(files: Sequence[str], given: SettleSettings) -> None:
             raise ValueError(f"{name}: is missing, say for example {name}={example}")
     assert given.schema is not None
     assert given.out is not None
+    if len(files) < 2:
+        raise ValueError(f"{files[0]}: is the only sketch, at least two are needed")
     check_folder(given.out)
     changes = {} if given.contribution is None else {"contribution": given.contribution}
     changes |= {} if given.scheme is None else {"scheme": given.scheme}

@@ -158,6 +158,6 @@ class Guarantee:
         rate = 100 * self.true_positives(0.01)
         return (
             f"whoever guesses whether a given row is in the data, and is wrong for 1 % of the rows that are not, is "
-            f"right for at most {rate:.2g} % of those that are (guessing: 1 %); the area under the ROC curve is at "
+            f"right for at most {rate:.3g} % of those that are (guessing: 1 %); the area under the ROC curve is at "
             f"most {self.auc:.3f} (guessing: 0.5)"
         )

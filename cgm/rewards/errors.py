@@ -54,10 +54,14 @@ def check_rewards(game: Valuation, drawn: Sequence[Reward]) -> list[Reward]:
         s = game.sizes[reward.party] + reward.size
         twice = 1 + (x >= real).double()
         each = 2 * lacks[:, list(game.reference_blocks)].sum(1) / game.t - twice * lacks[:, reward.party] / s
+        i, own = reward.party, game.sums[game.block(reward.party)].sum(0).cpu()
+        # sums over pairs of blocks, which the value is computed from, have other rounding errors than those of points
+        linear, quadratic = own[list(game.reference_blocks)].sum() - game.a[i], own[i] - game.b[i, i]
+        rounding = float(2 * linear / (s * game.t) - quadratic / s**2)
         error = 0.0
         if len(x) < s:
             error = WIDTH * float(each.std()) * math.sqrt((1 - len(x) / s) / len(x))
-        return replace(reward, checked=reward.value + float(each.mean()), checked_error=error)
+        return replace(reward, checked=reward.value + rounding + float(each.mean()), checked_error=error)
 
     x = torch.cat(chosen)
     lacks = torch.stack([cross_sums(game.kernel, points[x], points[game.block(b)]) for b in range(game.n + 1)], 1)

@@ -158,12 +158,17 @@ def check_tables(mediator: TableMediator, privacy: Release) -> None:
         raise ValueError(
             f"privacy.pool=public: {privacy.public} is a schema; say the file of public rows, or pool=sketches"
         )
+    if is_schema and plain(mediator.kernel) != plain(_default(defaults_of(mediator)["kernel"])):
+        raise ValueError(
+            f"kernel={snake(type(mediator.kernel).__name__)}, kernel.lengthscale={mediator.kernel.lengthscale}: the "
+            f"schema {privacy.public} states the kernel; leave it out"
+        )
     if not is_schema and mediator.kernel.lengthscale in ("fit", "fit_monotone"):
         raise ValueError(
             f"kernel.lengthscale={mediator.kernel.lengthscale}: would be fitted to the parties' rows; with "
             "privacy=release say median, which is that of the public rows, or a number"
         )
-    defaults = {field.name: _default(field) for field in fields(mediator)}
+    defaults = {name: _default(field) for name, field in defaults_of(mediator).items()}
     for name in (*OF_ROWS, *(OF_SCHEMAS if is_schema else ())):
         value = getattr(mediator, name)
         if value != defaults[name]:
@@ -261,6 +266,12 @@ def _public_pool(
         generator = Rows(copy.copy(mediator.generator), schema.encoding)
         generator.fit(codes, stream_seed(seed, Stream.FIT_GENERATOR))
     return lambda size: schema.encoding.transform(generator.sample(size, stream_seed(seed, Stream.SAMPLE_POOL)))
+
+
+def defaults_of(mediator: TableMediator) -> dict[str, Field]:
+    """Return the fields of a mediator, which have its defaults, by name."""
+
+    return {field.name: field for field in fields(mediator)}
 
 
 def _default(field: Field) -> Any:

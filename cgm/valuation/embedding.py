@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from cgm.engines import engine_for
-from cgm.utils.checks import check_integer, check_points
+from cgm.utils.checks import check_choice, check_integer, check_points
 from cgm.valuation.kernels import Kernel, squared_exponential_rates
 from cgm.valuation.mmd import TILE
 from cgm.valuation.tiles import Tiles, sort_by_norm
@@ -113,6 +113,8 @@ class Embedding(ABC):
         """
 
         weights = torch.tensor(list(sizes), dtype=torch.float64)
+        if len(weights) != len(means) or not (weights > 0).all():
+            raise ValueError(f"merge: sizes={list(sizes)}: expected a positive number of points for each of the means")
         return weights @ torch.stack(list(means)) / weights.sum()
 
 
@@ -302,6 +304,7 @@ class Nystrom(Embedding):
     def __init__(self, kernel: Kernel, landmarks: int = 1024, precision: str = "float64") -> None:
         super().__init__(kernel)
         check_integer("Nystrom: landmarks", landmarks, min=1)
+        check_choice("Nystrom: precision", precision, tuple(RIDGES))
         self.landmarks, self.precision = landmarks, precision
 
     def fit(self, x: torch.Tensor, seed: int = 0) -> Nystrom:

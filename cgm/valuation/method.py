@@ -19,6 +19,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -206,15 +207,19 @@ def approximations(
         between = torch.stack([part.sum(0) for part in known.split(list(sizes))])
         for pool in embed_by_landmarks(kernel, x[real:], g, [x[real:]], precision):
             between[-1, -1] = pool.between
-
-            def of_points(rows: torch.Tensor | None = None, pool: EmbeddedSums = pool) -> torch.Tensor:
-                rows = torch.arange(len(x)) if rows is None else rows
-                sums, of_pool = known[rows], rows >= real
-                if of_pool.any():
-                    sums[of_pool, -1] = pool.of_points(rows[of_pool] - real)[:, 0]
-                return sums
-
+            of_points = partial(_sums_of_points, known, pool)
             yield ApproximateSums(pool.embedding.width, rounding, between.clone(), missing(of_points), of_points)
+
+
+def _sums_of_points(known: torch.Tensor, pool: EmbeddedSums, rows: torch.Tensor | None = None) -> torch.Tensor:
+    """Compute the sums of some points, all by default, of which those over G are completed by landmarks."""
+
+    real = len(known) - sum(pool.sizes)
+    rows = torch.arange(len(known)) if rows is None else rows
+    sums, of_pool = known[rows], rows >= real
+    if of_pool.any():
+        sums[of_pool, -1] = pool.of_points(rows[of_pool] - real)[:, 0]
+    return sums
 
 
 def embed_by_landmarks(

@@ -58,7 +58,6 @@ class Valuation:
     Attributes:
         points: $T$, of shape $(|T|, d)$, float64.
         sizes: The sizes of its blocks, $N_1, \dots, N_n, |G|$.
-        sums: The block sums $R$, of shape $(|T|, n + 1)$, float64.
         reference_blocks: The blocks of the reference, see `Reference.blocks`.
         t: The number of points in the reference; $|T|$, if it is all of $T$.
         method: The method by which the block sums were computed.
@@ -135,8 +134,17 @@ class Valuation:
         else:
             if settings.method == "auto" and len(points) <= MAX_FALLBACK:
                 return False
-        self.sums = sums.of_points()
+        self._of_points = sums.of_points
         return True
+
+    @cached_property
+    def sums(self) -> torch.Tensor:
+        r"""The block sums $R$, of shape $(|T|, n + 1)$, float64.
+
+        Approximate ones are computed when they are first used: values do not need them.
+        """
+
+        return self._of_points()
 
     @cached_property
     def _extremes(self) -> Sequence[float]:
