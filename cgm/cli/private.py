@@ -413,8 +413,6 @@ def _settle(files: Sequence[str], given: SettleSettings) -> None:
             raise ValueError(f"{name}: is missing, say for example {name}={example}")
     assert given.schema is not None
     assert given.out is not None
-    if len(files) < 2:
-        raise ValueError(f"{files[0]}: is the only sketch, at least two are needed")
     check_folder(given.out)
     changes = {} if given.contribution is None else {"contribution": given.contribution}
     changes |= {} if given.scheme is None else {"scheme": given.scheme}
