@@ -156,8 +156,9 @@ class Guarantee:
         """Say in a sentence how well an attack can do at best."""
 
         rate = 100 * self.true_positives(0.01)
+        share = f"{rate:.2g}" if rate < 99 else f"{rate:.0f}"  # not 1e+02
         return (
             f"whoever guesses whether a given row is in the data, and is wrong for 1 % of the rows that are not, is "
-            f"right for at most {rate:.3g} % of those that are (guessing: 1 %); the area under the ROC curve is at "
+            f"right for at most {share} % of those that are (guessing: 1 %); the area under the ROC curve is at "
             f"most {self.auc:.3f} (guessing: 0.5)"
         )
