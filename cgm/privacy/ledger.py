@@ -29,7 +29,7 @@ NOTE = "Stays with the party. It knows files by all of their rows: rows that are
 class Entry:
     r"""A sketch in a ledger.
 
-    Attributes:
+    Arguments:
         rows: The salted digest of the rows.
         date: When it was made, UTC.
         file: The name of its file.

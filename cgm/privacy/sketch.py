@@ -54,7 +54,7 @@ SUFFIX = ".sketch"
 class Sketch(Shown):
     r"""The noisy sum of the features of a party's rows.
 
-    Attributes:
+    Arguments:
         schema: The public schema.
         party: The name of the party.
         rows: The number of rows $N_i$, which is public.
