@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -193,10 +193,10 @@ class DaskWorkers(ProcessWorkers):
         except (ValueError, KeyError, OSError) as error:  # a worker has ended meanwhile
             raise CancelledError(str(error)) from error
 
-    def submit(self, work: Any, arrays: Sequence[Any], task: tuple) -> Started:
-        """Start a task on the cluster."""
+    def starter(self, work: Any, arrays: Sequence[Any]) -> Callable[[tuple], Started]:
+        """Return what starts a task on the cluster."""
 
-        return DaskTask(self, self.client.submit(compute_packed, work, task, *arrays, pure=False))
+        return lambda task: DaskTask(self, self.client.submit(compute_packed, work, task, *arrays, pure=False))
 
 
 class DaskTask:
@@ -293,13 +293,13 @@ class RayWorkers(ProcessWorkers):
 
         return ray.put(value)
 
-    def submit(self, work: Any, arrays: Sequence[Any], task: tuple) -> Started:
-        """Start a task on the cluster."""
+    def starter(self, work: Any, arrays: Sequence[Any]) -> Callable[[tuple], Started]:
+        """Return what starts a task on the cluster, to which the function is sent once."""
 
         import ray
 
         remote = ray.remote(num_cpus=1, max_retries=LOSSES)(compute_packed)
-        return RayTask(self, remote.remote(work, task, *arrays))
+        return lambda task: RayTask(self, remote.remote(work, task, *arrays))
 
 
 class RayTask:

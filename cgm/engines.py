@@ -291,8 +291,8 @@ class ProcessWorkers(Workers):
         """Put a value where all workers can read it, and return what refers to it there."""
 
     @abstractmethod
-    def submit(self, work: Any, arrays: Sequence[Any], task: tuple) -> Started:
-        """Start a task, given what refers to the function with its first argument, and to their large arrays."""
+    def starter(self, work: Any, arrays: Sequence[Any]) -> Callable[[tuple], Started]:
+        """Return what starts a task, given what refers to the function with its first argument, and to arrays."""
 
     @contextmanager
     def sharing(self, function: Callable[..., Any], shared: Any) -> Iterator[Callable[[tuple], Started]]:
@@ -308,7 +308,7 @@ class ProcessWorkers(Workers):
                 if key not in self._kept:
                     self._kept[key] = self.place(array)
             work, arrays = self.place(packed), [self._kept[key] for key in keys]
-            yield lambda task: self.submit(work, arrays, task)
+            yield self.starter(work, arrays)
         except self.lost:
             self._kept = {}  # what the workers had is lost as well
             raise
@@ -334,15 +334,16 @@ class LokyWorkers(ProcessWorkers):
 
         return _File(value)
 
-    def submit(self, work: _File, arrays: Sequence[_File], task: tuple) -> Started:
-        """Start a task in a process, which reads the files once."""
+    def starter(self, work: _File, arrays: Sequence[_File]) -> Callable[[tuple], Started]:
+        """Return what starts a task in a process, which reads the files once."""
 
         from loky import get_reusable_executor
 
+        paths = tuple(array.path for array in arrays)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it waits for tasks whose results are no longer wanted
             executor = get_reusable_executor(self.count, timeout=IDLE, env=ONE_THREAD)
-        return executor.submit(_compute_from, work.path, tuple(array.path for array in arrays), task)
+        return lambda task: executor.submit(_compute_from, work.path, paths, task)
 
 
 class _File:

@@ -470,7 +470,13 @@ class Mediator(MediatorSettings):
             kernel = resolve_lengthscale(self.kernel, x, g, self.kernel_search, self.reference, self.valuation)
         with self.engine.running(), timed("valuation"):
             game = Valuation(kernel, x, g, self.precision, self.reference, method=self.valuation)
-        _log_values(game)
+        log.info(
+            "length-scale %.6g, v(N) = %.6g, t = %d%s",
+            kernel.lengthscale,
+            game.grand_value,
+            len(game.points),
+            "" if game.modes is None else f", {game.method}: errors of v up to {game.error:.2g}",
+        )
         return game
 
     def _is_open(self, game: Valuation, seed: int) -> bool:
@@ -497,11 +503,7 @@ class Mediator(MediatorSettings):
             game.error,
             method.tolerance,
         )
-        *x, g = (points.to(resolve_device(self.device)) for points in (*pooled.parties, pooled.pool.points))
-        with self.engine.running(), timed("valuation"):
-            game = Valuation(game.kernel, x, g, self.precision, self.reference, method=method)
-        _log_values(game)
-        return game
+        return replace(self, kernel=game.kernel, valuation=method).value(pooled)
 
     def approximation(self, game: Valuation, seed: int) -> Approximation | None:
         r"""Return the errors of the values and of $\alpha$, if the valuation is approximate."""
@@ -646,18 +648,6 @@ def naming(names: Sequence[str]) -> Iterator[None]:
         raise kind(message) from error
     finally:
         log.removeFilter(rename)
-
-
-def _log_values(game: Valuation) -> None:
-    """Log the main numbers of a valuation."""
-
-    log.info(
-        "length-scale %.6g, v(N) = %.6g, t = %d%s",
-        game.kernel.lengthscale,
-        game.grand_value,
-        len(game.points),
-        "" if game.modes is None else f", {game.method}: errors of v up to {game.error:.2g}",
-    )
 
 
 def _warn_of_error(game: Valuation, settings: ValuationMethod) -> list[str]:

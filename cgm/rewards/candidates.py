@@ -43,7 +43,7 @@ class Candidates(Valuation):
     def reference_points(self) -> torch.Tensor:
         """The points of the reference, all of the pool among them, if it is part of it."""
 
-        if self.reference_blocks == (*range(self.n + 1),):
+        if self.t == len(self.points):
             return self.points
         return torch.cat([self.points[super(Candidates, self).block(b)] for b in self.reference_blocks])
 

@@ -144,7 +144,9 @@ class Valuation:
         Approximate ones are computed when they are first used: values do not need them.
         """
 
-        return self._of_points()
+        sums = self._of_points()
+        del self._of_points  # landmarks and what else is needed for sums alone
+        return sums
 
     @cached_property
     def _extremes(self) -> Sequence[float]:
@@ -285,7 +287,7 @@ class Valuation:
     def reference_points(self) -> torch.Tensor:
         """The points of the reference, of shape $(t, d)$."""
 
-        if self.reference_blocks == (*range(self.n + 1),):
+        if self.t == len(self.points):
             return self.points
         return torch.cat([self.points[self.block(b)] for b in self.reference_blocks])
 
