@@ -25,7 +25,7 @@ from cgm.generators.base import Generator
 from cgm.generators.kde import KDE
 from cgm.generators.pool import Pool, draw_pool, embed_pool
 from cgm.rewards.candidates import drawn_from
-from cgm.rewards.errors import check_rewards, warn_of_points, warn_of_values
+from cgm.rewards.errors import check_rewards, warn_of_points, warn_of_stops, warn_of_values
 from cgm.rewards.frames import party_frame, reward_frame, states_line
 from cgm.rewards.incentives import Incentives, check_incentives
 from cgm.rewards.sampling import Reward, WeightedSampling
@@ -554,13 +554,7 @@ class Mediator(MediatorSettings):
             inexact = [*warn_of_points(game, rewards.values), *warn_of_values(game, drawn)]
         limited = self.candidates is not None and self.candidates < game.sizes[-1]
         more = f"; more than candidates={self.candidates} may help" if limited else ""
-        unreached = [
-            f"party {reward.party + 1}, β={reward.beta:g}: stopped at v = {reward.value:.6g} after "
-            f"{len(reward.indices)} points, before it reached "
-            f"{'r_i' if reward.target == reward.promised else 'its target'} = {reward.target:.6g}{more}"
-            for reward in drawn
-            if not reward.reached
-        ]
+        unreached = warn_of_stops(drawn, more)
         for message in (*unreached, *inexact):
             log.warning(message)
 

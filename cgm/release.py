@@ -37,6 +37,7 @@ from cgm.privacy.schema import SketchSchema
 from cgm.privacy.sketch import Sketch
 from cgm.privacy.valuation import SketchValuation
 from cgm.rewards.candidates import drawn_from
+from cgm.rewards.errors import warn_of_stops
 from cgm.rewards.sampling import Reward, WeightedSampling
 from cgm.sketches import SketchComputation, SketchNumbers
 from cgm.utils.plain import snake
@@ -259,12 +260,6 @@ def settle_points(
         ]
     points = Pool(numbers.game.points + origin, torch.empty(0, 1, 1, 1, dtype=torch.uint8))
     exact = replace(mediator, kernel=kernel).value(Pooled(x, points, features, generator))
-    unreached = [
-        f"party {reward.party + 1}, β={reward.beta:g}: stopped at v = {reward.value:.6g} after {reward.size} points, "
-        f"before it reached {reward.target:.6g}"
-        for reward in rewards
-        if not reward.reached
-    ]
     settlement = Settlement(
         points,
         features,
@@ -276,7 +271,7 @@ def settle_points(
         numbers.incentives,
         numbers.incentives,
         {(reward.party, reward.beta): _measured(reward, exact) for reward in rewards},
-        [*warnings, *numbers.warnings, *unreached],
+        [*warnings, *numbers.warnings, *warn_of_stops(rewards)],
         {},
         names,
     )

@@ -13,6 +13,7 @@ import torch
 
 from cgm.contributions.base import Contribution, Contributions, compute_contributions
 from cgm.contributions.semivalues import Shapley
+from cgm.mediator import with_names
 from cgm.privacy.pool import ParticleFit
 from cgm.privacy.schema import SketchSchema
 from cgm.privacy.sketch import Sketch, check_sketches
@@ -112,12 +113,15 @@ class SketchComputation(Settings):
             except InfeasibleScheme as error:
                 if k == len(sizes) - 1:
                     raise
-                warnings.append(f"{error}; G grows from {size:,} to {sizes[k + 1]:,} points")
+                message = f"{error}; G grows from {size:,} to {sizes[k + 1]:,} points"
+                warnings.append(with_names(message, [printable(name) for name in game.names]))
                 log.warning(warnings[-1])
         with timed("errors"):
             errors, incentives = self._errors(game, contributions, rewards, draws, margin)
         few = _warn_of_draws(len(draws), errors)
-        warnings += [*contributions.warnings, *rewards.warnings, *few, *_warn(game, contributions, errors)]
+        of_parties = [*contributions.warnings, *rewards.warnings]
+        warnings += [with_names(message, [printable(name) for name in game.names]) for message in of_parties]
+        warnings += [*few, *_warn(game, contributions, errors)]
         return SketchNumbers(self, tuple(sketches), game, contributions, rewards, incentives, errors, warnings)
 
     def _values_of(

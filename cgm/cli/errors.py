@@ -76,7 +76,9 @@ def _of_hydra(error: HydraException) -> str | None:
         if section and last.strip("_") == "target":
             return f"{name}: unknown setting; did you mean {section}._target_?"
         is_of_hydra = name.startswith("hydra.")
-        names = () if parent is None else _names(parent._get_root(), "")
+        names = [] if parent is None else list(_names(parent._get_root(), ""))
+        if section in names and not any(other.startswith(f"{section}.") for other in names):
+            return f"{name}: {section} is given as well, in place of all its settings; give one of the two"
         return setting_error(name, [other for other in names if other.startswith("hydra.") == is_of_hydra])
     if (merging := re.match(r"Error merging override (.+)", text)) and cause is not None:
         return f"{merging[1]}: {str(cause).splitlines()[0]}"
@@ -110,7 +112,7 @@ def _of_class(section: object, name: str) -> str | None:
 
     if name.startswith("hydra.") or not isinstance(section, DictConfig) or section._is_none():
         return None
-    target = section._get_node("_target_")
+    target = section._get_node("_target_", validate_access=False)
     path = str(target)
     if target is None or path.startswith("cgm."):
         return None

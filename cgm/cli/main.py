@@ -53,6 +53,10 @@ def run() -> None:
         from cgm.cli import private
 
         getattr(private, command)(arguments[1:])
+    elif command == "settle" and any(argument.endswith(".sketch") and "=" not in argument for argument in arguments):
+        from cgm.cli import private
+
+        private.settle(arguments[1:])
     elif "--version" in arguments:  # Hydra would print its own version
         print(f"cgm {__version__}")
     elif {"--help", "-h"} & set(arguments):
@@ -65,10 +69,6 @@ def run() -> None:
             from cgm.cli.launch import show
 
             show(CONF, name)
-    elif command == "settle" and any(argument.endswith(".sketch") and "=" not in argument for argument in arguments):
-        from cgm.cli import private
-
-        private.settle(arguments[1:])
     elif command == "settle":
         from cgm.cli import settle
         from cgm.cli.launch import launch

@@ -7,9 +7,9 @@ import contextlib
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from cgm.cli.errors import explain
 from cgm.cli.help import say
@@ -36,7 +36,11 @@ class SchemaSettings(Settings):
 
     Arguments:
         public: A file of rows that anybody may see, such as a published data set; never rows that are to be protected.
-        columns: A YAML file with the columns, their kinds, ranges and levels.
+        columns: A YAML file with the columns and for each its kind (numeric, integer, date, boolean, categorical), and
+            minimum and maximum, or levels; missing: true, if cells may be empty. Such as
+              age: {kind: integer, minimum: 0, maximum: 100}
+              visit: {kind: date, minimum: 2020-01-01, maximum: 2024-12-31}
+              sex: {kind: categorical, levels: [f, m, (other)], missing: true}
         schema: The file of a schema to show; nothing is written.
         kernel: The kernel.
         lengthscale: Its length-scale: a number, or median, which is that of the public rows.
@@ -82,9 +86,11 @@ class SketchSettings(Settings):
         separator: The separator of its columns, if it is not recognised.
     """
 
-    schema: Annotated[str, Text(path=True)] | None = None
-    epsilon: Annotated[float, Number(min=0, max=MAX_EPSILON, open_min=True)] | None = None
-    out: Annotated[str, Text(path=True)] | None = None
+    examples: ClassVar = {"schema": "schema.yaml", "epsilon": "1", "out": f"north{SUFFIX}"}
+
+    schema: Annotated[str, Text(path=True)]
+    epsilon: Annotated[float, Number(min=0, max=MAX_EPSILON, open_min=True)]
+    out: Annotated[str, Text(path=True)]
     party: Annotated[str, Text()] | None = None
     ledger: Annotated[str, Text(path=True)] | None = None
     key: Annotated[str, Text(path=True)] | None = None
@@ -130,9 +136,9 @@ class SettleSettings(Settings):
 
     Arguments:
         schema: The file of the schema that all sketches were made by.
+        out: The folder of the results, new or empty.
         keys: A YAML file with the public key of each party, by its name: each sketch must be signed by its party's.
             null: signatures are verified by the keys that sketches name themselves.
-        out: The folder of the results, new or empty.
         contribution: The contribution concept, a choice of the group contribution. null: shapley.
         scheme: The scheme, a choice of the group scheme. null: shapley_fair.
         price: none, if noise costs a party nothing in expectation; bias, if values fall with privacy.
@@ -146,9 +152,11 @@ class SettleSettings(Settings):
         seed: The seed of the pool and of sampling; the noise of sketches has none.
     """
 
-    schema: Annotated[str, Text(path=True)] | None = None
+    examples: ClassVar = {"schema": "schema.yaml", "out": "settlement"}
+
+    schema: Annotated[str, Text(path=True)]
+    out: Annotated[str, Text(path=True)]
     keys: Annotated[str, Text(path=True)] | None = None
-    out: Annotated[str, Text(path=True)] | None = None
     contribution: Annotated[str, Text()] | None = None
     scheme: Annotated[str, Text()] | None = None
     price: Annotated[str, Choice(PRICES)] = "none"
@@ -217,9 +225,10 @@ def _schema(given: SchemaSettings) -> None:
         points = proposed.encode(rows, given.public or "")
         lost = 1 - float(proposed.embedding.transform(points).square().sum(1).mean()) / proposed.kernel.diagonal
         lines.append(f"the features miss {100 * max(lost, 0):.2g} % of the weight of a public row")
+        of_rows = "ranges, levels, scales" if columns is None else "scales"
         lines.append(
-            f"ranges, levels, scales, length-scale and landmarks are those of {given.public}, and everybody will see "
-            "them: it must not hold rows that are to be protected"
+            f"{of_rows}, length-scale and landmarks are those of {given.public}, and everybody will see them: it must "
+            "not hold rows that are to be protected"
         )
     proposed.write(given.out)
     say(printable_lines("\n".join([*lines, f"{given.out}: read it, and let all parties agree on it"])))
@@ -250,12 +259,6 @@ def sketch_parser() -> argparse.ArgumentParser:
 def _sketch(file: str, given: SketchSettings) -> None:
     """Carry out `cgm sketch`."""
 
-    for name, example in (("schema", "schema.yaml"), ("epsilon", "1"), ("out", f"north{SUFFIX}")):
-        if getattr(given, name) is None:
-            raise ValueError(f"{name}: is missing, say for example {name}={example}")
-    assert given.schema is not None
-    assert given.epsilon is not None
-    assert given.out is not None
     _check_new(given.out, "another sketch is another release; delete it only if nobody has received it")
     private = None if given.key is None else read_key(given.key)
     out = Path(given.out)
@@ -369,8 +372,9 @@ def _reward(folder: str, file: str, given: RewardSettings) -> None:
     completed.write(out)
     say(
         printable_lines(
-            f"{completed!r}\n{out}: the completed reward, and {out.with_suffix('.json').name} its numbers. Both follow "
-            "from your exact rows, for which no sketch's guarantee holds: keep them."
+            f"{completed!r}\n{completed.in_words()}\n{out}: the completed reward, and "
+            f"{out.with_suffix('.json').name} its numbers. Both follow from your exact rows, for which no sketch's "
+            "guarantee holds: keep them."
         )
     )
 
@@ -392,6 +396,8 @@ def settle(arguments: Sequence[str]) -> None:
         raise SystemExit(
             printable(f"cgm: error: {tables[0]}: expected a file that ends in {SUFFIX}, as the others; sketch it first")
         )
+    if len(files) < 2:
+        raise SystemExit(printable(f"cgm: error: {files[0]}: one sketch; give one for each party"))
     with_errors(lambda: _settle(files, settings_of(SettleSettings, settings)))
 
 
@@ -408,11 +414,6 @@ def _settle(files: Sequence[str], given: SettleSettings) -> None:
 
     from cgm.settlements.sketches import SketchMediator
 
-    for name, example in (("schema", "schema.yaml"), ("out", "settlement")):
-        if getattr(given, name) is None:
-            raise ValueError(f"{name}: is missing, say for example {name}={example}")
-    assert given.schema is not None
-    assert given.out is not None
     check_folder(given.out)
     changes = {} if given.contribution is None else {"contribution": given.contribution}
     changes |= {} if given.scheme is None else {"scheme": given.scheme}
@@ -430,7 +431,7 @@ def _settle(files: Sequence[str], given: SettleSettings) -> None:
     keys = None if given.keys is None else load_yaml(read_plain(given.keys, links=True).decode())
     settlement = mediator.settle([Sketch.read(file, public) for file in files], keys)
     settlement.write(given.out)
-    say(printable_lines(f"{settlement!r}\n{settlement.incentives.to_frame().to_string(index=False)}\n{given.out}"))
+    say(printable_lines(f"{settlement.table()}\n{given.out}"))
 
 
 def settings_of(cls: type[S], given: Sequence[str]) -> S:
@@ -453,6 +454,10 @@ def settings_of(cls: type[S], given: Sequence[str]) -> S:
         if isinstance(values[name], str) and name in _NUMBERS:  # 1e-5 is text in YAML
             with contextlib.suppress(ValueError):  # the name of a rule, or an error of its own
                 values[name] = float(values[name])
+    required = (each.name for each in fields(cls) if each.default is MISSING and each.default_factory is MISSING)  # type: ignore[arg-type]
+    for name in required:
+        if name not in values:
+            raise ValueError(f"{name}: is missing, say for example {name}={cls.examples[name]}")  # type: ignore[attr-defined]
     return cls(**values)
 
 

@@ -108,7 +108,10 @@ def _value(column: Column, cell: Any) -> float:
             return math.nan
         if OTHER in column.levels:
             return float(column.levels.index(OTHER))
-        raise ValueError(f"{shortened(text, 40)!r} is no level of the schema, which does not have the level {OTHER}")
+        raise ValueError(
+            f"{shortened(text, 40)!r} is no level of the schema; all parties would have to agree on a schema that has "
+            f"it under levels:, or {OTHER} for all others"
+        )
     if not text or text.lower() in MARKERS:
         return math.nan
     if isinstance(column, DateColumn):

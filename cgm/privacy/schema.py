@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import yaml
 
-from cgm.data.tables.columns import MAX_LEVELS, LevelColumn, NumberColumn
+from cgm.data.tables.columns import BOUNDS, MAX_LEVELS, LevelColumn, NumberColumn
 from cgm.data.tables.encoding import TableEncoding
 from cgm.data.tables.kinds import ConstantColumn
 from cgm.data.tables.schema import Schema, infer_schema
@@ -24,8 +24,9 @@ from cgm.privacy.rows import to_codes
 from cgm.utils.checks import check_choice, check_integer, check_number
 from cgm.utils.files import read_plain, sha256, write_whole
 from cgm.utils.shown import Shown
-from cgm.utils.text import shortened
+from cgm.utils.text import listed, shortened, suggestion
 from cgm.utils.untrusted import load_yaml
+from cgm.valuation.embedding import MAX_DIMENSIONS
 from cgm.valuation.kernels import Kernel, Laplacian, RationalQuadratic, SquaredExponential, Sum
 
 if TYPE_CHECKING:
@@ -123,9 +124,8 @@ class SketchSchema(Shown):
     def _check_label(self) -> int:
         """Check the label, and return the number of its levels."""
 
-        levels = {c.name: c.sizes[0] for c in self.columns.columns if isinstance(c, LevelColumn)}
-        if self.label not in levels:
-            raise ValueError(f"schema: label={self.label}: expected a column of levels, {', '.join(levels) or 'none'}")
+        assert self.label is not None
+        levels = _check_label(self.label, self.columns)
         if len(self.columns.columns) < 2:
             raise ValueError(f"schema: label={self.label}: expected another column beside it")
         if not self.scales[self.label] >= (least := separation(self.kernel)):
@@ -133,7 +133,7 @@ class SketchSchema(Shown):
                 f"schema: scales.{self.label}={self.scales[self.label]:g}: expected {least:g} or more for a label, so "
                 "that rows of two classes have nothing in common"
             )
-        return levels[self.label]
+        return levels
 
     @cached_property
     def label_slice(self) -> slice:
@@ -189,7 +189,12 @@ class SketchSchema(Shown):
         if self.landmarks is not None:
             base: PublicEmbedding = Landmarks(self.kernel, self.landmarks)
         else:
-            corners = self.corners()
+            corners, width = self.corners(), self.dimensions - (where.stop - where.start)
+            if width > MAX_DIMENSIONS:
+                raise ValueError(
+                    f"schema: features=fourier: encoded rows have {width} numbers, and a grid is for up to "
+                    f"{MAX_DIMENSIONS}; say features=landmarks"
+                )
             base = Grid(self.kernel, torch.cat([corners[:, : where.start], corners[:, where.stop :]], 1))
         embedding = base if self.label is None else Classes(base, where)
         if embedding.width > MAX_WIDTH:
@@ -266,7 +271,7 @@ class SketchSchema(Shown):
 
         kernel: dict[str, Any] = _kernel_to_dict(self.kernel)
         columns = {
-            column.name: {key: float(x) if key in ("minimum", "maximum", "median") else x for key, x in plain.items()}
+            column.name: {k: float(x) if k in BOUNDS and not column.dates else x for k, x in plain.items()}
             for column in self.columns.columns
             for plain in (column.to_dict(),)
         }
@@ -413,6 +418,8 @@ def propose_schema(
             else:
                 scales[column.name] = _rounded(1 / float(fitted.scaler.scale_[fitted.places.index(place)]))
         schema = SketchSchema(table, scales, kernel.with_lengthscale(1.0))
+    if label is not None:
+        _check_label(label, table)
     apart = SketchSchema(table, dict(schema.scales) | _apart(label, schema.kernel), schema.kernel, None, delta, label)
     where = apart.label_slice
 
@@ -434,6 +441,16 @@ def propose_schema(
     chosen = points if features == "landmarks" else None
     scaled = kernel.with_lengthscale(lengthscale)
     return SketchSchema(table, dict(schema.scales) | _apart(label, scaled), scaled, chosen, delta, label)
+
+
+def _check_label(label: str, table: Schema) -> int:
+    """Check that a label is a column of levels, and return their number."""
+
+    levels = {column.name: column.sizes[0] for column in table.columns if isinstance(column, LevelColumn)}
+    if label not in levels:
+        near = suggestion(label, list(levels))
+        raise ValueError(f"schema: label={label}: expected a column of levels, {listed(list(levels)) or 'none'}{near}")
+    return levels[label]
 
 
 def _apart(label: str | None, kernel: Kernel) -> dict[str, float]:

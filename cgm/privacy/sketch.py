@@ -46,6 +46,7 @@ KEY = "public_key"  # of a sketch that is signed, in the header as well
 MAX_NAME = 200  # characters of the name of a party
 MAX_ROWS = 2**40
 MAX_HEADER = 10_000  # bytes
+WEAK = 0.9  # area under the ROC curve of an attack, above which a guarantee protects hardly anything
 FEW_ROWS = 500  # below which sketches with ε <= 1 say little
 SUFFIX = ".sketch"
 
@@ -247,7 +248,17 @@ class Sketch(Shown):
                 f"δ = {self.schema.delta:g} is large for {self.rows:,} rows: agree on a schema with less than one "
                 "divided by the number of rows."
             )
-        if self.rows < FEW_ROWS and self.epsilon <= 1:
+        if self.guarantee.auc > WEAK:
+            lines.append(
+                f"WARNING: ε = {self.epsilon:g} protects hardly anything, see the area under the ROC curve. Usual "
+                "are values from 0.5 to 3."
+            )
+        if relative >= 1:
+            lines.append(
+                f"WARNING: with ε = {self.epsilon:g}, the noise is larger than all that {self.rows:,} rows could show: "
+                "nothing can be learnt from this sketch. A larger ε or more rows help."
+            )
+        elif self.rows < FEW_ROWS and self.epsilon <= 1:
             lines.append(
                 f"With {self.rows} rows and ε = {self.epsilon:g}, noise is about as large as what differs between "
                 "parties: the values that follow from this sketch will hardly be resolved."

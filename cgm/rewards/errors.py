@@ -69,6 +69,22 @@ def check_rewards(game: Valuation, drawn: Sequence[Reward]) -> list[Reward]:
     return [check(*each) for each in zip(drawn, chosen, lacks.split([len(part) for part in chosen]), strict=True)]
 
 
+def warn_of_stops(drawn: Sequence[Reward], more: str = "") -> list[str]:
+    """Return a warning for each reward that did not reach its target.
+
+    Arguments:
+        drawn: The rewards.
+        more: What may help, for the end of each warning.
+    """
+
+    return [
+        f"party {reward.party + 1}, β={reward.beta:g}: stopped at v = {reward.value:.6g} after {reward.size:,} points, "
+        f"before it reached {'r_i' if reward.target == reward.promised else 'its target'} = {reward.target:.6g}{more}"
+        for reward in drawn
+        if not reward.reached
+    ]
+
+
 def warn_of_values(game: Valuation, drawn: Sequence[Reward]) -> list[str]:
     """Return a warning for each reward that reached its target by approximate sums, but not by exact ones.
 

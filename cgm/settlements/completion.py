@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from cgm.data.tables.files import table_file
 from cgm.privacy.features import rounded_sums
 from cgm.privacy.home import OWN, POOL, HomeValuation, Others
 from cgm.privacy.schema import SketchSchema
@@ -31,7 +32,7 @@ from cgm.utils.files import check_bytes, read_plain, sha256, write_whole
 from cgm.utils.random import Stream, stream_seed
 from cgm.utils.run import limited
 from cgm.utils.shown import Shown
-from cgm.utils.text import csv_text, printable, shortened
+from cgm.utils.text import printable, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,6 +173,8 @@ class CompletedReward(Shown):
         error: The standard error of $v(D_i \cup G_i)$ because of the others' noise.
         numeric: The half width of its interval because of approximate sums; 0, if they are exact.
         certificate: The digest of the certificate.
+        schema: The schema.
+        tolerance: The share of the possible gain that the reward may miss.
     """
 
     party: str
@@ -187,12 +190,21 @@ class CompletedReward(Shown):
     error: float
     numeric: float
     certificate: str
+    schema: SketchSchema
+    tolerance: float
 
     @property
     def half_width(self) -> float:
         r"""The half width of the interval of $v(D_i \cup G_i)$: two standard errors, and that of approximate sums."""
 
         return ERRORS * self.error + self.numeric
+
+    def in_words(self) -> str:
+        """Say in a sentence what was promised, and what the reward was drawn to."""
+
+        drawn = f"; it is complete at {self.target:.4f}, since it may miss {100 * self.tolerance:g} % of what all of "
+        share = f"{drawn}the pool would add to these rows (tolerance)" if self.target < self.promised else ""
+        return f"Rows and reward together were promised to be worth r_i = {self.promised:.4f}{share}."
 
     @property
     def added(self) -> int:
@@ -254,7 +266,7 @@ class CompletedReward(Shown):
         """Write the reward as a CSV file, and its numbers beside it, in a JSON file of the same name."""
 
         path = Path(path)
-        content = table_bytes(self.table)
+        content = table_file(self.table, self.schema.columns.columns).content
         write_whole(path, content)
         write_whole(path.with_suffix(".json"), readable_json({**self.to_dict(), "sha256": sha256(content)}))
         return path
@@ -324,7 +336,7 @@ def complete_reward(
     return CompletedReward(
         given.party, schema.decode(pool[reward.indices]), given.promised, target, game.own_value,
         game.own_with_synthetic, everything.value, len(received), reward, kept,
-        game.standard_error(int(size), within), float(widths.max()), certificate,
+        game.standard_error(int(size), within), float(widths.max()), certificate, schema, given.tolerance,
     )  # fmt: skip
 
 
@@ -358,10 +370,3 @@ def _read(folder: Path) -> tuple[str, SketchSchema, CompletionFile]:
         return str(certificate[SEAL]), schema, CompletionFile.from_bytes(contents[FILE], schema)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
-
-
-def table_bytes(table: pd.DataFrame) -> bytes:
-    """Return a table as the content of a CSV file; missing cells are empty."""
-
-    rows = ([*map(str, row)] for row in table.astype(object).where(table.notna(), "").to_numpy().tolist())
-    return csv_text([*map(str, table.columns)], rows).encode()

@@ -14,7 +14,7 @@ import torch
 from cgm.data.features.autoencoder import Automatic
 from cgm.data.tables.files import Source, read_table, table_file
 from cgm.evaluation.privacy.base import NoAudit
-from cgm.mediator import naming, with_names
+from cgm.mediator import naming
 from cgm.privacy.release import NO_REPLAY, Release
 from cgm.privacy.rows import to_codes
 from cgm.privacy.schema import SketchSchema, propose_schema
@@ -38,7 +38,7 @@ SCHEMAS = (".yaml", ".yml", ".json")  # the ends of files that are schemas and n
 # settings that would read or change rows beyond the public schema
 OF_ROWS = (
     "label_column", "identifiers", "keep", "numbers", "rare", "missing", "decimal", "thousands", "dates", "min_count",
-    "max_rows", "disclose",
+    "max_rows", "held_out", "disclose",
 )  # fmt: skip
 OF_SCHEMAS = ("drop", "categorical")  # that a schema states
 PUBLIC = (
@@ -101,11 +101,6 @@ class ReleasedSettlement(SketchSettlement):
 
         return super().to_dict() | {"replay": NO_REPLAY, "settings": dict(self.given)}
 
-    def table(self) -> str:
-        """Return the headline numbers, which follow from the sketches."""
-
-        return f"{self!r}\n{self.incentives.to_frame().to_string(index=False)}"
-
     def follows(self) -> str:
         """Return what the pool follows."""
 
@@ -144,15 +139,15 @@ def check_tables(mediator: TableMediator, privacy: Release) -> None:
         ValueError: If something would be fitted to private rows, or has no effect; the message says what to give.
     """
 
+    if not isinstance(mediator.features, Automatic):
+        name = snake(type(mediator.features).__name__)
+        raise ValueError(f"features={name}: with privacy=release the public schema encodes tables; say features=auto")
     check_release(mediator, privacy)
     if not isinstance(privacy.public, str):
         raise ValueError(
             f"privacy.public={privacy.public}: of tables, expected the file of public rows, which nobody owns, or of a "
             "schema as cgm schema writes, such as privacy.public=schema.yaml"
         )
-    if not isinstance(mediator.features, Automatic):
-        name = snake(type(mediator.features).__name__)
-        raise ValueError(f"features={name}: with privacy=release the public schema encodes tables; say features=auto")
     is_schema = Path(privacy.public).suffix.lower() in SCHEMAS
     if is_schema and privacy.pool == "public":
         raise ValueError(
@@ -220,7 +215,7 @@ def settle_released(
         with timed("sampling"):
             drawn = [nearest(own_rewards(numbers, party, x, mediator.candidates)[1]) for party, x in enumerate(points)]
     return ReleasedSettlement(
-        **vars(numbers) | {"warnings": [with_names(message, names) for message in (*warnings, *numbers.warnings)]},
+        **vars(numbers) | {"warnings": [*warnings, *numbers.warnings]},
         drawn=drawn,
         seconds=clock.seconds,
         columns=[[str(name) for name in table if name not in schema.columns.dropped] for table in tables.values()],

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from cgm.data.tables.files import table_file
+from cgm.mediator import naming, with_names
 from cgm.privacy.release import guarantee_of
 from cgm.privacy.sketch import SUFFIX, Sketch, check_keys
+from cgm.rewards.errors import warn_of_stops
 from cgm.rewards.sampling import Reward
 from cgm.settlements.certificate import FORMAT, readable_json, rounded, seal
 from cgm.settlements.completion import FILE as COMPLETION
-from cgm.settlements.completion import SCHEMA, CompletionFile, table_bytes
+from cgm.settlements.completion import SCHEMA, CompletionFile
 from cgm.settlements.folder import CERTIFICATE, REPORT, check_folder, safe_names, write_files
 from cgm.settlements.sketch_report import PUBLIC, STATES, report, signatures
 from cgm.sketches import SketchComputation, SketchNumbers
@@ -69,16 +72,12 @@ class SketchMediator(SketchComputation):
 
         if keys is not None:
             check_keys(sketches, keys)
-        with Clock() as clock:
+        names = [printable(sketch.party) for sketch in sketches]
+        with Clock() as clock, naming(names):
             numbers = self.compute(sketches)
             with timed("sampling"):
                 drawn = self.sampling.draw(numbers.game, numbers.rewards.values, self.seed)
-        unreached = [
-            f"{printable(numbers.names[reward.party])}: its reward stopped at {reward.value:.4g}, before "
-            f"{reward.target:.4g}"
-            for reward in drawn
-            if not reward.reached
-        ]
+        unreached = [with_names(message, names) for message in warn_of_stops(drawn)]
         for message in unreached:
             log.warning(message)
         fields = vars(numbers) | {"warnings": [*numbers.warnings, *unreached]}
@@ -114,6 +113,13 @@ class SketchSettlement(SketchNumbers):
         r"""Return a table of pandas, a row for each party; `_stderr` are standard errors because of the noise."""
 
         return super().to_frame().assign(size=[reward.size for reward in self.drawn])
+
+    def table(self) -> str:
+        """Return the headline numbers."""
+
+        incentives = self.incentives.to_frame()
+        incentives["holds"] = [STATES[entry.holds] for entry in self.incentives.values()]
+        return f"{self!r}\n{incentives.drop(columns='slack').to_string(index=False, justify='left')}"
 
     def guarantee(self, party: int) -> dict[str, Any]:
         """Return what is guaranteed to a party, from 0, as plain values."""
@@ -206,7 +212,7 @@ class SketchSettlement(SketchNumbers):
     def reward_files(self, party: int) -> dict[str, bytes]:
         """Return the files of the reward of a party, from 0, by their names."""
 
-        files = {"reward.csv": table_bytes(self.reward_table(party))}
+        files = {"reward.csv": table_file(self.reward_table(party), self.schema.columns.columns).content}
         if isinstance(self.settings, SketchMediator) and self.settings.at_home:
             files[SCHEMA] = readable_json(self.schema.to_dict())
             files[COMPLETION] = self.completion(party).to_bytes()
@@ -217,7 +223,7 @@ class SketchSettlement(SketchNumbers):
 
         return {
             "result.json": readable_json(self.to_dict()),
-            "pool.csv": table_bytes(self.schema.decode(self.game.synthetic)),
+            "pool.csv": table_file(self.schema.decode(self.game.synthetic), self.schema.columns.columns).content,
             "schema.json": readable_json(self.schema.to_dict()),
         }
 

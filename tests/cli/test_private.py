@@ -83,9 +83,14 @@ def test_errors_in_one_line(folder, capsys):
 
 
 def test_settings_are_those_of_the_class():
-    given = settings_of(SketchSettings, ["epsilon=5e-1", "party=007"])
+    given = settings_of(SketchSettings, ["schema=s.yaml", "out=n.sketch", "epsilon=5e-1", "party=007"])
     assert (given.epsilon, given.party) == (0.5, "007")
-    for arguments, message in ((["epsilon"], "expected schema="), (["party=a", "party=b"], "given twice")):
+    for arguments, message in (
+        (["epsilon"], "expected schema="),
+        (["party=a", "party=b"], "given twice"),
+        (["schema=s.yaml", "out=n.sketch"], "epsilon: is missing, say for example epsilon=1"),
+        (["schema=s.yaml", "out=n.sketch", "epsilon=0"], r"epsilon=0: expected a number in \(0, 100\]$"),
+    ):
         with pytest.raises(ValueError, match=message):
             settings_of(SketchSettings, arguments)
 

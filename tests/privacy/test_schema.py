@@ -2,13 +2,18 @@
 
 import copy
 import math
+from datetime import date
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cgm.data.tables.columns import DateColumn
+from cgm.data.tables.schema import Schema
 from cgm.privacy.schema import SketchSchema, propose_schema
 from cgm.valuation.kernels import Laplacian, SquaredExponential, Sum
 from tests.privacy.rows_of_people import COLUMNS, people
@@ -35,13 +40,60 @@ def test_files_are_read_as_they_were_written_and_the_digest_is_of_the_content(mi
     assert "(other)" in repr(mixed)
 
 
+def test_dates_are_written_as_dates_and_a_median_is_not_needed(mixed):
+    since = mixed.to_dict()["columns"]["since"]
+    assert (since["minimum"], since["maximum"], since["median"]) == ("2000-01-01", "2025-01-01", "2019-04-14")
+    for bound in ("2000-01-01", date(2000, 1, 1), 10957, 10957.0, "2000-01-01T00:00:00"):
+        changed = copy.deepcopy(mixed.to_dict())
+        changed["columns"]["since"]["minimum"] = bound
+        assert SketchSchema.from_dict(changed).digest == mixed.digest
+    for bound, message in (
+        ("1.2.2000", "expected a date such as 2024-12-31"),
+        (True, "minimum=true"),
+        ("2026-01-01", "<="),
+    ):
+        changed["columns"]["since"]["minimum"] = bound
+        with pytest.raises(ValueError, match=message):
+            SketchSchema.from_dict(changed)
+    columns = {
+        "age": {"kind": "integer", "minimum": 18, "maximum": 91},
+        "since": {"kind": "date", "minimum": date(2000, 1, 1), "maximum": "2000-01-03"},
+    }
+    age, since = propose_schema(columns=columns).columns.columns
+    assert (age.median, since.median) == (54, 10958)
+
+
+@given(st.integers(-(10**10), 10**10), st.sampled_from(["second", "minute", "day", "month"]))
+def test_dates_of_schemas_are_read_as_they_were_written(seconds, unit):
+    settings = {"time": unit in ("second", "minute"), "unit": unit if unit in ("minute", "month") else None}
+    column = DateColumn("x", minimum=0.0, maximum=1.0, median=0.0, **settings)
+    low, high = column.round(np.array([seconds / 86_400, seconds / 86_400 + 99])).tolist()
+    column = DateColumn("x", minimum=low, maximum=high, median=low, **settings)
+    assert Schema.from_dict(Schema((column,)).to_dict()).columns == (column,)
+
+
+def test_tables_without_rows_are_decoded(mixed):
+    none = mixed.decode(torch.empty(0, mixed.dimensions, dtype=torch.float64))
+    assert len(none) == 0
+    assert list(none) == list(COLUMNS)
+
+
+def test_proposals_that_are_not_possible():
+    with pytest.raises(
+        ValueError, match=r"label=jobs: expected a column of levels, job and member; did you mean job\?"
+    ):
+        propose_schema(columns=COLUMNS, label="jobs")
+    with pytest.raises(ValueError, match="features=fourier: encoded rows have 10 numbers, and a grid is for up to 3"):
+        _ = propose_schema(columns=COLUMNS, features="fourier").embedding
+
+
 def test_what_would_be_fitted_to_rows_is_refused(mixed):
     cases = [
         ("kernel", "lengthscale", "fit", "a rule would be fitted to private rows"),
         ("kernel", "lengthscale", "median", "a rule would be fitted to private rows"),
         ("kernel", "lengthscale", -1, "lengthscale=-1"),
         ("kernel", "name", "cosine", "kernel.name"),
-        ("columns", "age", {"kind": "integer", "missing": True}, "needs minimum, maximum, median"),
+        ("columns", "age", {"kind": "integer", "missing": True}, "needs minimum, maximum;"),
         ("columns", "age", {"kind": "constant", "levels": ["1"]}, "move it to dropped"),
         ("columns", "age", {"kind": "numeric", "minimum": 1, "maximum": 1, "median": 1}, "minimum < maximum"),
         ("columns", "job", {"kind": "categorical", "levels": []}, "levels"),
@@ -132,7 +184,7 @@ def test_cells_that_are_not_what_the_schema_says_are_errors(mixed):
         ("age", "inf", "no finite number"),
         ("income", "", "data row 3: is empty, but the schema does not say missing: true"),
         ("income", "n/a", "is empty"),
-        ("member", "yes", r"'yes' is no level of the schema"),
+        ("member", "yes", r"'yes' is no level of the schema; all parties would have to agree"),
         ("since", "31.12.2024", "no date like %Y-%m-%d"),
     ):
         changed = table.copy()

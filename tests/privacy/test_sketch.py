@@ -114,6 +114,9 @@ def test_files_are_small_and_are_read_as_they_were_written(plane, tmp_path):
     for text in ("ε = 1 and δ = 1e-05", "one row replaced", "at most 2 %", "600 rows", "k times μ", "does not prove"):
         assert text in words
     assert "hardly be resolved" not in words
+    assert "WARNING" not in words
+    assert "protects hardly anything" in " ".join(Sketch.of_points(schema, points(600), "s", 20.0).in_words())
+    assert "nothing can be learnt" in " ".join(Sketch.of_points(schema, points(600), "s", 1e-3).in_words())
     assert "hardly be resolved" in " ".join(Sketch.of_points(schema, points(100), "s", 1.0).in_words())
     assert "Nørth" in repr(sketch)
     assert "is large for 600 rows" in " ".join(

@@ -77,6 +77,8 @@ def test_a_reward_is_completed_to_what_was_promised_with_the_exact_rows(case):
         again = complete_reward(folder / name, table.sample(frac=1, random_state=0))
         assert torch.equal(again.reward.indices, completed.reward.indices)  # whatever the order of rows
         assert f"{completed.kept:,} of {completed.received_size:,} points" in repr(completed)
+        if completed.target < completed.promised:
+            assert f"complete at {completed.target:.4f}, since it may miss 20 % of" in completed.in_words()
     assert any(counts)  # some noise is always met
 
 
@@ -114,14 +116,21 @@ def test_the_command_and_what_can_be_verified_afterwards(case, north, capsys):
     arguments = [str(north), str(north.parent / "north.csv")]
     cgm_reward(arguments)
     out = capsys.readouterr().out
-    for text in ("CompletedReward of north: promised", "± ", "points that were received are kept", "keep them"):
+    for text in (
+        "CompletedReward of north: promised",
+        "worth r_i = 0.",
+        "± ",
+        "points that were received are kept",
+        "keep them",
+    ):
         assert text in out
     note = json.loads((north / "completed.json").read_text())
     table = pd.read_csv(north / "completed.csv")
     assert len(table) == note["points"] == note["points_kept"] + note["points_added"]
     assert list(table.columns) == ["x", "y", "job"]
-    verification = verify(north)
+    verification = verify(north, north.parent / "north.csv")
     assert verification.ok
+    assert any("north.csv was not compared" in line and "say that file" in line for line in verification.lines)
     assert any("completed.csv was completed from these files" in line for line in verification.lines)
     with pytest.raises(SystemExit, match=r"completed\.csv: exists; delete the earlier one"):
         cgm_reward(arguments)

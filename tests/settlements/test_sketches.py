@@ -14,7 +14,7 @@ from cgm.cli.private import settle as cgm_settle
 from cgm.cli.private import sketch as cgm_sketch
 from cgm.privacy.accounting import Guarantee
 from cgm.privacy.pool import ParticleFit
-from cgm.privacy.schema import propose_schema
+from cgm.privacy.schema import SketchSchema, propose_schema
 from cgm.privacy.sketch import Sketch
 from cgm.rewards.incentives import Incentive
 from cgm.rewards.sampling import WeightedSampling
@@ -22,6 +22,7 @@ from cgm.settlements.certificate import seal
 from cgm.settlements.sketches import SketchMediator
 from cgm.settlements.verification import verify
 from cgm.sketches import _margin, _resolved
+from cgm.utils.signing import read_key
 from cgm.valuation.kernels import SquaredExponential
 
 NUMBER = {"kind": "numeric", "minimum": -3.0, "maximum": 3.0, "median": 0.0}
@@ -168,16 +169,20 @@ def test_two_parties_and_a_mediator(tmp_path, monkeypatch, capsys):
     assert "by the keys that they name themselves, which were not compared with others: north by " in report
     assert f"{public['north']}. Not signed: south." in report
     (mediator / "keys.yaml").write_text("".join(f'{name}: "{each}"\n' for name, each in public.items()))
-    cgm_settle(["north.sketch", "schema=schema.yaml", "out=signed", "keys=keys.yaml", *quick])
+    unsigned = Sketch.read("south.sketch", SketchSchema.read("schema.yaml"))
+    unsigned.signed(read_key(tmp_path / "south/south.key")).write("signed.sketch")
+    cgm_settle(["north.sketch", "signed.sketch", "schema=schema.yaml", "out=signed", "keys=keys.yaml", *quick])
     assert "by the keys given for them" in (mediator / "signed/report.html").read_text()
+    both = ["north.sketch", "south.sketch"]
     for arguments, message in (
-        (["north.sketch", "out=x"], "schema: is missing"),
-        (["north.sketch", "schema=schema.yaml"], "out: is missing"),
-        (["north.sketch", "schema=schema.yaml", "out=settlement"], "expected a new or empty folder"),
+        ([*both, "out=x"], "schema: is missing"),
+        ([*both, "schema=schema.yaml"], "out: is missing"),
+        ([*both, "schema=schema.yaml", "out=settlement"], "expected a new or empty folder"),
         (["north.sketch", "south.sketch", "schema=schema.yaml", "out=x", "keys=keys.yaml"], "south: is not signed"),
         (["north.sketch", "none.sketch", "schema=schema.yaml", "out=x"], "none.sketch"),
-        (["north.sketch", "schema=schema.yaml", "out=x", "scheme=fairest"], "scheme=fairest"),
-        (["north.sketch", "schema=schema.yaml", "out=x", "epsilon=1"], "epsilon=1: expected schema="),
+        ([*both, "schema=schema.yaml", "out=x", "scheme=fairest"], "scheme=fairest"),
+        ([*both, "schema=schema.yaml", "out=x", "epsilon=1"], "epsilon=1: expected schema="),
+        (["north.sketch", "schema=schema.yaml", "out=x"], "north.sketch: one sketch; give one for each party"),
         (["north.sketch", "south.csv", "schema=schema.yaml", "out=x"], "south.csv: expected a file that ends in"),
     ):
         with pytest.raises(SystemExit) as error:

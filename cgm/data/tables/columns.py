@@ -54,6 +54,7 @@ MAX_INTEGER = 2**53  # float64 holds all smaller integers
 MAX_DECIMALS = 9  # of numeric columns; numbers with more are rounded to twelve significant digits
 MAX_LEVELS = 1000  # of a categorical column; more are refused
 MIN_FREE_TEXT = 50  # rows from which a column of mostly different texts counts as free text
+BOUNDS = ("minimum", "maximum", "median")  # settings of columns of numbers
 OTHER = "(other)"  # the level that stands for all rare ones
 
 
@@ -280,6 +281,13 @@ class NumberColumn(Column):
         """Return the nearest numbers that cells can have, whatever their bounds."""
 
     @property
+    def middle(self) -> float:
+        """The number in the middle of the range, for a median that is not known."""
+
+        between = self.minimum + (self.maximum - self.minimum) / 2
+        return float(np.clip(self.round(np.array([between]))[0], self.minimum, self.maximum))
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         return (0, 2) if self.missing else (0,)
 
@@ -432,6 +440,11 @@ class DateColumn(NumberColumn):
     time: bool = False
     date_format: str | None = None
     unit: Literal["month", "minute"] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return kind and settings as plain values, with dates such as `2024-12-31` or `2024-12-31T08:30:00`."""
+
+        return {key: _date_text(x) if key in BOUNDS else x for key, x in super().to_dict().items()}
 
     @classmethod
     def parse(cls, cells: pd.Series, date_format: str | None = None) -> pd.Series | None:
@@ -685,3 +698,27 @@ def _written(value: object) -> str:
     """Return a value as text, whole numbers without decimals."""
 
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def date_number(bound: Any) -> float:
+    """Return a bound of a column of dates, a date or its text such as `2024-12-31`, as days since 1970-01-01.
+
+    Raises:
+        ValueError: If it is no date.
+    """
+
+    if isinstance(bound, int | float):
+        return bound
+    try:
+        moment = pd.to_datetime(bound, format="ISO8601") if isinstance(bound, str) else pd.Timestamp(bound)
+        return float(np.datetime64(moment, "us").astype("int64") / 86_400_000_000)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(f"{bound}: expected a date such as 2024-12-31") from None
+
+
+def _date_text(days: float) -> str:
+    """Return days since 1970-01-01 as a date, with a time if it is not midnight."""
+
+    moment = np.datetime64(round(days * 86_400_000_000), "us")
+    day = moment.astype("datetime64[D]")
+    return str(day) if moment == day else str(np.datetime_as_string(moment, "auto"))

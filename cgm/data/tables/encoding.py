@@ -125,7 +125,7 @@ class TableEncoding(Features):
         self._check_fitted()
         values = z.double().cpu().numpy()
         codes = np.empty((len(values), len(self.schema.sizes)))
-        if self.places:
+        if self.places and len(values):  # scikit-learn refuses tables without rows
             part = values[:, : len(self.places)]
             weight = np.sqrt(12) if self.numbers == "quantiles" else 1
             codes[:, self.places] = self.scaler.inverse_transform(part / weight) + self.centre

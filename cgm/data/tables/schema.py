@@ -17,13 +17,16 @@ import pandas as pd
 import torch
 
 from cgm.data.tables.columns import (
+    BOUNDS,
     OTHER,
     CategoricalColumn,
     Cells,
     Column,
     DateColumn,
     IntegerColumn,
+    NumberColumn,
     NumericColumn,
+    date_number,
     is_text,
 )
 from cgm.data.tables.forms import NUMBER, USUAL, Form, Reading, decimal_signs, distinct, has_gaps, to_arrow
@@ -202,8 +205,8 @@ def _column(name: str, values: Any) -> Column:
         raise ValueError(f"schema: column {name}: expected kind, one of {', '.join(KINDS)}, and its settings")
     check_choice(f"schema: kind of column {name}", values["kind"], tuple(KINDS))
     kind, given = KINDS[values["kind"]], {setting: value for setting, value in values.items() if setting != "kind"}
-    needs = [setting.name for setting in fields(kind)[1:] if setting.default is MISSING]
-    others = [setting.name for setting in fields(kind)[1:] if setting.default is not MISSING]
+    needs = [each.name for each in fields(kind)[1:] if each.default is MISSING and each.name != "median"]
+    others = [each.name for each in fields(kind)[1:] if each.name not in needs]
     if not set(needs) <= set(given) <= {*needs, *others}:
         raise ValueError(
             f"schema: column {name} is {kind.kind} and needs {', '.join(needs)}; besides, it may have "
@@ -215,6 +218,10 @@ def _column(name: str, values: Any) -> Column:
     if isinstance(given.get("levels"), list):
         given["levels"] = list(map(str, given["levels"]))
     try:
+        if kind.dates:
+            given |= {bound: date_number(given[bound]) for bound in BOUNDS if bound in given}
+        if issubclass(kind, NumberColumn):
+            given.setdefault("median", kind(name, **given | {"median": 0.0}).middle)
         column = kind(name, **given)
     except ValueError as error:
         raise ValueError(f"schema: column {name}: {shortened(str(error), 300)}") from None

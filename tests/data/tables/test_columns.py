@@ -144,7 +144,7 @@ def test_wrong_columns():
     for settings, message in [
         ({"kind": "text"}, "kind of column x=text: expected one of numeric"),
         ({"kind": "categorical"}, "column x is categorical and needs levels"),
-        ({"kind": "numeric"}, "column x is numeric and needs minimum, maximum, median; besides, it may have missing"),
+        ({"kind": "numeric"}, "column x is numeric and needs minimum, maximum; besides, it may have missing, median"),
         ({"levels": ["a"]}, "column x: expected kind"),
         (["a"], "column x: expected kind"),
         (
