@@ -55,6 +55,8 @@ def describe(settlement: PartySettlement) -> dict[str, Any]:
             "promised": reward.promised,
             "target": reward.target,
             "value": reward.value,
+            "checked": reward.checked,
+            "checked_error": reward.checked_error,
             "share_of_gain": reward.share_of_gain,
             "reached": reward.reached,
         }
