@@ -9,7 +9,7 @@ import torch
 
 from cgm.utils.plain import snake
 from cgm.valuation.game import Game, changes
-from cgm.valuation.valuation import Valuation
+from cgm.valuation.valuation import ROUNDING, Valuation
 
 
 def nonnegative_bound(s: np.ndarray | int, t: int, eta: float, diagonal: float = 1.0) -> np.ndarray | float:
@@ -93,8 +93,6 @@ def _ranges(holds: np.ndarray) -> list[list[int]]:
 
 MAX_PARTIES = 20
 """The largest number of parties for which all coalitions are examined."""
-
-ROUNDING = 1e-12  # of the largest absolute value: changes of this size are rounding errors, as of a copy of a party
 
 
 @dataclass(frozen=True)

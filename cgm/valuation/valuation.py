@@ -27,6 +27,8 @@ from cgm.valuation.method import (
 from cgm.valuation.mmd import block_sums, cross_sums, kernel_pass
 from cgm.valuation.references import AllReference, Reference, check_blocks
 
+ROUNDING = 1e-12  # of the largest absolute value: changes of this size are rounding errors, as of a copy of a party
+
 Sums = TypeVar("Sums", float, np.ndarray)
 
 
@@ -197,7 +199,9 @@ class Valuation:
             results.append(torch.as_tensor(statistic(game), dtype=torch.float64))
         found = torch.stack(results)
         widths = (found.mean(0) - values).abs() + WIDTH * found.std(0) / math.sqrt(GROUPS)
-        return widths + self._rounding * values.abs().max()
+        # what no approximate sum changes, such as α with "hybrid", has no rounding errors of them either
+        largest = values.abs().max()
+        return torch.where(widths > ROUNDING * largest, widths + self._rounding * largest, widths)
 
     def _add_up(self, between: torch.Tensor | None = None) -> None:
         r"""Compute $B$, with $G$ as the last block, and then $a$, from sums over pairs of blocks or from block sums."""

@@ -91,7 +91,11 @@ def test_nufft_is_exact_and_hybrid_in_all_coalitions_of_parties():
         hybrid = Valuation(kernel, parties, pool, "float64", method=ValuationMethod("hybrid", tolerance=1.0))
         assert torch.allclose(hybrid.coalition_values(), exact.coalition_values(), rtol=0, atol=1e-13)
         assert torch.allclose(hybrid.sums[:, :-1], exact.sums[:, :-1], rtol=1e-12)
-        assert torch.equal(hybrid.half_widths(lambda v: v.coalition_values()) < 1e-12, torch.ones(8, dtype=torch.bool))
+        single = Valuation(kernel, parties, pool, "float32", method=ValuationMethod("hybrid", tolerance=1.0))
+        for valuation in (hybrid, single):
+            assert (valuation.half_widths(lambda v: v.coalition_values()) < 1e-12).all()
+            assert (valuation.half_widths(lambda v: Shapley().compute(v, 0).phi) < 1e-12).all()
+        assert single.error > 1e-12
 
 
 def test_landmarks_are_doubled_until_the_error_is_small():
