@@ -22,6 +22,7 @@ import torch
 
 from cgm.engines import engine_for
 from cgm.utils.checks import check_choice, check_integer, check_points
+from cgm.utils.run import one_thread
 from cgm.valuation.kernels import Kernel, squared_exponential_rates
 from cgm.valuation.mmd import TILE
 from cgm.valuation.tiles import Tiles, sort_by_norm
@@ -322,6 +323,7 @@ class Nystrom(Embedding):
         self.factor = torch.zeros(0, 0, dtype=torch.float64)
         return self.add(landmarks)
 
+    @one_thread()
     def add(self, landmarks: torch.Tensor) -> Nystrom:
         """Use more landmarks, of shape (k, d): the rest of the Cholesky factor is computed."""
 
@@ -334,11 +336,13 @@ class Nystrom(Embedding):
         self.points, self.factor = torch.cat([self.points, new]), factor  # L
         return self
 
+    @one_thread()
     def project(self, values: torch.Tensor) -> torch.Tensor:
         """Return embeddings, or sums of them, from (sums of) kernel values with the landmarks, of shape (N, m)."""
 
         return torch.linalg.solve_triangular(self.factor, values.T, upper=False).T
 
+    @one_thread()
     def weights(self, means: torch.Tensor) -> torch.Tensor:
         """Return the weights of the landmarks' kernel values in inner products with means (b, D), of shape (m, b)."""
 
