@@ -271,11 +271,22 @@ def settle_points(
         numbers.incentives,
         numbers.incentives,
         {(reward.party, reward.beta): _measured(reward, exact) for reward in rewards},
-        [*warnings, *numbers.warnings, *warn_of_stops(rewards)],
+        [*warnings, *numbers.warnings, *warn_of_stops(rewards), *_warn_of_less(rewards)],
         {},
         names,
     )
     return settlement, numbers, _released(settlement, numbers, rows, len(public), privacy, seed)
+
+
+def _warn_of_less(rewards: Sequence[Reward]) -> list[str]:
+    """Return a warning for each party that was promised less than its rows are worth, which follows from its rows."""
+
+    return [
+        f"party {reward.party + 1}: its rows are worth v(D_i) = {reward.start:.6g}, more than r_i = "
+        f"{reward.promised:.6g}, because of the noise: its reward is empty"
+        for reward in {reward.party: reward for reward in rewards}.values()
+        if reward.size == 0 and reward.start > reward.promised
+    ]
 
 
 def _uses_weights(features: Features, generator: Generator, privacy: Release) -> bool:

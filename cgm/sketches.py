@@ -301,10 +301,10 @@ def _warn(game: SketchValuation, contributions: Contributions, errors: Mapping[s
     if game.missed > MISSED:
         found.append(
             f"the features miss {100 * game.missed:.2g} % of the weight of a point of the pool: more landmarks, "
-            "landmarks nearer to the data, or a larger length-scale in the schema help"
+            "landmarks nearer to the data, or a larger length-scale help"
         )
     if (game.party_values < 0).any():
-        found.append("some values v(D_i) are negative; a larger length-scale in the schema makes them positive")
+        found.append("some values v(D_i) are negative; a larger length-scale makes them positive")
     for message in found:
         log.warning(message)
     return found

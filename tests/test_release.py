@@ -1,6 +1,8 @@
 """Experiments with `privacy=release`: what the record states, and what one party's rows change."""
 
+import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,9 +19,10 @@ from cgm.generators.mean_embedding import MeanEmbedding
 from cgm.generators.mmd_gan.generator import MMDGAN
 from cgm.privacy.release import Release
 from cgm.privacy.sketch import Sketch
+from cgm.records.headline import headline_table
 from cgm.records.result import Result
 from cgm.records.settings import with_metrics
-from cgm.release import _uses_weights
+from cgm.release import _uses_weights, _warn_of_less
 from cgm.rewards.sampling import WeightedSampling
 from cgm.utils.plain import plain
 from cgm.valuation.kernels import SquaredExponential
@@ -65,6 +68,17 @@ def test_the_record_states_the_guarantee_and_what_it_costs(record):
     assert {entry.party for entry in result.downstream} == {0, 1, 2}
     for reward in result.sampling:
         assert reward.checked == pytest.approx(reward.value, abs=0.05)
+
+
+def test_rewards_that_noise_leaves_empty_are_warned_of(record):
+    assert re.search(
+        r"privacy: ε = .*, δ = 1e-05, μ = .*; largest standard errors .*: v\(D_i\) 0", headline_table(record.result)
+    )
+    reward = SimpleNamespace(party=1, size=0, start=0.5, promised=0.4)
+    assert _warn_of_less([reward, reward]) == [
+        "party 2: its rows are worth v(D_i) = 0.5, more than r_i = 0.4, because of the noise: its reward is empty"
+    ]
+    assert not _warn_of_less([SimpleNamespace(party=1, size=0, start=0.4, promised=0.4)])
 
 
 def test_the_same_seed_is_another_release_and_a_record_is_kept(record, tmp_path):

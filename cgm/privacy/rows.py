@@ -79,6 +79,9 @@ def _values(column: Column, cells: pd.Series, name: str) -> np.ndarray:
         if np.isinf(numbers).any():
             row = int(np.isinf(numbers).argmax()) + 1
             raise ValueError(f"{name}, column {column.name}, data row {row}: is infinite")
+        if column.whole and (odd := numbers % 1 > 0).any():
+            row = int(odd.argmax()) + 1
+            raise ValueError(f"{name}, column {column.name}, data row {row}: {numbers[row - 1]:g} is no integer")
         return numbers
     values: dict[Any, float] = {}
     result = np.empty(len(cells))
@@ -122,6 +125,8 @@ def _value(column: Column, cell: Any) -> float:
         raise ValueError(f"{shortened(text, 40)!r} is no number; write it as 1234.5") from None
     if not math.isfinite(number):
         raise ValueError(f"{shortened(text, 40)!r} is no finite number")
+    if column.whole and not number.is_integer():
+        raise ValueError(f"{shortened(text, 40)!r} is no integer")
     return number
 
 

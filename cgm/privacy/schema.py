@@ -22,6 +22,7 @@ from cgm.privacy.accounting import UNIT
 from cgm.privacy.features import Classes, Grid, Landmarks, PublicEmbedding, check_not_negative, separation
 from cgm.privacy.rows import to_codes
 from cgm.utils.checks import check_choice, check_integer, check_number
+from cgm.utils.convert import is_frame, to_frame
 from cgm.utils.files import read_plain, sha256, write_whole
 from cgm.utils.shown import Shown
 from cgm.utils.text import listed, shortened, suggestion
@@ -216,6 +217,9 @@ class SketchSchema(Shown):
             ValueError: If columns differ, or a cell is not what the schema says; the message names column and row.
         """
 
+        if not is_frame(table):
+            raise ValueError(f"{name}: expected a table with the columns of the schema, got {type(table).__name__}")
+        table = to_frame(table)
         return self.encoding.transform(to_codes(self.columns, table, name))
 
     def decode(self, points: torch.Tensor) -> pd.DataFrame:
@@ -362,7 +366,7 @@ class SketchSchema(Shown):
 def propose_schema(
     public: pd.DataFrame | None = None,
     columns: Mapping[str, Any] | None = None,
-    kernel: Kernel | None = None,
+    kernel: Kernel | str | None = None,
     landmarks: int = 512,
     features: str = "landmarks",
     delta: float = 1e-5,
@@ -377,7 +381,8 @@ def propose_schema(
             (the median distance of two rows) and half of the landmarks are from them.
         columns: The description, kind and range or levels of each column, as in `Schema.to_dict`. Without public rows,
             scales are those of even distributions, and so are landmarks.
-        kernel: The kernel; the length-scale `"median"` is replaced by a number. `None`: the squared exponential kernel.
+        kernel: The kernel, or its name; the length-scale `"median"` is replaced by a number. `None`: the squared
+            exponential kernel.
         landmarks: The number of landmarks.
         features: `"landmarks"`, or `"fourier"` for squared exponential kernels in up to three dimensions.
         delta: $\delta$.
@@ -391,6 +396,9 @@ def propose_schema(
 
     check_choice("features", features, FEATURES)
     check_integer("landmarks", landmarks, 1, MAX_LANDMARKS)
+    if isinstance(kernel, str):
+        check_choice("kernel", kernel, tuple(KERNELS))
+        kernel = KERNELS[kernel]("median")
     kernel = kernel or SquaredExponential("median")
     if kernel.lengthscale not in ("median",) and isinstance(kernel.lengthscale, str):
         raise ValueError(

@@ -294,6 +294,9 @@ def check_sketches(sketches: Sequence[Sketch]) -> None:
 
     if not sketches:
         raise ValueError("sketches: expected at least one")
+    for sketch in sketches:
+        if not isinstance(sketch, Sketch):
+            raise ValueError(f"sketches: expected sketches, as Sketch.draw makes them, got {type(sketch).__name__}")
     first, names, seen = sketches[0], set(), set()
     for sketch in sketches:
         name, content = printable(sketch.party), sketch.released.numpy().tobytes()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from cgm.evaluation.entries import AttackGains, Change, MeanCorrelation, RewardAudit
 from cgm.records.result import Result
 from cgm.records.settings import union
+from cgm.release import Released
 from cgm.rewards.incentives import STATES
 from cgm.utils.text import aligned_lines
 
@@ -150,6 +151,8 @@ def headline_table(result: Result) -> str:
         sizes = [f"{rewards[i, beta].size}{'' if rewards[i, beta].reached else '*'}" for beta in betas]
         rows.append([str(i + 1), *(f"{x:.4f}" for x in numbers), *sizes])
     lines = aligned_lines(rows)
+    if result.privacy is not None:
+        lines += _privacy_lines(result.privacy)
     if not all(reward.reached for reward in result.sampling):
         lines.append("* stopped before v(D_i ∪ G_i) reached r_i")
 
@@ -167,6 +170,24 @@ def headline_table(result: Result) -> str:
     if result.attack is not None:
         lines += ["", *_attack_lines(result.attack)]
     return "\n".join([*lines, *_audit_lines(result.audit)])
+
+
+def _privacy_lines(released: Released) -> list[str]:
+    """Return what is guaranteed, and how much the noise may change the numbers above."""
+
+    def shares(values: Iterable[float]) -> str:
+        return ", ".join(dict.fromkeys(f"{x:.3g}" for x in values))
+
+    def largest(values: Sequence[float | None]) -> str:
+        return "unknown" if None in values else f"{max(x for x in values if x is not None):.2g}"
+
+    given = released.guarantees
+    return [
+        f"privacy: ε = {shares(each['epsilon'] for each in given)}, δ = {shares(each['delta'] for each in given)}, "
+        f"μ = {shares(each['mu'] for each in given)}; largest standard errors because of the noise: "
+        f"v(D_i) {largest(released.values_stderr)}, α {largest(released.alpha_stderr)}, "
+        f"r_i {largest(released.rewards_stderr)}"
+    ]
 
 
 def _correlation_lines(result: Result) -> list[str]:

@@ -66,6 +66,11 @@ class ReleasedSettlement(SketchSettlement):
         "the mediator holds the rows, and drew one sketch of each party; all in this report follows from the sketches"
     )
     public: ClassVar[Sequence[str]] = PUBLIC
+    covered: ClassVar[str] = "what the other parties have"
+    own_reward: ClassVar[str] = (
+        "The guarantee for the rows of all others covers it. It stops by your exact rows: passed on, it, and how many "
+        "rows it has, are not covered by the guarantee for yours."
+    )
 
     columns: Sequence[Sequence[str]]
     sources: Sequence[Source]

@@ -109,10 +109,10 @@ def _guarantees(settlement: SketchSettlement) -> Section:
              f"{100 * given.true_positives(0.01):.2g} %", f"{given.auc:.3f}", f"{100 * sketch.relative_noise:.2g} %"]
         )  # fmt: skip
     texts = [
-        f"The unit is {UNIT}. No attack on this report, the rewards, or anything else that is computed from the "
-        "sketches has higher rates, whatever the attacker knows, if the rows of a party have no other release. "
-        "Noise: of the "
-        f"mean embedding, as a share of its largest possible norm. Public are: {'; '.join(settlement.public)}."
+        f"The unit is {UNIT}. No attack on this report, {settlement.covered}, or anything else that is computed from "
+        "the sketches has higher rates, whatever the attacker knows, if the rows of a party have no other release. "
+        "Noise: of the mean embedding, as a share of its largest possible norm. "
+        f"Public are: {'; '.join(settlement.public)}."
     ]
     head = ":Party|ε|δ|μ|Largest true positive rate at 1 % false positives|Largest AUC|Noise"
     return Section("What is guaranteed", head, rows, texts)

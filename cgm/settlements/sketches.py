@@ -17,12 +17,14 @@ from cgm.data.tables.files import table_file
 from cgm.mediator import naming, with_names
 from cgm.privacy.release import guarantee_of
 from cgm.privacy.sketch import SUFFIX, Sketch, check_keys
+from cgm.records.html import render
 from cgm.rewards.errors import warn_of_stops
 from cgm.rewards.sampling import Reward
 from cgm.settlements.certificate import FORMAT, readable_json, rounded, seal
 from cgm.settlements.completion import FILE as COMPLETION
 from cgm.settlements.completion import SCHEMA, CompletionFile
-from cgm.settlements.folder import CERTIFICATE, REPORT, check_folder, safe_names, write_files
+from cgm.settlements.folder import CERTIFICATE, README, REPORT, check_folder, safe_names, write_files
+from cgm.settlements.report import TEMPLATES
 from cgm.settlements.sketch_report import PUBLIC, STATES, report, signatures
 from cgm.sketches import SketchComputation, SketchNumbers
 from cgm.utils.files import sha256
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
+
+TEMPLATE = TEMPLATES / "sketch_README.txt"
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,11 @@ class SketchSettlement(SketchNumbers):
 
     seen: ClassVar[str] = "the mediator has seen sketches only, no rows"
     public: ClassVar[Sequence[str]] = PUBLIC
+    covered: ClassVar[str] = "the rewards"
+    own_reward: ClassVar[str] = (
+        "It was drawn from a pool that knows sketches only, so that the guarantee for your rows and for those of all "
+        "others covers it."
+    )
 
     drawn: Sequence[Reward]
     seconds: Mapping[str, float]
@@ -119,7 +128,8 @@ class SketchSettlement(SketchNumbers):
 
         incentives = self.incentives.to_frame()
         incentives["holds"] = [STATES[entry.holds] for entry in self.incentives.values()]
-        return f"{self!r}\n{incentives.drop(columns='slack').to_string(index=False, justify='left')}"
+        states = incentives.drop(columns="slack").to_string(index=False, justify="left")
+        return f"{self!r}\n_stderr: one standard error because of the noise\n{states}"
 
     def guarantee(self, party: int) -> dict[str, Any]:
         """Return what is guaranteed to a party, from 0, as plain values."""
@@ -209,8 +219,31 @@ class SketchSettlement(SketchNumbers):
 
         return [signatures(self)]
 
+    def party_files(self, party: int, name: str = "") -> dict[str, bytes]:
+        """Return what a party, from 0, receives: its reward, `README.txt`, and the certificate with their digests.
+
+        Arguments:
+            party: The party.
+            name: The name of the settlement.
+        """
+
+        own = self.reward_files(party)
+        given = self.sketches[party].guarantee
+        own[README] = render(
+            TEMPLATE,
+            reward=next(iter(own)),
+            rows=self.drawn[party].size,
+            at_home=COMPLETION in own,
+            data=self._data(party)["file"],
+            epsilon=f"{self.sketches[party].epsilon:g}",
+            delta=f"{self.schema.delta:g}",
+            guarantee=given.in_words(),
+            own_reward=self.own_reward,
+        )
+        return own | {CERTIFICATE: readable_json(self.certificate(party, own, name))}
+
     def reward_files(self, party: int) -> dict[str, bytes]:
-        """Return the files of the reward of a party, from 0, by their names."""
+        """Return the files of the reward of a party, from 0, by their names, the reward first."""
 
         files = {"reward.csv": table_file(self.reward_table(party), self.schema.columns.columns).content}
         if isinstance(self.settings, SketchMediator) and self.settings.at_home:
@@ -258,8 +291,7 @@ class SketchSettlement(SketchNumbers):
         folder = check_folder(folder)
         files = {f"mediator/{name}": data for name, data in self.mediator_files().items()}
         for party, name in enumerate(safe_names(self.names)):
-            own = self.reward_files(party)
-            own[CERTIFICATE] = readable_json(self.certificate(party, own, folder.absolute().name))
+            own = self.party_files(party, folder.absolute().name)
             files |= {f"parties/{name}/{file}": data for file, data in own.items()}
         files[REPORT] = self.report()
         write_files(folder, files)

@@ -122,12 +122,13 @@ def _findings(lines: Sequence[Line]) -> list[str]:
                 "of own data, mean over the four datasets. Compared with rewards without privacy, whose labels are "
                 f"those of all parties, it is {said}."
             )
-    public = [line for line in select(lines, "runs", epsilon=1.0) if "with_public" in line]
-    if public and (a := mean(public, _of("with_public"))) and (b := mean(public, _of("accuracy"))) and a > b:
-        found.append(
-            f"Labelled public rows help a classifier more than rewards do ({100 * a:.0f} against {100 * b:.0f} %): "
-            "who has many of them does not need rewards for this task."
-        )
+        public = accuracy("with_public", 1.0)
+        if public is not None and one is not None and public > one:
+            found.append(
+                f"{points:,} points a party: labelled public rows help a classifier more than rewards do "
+                f"({100 * public:.0f} against {100 * one:.0f} %, means over the four datasets): who has many of them "
+                "does not need rewards for this task."
+            )
     return ["\n".join(f"- {each}" for each in found)] if found else []
 
 

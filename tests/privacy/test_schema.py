@@ -79,6 +79,13 @@ def test_tables_without_rows_are_decoded(mixed):
 
 
 def test_proposals_that_are_not_possible():
+    with pytest.raises(ValueError, match="column k: levels: yes, no, true and false are truth values in YAML"):
+        propose_schema(columns={"k": {"kind": "categorical", "levels": [True, "maybe"]}})
+    with pytest.raises(ValueError, match="kernel=cosine: expected one of"):
+        propose_schema(columns=COLUMNS, kernel="cosine")
+    assert propose_schema(columns=COLUMNS, kernel="laplacian", landmarks=9).kernel == Laplacian(
+        propose_schema(columns=COLUMNS, kernel=Laplacian("median"), landmarks=9).kernel.lengthscale
+    )
     with pytest.raises(
         ValueError, match=r"label=jobs: expected a column of levels, job and member; did you mean job\?"
     ):
@@ -181,6 +188,7 @@ def test_cells_that_are_not_what_the_schema_says_are_errors(mixed):
     for column, cell, message in (
         ("age", "old", r"north, column age, data row 3: 'old' is no number"),
         ("age", "1,5", "'1,5' is no number; write it as 1234.5"),
+        ("age", "30.5", "north, column age, data row 3: '30.5' is no integer"),
         ("age", "inf", "no finite number"),
         ("income", "", "data row 3: is empty, but the schema does not say missing: true"),
         ("income", "n/a", "is empty"),
@@ -193,6 +201,11 @@ def test_cells_that_are_not_what_the_schema_says_are_errors(mixed):
             mixed.encode(changed, "north")
     with pytest.raises(ValueError, match="lacks the columns age and has columns that the schema does not know: weight"):
         mixed.encode(table.rename(columns={"age": "weight"}), "north")
+    for other in (np.zeros((2, 5)), [[1, 2]], torch.zeros(2, 5)):
+        with pytest.raises(ValueError, match="north: expected a table with the columns of the schema, got"):
+            mixed.encode(other, "north")
+    with pytest.raises(ValueError, match=r"data row 2: 18\.5 is no integer"):
+        mixed.encode(table.assign(age=[18, 18.5, 19.5, 20, 21]), "north")
     with pytest.raises(ValueError, match="data row 2: is infinite"):
         mixed.encode(table.assign(income=[1.0, np.inf, 1.0, 1.0, 1.0]), "north")
     left_out = SketchSchema.from_dict({**mixed.to_dict(), "dropped": {"id": "identifier"}})

@@ -205,6 +205,7 @@ def test_folders_without_it_say_what_the_mediator_can_do(case, tmp_path):
     settlement, tables, _ = case
     plain = type(settlement)(**{**vars(settlement), "settings": SketchMediator()})
     folder = plain.write(tmp_path / "settlement")
-    assert sorted(path.name for path in (folder / "parties/north").iterdir()) == ["certificate.json", "reward.csv"]
+    names = sorted(path.name for path in (folder / "parties/north").iterdir())
+    assert names == ["README.txt", "certificate.json", "reward.csv"]
     with pytest.raises(ValueError, match="at_home=true have it; ask the mediator"):
         complete_reward(folder / "parties/north", tables["north"])

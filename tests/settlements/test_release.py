@@ -84,6 +84,9 @@ def test_what_is_written(files, tmp_path):
     for text in ("the mediator holds the rows", "Largest AUC", "one row replaced", "no seed draws it again", "1e-05"):
         assert text in report
     assert "Points of the reward" not in report
+    assert "No attack on this report, what the other parties have, or anything else" in report
+    words = written["parties/south/README.txt"].decode()
+    assert "passed on, it, and how many rows it has, are not covered" in " ".join(words.split())
     assert "size" not in settlement.to_frame()
     certificate = json.loads(written["parties/south/certificate.json"])
     assert certificate["privacy"]["epsilon"] == 2

@@ -75,6 +75,14 @@ def test_what_is_written(settled, tmp_path):
     for text in ("the mediator has seen sketches only", "Largest AUC", "one row replaced", "not resolved", "<svg"):
         assert text in report
     assert "<script" not in report
+    assert "No attack on this report, the rewards, or anything else" in report
+    words = (folder / "parties/north/README.txt").read_text()
+    assert words.startswith(f"reward.csv is your reward: {settled.drawn[0].size} rows of synthetic data")
+    assert "Your rows are protected with ε = 2 and δ = 1e-05" in words
+    assert "cgm verify . north.sketch" in words
+    assert "cgm reward" not in words
+    assert max(map(len, words.split("\n"))) < 120
+    assert "_stderr: one standard error" in settled.table()
     assert "north: " in report  # the figure in words
     certificate = json.loads((folder / "parties/north/certificate.json").read_text())
     assert seal(certificate)["sha256"] == certificate["sha256"]
@@ -135,6 +143,8 @@ def test_settings_and_sketches_that_are_not_possible(settled):
         SketchMediator().settle([settled.sketches[0]] * 2)
     with pytest.raises(ValueError, match="at least one"):
         SketchMediator().settle([])
+    with pytest.raises(ValueError, match=r"expected sketches, as Sketch.draw makes them, got DataFrame"):
+        SketchMediator().settle([rows(9, 0.0, 0)])
 
 
 def test_two_parties_and_a_mediator(tmp_path, monkeypatch, capsys):

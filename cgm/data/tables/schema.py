@@ -215,6 +215,11 @@ def _column(name: str, values: Any) -> Column:
     for setting, value in given.items():
         if not all(map(_is_scalar, value if setting == "levels" and isinstance(value, list) else [value])):
             raise ValueError(f"schema: column {name}: {setting}: expected a number or a text, without parts")
+    if kind is CategoricalColumn and any(isinstance(level, bool) for level in given.get("levels") or ()):
+        raise ValueError(
+            f"schema: column {name}: levels: yes, no, true and false are truth values in YAML; write them in quotes, "
+            'as "yes"'
+        )
     if isinstance(given.get("levels"), list):
         given["levels"] = list(map(str, given["levels"]))
     try:
