@@ -16,7 +16,7 @@ import torch
 from cgm.data.tables.files import table_file
 from cgm.mediator import naming, with_names
 from cgm.privacy.release import guarantee_of
-from cgm.privacy.sketch import SUFFIX, Sketch, check_keys
+from cgm.privacy.sketch import SUFFIX, Sketch, check_keys, check_sketches
 from cgm.records.html import render
 from cgm.rewards.errors import warn_of_stops
 from cgm.rewards.sampling import Reward
@@ -74,6 +74,7 @@ class SketchMediator(SketchComputation):
             InfeasibleScheme: If no rewards fit their bounds, however large G.
         """
 
+        check_sketches(sketches)
         if keys is not None:
             check_keys(sketches, keys)
         names = [printable(sketch.party) for sketch in sketches]
