@@ -99,11 +99,16 @@ LENGTHSCALES: dict[Setting, float] = {
 # credit ratings, equal disjoint: all published digits
 V_STAR, RHO = 0.535833, 0.0943
 REWARDS = (0.4934, 0.5188, 0.5358, 0.4813, 0.5295)  # r
-REWARD_SIZES = {  # |G_i| of parties 1 to 5 for each β, one run
-    1: (1510, 1854, 6123, 1437, 2071),
-    2: (1239, 1451, 4412, 1253, 1560),
-    4: (1080, 1189, 3139, 1083, 1189),
-    8: (1010, 1062, 3314, 1014, 1019),
+
+# |G_i| of parties 1 to 5 for each β, one run
+REWARD_SIZES: dict[Setting, dict[int, tuple[int, ...]]] = {
+    ("credit_ratings", "equal_disjoint"): {
+        1: (1510, 1854, 6123, 1437, 2071),
+        2: (1239, 1451, 4412, 1253, 1560),
+        4: (1080, 1189, 3139, 1083, 1189),
+        8: (1010, 1062, 3314, 1014, 1019),
+    },
+    ("mnist", "unequal"): {1: (4624, 3723, 13_384, 13_852, 12_985)},
 }
 
 LARGE = 0.1  # differences of correlations above it get a remark

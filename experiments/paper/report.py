@@ -62,7 +62,7 @@ def write_report(folder: str | Path) -> Path:
         parts += claims.claims(runs.groups)
         parts += _fig1(first) if first is not None else []
         parts += [part for section in SECTIONS for part in section(runs.groups)]
-    parts += divergences(folder)
+    parts += divergences(folder, runs.groups)
     evaluated = quality.read_generators(folder)
     parts += quality.generators(evaluated)
     parts += quality.bandwidths(evaluated, choices)
