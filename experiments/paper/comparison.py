@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from cgm.records.result import Result
 from cgm.utils.text import markdown_table
 from experiments.paper import published
+from experiments.paper.causes import find_cause
 from experiments.paper.plan import BASE
 from experiments.paper.published import Number, Variable
 from experiments.paper.records import Groups, Records, all_results, correlation
@@ -76,7 +76,8 @@ def _beside(
                 cell = NONE if difference is None else signed(difference)
                 if difference is not None and abs(difference) > published.LARGE:
                     cell = f"**{cell}**"
-                    remark = _remark(variable, dataset, split, metric, results)
+                    cause = find_cause((variable, dataset, split, metric), results)
+                    remark = "the cause is unknown" if cause is None else cause.text
                     large.append(f"- {dataset_name(dataset)}, {SPLITS[split]}, {METRICS[metric]}: {remark}")
                 row += [with_errors(mean, *errors), NONE if number is None else with_errors(*number), cell]
             rows.append(row)
@@ -85,15 +86,6 @@ def _beside(
     if large:
         parts += ["Large differences:\n\n" + "\n".join(large)]
     return parts
-
-
-def _remark(variable: Variable, dataset: str, split: str, metric: str, results: Sequence[Result]) -> str:
-    """Return the reason why a correlation differs from the published one, as far as it is known."""
-
-    points, size = published.SIZES[dataset]
-    if any(result.synthetic_size < size or set(result.points_per_party) != {points} for result in results):
-        return f"not at the size of the paper, |G| = {size:,} and {points:,} points per party."
-    return published.REMARKS.get((variable, dataset, split, metric), "the reason is unknown.")
 
 
 def choices(records: Mapping[str, Records]) -> list[str]:

@@ -49,6 +49,14 @@ def read_records(folder: Path) -> Records:
     return Records(groups, folders, broken)
 
 
+def read_all(folder: Path) -> tuple[Records, dict[str, Records]]:
+    """Read the runs of the paper in the folder of a reproduction, and those of each choice by its name."""
+
+    choices = folder / "choices"
+    paths = sorted(path for path in choices.iterdir() if path.is_dir()) if choices.is_dir() else []
+    return read_records(folder / "runs"), {path.name: read_records(path) for path in paths}
+
+
 def all_results(groups: Groups) -> list[Result]:
     """Return the results of all groups."""
 
