@@ -46,14 +46,9 @@ CHOICES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "0.2": ("generator.bandwidth=0.2", ("credit_card",)),
         "0.1": ("generator.bandwidth=0.1", ("credit_card",)),
         "0.05": ("generator.bandwidth=0.05", ("credit_card",)),
-        "0.03": ("generator.bandwidth=0.03", ("credit_card",)),
     },
-    "generator": {"kde": ("generator=kde generator.bandwidth=0.1", ("mnist",))},  # of pixels, nearly copies
     "scheme": {"fair": ("scheme=fair", tuple(DATASETS)), "gain": ("scheme=gain", tuple(DATASETS))},
-    "labeller": {
-        "knn": ("labeller=knn", IMAGES),
-        "nearest": ("labeller=knn labeller.n_neighbors=1", ("credit_card",)),
-    },
+    "labeller": {"knn": ("labeller=knn", IMAGES)},
     "test": {"others": ("downstream.test=others", tuple(DATASETS))},
 }
 CHOICE_SIZES: dict[str, tuple[str, ...]] = {  # 20 synthetic points for each point of a party, as in most of the paper
