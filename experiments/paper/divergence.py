@@ -42,6 +42,7 @@ COMPARED = {
     "T": "rewards and T",
     "other": "rewards and D ∪ G′",
     "uniform": "uniform draws and T",
+    "less": "rewards less uniform draws",
     "apart": "G moved away",
     "sizes": "of the sizes alone",
 }
@@ -223,7 +224,7 @@ def _experiment(path: Path) -> list[str]:
         near, chance = zip(*((entry["nearest_is_real"], _share_of_real(entry)) for entry in entries), strict=True)
         cells = [*names(setting), str(len(entries)), f"{fmean(near):.0%} ({fmean(chance):.0%})"]
         for name in COMPARED:
-            tables = [_of_sizes(entry) if name == "sizes" else entry["values"][name] for entry in entries]
+            tables = [_table(entry, name) for entry in entries]
             means = [fmean(x for by_party in table for x in by_party) for table in tables]
             with_alpha = [correlation_with_alpha(e["alpha"], t).mean for e, t in zip(entries, tables, strict=True)]
             cells += [mean_over_seeds(means, 3), mean_over_seeds([x for x in with_alpha if x is not None], 2)]
@@ -236,20 +237,26 @@ def _experiment(path: Path) -> list[str]:
         "points and another pool G′ of the same generator, as G_i is a part of G; and with T after all of G, and so "
         "G_i, has been moved away from the parties' points. Uniform draws from T of the sizes of D_i ∪ G_i have the "
         "divergence 0: where their estimates are far from it or correlate with α, the number of points biases the "
-        "estimate. The table has −reverse KL, mean over parties and β, and its correlation with α, mean over β; ± is "
-        "the standard error over seeds. First the share of the parties' points whose nearest other point in T is a "
-        "party's, in brackets what it is by chance: the less they differ, the less are D and G apart. "
+        "estimate, and rewards less uniform draws is the estimate without this bias. The table has −reverse KL, mean "
+        "over parties and β, and its correlation with α, mean over β; ± is the standard error over seeds. First the "
+        "share of the parties' points whose nearest other point in T is a party's, in brackets what it is by chance: "
+        "the less they differ, the less are D and G apart. "
         "`python -m experiments.paper.divergence`.",
         markdown_table(head, rows),
     ]
 
 
-def _of_sizes(entry: Mapping[str, Any]) -> list[list[float]]:
-    """Return the part of −reverse KL that depends on sizes alone, by β and party."""
+def _table(entry: Mapping[str, Any], name: str) -> list[list[float]]:
+    """Return the values of a column of the table, by β and party."""
 
-    points, real = entry["points"], sum(entry["points"])
-    t = real + entry["size"]
-    return [[of_sizes(own, n, real, t) for own, n in zip(points, row, strict=True)] for row in entry["sizes"]]
+    if name == "less":
+        pairs = zip(entry["values"]["T"], entry["values"]["uniform"], strict=True)
+        return [[x - bias for x, bias in zip(*rows, strict=True)] for rows in pairs]
+    if name == "sizes":
+        points, real = entry["points"], sum(entry["points"])
+        t = real + entry["size"]
+        return [[of_sizes(own, n, real, t) for own, n in zip(points, row, strict=True)] for row in entry["sizes"]]
+    return entry["values"][name]
 
 
 def _share_of_real(entry: Mapping[str, Any]) -> float:

@@ -106,9 +106,12 @@ def test_section_of_the_report(measured: dict, tmp_path) -> None:
     cells = [cell.strip().replace("−", "-") for cell in row.strip("|").split("|")]
     assert cells[1:3] == ["unequal", "2"]
     assert cells[3] == f"{measured['nearest_is_real']:.0%} ({4999 / 7999:.0%})"
-    for k, name in enumerate(("T", "other", "uniform", "apart")):
+    for k, name in ((0, "T"), (1, "other"), (2, "uniform"), (4, "apart")):
         assert cells[4 + 2 * k] == f"{fmean(np.ravel(measured['values'][name])):.3f}"
         assert cells[5 + 2 * k] == f"{measured['correlations'][name]:.2f}"
+    less = np.subtract(measured["values"]["T"], measured["values"]["uniform"])
+    assert cells[10] == f"{less.mean():.3f}"
+    assert cells[11] == f"{fmean(pearsonr(measured['alpha'], row).statistic for row in less):.2f}"
     alone = [[of_sizes(1000, n, 5000, 8000) for n in row] for row in measured["sizes"]]
     with_alpha = fmean(pearsonr(measured["alpha"], row).statistic for row in alone)
-    assert cells[12:] == [f"{fmean(np.ravel(alone)):.3f}", f"{with_alpha:.2f}"]
+    assert cells[14:] == [f"{fmean(np.ravel(alone)):.3f}", f"{with_alpha:.2f}"]
