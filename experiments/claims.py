@@ -12,11 +12,13 @@ class Check:
         where: What was tested.
         holds: Whether it holds.
         number: The number that decides.
+        about: The same as `where`, in terms of the program; empty if nothing needs them.
     """
 
     where: str
     holds: bool
     number: str
+    about: tuple[str, ...] = ()
 
 
 def verdicts(tested: Iterable[tuple[str, str, Sequence[Check]]]) -> list[list[str]]:

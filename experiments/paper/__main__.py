@@ -1,6 +1,12 @@
 """Command line of the reproduction."""
 
-from experiments.paper.program import main
+import sys
+
+from experiments.paper import check, program
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["check"]:
+        del sys.argv[1]
+        check.main()
+    else:
+        program.main()

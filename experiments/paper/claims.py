@@ -19,10 +19,24 @@ HIGH = 0.5  # a correlation from it counts as high
 def claims(groups: Groups) -> list[str]:
     """List what the paper claims, how it is tested here, and whether it holds."""
 
+    rows = verdicts(tested(groups))
+    if not rows:
+        return []
+    head = ["the paper says (Sec. 6, but for the last two)", "tested here", "smallest to largest", "verdict", "not in"]
+    return [
+        "## What the paper claims",
+        f"A setting is a dataset with a split. Numbers are means over seeds. {_published()}",
+        markdown_table(head, rows),
+    ]
+
+
+def tested(groups: Groups) -> list[tuple[str, str, list[Check]]]:
+    """Test the claims of the paper: each with how it is tested, and its tests, which name what they are about."""
+
     own = {setting: group for setting, group in groups.items() if setting[0] in OF_THE_PAPER}
     svm = {setting: group for setting, group in own.items() if setting[0] != "credit_ratings"}
     high = f"≥ {HIGH:g}"
-    tested: list[tuple[str, str, list[Check]]] = [
+    return [
         (
             "Very large α are observed for parties of the unequal split with full class distribution.",
             "parties 1 and 2 have the two largest α",
@@ -35,12 +49,12 @@ def claims(groups: Groups) -> list[str]:
         ),
         (
             "β is highly negatively correlated with the number of synthetic points,",
-            "correlation ≤ −0.8",
+            "correlation of β with |G_i| ≤ −0.8",
             correlations(own, "beta", "size", lambda x: x <= -0.8),
         ),
         (
             "and highly positively with the negative unbiased MMD.",
-            f"correlation {high}",
+            f"correlation of β with −MMD_u² {high}",
             correlations(own, "beta", "neg_mmd2_unbiased", lambda x: x >= HIGH),
         ),
         (
@@ -51,35 +65,26 @@ def claims(groups: Groups) -> list[str]:
         *(
             (
                 {"size": "and |G_i| mostly display highly positive correlations with α."}.get(metric, "(the same)"),
-                f"with {METRICS[metric]} {high}",
+                f"correlation of α with {METRICS[metric]} {high}",
                 correlations(own, "alpha", metric, lambda x: x >= HIGH),
             )
             for metric in ("neg_reverse_kl", "neg_wasserstein2", "neg_class_imbalance", "size")
         ),
         (
             "The accuracies of SVMs correlate positively with α.",
-            "mean correlation over β and seeds > 0",
+            "correlation of α with the SVM's accuracy > 0",
             correlations(svm, "alpha", "accuracy", lambda x: x > 0),
         ),
         (
             f"Roughly {published.INCREASING:.0%} of the accepted points raise v (Sec. 5).",
-            "share of all accepted points, within 10 percentage points",
+            f"share of all accepted points that raise v, within 10 percentage points of {published.INCREASING:.0%}",
             accepted(own),
         ),
         (
             "The reward scheme guarantees incentives R1 to R6 (Sec. 4).",
-            "checked by their definitions, in all seeds",
+            "R1 to R6, checked by their definitions, in all seeds",
             incentives(own),
         ),
-    ]
-    rows = verdicts(tested)
-    if not rows:
-        return []
-    head = ["the paper says (Sec. 6, but for the last two)", "tested here", "smallest to largest", "verdict", "not in"]
-    return [
-        "## What the paper claims",
-        f"A setting is a dataset with a split. Numbers are means over seeds. {_published()}",
-        markdown_table(head, rows),
     ]
 
 
@@ -90,7 +95,8 @@ def full_classes(groups: Groups) -> list[Check]:
     for setting, group in _of_split(groups, "unequal"):
         first = [sorted(range(r.n_parties), key=lambda i: -r.contributions.alpha[i])[:2] for r in group]
         right = sum(set(pair) == {0, 1} for pair in first)
-        checks.append(Check(dataset_name(setting[0]), right == len(group), f"{right} of {len(group)} seeds"))
+        about = ("contributions", *setting, "order")
+        checks.append(Check(dataset_name(setting[0]), right == len(group), f"{right} of {len(group)} seeds", about))
     return checks
 
 
@@ -104,7 +110,8 @@ def spread(groups: Groups) -> list[Check]:
     for (dataset, _), group in _of_split(groups, "unequal"):
         if (dataset, "equal_disjoint") in groups:
             even, uneven = mean(groups[dataset, "equal_disjoint"]), mean(group)
-            checks.append(Check(dataset_name(dataset), even < uneven, f"{even:.2f} and {uneven:.2f}"))
+            about = ("contributions", dataset, "unequal", "spread")
+            checks.append(Check(dataset_name(dataset), even < uneven, f"{even:.2f} and {uneven:.2f}", about))
     return checks
 
 
@@ -115,7 +122,7 @@ def correlations(groups: Groups, variable: Variable, metric: str, holds: Callabl
     for setting, group in groups.items():
         mean = correlation(group, variable, metric).mean
         if mean is not None:
-            checks.append(Check(", ".join(names(setting)), holds(mean), signed(mean)))
+            checks.append(Check(", ".join(names(setting)), holds(mean), signed(mean), (variable, *setting, metric)))
     return checks
 
 
@@ -128,7 +135,8 @@ def accepted(groups: Groups) -> list[Check]:
         share = increasing(chains)
         if share is not None:
             near = abs(share - published.INCREASING) <= 0.1
-            checks.append(Check(", ".join(names(setting)), near, increasing_share(chains)))
+            about = ("increasing", *setting, "")
+            checks.append(Check(", ".join(names(setting)), near, increasing_share(chains), about))
     return checks
 
 
@@ -139,7 +147,7 @@ def incentives(groups: Groups) -> list[Check]:
     for setting, group in groups.items():
         missed = [name for name in INCENTIVES if any(r.incentives[name].holds is not True for r in group)]
         number = "all held" if not missed else f"{', '.join(missed)} not in every seed"
-        checks.append(Check(", ".join(names(setting)), not missed, number))
+        checks.append(Check(", ".join(names(setting)), not missed, number, ("incentives", *setting, "")))
     return checks
 
 

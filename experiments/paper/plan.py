@@ -43,6 +43,9 @@ CHOICES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     "bandwidth": {
         "scott": ("generator.bandwidth=scott", ("credit_card",)),
         "cv": ("generator.bandwidth=cv", ("credit_card",)),
+        "0.2": ("generator.bandwidth=0.2", ("credit_card",)),
+        "0.1": ("generator.bandwidth=0.1", ("credit_card",)),
+        "0.05": ("generator.bandwidth=0.05", ("credit_card",)),
     },
     "scheme": {"fair": ("scheme=fair", tuple(DATASETS)), "gain": ("scheme=gain", tuple(DATASETS))},
     "labeller": {"knn": ("labeller=knn", IMAGES)},

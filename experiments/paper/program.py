@@ -4,11 +4,13 @@
     python -m experiments.paper 'what=[paper]' 'datasets=[mnist,cifar10]' seeds=1
     python -m experiments.paper size=small
     python -m experiments.paper 'what=[]'
+    python -m experiments.paper check
 
 Each run is composed like `cgm experiment=paper_... split=... seed=...` and has a folder of its own. It is skipped if
 this folder holds its complete result, with the same settings and the same version of cgm's numerics. A run that fails
 leaves `error.json`, and the others continue. The report is written from the records alone: `what=[]` only writes the
-report. Smaller runs cover the choices that the paper leaves open.
+report. Smaller runs cover the choices that the paper leaves open. `check` tells
+which claims and published numbers are reproduced, see `experiments.paper.check`.
 """
 
 import sys

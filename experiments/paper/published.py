@@ -1,4 +1,4 @@
-"""Published numbers that the reproduction is compared with, and remarks on the differences.
+"""Published numbers that the reproduction is compared with.
 
 There are two sources: the paper (Tay et al., AAAI 2022), where a comment says so, and otherwise the notebook of results
 that its authors published in 2021, which may be older than the paper. Numbers are means with standard errors, `None`
@@ -96,63 +96,22 @@ LENGTHSCALES: dict[Setting, float] = {
     ("cifar10", "unequal"): 1.237,
 }
 
-# credit ratings, equal disjoint: all published digits
+OF_REWARDS: Setting = ("credit_ratings", "equal_disjoint")  # the setting of these
 V_STAR, RHO = 0.535833, 0.0943
 REWARDS = (0.4934, 0.5188, 0.5358, 0.4813, 0.5295)  # r
-REWARD_SIZES = {  # |G_i| of parties 1 to 5 for each β, one run
-    1: (1510, 1854, 6123, 1437, 2071),
-    2: (1239, 1451, 4412, 1253, 1560),
-    4: (1080, 1189, 3139, 1083, 1189),
-    8: (1010, 1062, 3314, 1014, 1019),
+
+# |G_i| of parties 1 to 5 for each β, one run
+REWARD_SIZES: dict[Setting, dict[int, tuple[int, ...]]] = {
+    ("credit_ratings", "equal_disjoint"): {
+        1: (1510, 1854, 6123, 1437, 2071),
+        2: (1239, 1451, 4412, 1253, 1560),
+        4: (1080, 1189, 3139, 1083, 1189),
+        8: (1010, 1062, 3314, 1014, 1019),
+    },
+    ("mnist", "unequal"): {1: (4624, 3723, 13_384, 13_852, 12_985)},
 }
 
 LARGE = 0.1  # differences of correlations above it get a remark
-
-_BIAS = (
-    "all estimates are negative here, although a divergence never is: the k-NN estimate is biased by the number of "
-    "points. Uniform draws from T of the same sizes, whose divergence is 0, show this bias (below)"
-)
-_TESTED = (
-    "the published run tests each party on the other parties' points (the choice `test=others` below); generator, "
-    "features and labels of synthetic points differ as well"
-)
-_SAME_REWARDS = (
-    "ρ is 0.003: all rewards lie within 0.6 % of v*, so that the accuracies of all parties lie within 0.4 percentage "
-    "points of each other, and the class imbalances within 0.001; their order means little"
-)
-_SPREAD = (
-    "of the same sign; parties differ less here than in the published run (see its standard error, over the parties)"
-)
-
-# Remarks on large differences, by variable, dataset, split and metric. For a large difference without a remark, the
-# report says that the reason is unknown.
-REMARKS: dict[tuple[Variable, str, str, str], str] = {
-    ("alpha", "credit_ratings", "unequal", "neg_reverse_kl"): (
-        "smaller than the published standard error; the estimate for five parties is equally uncertain"
-    ),
-    ("alpha", "credit_card", "equal_disjoint", "accuracy"): _TESTED,
-    ("alpha", "mnist", "equal_disjoint", "neg_reverse_kl"): _BIAS,
-    ("alpha", "mnist", "equal_disjoint", "accuracy"): _TESTED,
-    ("alpha", "mnist", "unequal", "neg_class_imbalance"): _SAME_REWARDS,
-    ("alpha", "mnist", "unequal", "size"): (
-        "of the same sign, for each β; α of parties 4 and 5 are larger than the published ones (below), thus closer to "
-        "those of parties 1 and 2, which need fewer points"
-    ),
-    ("alpha", "mnist", "unequal", "accuracy"): _SAME_REWARDS,
-    ("alpha", "cifar10", "equal_disjoint", "neg_reverse_kl"): _BIAS,
-    ("alpha", "cifar10", "equal_disjoint", "accuracy"): _TESTED,
-    ("alpha", "cifar10", "unequal", "neg_reverse_kl"): _BIAS,
-    ("alpha", "cifar10", "unequal", "neg_wasserstein2"): (
-        "of the same sign; features differ, as the length-scale shows, a sixth of the published one: which network the "
-        "paper used is not known"
-    ),
-    ("alpha", "cifar10", "unequal", "accuracy"): _TESTED,
-    ("beta", "mnist", "equal_disjoint", "neg_mmd2_unbiased"): (
-        "of the same sign; it differs among the parties in both, and is uncertain (see the standard errors)"
-    ),
-    ("beta", "cifar10", "equal_disjoint", "neg_mmd2_unbiased"): _SPREAD,
-    ("beta", "cifar10", "unequal", "neg_mmd2_unbiased"): _SPREAD,
-}
 
 # R6 with the paper's bounds v_c(C_i), where v is not monotone and they miss it: slack of R6, ρ, and rewards
 WITH_PAPER_BOUNDS: dict[str, tuple[float, float, tuple[float, ...]]] = {

@@ -1,10 +1,13 @@
 """The records of the reproduction, and means over their seeds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from cgm.evaluation.correlations import summarise
+from cgm.evaluation.correlations import Summary, summarise
+from cgm.evaluation.correlations import correlation as pearson
+from cgm.evaluation.entries import AlphaCorrelation, BetaCorrelation
 from cgm.records.result import Result
 from experiments.paper.published import Variable
 from experiments.records import read_results
@@ -46,6 +49,14 @@ def read_records(folder: Path) -> Records:
     return Records(groups, folders, broken)
 
 
+def read_all(folder: Path) -> tuple[Records, dict[str, Records]]:
+    """Read the runs of the paper in the folder of a reproduction, and those of each choice by its name."""
+
+    choices = folder / "choices"
+    paths = sorted(path for path in choices.iterdir() if path.is_dir()) if choices.is_dir() else []
+    return read_records(folder / "runs"), {path.name: read_records(path) for path in paths}
+
+
 def all_results(groups: Groups) -> list[Result]:
     """Return the results of all groups."""
 
@@ -69,11 +80,23 @@ class Correlation(NamedTuple):
 def correlation(results: list[Result], variable: Variable, metric: str) -> Correlation:
     """Average the correlation of a metric with α or with β over seeds."""
 
-    means, errors = [], []
-    for result in results:
-        entry = (result.correlations if variable == "alpha" else result.beta_correlations).get(metric)
-        if entry is not None:
-            means.append(entry.mean)
-            errors.append(entry.sem)
-    summary = summarise(means)
-    return Correlation(summary.mean, summarise(errors).mean, summary.sem)
+    own = [result.correlations if variable == "alpha" else result.beta_correlations for result in results]
+    return over_seeds([entries[metric] for entries in own if entries.get(metric) is not None])
+
+
+def over_seeds(entries: Sequence[Summary | AlphaCorrelation | BetaCorrelation]) -> Correlation:
+    """Average correlations of runs that differ in their seed only, each a mean with its standard error."""
+
+    summary = summarise([entry.mean for entry in entries])
+    return Correlation(summary.mean, summarise([entry.sem for entry in entries]).mean, summary.sem)
+
+
+def correlation_with_alpha(alpha: Sequence[float], values: Sequence[Sequence[float]]) -> Summary:
+    """Correlate values of parties with their α, as mean and standard error over β.
+
+    Arguments:
+        alpha: α of each party.
+        values: The values of the parties, for each β.
+    """
+
+    return summarise([pearson(alpha, by_party).value for by_party in values])

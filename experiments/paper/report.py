@@ -13,7 +13,7 @@ from experiments.paper import claims, comparison, published, quality, tables
 from experiments.paper.divergence import divergences
 from experiments.paper.figures import draw_correlations, draw_schemes
 from experiments.paper.plan import BASE
-from experiments.paper.records import Records, all_results, read_records
+from experiments.paper.records import Records, all_results, read_all
 from experiments.paper.schemes import groups_of_schemes, schemes, stable_bounds
 from experiments.paper.text import OF_THE_PAPER
 from experiments.text import DATASETS, SPLITS, distinct, names
@@ -43,8 +43,7 @@ def write_report(folder: str | Path) -> Path:
     """
 
     folder = Path(folder)
-    runs = read_records(folder / "runs")
-    choices = {path.name: read_records(path) for path in _folders(folder / "choices")}
+    runs, choices = read_all(folder)
     for name in ("fig1.png", "fig2.png", "fig2.pdf", "schemes.png", "schemes.pdf"):
         (folder / name).unlink(missing_ok=True)  # of other records
 
@@ -62,7 +61,7 @@ def write_report(folder: str | Path) -> Path:
         parts += claims.claims(runs.groups)
         parts += _fig1(first) if first is not None else []
         parts += [part for section in SECTIONS for part in section(runs.groups)]
-    parts += divergences(folder)
+    parts += divergences(folder, runs.groups)
     evaluated = quality.read_generators(folder)
     parts += quality.generators(evaluated)
     parts += quality.bandwidths(evaluated, choices)
@@ -160,7 +159,3 @@ def _run_of_fig1(folder: Path, runs: Records) -> str | None:
     settings = sorted(runs.folders, key=lambda setting: setting != ("mnist", "equal_disjoint"))  # a stable sort
     candidates = [run for setting in settings for run in runs.folders[setting]]
     return next((run for run in candidates if (folder / run / FIG1).is_file()), None)
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []

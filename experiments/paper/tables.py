@@ -120,7 +120,7 @@ def credit_ratings(groups: Groups) -> list[str]:
         exact.append([name, NONE if a is None else f"{a:.{digits}f}", f"{b:.{digits}f}", difference])
 
     sizes = []
-    for beta, counts in published.REWARD_SIZES.items():
+    for beta, counts in published.REWARD_SIZES[setting].items():
         for i, count in enumerate(counts):
             mine = [chain.size for r in group for chain in r.sampling if (chain.party, chain.beta) == (i, beta)]
             if not mine:

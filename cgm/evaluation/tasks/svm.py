@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgm.evaluation.tasks.base import ModelTask
+from cgm.rewards.steps import half_exponential
 from cgm.utils.settings import Number
 
-TILE = 2_000_000  # values of the kernel at a time, 16 MB
+TILE = 500_000  # values of the kernel at a time, 4 MB
 
 
 @dataclass(frozen=True)
@@ -79,23 +80,24 @@ def predict(machine: Any, x: NDArray) -> NDArray:
         LIBSVM: A library for support vector machines (Chang & Lin, 2011), Sec. 4.1 and 7
     """
 
-    from sklearn.metrics.pairwise import rbf_kernel
-
+    support, double = machine.support_vectors_, 2 * machine.gamma  # half_exponential halves it again
     m, ends = len(machine.classes_), np.concatenate([[0], np.cumsum(machine.n_support_)])
-    pairs = list(combinations(range(m), 2))
-    weights = np.zeros((len(machine.support_vectors_), len(pairs)))  # (support vectors, pairs of classes)
-    for p, (a, b) in enumerate(pairs):
-        of_a, of_b = slice(ends[a], ends[a + 1]), slice(ends[b], ends[b + 1])
-        weights[of_a, p], weights[of_b, p] = machine.dual_coef_[b - 1, of_a], machine.dual_coef_[a, of_b]
+    weights = [machine.dual_coef_[:, ends[a] : ends[a + 1]].T for a in range(m)]  # against each of the other classes
+    norms = double * np.square(support).sum(1)
     sign = -1 if m == 2 else 1  # scikit-learn reverses the signs if there are two classes
 
     predicted = []
-    for rows in np.array_split(x, -(-len(x) * len(weights) // TILE)):
-        f = rbf_kernel(rows, machine.support_vectors_, gamma=machine.gamma) @ weights + machine.intercept_
-        votes = np.zeros((len(rows), m))
-        for p, (a, b) in enumerate(pairs):
-            votes[:, a] += sign * f[:, p] > 0
-            votes[:, b] += sign * f[:, p] <= 0
+    for rows in np.array_split(x, -(-len(x) * len(support) // TILE)):
+        k = rows @ (-2 * double * support.T) + norms  # (rows, support vectors)
+        k += double * np.square(rows).sum(1, keepdims=True)
+        np.maximum(k, 0, out=k)
+        half_exponential(k.reshape(-1))
+        parts = [k[:, ends[a] : ends[a + 1]] @ weights[a] for a in range(m)]  # (rows, other classes)
+        votes = np.zeros((len(rows), m), dtype=np.int64)
+        for (a, b), intercept in zip(combinations(range(m), 2), machine.intercept_, strict=True):
+            first = sign * (parts[a][:, b - 1] + parts[b][:, a] + intercept) > 0
+            votes[:, a] += first
+            votes[:, b] += ~first
         predicted.append(votes.argmax(1))
 
     return machine.classes_[np.concatenate(predicted)]
