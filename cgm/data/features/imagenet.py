@@ -34,6 +34,7 @@ LITE = {"efficientnet_lite0": 224, "efficientnet_lite2": 260}  # and the size of
 LITE_NORMALISATION = (127 / 255,) * 3, (128 / 255,) * 3
 PACKAGES = ("torchvision", "efficientnet_lite_pytorch")  # of networks whose features are kept
 OTHERS = "features=umap_encoder needs neither"
+FEWEST = 100  # labelled images
 HIDDEN = 128  # units of the head, which are the features
 HEAD = Budget(epochs=20, batch=128, rate=1e-3, decay=0.05)
 
@@ -209,10 +210,10 @@ class ImageNetFeatures(Features):
         """Return these features with a head that is trained on labelled images, see `Features.learn`."""
 
         y = check_labels(y, "labels of features.of=imagenet_classifier")
-        if len(y) < 2:
+        if len(y) < FEWEST:
             raise ValueError(
-                f"features.of=imagenet_classifier: {len(y)} images are left that no party has; lower "
-                "split.points_per_party"
+                f"features.of=imagenet_classifier: {len(y)} images are left that no party has, at least {FEWEST} are "
+                "needed; lower split.points_per_party"
             )
         log.info("features: a head is trained with the labels of %d images that no party has", len(y))
         found = copy(self)
