@@ -477,6 +477,7 @@ class Experiment(MediatorSettings):
             sampling=list(settlement.drawn.values()),
             correlations=evaluation.correlations,
             beta_correlations=evaluation.beta_correlations,
+            distances=evaluation.distances,
             downstream=evaluation.scores,
             audit=audits,
             missing=evaluation.missing,

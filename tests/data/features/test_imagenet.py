@@ -1,5 +1,6 @@
 """Features of networks that were trained on ImageNet, by small networks with random weights."""
 
+import json
 import pickle
 import sys
 
@@ -290,6 +291,26 @@ def test_a_head_must_have_learnt_and_is_part_of_the_file(tmp_path):
         z,
     )
     assert not torch.equal(features.learn(x, y.flip(0), seed=0).fit(IMAGES, seed=0).transform(IMAGES), z)
+
+
+def test_a_network_of_the_user_on_the_command_line(cgm, tmp_path):
+    (tmp_path / "own_network.py").write_text(OWN)
+    settings = ["dataset=digits", "split.points_per_party=60", "synthetic_size=500", "scheme=fair", "figures=false"]
+    settings += ["downstream=none", "features=pca", "features.components=3", "features.of=imagenet"]
+    out = cgm(*settings, "features.network={_target_: own_network.Own, width: 4}", "features.size=32")
+    result = json.loads(next(tmp_path.rglob("result.json")).read_text())
+    assert "α" in out
+    assert result["dimensions"] == 3
+    assert result["settings"]["features"]["network"]["class"] == "Own"
+
+
+OWN = """
+from torch import nn
+
+class Own(nn.Sequential):
+    def __init__(self, width):
+        super().__init__(nn.Conv2d(3, width, 3, 2), nn.ReLU())
+"""
 
 
 @pytest.mark.parametrize("number", [0, 2])
