@@ -132,7 +132,7 @@ def test_nothing_in_a_file_is_executed(tmp_path):
         torch.save(content, tmp_path / name)
         with pytest.raises(ValueError, match=rf"features.weights={tmp_path / name}: "):
             ImageNet.load(Small(), str(tmp_path / name))
-    (tmp_path / "c.pth").write_bytes(pickle.dumps(Harmful()))
+    (tmp_path / "c.pth").write_bytes(pickle.dumps(Harmful(), protocol=2))
     with pytest.raises(ValueError, match="not a file of weights, or one with more than tensors"):
         ImageNet.load("resnet18", str(tmp_path / "c.pth"))
 
