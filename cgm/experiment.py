@@ -65,7 +65,7 @@ class ExperimentData:
         test: Held-out points, of shape $(M, D)$ or $(M, C, H, W)$, and their classes.
         attacked: What the parties hand in while one of them attacks; `None` without an attack.
         public: Points that nobody owns, and their classes; `None` without `privacy=release`.
-        others: The training points that no party has, and their classes.
+        others: Points that no party has, and their classes; `None` unless features learn from them.
     """
 
     dataset: str
@@ -297,10 +297,11 @@ class Experiment(MediatorSettings):
         rows = self.split.assign(dataset.y, len(dataset.classes), self.seed, dataset.ordered, dataset.classes)
         self._check_parties(len(rows))
         parties, labels = [dataset.x[r] for r in rows], [dataset.y[r] for r in rows]
-        rest = torch.ones(len(dataset.y), dtype=torch.bool)  # the points that no party has
-        rest[torch.cat(rows)] = False
-        others = dataset.x[rest], dataset.y[rest]
-        attacked = None
+        attacked, others = None, None
+        if self._is_labelled or not isinstance(self.attack, NoAttack):
+            rest = torch.ones(len(dataset.y), dtype=torch.bool)  # the points that no party has
+            rest[torch.cat(rows)] = False
+            others = dataset.x[rest], dataset.y[rest]
         if not isinstance(self.attack, NoAttack):
             attacked = self.attack.apply(parties, labels, self.seed, others)
 
@@ -311,18 +312,24 @@ class Experiment(MediatorSettings):
             labels=labels,
             test=(dataset.x_test, dataset.y_test),
             attacked=attacked if attacked is not None and attacked.identities else None,
-            others=others,
+            others=others if self._is_labelled else None,
         )
         return self._with_public(data) if isinstance(self.privacy, Release) else data
 
     def _mediator(self, data: ExperimentData) -> Mediator:
         """Return the mediator, with features that have learnt from the points that no party has if they need labels."""
 
-        if data.others is None or not (isinstance(self.features, Features) and self.features.labelled):
+        if data.others is None or not isinstance(self.features, Features):
             return self.mediator()
         with timed("features"):
             seed = stream_seed(self.seed, Stream.LEARN_FEATURES)
             return self.mediator(features=self.features.learn(*data.others, seed, self.cache or None))
+
+    @property
+    def _is_labelled(self) -> bool:
+        """Whether the features learn from labelled points that no party has."""
+
+        return isinstance(self.features, Features) and self.features.labelled
 
     def _with_public(self, data: ExperimentData) -> ExperimentData:
         """Return data with a part of its held-out points as public ones, by which points are standardised."""
@@ -374,7 +381,7 @@ class Experiment(MediatorSettings):
     def _check_labelled(self) -> None:
         """Check that points that no party has serve nothing else, if features learn from them."""
 
-        if isinstance(self.features, Features) and self.features.labelled:
+        if self._is_labelled:
             name = f"features={snake(type(self.features).__name__)}: learns from labelled points that no party has"
             if not isinstance(self.attack, NoAttack):
                 raise ValueError(f"{name}, which an attacker might hand in; say attack=none, or choose other features")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
@@ -114,11 +116,8 @@ class ImageNet:
         if type(self.network).__module__.split(".")[0] not in PACKAGES:
             return None
         images = {"size": self.size, "mean": list(self.mean), "std": list(self.std)}
-        return {
-            "network": digest(weights_of(self.network), repr(self.network)),
-            **images,
-            "arithmetic": self.arithmetic,
-        }
+        weights = digest(weights_of(self.network), repr(self.network))
+        return {"network": weights, **images, "arithmetic": self.arithmetic}
 
     def features(self, x: torch.Tensor, cache: str | Path | None = None) -> torch.Tensor:
         """Compute the features of images.
@@ -134,18 +133,19 @@ class ImageNet:
         x = check_images(x, "images of features.of=imagenet")
         if x.shape[1] not in (1, 3):
             raise ValueError(f"images of features.of=imagenet: {x.shape[1]} colours where 1 or 3 are expected")
-        key, blocks = self.key(), x.split(BLOCK)
+        key = {} if cache is None else self.key()
+        if key is None:
+            key, cache = {}, None
+
+        def compute(start: int) -> dict[str, torch.Tensor]:
+            block = x[start : start + BLOCK]
+            label = f"features: images {start + 1:,} to {start + len(block):,} of {len(x):,}"
+            return {"features": in_batches(self._of_batch, block, label)}
+
         found = []
-        for i, block in enumerate(blocks):
-
-            def compute(block: torch.Tensor = block, i: int = i) -> dict[str, torch.Tensor]:
-                label = f"features: images {i * BLOCK + 1:,} to {i * BLOCK + len(block):,} of {len(x):,}"
-                return {"features": in_batches(self._of_batch, block, label)}
-
-            images = {} if cache is None else {"images": digest({"x": block})}
-            found.append(
-                cached(None if key is None else cache, "imagenet", {**(key or {}), **images}, compute)["features"]
-            )
+        for start in range(0, len(x), BLOCK):
+            images = {} if cache is None else {"images": digest({"x": x[start : start + BLOCK]})}
+            found.append(cached(cache, "imagenet", key | images, partial(compute, start))["features"])
 
         return torch.cat(found)
 
@@ -249,11 +249,11 @@ class ImageNetFeatures(Features):
     def fingerprint(self) -> str | None:
         """Compute a checksum, also of the network; see `Fitted.fingerprint`."""
 
-        found, key = super().fingerprint(), self.key()
-        if not key or found is None:
-            return found if key is not None else None
-
-        return digest({}, found + json.dumps(key, sort_keys=True))
+        found = super().fingerprint()
+        if found is None or not self.of_imagenet:
+            return found
+        key = self.key()
+        return None if key is None else digest({}, found + json.dumps(key, sort_keys=True))
 
     def head_shapes(self, width: int | str) -> dict[str, Shape]:
         """Return the shapes of the head, if there is one, for a width of its features."""
@@ -327,7 +327,7 @@ def _of_torchvision(name: str, weights: str | None) -> tuple[nn.Module, int, Seq
     if weights is None:
         try:  # from the cache of torchvision, if it is there; otherwise it is downloaded
             state = torch.hub.load_state_dict_from_url(
-                pretrained.url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+                pretrained.url, map_location="cpu", progress=sys.stderr.isatty(), check_hash=True, weights_only=True
             )
         except Exception as error:  # of the network, the file system, a damaged file
             raise ValueError(

@@ -278,6 +278,7 @@ def test_a_head_must_have_learnt_and_is_part_of_the_file(tmp_path):
     features = PCA(components=2, of="imagenet_classifier", network=Small(), size=32)
     with pytest.raises(ValueError, match="needs labelled images that no party has; an Experiment "):
         features.fit(IMAGES, seed=0)
+    assert features.fingerprint() is None
     with pytest.raises(ValueError, match=r"30 images are left .*, at least 100 are needed; lower split\.points"):
         features.learn(IMAGES, torch.arange(30) % 3, seed=0)
     x, y = torch.rand(100, 3, 12, 10, generator=torch.Generator().manual_seed(2)), torch.arange(100) % 3
