@@ -15,7 +15,7 @@ from cgm.data.attacks import Attack, Attacked, NoAttack, PartyAttack
 from cgm.data.datasets.base import Dataset, DatasetLoader
 from cgm.data.datasets.credit_ratings import CreditRatings
 from cgm.data.features.autoencoder import Automatic
-from cgm.data.features.base import Identity, transform_parts
+from cgm.data.features.base import Features, Identity, transform_parts
 from cgm.data.holdout import match_parties
 from cgm.data.splits import EqualDisjoint, Split
 from cgm.evaluation.entries import AttackGains, RewardAudit
@@ -65,6 +65,7 @@ class ExperimentData:
         test: Held-out points, of shape $(M, D)$ or $(M, C, H, W)$, and their classes.
         attacked: What the parties hand in while one of them attacks; `None` without an attack.
         public: Points that nobody owns, and their classes; `None` without `privacy=release`.
+        others: Points that no party has, and their classes; `None` unless features learn from them.
     """
 
     dataset: str
@@ -74,6 +75,7 @@ class ExperimentData:
     test: Labelled
     attacked: Attacked | None
     public: Labelled | None = None
+    others: Labelled | None = None
 
     @property
     def image(self) -> tuple[int, ...] | None:
@@ -144,6 +146,7 @@ class Experiment(MediatorSettings):
         taken |= {f"{name}{end}": f"the score {name}" for name in self.downstream.scores for end in ("", "_before")}
         check_metrics(self.metric, taken)
         self._check_privacy()
+        self._check_labelled()
         if isinstance(n := getattr(self.split, "n_parties", None), int):  # of splits that know it without data
             self._check_parties(n)
 
@@ -205,15 +208,17 @@ class Experiment(MediatorSettings):
         """
 
         resolve_device(self.device)  # an error before any long work
+        if isinstance(self.features, Features):
+            self.features.prepare()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / RESULT).unlink(missing_ok=True)  # of an earlier run: its other files are about to change
         reset_peak()
-        mediator: Mediator = self.mediator()
 
         with Clock() as clock, self.engine.running():
             with timed("data"):
                 data = self.load()
+            mediator = self._mediator(data)
             scales = self._compare_scales(data.parties)
             honest, numbers, released, x, classes = None, None, None, data.parties, data.labels
             if data.attacked is not None:
@@ -292,11 +297,13 @@ class Experiment(MediatorSettings):
         rows = self.split.assign(dataset.y, len(dataset.classes), self.seed, dataset.ordered, dataset.classes)
         self._check_parties(len(rows))
         parties, labels = [dataset.x[r] for r in rows], [dataset.y[r] for r in rows]
-        attacked = None
-        if not isinstance(self.attack, NoAttack):
+        attacked, others = None, None
+        if self._is_labelled or not isinstance(self.attack, NoAttack):
             rest = torch.ones(len(dataset.y), dtype=torch.bool)  # the points that no party has
             rest[torch.cat(rows)] = False
-            attacked = self.attack.apply(parties, labels, self.seed, (dataset.x[rest], dataset.y[rest]))
+            others = dataset.x[rest], dataset.y[rest]
+        if not isinstance(self.attack, NoAttack):
+            attacked = self.attack.apply(parties, labels, self.seed, others)
 
         data = ExperimentData(
             dataset=dataset.name,
@@ -305,8 +312,24 @@ class Experiment(MediatorSettings):
             labels=labels,
             test=(dataset.x_test, dataset.y_test),
             attacked=attacked if attacked is not None and attacked.identities else None,
+            others=others if self._is_labelled else None,
         )
         return self._with_public(data) if isinstance(self.privacy, Release) else data
+
+    def _mediator(self, data: ExperimentData) -> Mediator:
+        """Return the mediator, with features that have learnt from the points that no party has if they need labels."""
+
+        if data.others is None or not isinstance(self.features, Features):
+            return self.mediator()
+        with timed("features"):
+            seed = stream_seed(self.seed, Stream.LEARN_FEATURES)
+            return self.mediator(features=self.features.learn(*data.others, seed, self.cache or None))
+
+    @property
+    def _is_labelled(self) -> bool:
+        """Whether the features learn from labelled points that no party has."""
+
+        return isinstance(self.features, Features) and self.features.labelled
 
     def _with_public(self, data: ExperimentData) -> ExperimentData:
         """Return data with a part of its held-out points as public ones, by which points are standardised."""
@@ -354,6 +377,16 @@ class Experiment(MediatorSettings):
         if isinstance(n := getattr(self.split, "n_parties", None), int):
             self.privacy.epsilons(n)
         check_release(self, self.privacy)
+
+    def _check_labelled(self) -> None:
+        """Check that points that no party has serve nothing else, if features learn from them."""
+
+        if self._is_labelled:
+            name = f"features={snake(type(self.features).__name__)}: learns from labelled points that no party has"
+            if not isinstance(self.attack, NoAttack):
+                raise ValueError(f"{name}, which an attacker might hand in; say attack=none, or choose other features")
+            if isinstance(self.privacy, Release):
+                raise ValueError(f"{name}; with privacy=release, choose features without labels")
 
     def _compare_scales(self, parties: Sequence[torch.Tensor]) -> list[str]:
         """Return a warning, which is logged, if points are valued as they are and their columns differ in scale."""
@@ -451,6 +484,7 @@ class Experiment(MediatorSettings):
             sampling=list(settlement.drawn.values()),
             correlations=evaluation.correlations,
             beta_correlations=evaluation.beta_correlations,
+            distances=evaluation.distances,
             downstream=evaluation.scores,
             audit=audits,
             missing=evaluation.missing,

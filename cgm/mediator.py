@@ -421,6 +421,7 @@ class Mediator(MediatorSettings):
         x, refit = given, features is None
         if features is None:
             features = copy.copy(self.choose_features(x[0]))  # the settlement keeps its fit
+            features.prepare()
         if not features.joint:
             with timed("features"):
                 if refit:

@@ -23,7 +23,6 @@ from cgm.contributions.pointwise import Pointwise
 from cgm.contributions.uncertainty import Uncertainty
 from cgm.data.features.base import Features, transform_parts
 from cgm.data.features.network import NetworkFeatures
-from cgm.data.features.umap import UMAP
 from cgm.data.tables.columns import NumericColumn
 from cgm.data.tables.schema import Schema
 from cgm.generators.base import Generator
@@ -295,7 +294,7 @@ def _uses_weights(features: Features, generator: Generator, privacy: Release) ->
     if privacy.pool == "public" and getattr(generator, "pretrained", None) not in (None, False):
         return True
     loaded = isinstance(features, NetworkFeatures) and features.report is None
-    return loaded or (isinstance(features, UMAP) and features.of != "pixels")
+    return loaded or getattr(features, "of", "pixels") != "pixels"
 
 
 def _measured(reward: Reward, game: Valuation) -> Reward:

@@ -183,6 +183,7 @@ def test_record_holds_all_that_the_design_names(record):
         "sampling",
         "correlations",
         "beta_correlations",
+        "distances",
         "downstream",
         "audit",
         "missing",

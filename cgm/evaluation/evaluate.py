@@ -10,7 +10,7 @@ import torch
 from cgm.evaluation.correlations import alpha_correlations, beta_correlations
 from cgm.evaluation.entries import AlphaCorrelation, BetaCorrelation, MetricRow, Missing, Scores
 from cgm.evaluation.labelled import NO_LABELS, Labelled
-from cgm.evaluation.measure import by_beta, measure
+from cgm.evaluation.measure import by_beta, measure, party_distances
 from cgm.evaluation.metrics.base import Metric, metric_name
 from cgm.evaluation.tasks.base import LabelledReward, Task
 from cgm.mediator import Settlement
@@ -27,6 +27,7 @@ class Evaluation:
         scores: The scores of the downstream task.
         correlations: For each metric, the size and each score its correlation with $\alpha$.
         beta_correlations: For the same numbers their correlation with $\beta$.
+        distances: How far each party's own points are from $T$, see `party_distances`; empty without metrics.
     """
 
     metrics: list[MetricRow]
@@ -34,6 +35,7 @@ class Evaluation:
     scores: list[Scores]
     correlations: dict[str, AlphaCorrelation]
     beta_correlations: dict[str, BetaCorrelation]
+    distances: dict[str, list[float]]
 
 
 def evaluate(
@@ -60,6 +62,7 @@ def evaluate(
     game, drawn = settlement.game, list(settlement.drawn.values())
     with timed("metrics"):
         table, missing = measure(game, drawn, classes, labels, n_classes, metrics)
+        distances = party_distances(game) if metrics else {}
     with timed("downstream"):
         if labels is None:
             scores = [Scores.missing(party, beta, task.scores, NO_LABELS) for party, beta in settlement.drawn]
@@ -82,6 +85,7 @@ def evaluate(
         scores,
         {metric: _with_reason(metric, entry, missing) for metric, entry in correlations.items()},
         beta_correlations(betas, tables),
+        distances,
     )
 
 

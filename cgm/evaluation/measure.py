@@ -10,8 +10,10 @@ import torch
 from cgm.evaluation.entries import MetricRow, Missing
 from cgm.evaluation.labelled import NO_LABELS
 from cgm.evaluation.metrics.base import Metric, PointSet, metric_name
+from cgm.evaluation.metrics.paper import fit_gaussian, neg_wasserstein2
 from cgm.rewards.sampling import Reward
 from cgm.utils.run import progress
+from cgm.valuation.mmd import unbiased
 from cgm.valuation.valuation import Valuation
 
 # numbers of a reward that are in `metrics.csv` in any case
@@ -65,6 +67,27 @@ def measure(
             bar.update()
 
     return table, missing
+
+
+def party_distances(valuation: Valuation) -> dict[str, list[float]]:
+    r"""Measure how far each party's own points $D_i$ are from $T$, before any reward.
+
+    Arguments:
+        valuation: The valuation of $T$.
+
+    Returns:
+        For each party $\text{MMD}_u^2$ as `mmd2_unbiased`, and the squared Wasserstein-2 distance as `wasserstein2`.
+    """
+
+    points, t = valuation.points.cpu(), len(valuation.points)
+    gaussian = fit_gaussian(points)
+    mmd2, wasserstein2 = [], []
+    for i, s in enumerate(valuation.sizes[:-1]):
+        sums = float(valuation.b[i, i]), float(valuation.with_all[i]), valuation.total
+        mmd2.append(unbiased(*sums, s, t, valuation.kernel.diagonal))
+        wasserstein2.append(0.0 - neg_wasserstein2(points[valuation.block(i)], gaussian))
+
+    return {"mmd2_unbiased": mmd2, "wasserstein2": wasserstein2}
 
 
 def _measured(name: str, metric: Metric, s: PointSet, t: PointSet) -> tuple[float | None, str]:

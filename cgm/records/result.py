@@ -107,6 +107,8 @@ class Result:
         incentives: Which incentives the rewards hold.
         sampling: The numbers of each reward $G_i$; `rewards.npz` has its points.
         correlations, beta_correlations: Correlations of each metric with $\alpha$ and with $\beta$.
+        distances: $\text{MMD}_u^2$ (`mmd2_unbiased`) and the squared Wasserstein-2 distance (`wasserstein2`) of each
+            party's own points and $T$; empty with `metric=none`, and in older records.
         downstream: The scores of the downstream task.
         audit: What rewards reveal about the rows of other parties; empty without an audit, and in older records.
         missing: What could not be computed.
@@ -143,6 +145,7 @@ class Result:
     sampling: list[Reward]
     correlations: dict[str, AlphaCorrelation]
     beta_correlations: dict[str, BetaCorrelation]
+    distances: dict[str, list[float]] = field(default_factory=dict)
     downstream: list[Scores]
     audit: list[RewardAudit] = field(default_factory=list)
     missing: list[Missing]
@@ -232,6 +235,7 @@ class Result:
             "contributions.alpha": contributions.alpha,
             "contributions.stderr": contributions.stderr,
             "scheme.rewards": self.scheme.values,
+            **{f"distances.{name}": numbers for name, numbers in self.distances.items()},
         }
         for name, numbers in lists.items():
             if len(numbers) != n:

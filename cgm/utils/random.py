@@ -32,6 +32,7 @@ class Stream(IntEnum):
     REPEATED_FITS = 21  # of particles to sketches, with more noise
     SKETCH_DRAWS = 22  # of noise, for the intervals of a settlement of sketches; releases have no seed
     PUBLIC_ROWS = 23  # of the held-out rows
+    LEARN_FEATURES = 27  # from labelled points that no party has
     COMPLETED_REWARDS = 26  # at home, of sketches
     HOLD_OUT = 101  # of a dataset
     SHUFFLE = 102

@@ -1,8 +1,11 @@
 """Sections of the report that compare correlations with the published ones, and the choices with each other."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import log
 from statistics import fmean
+from typing import NamedTuple
 
+from cgm.records.result import Result
 from cgm.utils.text import markdown_table
 from experiments.paper import published
 from experiments.paper.causes import find_cause
@@ -12,6 +15,7 @@ from experiments.paper.records import Groups, Records, all_results, correlation
 from experiments.paper.text import METRICS, increasing_share, with_errors
 from experiments.text import NONE, SPLITS, Setting, dataset_name, distinct, minus, names, signed
 
+OF_FEATURES = ("neg_mmd2_unbiased", "neg_reverse_kl", "neg_wasserstein2", "neg_class_imbalance", "size", "accuracy")
 VALUED = [metric for metric in METRICS if metric != "accuracy"]
 
 
@@ -157,6 +161,111 @@ def _valued(groups: Mapping[str, Groups]) -> str:
             )
     head = ["dataset", "split", "", "α of parties 1 to n", "length-scale", *(METRICS[metric] for metric in VALUED)]
     return markdown_table([*head, "−MMD_u² with β", "raise v"], rows)
+
+
+class Distances(NamedTuple):
+    """How far a run is from the published numbers of its setting; `None` where either has none.
+
+    Attributes:
+        lengthscale: The absolute logarithm of the ratio of the length-scales.
+        mmd2: The mean over parties of that of MMD_u², of the parties' own points and T.
+        wasserstein2: The mean over parties of that of the squared Wasserstein-2 distance of these.
+        alpha: The mean over parties of the absolute difference of α.
+    """
+
+    lengthscale: float | None
+    mmd2: float | None
+    wasserstein2: float | None
+    alpha: float | None
+
+
+def distances(result: Result) -> Distances:
+    """Compute how far a run is from the published numbers; parties without a positive number are left out of a mean."""
+
+    setting = (result.dataset, result.split)
+
+    def ratios(own: Sequence[float], known: Sequence[float] | None) -> float | None:
+        if known is None or len(own) != len(known):
+            return None
+        logs = [abs(log(a / b)) for a, b in zip(own, known, strict=True) if a > 0]
+        return fmean(logs) if logs else None
+
+    length, alpha = published.LENGTHSCALES.get(setting), published.CONTRIBUTIONS.get(setting)
+    own = result.contributions.alpha.tolist()
+    found = result.distances
+    return Distances(
+        None if length is None else ratios([result.kernel.lengthscale], [length]),
+        ratios(found.get("mmd2_unbiased", ()), published.MMD2_BEFORE.get(setting)),
+        ratios(found.get("wasserstein2", ()), published.WASSERSTEIN2_BEFORE.get(setting)),
+        None if alpha is None or len(alpha) != len(own) else fmean(abs(a - b) for a, b in zip(own, alpha, strict=True)),
+    )
+
+
+def features(runs: Groups, choices: Mapping[str, Records]) -> list[str]:
+    """Compare the features of images: numbers of the parties' own points, beside the published ones."""
+
+    own = {name: records.groups for name, records in choices.items() if name.startswith("features-")}
+    if not own or BASE not in choices:
+        return []
+    compared = {"cgm's default, full size": runs, "cgm's default": choices[BASE].groups, **own}
+    parts = []
+    for setting in [setting for setting in published.MMD2_BEFORE if any(setting in groups for groups in own.values())]:
+        lists = (published.CONTRIBUTIONS, published.MMD2_BEFORE, published.WASSERSTEIN2_BEFORE)
+        alpha, *before = (_listed(each.get(setting, ())) for each in lists)
+        rows = [["published", alpha, f"{published.LENGTHSCALES[setting]:.3g}", *before, *_alphas(setting), ""]]
+        for name, groups in compared.items():
+            group = [result for result in groups.get(setting, []) if result.distances]
+            if group:
+                rows.append(_features_row(name, group))
+        if len(rows) > 1:
+            head = ["", "α", "length-scale", "MMD_u² of D_i", "W2 of D_i"]
+            head += [METRICS[metric] for metric in OF_FEATURES]
+            parts += [f"### {', '.join(names(setting))}", markdown_table([*head, "distance to published"], rows)]
+    if not parts:
+        return []
+    return [
+        "## Features of images",
+        "What each choice of features gives, means over seeds: α, the length-scale, the distances of the parties' own "
+        "points D_i to T, and correlations of α with metrics of the rewards. Distance to published: the |log ratio| of "
+        "the length-scale, the mean of those of MMD_u² and of W2, and the mean |Δα|. `umap_of_imagenet_classifier` "
+        "learns from labels of images that no party has, and `umap_of_classifier` from labels of all training images; "
+        "the default of CIFAR-10 and `umap_of_imagenet_lite2` from those of ImageNet; the others from none.",
+        *parts,
+    ]
+
+
+def _features_row(name: str, group: Sequence[Result]) -> list[str]:
+    """Write the means over seeds of what features give."""
+
+    def means(values: Iterable[Iterable[float]]) -> list[float]:
+        return [fmean(column) for column in zip(*values, strict=True)]
+
+    far = []
+    for column in zip(*(distances(result) for result in group), strict=True):
+        known = [x for x in column if x is not None]
+        far.append(f"{fmean(known):.2f}" if known else NONE)
+    correlations = (correlation(list(group), "alpha", metric).mean for metric in OF_FEATURES)
+    return [
+        name,
+        _listed(means(result.contributions.alpha.tolist() for result in group)),
+        f"{fmean(result.kernel.lengthscale for result in group):.3g}",
+        *(_listed(means(r.distances[metric] for r in group)) for metric in ("mmd2_unbiased", "wasserstein2")),
+        *(NONE if mean is None else minus(f"{mean:+.2f}") for mean in correlations),
+        ", ".join(far),
+    ]
+
+
+def _alphas(setting: Setting) -> list[str]:
+    """Write the published correlations of α."""
+
+    known = published.ALPHA[setting]
+    return [minus(f"{known[metric][0]:+.2f}") if metric in known else NONE for metric in OF_FEATURES]
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    """Write numbers of parties in two or three digits."""
+
+    return minus(" ".join(f"{x:.2g}" if abs(x) < 0.1 else f"{x:.3g}" for x in numbers)) or NONE
 
 
 def _bar(own: Groups, base: Groups, metric: str, show_base: bool = False) -> str:

@@ -37,8 +37,10 @@ CHOICES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "pca": ("features=pca", IMAGES),
         "autoencoder": ("features=autoencoder", IMAGES),
         "umap_of_pixels": ("features=umap", ("cifar10",)),
-        "umap_of_encoder": ("features=umap_encoder", ("mnist",)),
+        "umap_of_encoder": ("features=umap_encoder", IMAGES),
         "umap_of_classifier": ("features=umap features.of=classifier", IMAGES),
+        "umap_of_imagenet_lite2": ("features.network=efficientnet_lite2 features.size=128", ("cifar10",)),
+        "umap_of_imagenet_classifier": ("features.of=imagenet_classifier", ("cifar10",)),
     },
     "bandwidth": {
         "scott": ("generator.bandwidth=scott", ("credit_card",)),

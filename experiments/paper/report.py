@@ -67,6 +67,7 @@ def write_report(folder: str | Path) -> Path:
     parts += quality.bandwidths(evaluated, choices)
     parts += schemes(by_scheme)
     parts += stable_bounds([runs, *choices.values()])
+    parts += comparison.features(runs.groups, choices)
     parts += comparison.choices(choices)
     parts += _more_figures(folder, runs)
     write_whole(folder / "README.md", ("\n\n".join(parts) + "\n").encode())

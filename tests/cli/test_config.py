@@ -31,6 +31,13 @@ DIFFERENT = {
     "kernel/sum": {"kernels": ...},  # the class has no default
     "kernel/multiscale": {"kernels": ..., "lengthscale": "median"},
     "features/umap_encoder": {"of": "encoder"},
+    "features/umap_imagenet": {"of": "imagenet"},
+    "features/umap_imagenet_lite": {
+        "of": "imagenet",
+        "network": "efficientnet_lite0",
+        "size": 96,
+        "arithmetic": "float32",
+    },
     "generator/kde_adaptive": {"bandwidth": "adaptive"},
     "scheme/fair": {"stable": False},  # the difference to scheme/stable
     "audit/all": {"membership": ..., "cells": ...},  # made by a factory in the class
@@ -162,7 +169,9 @@ def test_experiments_are_those_of_the_paper():
         "credit_card": ("CreditCard", 5000, "KDE", "Automatic"),
         "mnist": ("MNIST", 5000, "MMDGAN", "UMAP"),
         "cifar10": ("CIFAR10", 5000, "MMDGAN", "UMAP"),
+        "cifar10_encoder": ("CIFAR10", 5000, "MMDGAN", "UMAP"),
     }
+    embedded = {"mnist": "pixels", "cifar10": "imagenet", "cifar10_encoder": "encoder"}
     assert {"debug", "debug_mnist", "privacy_value", *(f"paper_{name}" for name in papers)} == set(EXPERIMENTS)
     for name, (dataset, per_party, generator, features) in papers.items():
         for split in ("equal_disjoint", "unequal"):
@@ -173,7 +182,7 @@ def test_experiments_are_those_of_the_paper():
             assert plain(e.kernel) == {"class": "SquaredExponential", "lengthscale": "fit"}
             classes = [plain(part)["class"] for part in (e.dataset, e.generator, e.features)]
             assert classes == [dataset, generator, features]
-            assert getattr(e.features, "of", None) == {"mnist": "pixels", "cifar10": "encoder"}.get(name)
+            assert getattr(e.features, "of", None) == embedded.get(name)
             assert getattr(e.generator, "bandwidth", "adaptive") == "adaptive"
 
 

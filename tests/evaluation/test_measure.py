@@ -3,11 +3,13 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from scipy.linalg import sqrtm
 
 from cgm.evaluation.entries import MetricRow, Missing
-from cgm.evaluation.measure import by_beta, measure
+from cgm.evaluation.measure import by_beta, measure, party_distances
 from cgm.evaluation.metrics import paper_metrics
 from cgm.evaluation.metrics.paper import neg_class_imbalance, neg_reverse_kl, neg_wasserstein2
 from cgm.rewards.sampling import Reward, sample_rewards
@@ -117,3 +119,26 @@ def test_rows_are_arranged_by_beta_and_party():
         metric: [[100 * k + 10 * beta + party for party in range(3)] for beta in (1, 2)]
         for k, metric in enumerate(names)
     }
+
+
+def test_distances_of_the_parties_own_points(parties, pool, valuation):
+    """Against sums over all pairs, and the distance of Gaussians by matrix square roots, in numpy."""
+
+    points = torch.cat([*parties, pool]).numpy()
+    found = party_distances(valuation)
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.exp(-((a[:, None] - b[None]) ** 2).sum(2) / 2)
+
+    def unbiased(x: np.ndarray) -> float:
+        k, n = kernel(x, x), len(x)
+        return (k.sum() - np.trace(k)) / (n * (n - 1))
+
+    for i, party in enumerate(parties):
+        x = party.numpy()
+        mmd2 = unbiased(x) - 2 * kernel(x, points).mean() + unbiased(points)
+        assert found["mmd2_unbiased"][i] == pytest.approx(mmd2, rel=1e-10)
+        a, b = np.cov(x.T), np.cov(points.T)
+        cross = np.trace(sqrtm(a @ b).real)
+        distance = ((x.mean(0) - points.mean(0)) ** 2).sum() + np.trace(a) + np.trace(b) - 2 * cross
+        assert found["wasserstein2"][i] == pytest.approx(distance, rel=1e-8)

@@ -7,14 +7,17 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments import jobs as runner
 from experiments.paper import causes, plan, published, report
+from experiments.paper.comparison import distances
 from experiments.paper.records import read_records
 from experiments.settings import compose_run
 from experiments.text import minus
+from tests.records.results import make_result
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["split.points_per_party=20", "synthetic_size=300", "kernel.lengthscale=0.3", "scheme=fair", "figures=false"]
@@ -367,6 +370,47 @@ def test_choices_are_compared_with_the_default(folder, text):
     assert row[1] == "credit ratings"
     assert row[-1] == f"{fmean(other):+.3f} ({fmean(base):+.3f}) |".replace("-", "−")
     assert row[-2].split()[0] == row[-2].split()[1].strip("()")  # the test points do not change |G_i|
+
+
+def cifar10(lengthscale: float = 2.884, **changes: object):
+    own = {"mmd2_unbiased": [0.379, 0.139, 0.267, 0.180, 0.503], "wasserstein2": [12.6, 4.0, 7.4, 6.5, 15.2]}
+    made = make_result(5, dataset="cifar10", split="equal_disjoint", distances=own)
+    kernel = dataclasses.replace(made.kernel, lengthscale=lengthscale)
+    return dataclasses.replace(made, kernel=kernel, **changes)
+
+
+def test_distances_to_published_numbers_by_hand():
+    assert distances(cifar10()) == (0, 0, 0, None)  # α is not published
+    e = 2.718281828459045
+    own = {
+        "mmd2_unbiased": [0.379 * e, 0.139 / e, 0.267, 0.180, 0.503],
+        "wasserstein2": [12.6 * e**5, 4.0, 7.4, 6.5, -1.0],
+    }
+    assert distances(cifar10(2.884 / e**2, distances=own))[:3] == pytest.approx((2, 2 / 5, 5 / 4), rel=1e-12)
+    assert distances(cifar10(distances={})) == (0, None, None, None)
+    mnist = cifar10(3.358, dataset="mnist")
+    alpha = torch.tensor([0.63, 0.569, 0.746, 0.853, 1.0], dtype=torch.float64)
+    mnist = dataclasses.replace(mnist, contributions=dataclasses.replace(mnist.contributions, alpha=alpha))
+    assert distances(mnist).alpha == pytest.approx((0.1 + 0.2) / 5, rel=1e-12)
+    assert distances(mnist).lengthscale == 0
+    assert distances(make_result(3)) == (None, None, None, None)  # digits
+
+
+def test_features_are_compared_by_their_distances(tmp_path):
+    for name, length in {"base": 2.884, "features-umap_of_encoder": 2.884 * 2.718281828459045}.items():
+        for seed in (0, 1):
+            folder = tmp_path / "choices" / name / f"cifar10-equal_disjoint-seed{seed}"
+            folder.mkdir(parents=True)
+            (folder / "result.json").write_text(cifar10(length, seed=seed).dumps())
+            (folder / "metrics.csv").write_text("party,beta,metric,value\n0,1,size,3\n")
+    text = report.write_report(tmp_path).read_text()
+    rows = {row[0]: row for row in table(text, "Features of images")}
+    assert rows["published"][2:6] == ["2.88", "0.379 0.139 0.267 0.18 0.503", "12.6 4 7.4 6.5 15.2", "+1.00"]
+    assert rows["cgm's default"][-1] == "0.00, 0.00, 0.00, –"
+    assert rows["features-umap_of_encoder"][-1] == "1.00, 0.00, 0.00, –"
+    assert rows["cgm's default"][5] == "+0.99"
+    shutil.rmtree(tmp_path / "choices" / "features-umap_of_encoder")
+    assert "## Features of images" not in report.write_report(tmp_path).read_text()
 
 
 @pytest.mark.slow

@@ -45,6 +45,7 @@ KEYS = {
     "sampling",
     "correlations",
     "beta_correlations",
+    "distances",
     "downstream",
     "audit",
     "missing",

@@ -29,7 +29,8 @@ POINTS = {  # methods that take points, and the name of these in an error
 class Features(Fitted, Settings, ABC):
     r"""Base class of maps from points or images to the $d$-dimensional points that are valued.
 
-    Features are fitted to real points, without labels. `save` and `load` work as those of a generator.
+    Features are fitted to real points, without labels. Those that are `labelled` learn from points that no party has
+    first. `save` and `load` work as those of a generator.
     """
 
     section = "features"
@@ -83,6 +84,27 @@ class Features(Fitted, Settings, ABC):
         """Whether the map is fitted to the parties' points and the pool together."""
 
         return False
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the map needs labelled points that no party has, see `learn`."""
+
+        return False
+
+    def prepare(self) -> None:
+        """Raise a ValueError if something that the map needs is missing, such as weights, before any long work."""
+
+    def learn(self: F, x: torch.Tensor, y: torch.Tensor, seed: int, cache: str | Path | None = None) -> F:
+        r"""Return these features, trained with the labels of points that no party has; of most, themselves.
+
+        Arguments:
+            x: The points, of shape $(M, D)$, or images, of shape $(M, C, H, W)$.
+            y: Their classes, of shape $(M)$.
+            seed: The seed.
+            cache: A folder in which what takes long is kept. `None`: it is not kept.
+        """
+
+        return self
 
     def fit_transform(self, x: torch.Tensor, seed: int, cache: str | Path | None = None) -> torch.Tensor:
         r"""Fit the map to x, and return its features, of shape $(N, d)$, float64.

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 
 from cgm.data.features.base import Features, check_distinct, flatten_points
+from cgm.data.features.imagenet import ArithmeticOrAuto, ImageNetFeatures, NetworkName, Size
+from cgm.networks.fitted import Shape
 from cgm.utils.random import random_state
 from cgm.utils.run import limited
 from cgm.utils.settings import Integer
 
 
 @dataclass(eq=False)
-class PCA(Features):
+class PCA(ImageNetFeatures):
     r"""Projection onto the directions of largest variance.
 
     The sign of each direction is determined by scikit-learn's `svd_flip`.
 
     Arguments:
         components: The number $d$ of directions.
+        of: What is projected: `"pixels"` (or the points themselves); the features of a network that was trained on
+            `"imagenet"`, whose classes are labels of other images; or those of a head on top of them,
+            `"imagenet_classifier"`, which is trained with the labels of images that no party has.
+        weights, network, size, arithmetic: The network that was trained on ImageNet, see `ImageNet.load`.
 
     Example:
         >>> x = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
@@ -31,16 +38,28 @@ class PCA(Features):
     """
 
     components: Annotated[int, Integer(min=1)] = 8
+    of: Literal["pixels", "imagenet", "imagenet_classifier"] = "pixels"
+    weights: str | None = None
+    network: NetworkName = "resnet18"
+    size: Size = None
+    arithmetic: ArithmeticOrAuto = "auto"
 
-    shapes: ClassVar = {"mean": ("D",), "directions": ("d", "D")}
+    def shapes_for(self, sizes: Mapping[str, Any]) -> Mapping[str, Shape]:
+        """Return the shapes of the mean, of the directions and of the head, if there is one."""
 
-    @limited(1)  # sums, and so the directions, depend on the number of threads
+        return {"mean": ("D",), "directions": ("d", "D"), **self.head_shapes("D")}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights is not None and not self.of_imagenet:
+            raise ValueError(f"features.weights={self.weights}: features.of=pixels needs none")
+
     def fit(self, x: torch.Tensor, seed: int) -> PCA:
         """Compute the directions; the seed is used only by scikit-learn's randomised solver."""
 
         from sklearn.decomposition import PCA as ScikitPCA
 
-        x = flatten_points(x, "points to fit features to", min=2)
+        x = self._projected(x, "points to fit features to", min=2)
 
         if self.components > min(x.shape):
             raise ValueError(
@@ -49,7 +68,8 @@ class PCA(Features):
             )
         check_distinct(x, "points to fit features to")
 
-        pca = ScikitPCA(self.components, random_state=random_state(seed)).fit(x.numpy())
+        with limited(1):  # sums, and so the directions, depend on the number of threads
+            pca = ScikitPCA(self.components, random_state=random_state(seed)).fit(x.numpy())
 
         # A direction without variance is arbitrary: it would depend on rounding errors
         variance = pca.explained_variance_
@@ -59,7 +79,7 @@ class PCA(Features):
 
         # Products depend on the memory layout, in the last digit, and a file does not keep the layout
         directions = torch.from_numpy(pca.components_).contiguous()
-        self.state = {"mean": torch.from_numpy(pca.mean_), "directions": directions}
+        self.state = {"mean": torch.from_numpy(pca.mean_), "directions": directions, **self._head()}
 
         return self
 
@@ -69,19 +89,26 @@ class PCA(Features):
         if len(state["directions"]) != self.components:
             raise ValueError(f"{len(state['directions'])} directions where {self.components} are expected")
 
-    @limited(1)
     def transform(self, x: torch.Tensor) -> torch.Tensor:
         """Project x."""
 
         mean, directions = self.fitted()["mean"], self.fitted()["directions"]
-        x = flatten_points(x, "points to transform", width=len(mean))
+        x = self._projected(x, "points to transform", width=len(mean))
 
-        return (x - mean) @ directions.T  # (N, D) @ (D, d)
+        with limited(1):
+            return (x - mean) @ directions.T  # (N, D) @ (D, d)
+
+    def _projected(self, x: torch.Tensor, name: str, width: int | None = None, min: int = 1) -> torch.Tensor:
+        """Return what is projected of x, of shape (N, D), float64."""
+
+        return flatten_points(self.seen(x, name) if self.of_imagenet else x, name, width=width, min=min)
 
     @limited(1)
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Map features z of shape (N, d) back to points of shape (N, D), in the plane of the directions."""
 
+        if self.of_imagenet:
+            return super().decode(z)
         mean, directions = self.fitted()["mean"], self.fitted()["directions"]
 
         return flatten_points(z, "features to decode", width=len(directions)) @ directions + mean

@@ -12,8 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 
 from cgm.data.features.autoencoder import Autoencoder
-from cgm.data.features.base import Features, check_distinct, flatten_points
+from cgm.data.features.base import check_distinct, flatten_points
 from cgm.data.features.encoder import Encoder
+from cgm.data.features.imagenet import ArithmeticOrAuto, ImageNetFeatures, NetworkName, Size
 from cgm.networks import weights as pretrained
 from cgm.networks.architectures import in_batches
 from cgm.networks.classifier import Classifier
@@ -29,7 +30,7 @@ PART = 5000  # points that are processed at a time
 
 
 @dataclass(eq=False)
-class UMAP(Features):
+class UMAP(ImageNetFeatures):
     r"""Uniform Manifold Approximation and Projection of points or images.
 
     umap-learn computes the positions of the points of the fit, from their exact nearest neighbours. Any other point is
@@ -47,10 +48,14 @@ class UMAP(Features):
         pca: The number of principal components in which neighbours are searched, if the points have more dimensions.
             `None`: all dimensions.
         of: What is embedded: `"pixels"` (or the points themselves), the code of the `"autoencoder"`, the features of
-            the `"encoder"`, or those of the `"classifier"`, which is the only one trained with labels.
-        weights: The file of the weights of that network. `None`: those that come with cgm for images of this shape.
+            the `"encoder"`, or those of the `"classifier"`, which is trained with labels; the features of a network
+            that was trained on `"imagenet"`, whose classes are labels of other images; or those of a head on top of
+            them, `"imagenet_classifier"`, which is trained with the labels of images that no party has.
+        weights: The file of the weights of that network. `None`: those that come with cgm for images of this shape; of
+            a network that was trained on ImageNet, see `ImageNet.load`.
         fit_to: `"parties"`: the map is fitted to the parties' points, and applied to the pool. `"all"`: it is fitted to
             the reference dataset $T$, parties and pool together.
+        network, size, arithmetic: The network that was trained on ImageNet, see `ImageNet.load`.
 
     References:
         UMAP: Uniform Manifold Approximation and Projection (McInnes et al., 2018), https://arxiv.org/abs/1802.03426
@@ -60,9 +65,12 @@ class UMAP(Features):
     n_neighbors: Annotated[int, Integer(min=2)] = 15
     min_dist: Annotated[float, Number(min=0, max=1)] = 0.1
     pca: Annotated[int, Integer(min=1)] | None = 100
-    of: Literal["pixels", "autoencoder", "classifier", "encoder"] = "pixels"
+    of: Literal["pixels", "autoencoder", "classifier", "encoder", "imagenet", "imagenet_classifier"] = "pixels"
     weights: str | None = None
     fit_to: Literal["parties", "all"] = "all"
+    network: NetworkName = "resnet18"
+    size: Size = None
+    arithmetic: ArithmeticOrAuto = "auto"
 
     size_names: ClassVar[tuple[str, ...]] = ("width",)
 
@@ -71,7 +79,8 @@ class UMAP(Features):
         if self.weights is not None:
             if self.of == "pixels":
                 raise ValueError(f"features.weights={self.weights}: features.of=pixels needs none")
-            pretrained.check_path("features.weights", self.weights)
+            if not self.of_imagenet:
+                pretrained.check_path("features.weights", self.weights)
 
     @property
     def joint(self) -> bool:
@@ -83,18 +92,23 @@ class UMAP(Features):
         """Return the shapes of the tensors in `state` for a width D of the points that are embedded."""
 
         width = sizes["width"]
+        head = self.head_shapes(width)
         if self.pca is None or width <= self.pca:
-            return {"points": ("N", width), "places": ("N", "d")}
+            return {"points": ("N", width), "places": ("N", "d"), **head}
         return {
             "points": ("N", self.pca),
             "places": ("N", "d"),
             "mean": (width,),
             "directions": (width, self.pca),
+            **head,
         }
 
     def fit(self, x: torch.Tensor, seed: int) -> UMAP:
         """Compute the positions of x."""
 
+        return self._fit(x, seed)
+
+    def _fit(self, x: torch.Tensor, seed: int, cache: str | Path | None = None) -> UMAP:
         from sklearn.neighbors import NearestNeighbors
 
         x = check_points(x, "points to fit features to", min=2)
@@ -105,7 +119,7 @@ class UMAP(Features):
                 f"{needed} points, got {len(x)}"
             )
         check_distinct(x, "points to fit features to")
-        points = self._embedded(x, "points to fit features to")
+        points, head = self._embedded(x, "points to fit features to", cache=cache), self._head()
         width, projection = points.shape[1], {}
         if self.pca is not None and width > self.pca:
             with limited(1):  # sums, and so the components, depend on the number of threads
@@ -125,7 +139,7 @@ class UMAP(Features):
                 precomputed_knn=(neighbours, distances),
             ).fit_transform(points.numpy())
         self.sizes = {"width": width}
-        self.state = {"points": points, "places": torch.from_numpy(places).double().contiguous(), **projection}
+        self.state = {"points": points, "places": torch.from_numpy(places).double().contiguous(), **projection, **head}
 
         return self
 
@@ -135,14 +149,15 @@ class UMAP(Features):
         For the arguments, see `Features.fit_transform`.
         """
 
-        if not is_of_cgm(type(self)):  # its code may change
+        network = {} if cache is None else self.key()
+        if network is None or not is_of_cgm(type(self)):  # its code may change
             cache = None
-        key = {"settings": self._metadata()["settings"], "seed": seed}
+        key = {"settings": self._metadata()["settings"], "seed": seed, **(network or {})}
         if cache is not None:
             key["points"] = digest({"x": x})
-        if self.of != "pixels" and x.dim() == 4:
+        if self.of != "pixels" and not self.of_imagenet and x.dim() == 4:
             key["weights"] = self._weights(x).info["sha256"]
-        state = cached(cache, "umap", key, lambda: self.fit(x, seed).fitted())
+        state = cached(cache, "umap", key, lambda: self._fit(x, seed, cache).fitted())
         self.state, self.sizes = state, {"width": len(state["mean"]) if "mean" in state else state["points"].shape[1]}
 
         return state["places"].clone()
@@ -171,10 +186,14 @@ class UMAP(Features):
 
         return in_batches(lambda part: torch.from_numpy(mean.predict(part.numpy())), x, "features")
 
-    def _embedded(self, x: torch.Tensor, name: str, width: int | None = None) -> torch.Tensor:
+    def _embedded(
+        self, x: torch.Tensor, name: str, width: int | None = None, cache: str | Path | None = None
+    ) -> torch.Tensor:
         """Return what is embedded of x, of shape (N, D), float32, contiguous."""
 
-        if self.of != "pixels":
+        if self.of_imagenet:
+            x = self.seen(x, name, cache)
+        elif self.of != "pixels":
             if not isinstance(x, torch.Tensor) or x.dim() != 4:
                 raise ValueError(f"{name}: features.of={self.of} needs images of shape (N, C, H, W)")
             x = self._network_features(x.float())
