@@ -33,6 +33,8 @@ REQUIRED: dict[str, dict[str, object]] = {
     "Pixels": {"generator": KDE(), "features": Identity()},
     "Shares": {"matrix": [[1.0]]},
     "EstimatorTask": {"estimator": KNeighborsClassifier()},
+    "SettleSettings": {"schema": "schema.yaml", "out": "settlement"},
+    "SketchSettings": {"schema": "schema.yaml", "epsilon": 1.0, "out": "north.sketch"},
 }
 
 
