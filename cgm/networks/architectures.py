@@ -457,7 +457,7 @@ def crop(x: torch.Tensor, smallest: float, generator: torch.Generator) -> torch.
     ratio = torch.exp((2 * torch.rand(n, generator=generator) - 1) * math.log(4 / 3))
     sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], 1).clamp(max=1)  # (N, 2), of 1
     shifts = (2 * torch.rand(n, 2, generator=generator) - 1) * (1 - sides)
-    maps = torch.cat([torch.diag_embed(sides), shifts[:, :, None]], 2)  # (N, 2, 3)
+    maps = torch.cat([torch.diag_embed(sides), shifts[:, :, None]], 2).to(x)  # (N, 2, 3)
     grid = torch.nn.functional.affine_grid(maps, list(x.shape), align_corners=False)
 
     return torch.nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False)

@@ -4,8 +4,9 @@
     python -m experiments.generators.choice --data penguins digits --generators kde vae --seeds 1
     python -m experiments.generators.choice --report
 
-Points and images are compared with test points in the features of `experiments.generators.judges`; of tables,
-classifiers are trained on samples and tested on real rows. Tables need the packages `pydataset` and `palmerpenguins`.
+Points and images are compared with test points in the features of `experiments.generators.judges`, images of MNIST and
+CIFAR-10 also in those of a network that was trained on ImageNet (extra `imagenet`); of tables, classifiers are trained
+on samples and tested on real rows. Tables need the packages `pydataset` and `palmerpenguins`.
 Each measurement is appended to `runs.jsonl`; those that are there are not repeated. Trainings are resumed from
 checkpoints in the folder.
 """
@@ -19,6 +20,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -44,8 +46,8 @@ from cgm.networks.classifier import Classifier
 from cgm.settlements.tables import Rows
 from cgm.utils.files import write_whole
 from cgm.utils.text import markdown_table
-from experiments.generators.judges import Judge, NetworkJudge, judge_of
-from experiments.generators.measures import frechet, nearest, precision_and_recall
+from experiments.generators.judges import ImageNetJudge, Judge, NetworkJudge, independent_judge, judge_of
+from experiments.generators.measures import class_shares, frechet, nearest, precision_and_recall
 from experiments.lengthscales.deals import TABLES, Table
 from experiments.lengthscales.study import accuracy, prepare
 
@@ -68,14 +70,21 @@ GENERATORS: dict[str, Callable[[], Generator]] = {
     "mmd_gan": MMDGAN,
 }
 REAL = "real data"
+INDEPENDENT = ("imagenet_frechet", "imagenet_precision", "imagenet_recall", "imagenet_min", "imagenet_between")
 COLUMNS = {
     "points": ("frechet", "precision", "recall", "copies", "seconds"),
+    "images": ("frechet", "precision", "recall", *INDEPENDENT, "copies", "seconds"),
     "tables": ("logistic", "forest", "copies", "seconds"),
 }
 HEADS = {
     "frechet": "Fréchet",
     "precision": "precision",
     "recall": "recall",
+    "imagenet_frechet": "Fréchet (ImageNet)",
+    "imagenet_precision": "precision (ImageNet)",
+    "imagenet_recall": "recall (ImageNet)",
+    "imagenet_min": "smallest class (ImageNet)",
+    "imagenet_between": "between classes (ImageNet)",
     "copies": "nearer to training",
     "logistic": "logistic regression",
     "forest": "random forest",
@@ -125,6 +134,7 @@ def of_dataset(generator: Generator | None, data: str, seed: int) -> dict[str, f
         "frechet": frechet(fit_gaussian(found), fit_gaussian(expected)),
         "precision": precision,
         "recall": recall,
+        **by_imagenet(independent_for(data), drawn, test),
     }
     if generator is None:
         return measured
@@ -138,6 +148,26 @@ def judge_for(dataset: Dataset) -> Judge:
     if dataset.name != "digits":
         return judge_of(dataset)
     return NetworkJudge(Classifier(classes=10, width=8, epochs=20, shift=1).fit(dataset.x, dataset.y, seed=0))
+
+
+@cache
+def independent_for(data: str) -> ImageNetJudge | None:
+    """Return the independent judge of the images of MNIST and CIFAR-10, if its extra is installed."""
+
+    return independent_judge(DATASETS[data]().load(None, 0)) if data in ("mnist", "cifar10") else None
+
+
+def by_imagenet(judge: ImageNetJudge | None, drawn: torch.Tensor, test: torch.Tensor) -> dict[str, float]:
+    """Compare samples with test images by the independent judge, if there is one."""
+
+    if judge is None:
+        return {}
+    found, expected = judge.features(drawn), judge.features(test)
+    precision, recall = precision_and_recall(found, expected, NEIGHBOUR)
+    shares = class_shares(judge.probabilities(found), 0.9)
+    values = (frechet(fit_gaussian(found), fit_gaussian(expected)), precision, recall, shares["min"], shares["between"])
+
+    return dict(zip(INDEPENDENT, values, strict=True))
 
 
 def copies(drawn: torch.Tensor, training: torch.Tensor, test: torch.Tensor) -> float:
@@ -179,7 +209,7 @@ def report(records: list[dict[str, Any]]) -> str:
         "[Which generator for what](../../../docs/how_to/generators.md)."
     ]
     for data in dict.fromkeys(record["data"] for record in records):
-        columns = COLUMNS["tables" if data in NAMES else "points"]
+        columns = COLUMNS["tables" if data in NAMES else "images" if data in ("mnist", "cifar10") else "points"]
         found: dict[str, list[Mapping[str, float]]] = {}
         for record in records:
             if record["data"] == data:
@@ -197,8 +227,10 @@ def cell(column: str, records: list[Mapping[str, float]]) -> str:
     values = [record[column] for record in records if column in record]
     if not values:
         return "–"
-    if column in ("frechet", "seconds"):
-        return f"{np.mean(values):.3g}" if column == "frechet" else f"{np.mean(values):.0f}"
+    if column == "seconds":
+        return f"{np.mean(values):.0f}"
+    if "frechet" in column:
+        return f"{np.mean(values):.3g}"
     return f"{100 * np.mean(values):.1f} %"
 
 

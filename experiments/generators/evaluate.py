@@ -6,8 +6,9 @@
 
 Writes result.json, README.md (tables) and, for images, figures. The generator and its peers are fitted to the training
 points of the dataset; for images, the weights that come with cgm are loaded. Images are compared in the features of the
-network that labels images (`cgm.networks.classifier`): such distances compare generators of the same images, but
-not with published figures.
+network that labels images (`cgm.networks.classifier`) and, with the extra `imagenet`, in those of a network that was
+trained on ImageNet and that no generator has seen: such distances compare generators of the same images, but not with
+published figures.
 """
 
 import json
@@ -37,7 +38,7 @@ from cgm.utils.checks import check_integer, check_number
 from cgm.utils.files import write_whole
 from cgm.utils.plain import plain, versions
 from cgm.utils.run import progress
-from experiments.generators.judges import Judge, judge_of
+from experiments.generators.judges import Judge, independent_judge, judge_of
 from experiments.generators.measures import (
     class_shares,
     closeness,
@@ -48,6 +49,8 @@ from experiments.generators.measures import (
 )
 from experiments.generators.report import COLUMNS, GENERATOR, TEST, TRAINING, class_rows, paired_rows, png, tables
 from experiments.settings import program
+
+INDEPENDENT = 5000  # images of each set, at most, that the independent judge sees: it takes some milliseconds for each
 
 
 @program("generators/evaluate.yaml")
@@ -72,6 +75,7 @@ def main(config: DictConfig) -> None:
             privacy_samples=config.privacy_samples,
             peers=peers(dataset, config),
             judge=judge_of(dataset, config.classifier),
+            independent=independent_judge(dataset, config.independent),
             seed=config.seed,
         )
     except (ValueError, OSError, InstantiationException) as error:
@@ -91,6 +95,7 @@ def evaluate(
     privacy_samples: int = 1000,
     peers: Mapping[str, Generator] | None = None,
     judge: Judge | None = None,
+    independent: Judge | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     r"""Fit generators to the training points of a dataset, measure them, and write numbers and figures to a folder.
@@ -106,6 +111,8 @@ def evaluate(
         privacy_samples: The number of samples whose nearest real points are searched.
         peers: Other generators, by name, which are fitted to flattened images.
         judge: Features and labels; `None` for those that come with cgm for the dataset.
+        independent: Features and labels of a judge that has to do with no generator, which sees at most 5,000 points of
+            each set; `None` for none.
         seed: The seed of everything random.
 
     Returns:
@@ -143,24 +150,15 @@ def evaluate(
         likelihoods[name] = log_likelihood(peer, dataset)
         peer.state = None  # a KDE keeps a copy of all training points
 
-    with progress(len(sets), "features") as bar:
-        features, probabilities = {}, {}
-        for name, x in sets.items():
-            features[name] = judge.features(x)
-            probabilities[name] = judge.probabilities(features[name])
-            bar.update()
-    fits = {name: fit_gaussian(x) for name, x in features.items()}
+    likeness, probabilities = judged(judge, sets, kid_block, confidence, neighbour)
     train_candidates, test_candidates = some(most, dataset.x), some(most, dataset.x_test)  # equally many
 
     measured: dict[str, dict[str, Any]] = {}
     for name, x in sets.items():
         few = x[:privacy_samples]
-        found: dict[str, Any] = {"classes": class_shares(probabilities[name], confidence)}
+        found = likeness[name]
         if name != TEST:
-            mean, stderr = kernel_distance(features[name], features[TEST], kid_block, judge.kernel)
-            precision, recall = precision_and_recall(features[name], features[TEST], neighbour)
-            found |= {"frechet": frechet(fits[name], fits[TEST]), "kid": {"mean": mean, "stderr": stderr}}
-            found |= {"precision": precision, "recall": recall, "log_likelihood": likelihoods.get(name)}
+            found["log_likelihood"] = likelihoods.get(name)
         if name != TRAINING:
             to_training, rows = nearest(few, dataset.x)
             found["to_nearest_training_point"] = {"min": to_training.min(), "median": to_training.median()}
@@ -183,7 +181,7 @@ def evaluate(
             "kid_block": kid_block,
             "confidence": confidence,
             "neighbour": neighbour,
-            "judge": {"features": judge.space, "labels": judge.label, "distance": judge.distance},
+            "judge": description(judge),
             "privacy_samples": privacy_samples,
             "candidates": most,
             "seed": seed,
@@ -191,6 +189,11 @@ def evaluate(
             "versions": versions(),
         }
     )
+    if independent is not None:
+        firsts = {name: x[:INDEPENDENT] for name, x in sets.items()}
+        count = len(firsts[TEST])
+        found, _ = judged(independent, firsts, min(kid_block, count // 2), confidence, neighbour)
+        result["independent"] = plain({"judge": description(independent), "samples": count, "sets": found})
     if images:
         labels = probabilities[GENERATOR].argmax(1)
         figures = {
@@ -204,6 +207,45 @@ def evaluate(
     write_whole(Path(folder) / "result.json", (json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
 
     return result
+
+
+def judged(
+    judge: Judge, sets: Mapping[str, torch.Tensor], kid_block: int, confidence: float, neighbour: int
+) -> tuple[dict[str, dict[str, Any]], dict[str, torch.Tensor]]:
+    """Compare sets of points with the test points by a judge.
+
+    Arguments:
+        judge: Features and labels.
+        sets: The points, by the name of the set.
+        kid_block, confidence, neighbour: See `evaluate`.
+
+    Returns:
+        The measurements of each set, and the probabilities of the classes of its points.
+    """
+
+    features, probabilities = {}, {}
+    with progress(len(sets), "features") as bar:
+        for name, x in sets.items():
+            features[name] = judge.features(x)
+            probabilities[name] = judge.probabilities(features[name])
+            bar.update()
+    fits = {name: fit_gaussian(x) for name, x in features.items()}
+    measured: dict[str, dict[str, Any]] = {}
+    for name in sets:
+        measured[name] = {"classes": class_shares(probabilities[name], confidence)}
+        if name != TEST:
+            mean, stderr = kernel_distance(features[name], features[TEST], kid_block, judge.kernel)
+            precision, recall = precision_and_recall(features[name], features[TEST], neighbour)
+            measured[name] |= {"frechet": frechet(fits[name], fits[TEST]), "kid": {"mean": mean, "stderr": stderr}}
+            measured[name] |= {"precision": precision, "recall": recall}
+
+    return measured, probabilities
+
+
+def description(judge: Judge) -> dict[str, str]:
+    """Describe a judge."""
+
+    return {"features": judge.space, "labels": judge.label, "distance": judge.distance}
 
 
 def peers(dataset: Dataset, config: DictConfig) -> dict[str, Generator]:

@@ -89,8 +89,9 @@ def class_shares(probabilities: torch.Tensor, confidence: float) -> dict[str, An
         confidence: The probability above which the classifier is confident of a class.
 
     Returns:
-        The share of each class (`shares`), the smallest of them (`min`), and the share of images whose class is
-        certain enough (`confident`).
+        The share of each class (`shares`), the smallest of them (`min`), the share of images whose class is certain
+        enough (`confident`), and the share of images between classes, none of which has a probability of more than one
+        half (`between`).
     """
 
     n, classes = probabilities.shape
@@ -98,7 +99,9 @@ def class_shares(probabilities: torch.Tensor, confidence: float) -> dict[str, An
     shares = labels.bincount(minlength=classes).double() / n
     confident = float((highest > confidence).double().mean())
 
-    return {"shares": shares.tolist(), "min": float(shares.min()), "confident": confident}
+    between = float((highest <= 0.5).double().mean())
+
+    return {"shares": shares.tolist(), "min": float(shares.min()), "confident": confident, "between": between}
 
 
 def nearest(x: torch.Tensor, candidates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -57,8 +57,12 @@ def tables(result: Mapping[str, Any]) -> str:
         "experiments.generators`.\n",
         *_likeness(result),
         *_classes(result),
-        *_privacy(result),
     ]
+    if independent := result.get("independent"):  # the same tables, by another judge
+        other = {**result, **independent}
+        parts += [f"\n{part}" if i == 0 else part for i, part in enumerate(_likeness(other, ", by another judge"))]
+        parts += _classes(other)
+    parts += _privacy(result)
     if things == "images":
         parts += [
             "\n## Figures\n",
@@ -70,26 +74,30 @@ def tables(result: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _likeness(result: Mapping[str, Any]) -> list[str]:
+def _likeness(result: Mapping[str, Any], judge: str = "") -> list[str]:
     scored = any(found.get("log_likelihood") for found in result["sets"].values())
-    rows = []
+    rows, images = [], result["kind"] == "images"
     for name, found in result["sets"].items():
         cells = [NONE] * 4
         if name != TEST:
             kid = f"{found['kid']['mean']:.5f} ± {found['kid']['stderr']:.5f}".replace("-", "−")
             cells = [f"{found['frechet']:.4g}", kid, f"{found['precision']:.1%}", f"{found['recall']:.1%}"]
         classes = found["classes"]
-        rows.append([_name(name, result), *cells, f"{classes['confident']:.1%}", f"{classes['min']:.1%}"])
+        rows.append([_name(name, result), *cells, f"{classes['confident']:.1%}"])
+        rows[-1] += [f"{classes['between']:.1%}"] if images else []
+        rows[-1] += [f"{classes['min']:.1%}"]
         if scored:
             likelihood = found.get("log_likelihood")
             texts = [NONE if likelihood is None else f"{likelihood[mean]:.3f}" for mean in ("mean", "trimmed")]
             rows[-1] += [text.replace("-", "−") for text in texts]
     distance = result["judge"]["distance"]
     head = ["", "Fréchet", distance, "precision", "recall", f"label is confident (p > {result['confidence']:g})"]
+    head += ["between classes (p ≤ 0.5)"] if images else []
     test = _name(TEST, result)
+    count = f"{result['samples']:,} images of each set. " if judge else ""
     return [
-        f"## Likeness to {test}\n",
-        f"Squared Fréchet distance, {distance} (mean ± standard error over blocks), precision and recall "
+        f"## Likeness to {test}{judge}\n",
+        f"{count}Squared Fréchet distance, {distance} (mean ± standard error over blocks), precision and recall "
         f"({result['neighbour']} neighbours) with respect to the {test}, in {result['judge']['features']}. The "
         f"{_name(TRAINING, result)} give the values to aim for. Labels are by the {result['judge']['labels']}.\n",
         markdown_table([*head, "smallest class", *(LIKELIHOODS if scored else ())], rows),

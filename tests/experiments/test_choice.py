@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from cgm.data.datasets.base import Dataset
+from cgm.evaluation.metrics.paper import fit_gaussian
 from cgm.generators import KDE, VAE
 from experiments.generators import choice
+from experiments.generators.measures import frechet, precision_and_recall
 from experiments.lengthscales.deals import Table
 
 
@@ -57,6 +60,29 @@ def test_the_program(tmp_path, monkeypatch, capsys):
     choice.main([*arguments, "--report"])
     assert (tmp_path / "runs.jsonl").read_text().splitlines() == lines
     assert (tmp_path / "README.md").read_text() == report
+
+
+def test_images_are_also_compared_by_an_independent_judge():
+    class Judge:
+        def features(self, x):
+            return x.flatten(1).double()
+
+        def probabilities(self, features):
+            return torch.stack([features[:, 0], 1 - features[:, 0]], 1)
+
+    drawn, test = (torch.rand(60, 1, 2, 2, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    found = choice.by_imagenet(Judge(), drawn, test)
+
+    assert tuple(found) == choice.INDEPENDENT
+    features = drawn.flatten(1).double(), test.flatten(1).double()
+    assert found["imagenet_frechet"] == frechet(*map(fit_gaussian, features))
+    assert (found["imagenet_precision"], found["imagenet_recall"]) == precision_and_recall(*features, 3)
+    share = float((drawn[:, 0, 0, 0] > 0.5).double().mean())
+    assert found["imagenet_min"] == pytest.approx(min(share, 1 - share))
+    assert found["imagenet_between"] == 0
+    assert choice.by_imagenet(None, drawn, test) == {}
+    record = {"data": "mnist", "generator": "vae", "seed": 0, "frechet": 1.0, "seconds": 3.0, **found}
+    assert "| vae | 1 | – | – | " in choice.report([record])
 
 
 def test_copies():

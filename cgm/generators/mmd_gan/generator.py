@@ -38,6 +38,7 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
         channels, latent, steps, loss, critic_steps, batch_size, mirror, arithmetic: See `GANSettings`.
         learning_rate, critic_learning_rate, momentum, schedule, ema, normalisation, gain: See `GANSettings`.
         gradient_penalty, feature_penalty, evaluate_every, patience: See `GANSettings`.
+        start, changes, guides, guidance: See `GANSettings`.
 
     With `loss="repulsive"`, both are trained by another loss of the same kind, see `RepulsiveLoss`.
 
@@ -70,7 +71,17 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
     def train(self, x: torch.Tensor, seed: int) -> tuple[GeneratorNetwork, dict[str, float]]:
         """Train the two networks, and return the one that generates images."""
 
-        training = GANTraining(self, self.make_loss(), x, seed, self.checkpoint)
+        start = None if self.start is None else MMDGAN.load(self.start).network()
+        if start is not None and (start.image, start.latent, start.channels) != (
+            tuple(x.shape[1:]),
+            self.latent,
+            self.channels,
+        ):
+            raise ValueError(
+                f"generator.start={self.start}: of images of shape {tuple(start.image)} with generator.latent="
+                f"{start.latent} and generator.channels={start.channels}; use the same"
+            )
+        training = GANTraining(self, self.make_loss(), x, seed, self.checkpoint, start)
         training.run(self.minutes, self.checkpoint_file)
 
         return training.network(), training.report

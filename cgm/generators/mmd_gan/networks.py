@@ -110,6 +110,27 @@ class GeneratorNetwork(nn.Module):
 
         return network.requires_grad_(False)
 
+    @torch.no_grad()
+    def unfold(self, plain: GeneratorNetwork, z: torch.Tensor) -> None:
+        r"""Take the weights of a network without batch norm, so that with batch norm, this one generates the same.
+
+        It undoes `folded`: scale and shift of batch norm are the standard deviation and the mean of each channel.
+
+        Arguments:
+            plain: The other network.
+            z: Many codes, of shape $(N, \text{latent})$, of which deviation and mean are measured.
+        """
+
+        layers, others = (cast("Sequence[nn.ConvTranspose2d]", part.layers) for part in (self, plain))
+        x = z
+        for i, norm in enumerate(cast("Iterable[nn.BatchNorm2d]", self.norms)):
+            x = plain.layer(i, x)
+            norm.weight.copy_((x.var((0, 2, 3), correction=0) + norm.eps).sqrt())
+            norm.bias.copy_(x.mean((0, 2, 3)))
+            layers[i].weight.copy_(others[i].weight)
+            x = relu(x)
+        layers[-1].load_state_dict(others[-1].state_dict())
+
 
 class CriticNetwork(FeatureNetwork):
     r"""Network that maps images to the features in which the MMD is measured.

@@ -14,20 +14,21 @@ import numpy as np
 import torch
 from torch.nn.utils import clip_grad_norm_
 
+from cgm.generators.mmd_gan.guide import CHANGES, GUIDES, Guide, change
 from cgm.generators.mmd_gan.losses import GANLoss
 from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork
 from cgm.generators.network import RandomNetworkKID, stalled
-from cgm.networks.architectures import Arithmetic, autocast, mirror_some
+from cgm.networks.architectures import Arithmetic, autocast, mirror_some, weights_of
 from cgm.networks.training import Progress, Rate, Training
 from cgm.utils.cache import digest
 from cgm.utils.files import write_whole
 from cgm.utils.run import training_device
-from cgm.utils.settings import Integer, Listed, Number, Settings
+from cgm.utils.settings import Choice, Integer, Listed, Number, Settings, Text
 
 log = logging.getLogger(__name__)
 
 CRITIC_FEATURES = 16
-STREAMS = INITIAL, BATCHES, CODES, EVALUATION = range(4)
+STREAMS = INITIAL, BATCHES, CODES, EVALUATION, CHANGED = range(5)
 
 
 @dataclass(eq=False)
@@ -41,7 +42,8 @@ class GANSettings(Settings):
             ones.
         loss: `"paper"`: the loss of Bińkowski et al. (2018), see `MMDLoss`. `"repulsive"`: that of Wang, Sun &
             Halgamuge (2019), see `RepulsiveLoss`, which trains several times as fast; it needs spectral normalisation.
-        critic_steps: The number of steps of the critic for each step of the generator.
+        critic_steps: The number of steps of the critic for each step of the generator. 0: there is no critic, and the
+            generator is trained by `guides` alone.
         batch_size: The number of images in a step.
         mirror: Whether to mirror half of the real images left to right; wrong for digits.
         arithmetic: `"float32"`, or `"bfloat16"` for matrix products and convolutions. The latter is faster on
@@ -58,13 +60,21 @@ class GANSettings(Settings):
         feature_penalty: The weight $\mu$ of the penalty on the critic's features.
         evaluate_every: The number of steps from one measurement of the KID to the next.
         patience: The number of measurements within which the KID must fall.
+        start: A file of weights of an MMD-GAN with the same `channels` and `latent`, from which the generator starts.
+            `None`: it starts from random weights.
+        changes: Random changes of real and generated images before critic and guides see them, so that they do not
+            judge by what does not matter: `"crop"`, `"colour"`, `"shift"`, `"cutout"`; see
+            `cgm.generators.mmd_gan.guide.change`.
+        guides: Trained networks that come with cgm, `"encoder"` and `"classifier"`, in whose features generated images
+            must also be like real ones; see `Guide`. The classifier was trained with labels.
+        guidance: The weight of the loss by the guides.
     """
 
     channels: Annotated[int, Integer(min=1)] = 32
     latent: Annotated[int, Integer(min=1)] = 100
     steps: Annotated[int, Integer(min=1)] | None = None
     loss: Literal["paper", "repulsive"] = "paper"
-    critic_steps: Annotated[int, Integer(min=1)] = 2
+    critic_steps: Annotated[int, Integer(min=0)] = 2
     batch_size: Annotated[int, Integer(min=2)] = 64
     mirror: bool = False
     arithmetic: Arithmetic = "float32"
@@ -79,15 +89,22 @@ class GANSettings(Settings):
     feature_penalty: Annotated[float, Number(min=0)] = 1.0
     evaluate_every: Annotated[int, Integer(min=1)] = 250
     patience: Annotated[int, Integer(min=1)] = 16
+    start: Annotated[str, Text(path=True)] | None = None
+    changes: Annotated[Sequence[str], Listed(Choice(CHANGES))] = ()
+    guides: Annotated[Sequence[str], Listed(Choice(GUIDES))] = ()
+    guidance: Annotated[float, Number(min=0, open_min=True)] = 1.0
 
     section = "generator"
 
     def __post_init__(self) -> None:
-        if isinstance(self.momentum, Sequence) and not isinstance(self.momentum, str):
-            self.momentum = tuple(self.momentum)
+        for name in ("momentum", "changes", "guides"):
+            if isinstance(value := getattr(self, name), Sequence) and not isinstance(value, str):
+                setattr(self, name, tuple(value))
         super().__post_init__()
         if len(self.momentum) != 2:
             raise ValueError(f"generator.momentum={list(self.momentum)}: expected two numbers, like [0.5,0.9]")
+        if self.critic_steps == 0 and not self.guides:
+            raise ValueError("generator.critic_steps=0: needs generator.guides, like [encoder]")
 
     def steps_for(self, image: tuple[int, int, int]) -> int:
         """Return the number of steps for images of shape (C, H, W)."""
@@ -108,12 +125,19 @@ class GANTraining(Training):
         x: Real images, of shape (N, C, H, W), float32.
         seed: The seed of everything random.
         folder: A folder for grids of samples. `None`: no grids.
+        start: The network from which the generator starts, without batch norm. `None`: random weights.
     """
 
     def __init__(
-        self, settings: GANSettings, loss: GANLoss, x: torch.Tensor, seed: int, folder: str | Path | None = None
+        self,
+        settings: GANSettings,
+        loss: GANLoss,
+        x: torch.Tensor,
+        seed: int,
+        folder: str | Path | None = None,
+        start: GeneratorNetwork | None = None,
     ) -> None:
-        self.settings, self.loss, self.x, self.seed = settings, loss, x, seed
+        self.settings, self.loss, self.x, self.seed, self.start = settings, loss, x, seed, start
         self.folder = None if folder is None else Path(folder)
         self.device = training_device()
         sequences = np.random.SeedSequence(seed).spawn(len(STREAMS))
@@ -121,7 +145,11 @@ class GANTraining(Training):
 
         channels, height, width = x.shape[1:]
         image = (channels, height, width)
+        self.kid = RandomNetworkKID(x, random[EVALUATION])
+        self.codes = uniform_codes(RandomNetworkKID.max_images, settings.latent, random[EVALUATION])
         self.generator = GeneratorNetwork(image, settings.channels, settings.latent).initialise(random[INITIAL])
+        if start is not None:
+            self.generator.unfold(start, self.codes)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         spectral = settings.normalisation == "spectral"
         self.critic = CriticNetwork(image, settings.channels, CRITIC_FEATURES, spectral, settings.gain)
@@ -131,15 +159,20 @@ class GANTraining(Training):
             self.generator.to(memory_format=torch.channels_last)
             self.critic.to(memory_format=torch.channels_last)
 
-        self.kid = RandomNetworkKID(x, random[EVALUATION])
-        self.codes = uniform_codes(RandomNetworkKID.max_images, settings.latent, random[EVALUATION])
         self.factor = 1.0  # of the learning rates
         self.history: list[torch.Tensor] = []  # KID by block, at each evaluation since learning rates were last halved
         self.evaluated: dict[str, float] = {}  # the last evaluation: step and KID
 
         for network in (self.generator, self.average, self.critic):
             network.to(self.device)
-        networks = {"generator": self.generator, "critic": self.critic}
+        networks: dict[str, torch.nn.Module] = {"generator": self.generator, "critic": self.critic}
+        self.guide: Guide | None = None
+        if settings.guides:
+            real = (x, settings.mirror, settings.changes, random[CHANGED])
+            self.guide = Guide(settings.guides, *real, settings.arithmetic, self.device)
+            with torch.no_grad():
+                images = self.generator(self.codes.to(self.device))
+                self.guide.start(change(images, settings.changes, random[CHANGED]))
         self.rates = {
             "generator": settings.learning_rate,
             "critic": settings.critic_learning_rate or settings.learning_rate,
@@ -150,12 +183,12 @@ class GANTraining(Training):
             label="generator: MMD-GAN",
             steps=settings.steps_for(image),
             remedy=f"lower generator.learning_rate={settings.learning_rate:g}",
-            networks={**networks, "average": self.average},
+            networks={**networks, "average": self.average, **({} if self.guide is None else {"guide": self.guide})},
             optimizers={
                 name: torch.optim.Adam(network.parameters(), self.rates[name], betas=betas)
                 for name, network in networks.items()
             },
-            streams={"batches": random[BATCHES], "codes": random[CODES]},
+            streams={"batches": random[BATCHES], "codes": random[CODES], "changes": random[CHANGED]},
             evaluate_every=settings.evaluate_every,
         )
 
@@ -166,6 +199,7 @@ class GANTraining(Training):
         free = () if self.settings.schedule == "linear" else ("steps",)
         names = [field.name for field in fields(GANSettings) if field.name not in free]
         settings = {name: getattr(self.settings, name) for name in names}
+        settings["start"] = None if self.start is None else digest(weights_of(self.start))
 
         device = {} if self.device.type == "cpu" else {"device": self.device.type}  # other rounding errors
         return settings | device | {"training": "MMDGAN", "seed": self.seed, "images": digest({"x": self.x})}
@@ -180,7 +214,7 @@ class GANTraining(Training):
         for _ in range(self.settings.critic_steps):
             losses = self.critic_step()
             self.check_finite(progress, losses)
-        self.generator_step()
+        losses |= self.generator_step()
 
         step = progress.step + 1
         keep = min(1 - 1 / self.settings.ema, step / (step + 9))  # the average forgets the first steps soon
@@ -193,9 +227,9 @@ class GANTraining(Training):
     def critic_step(self) -> dict[str, float]:
         """Take one step of the critic, and return its gain and penalty."""
 
-        real = self._real()
+        real = self._changed(self._real())
         with torch.no_grad():
-            fake = self._fake()
+            fake = self._changed(self._fake())
         between = None
         if self.loss.needs_between:
             share = torch.rand(len(real), 1, 1, 1, generator=self.streams["batches"]).to(self.device)
@@ -206,15 +240,24 @@ class GANTraining(Training):
 
         return {"gain": float(gain.detach()), "penalty": float(penalty.detach())}
 
-    def generator_step(self) -> None:
-        """Take one step of the generator."""
+    def generator_step(self) -> dict[str, float]:
+        """Take one step of the generator, and return the loss by the guides, if there are some."""
 
-        with torch.no_grad():
-            real = self._features(self._real())
+        loss, losses = torch.zeros((), device=self.device), {}
+        if self.settings.critic_steps > 0:
+            with torch.no_grad():
+                real = self._features(self._changed(self._real()))
         self.critic.requires_grad_(False)
-        fake = self._features(self._fake())
-        self.descend("generator", self.loss.generator(fake, real))
+        images = self._fake()
+        if self.settings.critic_steps > 0:
+            loss = self.loss.generator(self._features(self._changed(images)), real)
+        if self.guide is not None:
+            guidance = self.guide(self._changed(images))
+            loss, losses = loss + self.settings.guidance * guidance, {"guidance": float(guidance.detach())}
+        self.descend("generator", loss)
         self.critic.requires_grad_(True)
+
+        return losses
 
     def descend(self, name: str, loss: torch.Tensor) -> None:
         """Take one step of a network against the gradient of a loss."""
@@ -308,6 +351,11 @@ class GANTraining(Training):
             x = mirror_some(x, self.streams["batches"])
         x = x.to(self.device)
         return x.contiguous(memory_format=torch.channels_last) if self.half else x
+
+    def _changed(self, x: torch.Tensor) -> torch.Tensor:
+        """Change images, real or generated, at random."""
+
+        return change(x, self.settings.changes, self.streams["changes"]) if self.settings.changes else x
 
     def _fake(self) -> torch.Tensor:
         """Generate a batch of images."""
