@@ -706,7 +706,10 @@ def test_the_wheel_holds_the_configuration():
     name = project["project"]["name"]  # another than `cgm`, which is somebody else's in the package index
     assert name == "cgm-rewards"
     extras = [each for group in project["project"]["optional-dependencies"].values() for each in group]
-    assert [extra for extra in extras if extra.startswith("cgm")] == [f"{name}[excel,flow,sign,sweep,tensorboard]"]
+    own = [extra for extra in extras if extra.startswith("cgm")]
+    assert own == [f"{name}[excel,flow,imagenet,sign,sweep,tensorboard]"]
+        f"{name}[excel,flow,imagenet,sign,sweep,tensorboard]"
+    ]
     assert not (ROOT / "cgm" / "conf").exists()  # it would take precedence over the one that is edited
     assert CONF == ROOT / "conf"
 

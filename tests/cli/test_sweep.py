@@ -152,7 +152,7 @@ def test_jobs_are_counted_before_they_run():
     assert count_jobs(of_sweep("seed=range(10)", "seed=0,1")) == 2  # the last one wins
     assert count_jobs(of_sweep("split=a,b", seed="0,1,2")) == 6
     assert count_jobs(of_sweep("seed=1")) == 1
-    assert count_jobs(of_sweep("experiment=glob(paper_*)", "seed=0,1")) == 8
+    assert count_jobs(of_sweep("experiment=glob(paper_*)", "seed=0,1")) == 10
     assert count_jobs(of_sweep("seed=0,1", sweeper="x.OptunaSweeper")) is None
 
 

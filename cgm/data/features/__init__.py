@@ -4,8 +4,7 @@ from .autoencoder import Autoencoder, Automatic
 from .base import Features, Identity
 from .deep import Deep
 from .encoder import Encoder
-from .imagenet import ImageNet
 from .linear import ARD, PCA
 from .umap import UMAP
 
-__all__ = ["ARD", "PCA", "UMAP", "Autoencoder", "Automatic", "Deep", "Encoder", "Features", "Identity", "ImageNet"]
+__all__ = ["ARD", "PCA", "UMAP", "Autoencoder", "Automatic", "Deep", "Encoder", "Features", "Identity"]

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from cgm import Experiment
 from cgm.data import Unequal
-from cgm.data.features import PCA, UMAP, ImageNet, imagenet
-from cgm.data.features.imagenet import BLOCK, train_head
+from cgm.data.features import PCA, UMAP, imagenet
+from cgm.data.features.imagenet import BLOCK, ImageNet, train_head
 from cgm.utils.cache import digest
 
 IMAGES = torch.rand(30, 3, 12, 10, generator=torch.Generator().manual_seed(0))
