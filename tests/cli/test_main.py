@@ -708,8 +708,6 @@ def test_the_wheel_holds_the_configuration():
     extras = [each for group in project["project"]["optional-dependencies"].values() for each in group]
     own = [extra for extra in extras if extra.startswith("cgm")]
     assert own == [f"{name}[excel,flow,imagenet,sign,sweep,tensorboard]"]
-        f"{name}[excel,flow,imagenet,sign,sweep,tensorboard]"
-    ]
     assert not (ROOT / "cgm" / "conf").exists()  # it would take precedence over the one that is edited
     assert CONF == ROOT / "conf"
 
