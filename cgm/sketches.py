@@ -95,6 +95,7 @@ class SketchComputation(Settings):
 
         check_sketches(sketches)
         rows, warnings = sum(sketch.rows for sketch in sketches), list[str]()
+        names = [printable(sketch.party) for sketch in sketches]
         if sizes is None:
             first = self.synthetic_size or min(max(2 * rows, MIN_SIZE), MAX_SIZE)
             sizes = [int(first * GROWTH**k) for k in range(TIMES)]
@@ -114,13 +115,13 @@ class SketchComputation(Settings):
                 if k == len(sizes) - 1:
                     raise
                 message = f"{error}; G grows from {size:,} to {sizes[k + 1]:,} points"
-                warnings.append(with_names(message, [printable(name) for name in game.names]))
+                warnings.append(with_names(message, names))
                 log.warning(warnings[-1])
         with timed("errors"):
             errors, incentives = self._errors(game, contributions, rewards, draws, margin)
         few = _warn_of_draws(len(draws), errors)
         of_parties = [*contributions.warnings, *rewards.warnings]
-        warnings += [with_names(message, [printable(name) for name in game.names]) for message in of_parties]
+        warnings += [with_names(message, names) for message in of_parties]
         warnings += [*few, *_warn(game, contributions, errors)]
         return SketchNumbers(self, tuple(sketches), game, contributions, rewards, incentives, errors, warnings)
 

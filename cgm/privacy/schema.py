@@ -126,7 +126,7 @@ class SketchSchema(Shown):
         """Check the label, and return the number of its levels."""
 
         assert self.label is not None
-        levels = _check_label(self.label, self.columns)
+        levels = _levels_of_label(self.label, self.columns)
         if len(self.columns.columns) < 2:
             raise ValueError(f"schema: label={self.label}: expected another column beside it")
         if not self.scales[self.label] >= (least := separation(self.kernel)):
@@ -427,7 +427,7 @@ def propose_schema(
                 scales[column.name] = _rounded(1 / float(fitted.scaler.scale_[fitted.places.index(place)]))
         schema = SketchSchema(table, scales, kernel.with_lengthscale(1.0))
     if label is not None:
-        _check_label(label, table)
+        _levels_of_label(label, table)
     apart = SketchSchema(table, dict(schema.scales) | _apart(label, schema.kernel), schema.kernel, None, delta, label)
     where = apart.label_slice
 
@@ -451,8 +451,8 @@ def propose_schema(
     return SketchSchema(table, dict(schema.scales) | _apart(label, scaled), scaled, chosen, delta, label)
 
 
-def _check_label(label: str, table: Schema) -> int:
-    """Check that a label is a column of levels, and return their number."""
+def _levels_of_label(label: str, table: Schema) -> int:
+    """Return the number of levels of a label; a ValueError, if it is no column of levels."""
 
     levels = {column.name: column.sizes[0] for column in table.columns if isinstance(column, LevelColumn)}
     if label not in levels:
