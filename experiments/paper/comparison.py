@@ -229,7 +229,7 @@ def features(runs: Groups, choices: Mapping[str, Records]) -> list[str]:
         "points D_i to T, and correlations of α with metrics of the rewards. Distance to published: the |log ratio| of "
         "the length-scale, the mean of those of MMD_u² and of W2, and the mean |Δα|. `umap_of_imagenet_classifier` "
         "learns from labels of images that no party has, and `umap_of_classifier` from labels of all training images; "
-        "the default of CIFAR-10 and `umap_of_imagenet_lite2` from those of ImageNet; the others from none.",
+        "the default of CIFAR-10 and `umap_of_imagenet_lite0` from those of ImageNet; the others from none.",
         *parts,
     ]
 

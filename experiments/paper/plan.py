@@ -39,7 +39,7 @@ CHOICES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "umap_of_pixels": ("features=umap", ("cifar10",)),
         "umap_of_encoder": ("features=umap_encoder", IMAGES),
         "umap_of_classifier": ("features=umap features.of=classifier", IMAGES),
-        "umap_of_imagenet_lite2": ("features.network=efficientnet_lite2 features.size=128", ("cifar10",)),
+        "umap_of_imagenet_lite0": ("features.network=efficientnet_lite0 features.size=96", ("cifar10",)),
         "umap_of_imagenet_classifier": ("features.of=imagenet_classifier", ("cifar10",)),
     },
     "bandwidth": {

@@ -34,9 +34,8 @@ DIFFERENT = {
     "features/umap_imagenet": {"of": "imagenet"},
     "features/umap_imagenet_lite": {
         "of": "imagenet",
-        "network": "efficientnet_lite0",
-        "size": 96,
-        "arithmetic": "float32",
+        "network": "efficientnet_lite2",
+        "size": 128,
     },
     "generator/kde_adaptive": {"bandwidth": "adaptive"},
     "scheme/fair": {"stable": False},  # the difference to scheme/stable

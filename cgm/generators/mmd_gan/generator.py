@@ -38,7 +38,7 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
         channels, latent, steps, loss, critic_steps, batch_size, mirror, arithmetic: See `GANSettings`.
         learning_rate, critic_learning_rate, momentum, schedule, ema, normalisation, gain: See `GANSettings`.
         gradient_penalty, feature_penalty, evaluate_every, patience: See `GANSettings`.
-        start, changes, guides, guidance: See `GANSettings`.
+        start, changes: See `GANSettings`.
 
     With `loss="repulsive"`, both are trained by another loss of the same kind, see `RepulsiveLoss`.
 
@@ -66,7 +66,9 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
     def make_loss(self) -> GANLoss:
         """Return the loss of a training."""
 
-        return RepulsiveLoss() if self.loss == "repulsive" else MMDLoss(self.gradient_penalty, self.feature_penalty)
+        if self.loss == "repulsive":
+            return RepulsiveLoss() if self.start is None else RepulsiveLoss(upper=None)
+        return MMDLoss(self.gradient_penalty, self.feature_penalty)
 
     def train(self, x: torch.Tensor, seed: int) -> tuple[GeneratorNetwork, dict[str, float]]:
         """Train the two networks, and return the one that generates images."""

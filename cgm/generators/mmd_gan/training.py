@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from cgm.generators.mmd_gan.guide import CHANGES, GUIDES, Guide, change
+from cgm.generators.mmd_gan.changes import CHANGES, change
 from cgm.generators.mmd_gan.losses import GANLoss
 from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork
 from cgm.generators.network import RandomNetworkKID, stalled
@@ -28,6 +28,7 @@ from cgm.utils.settings import Choice, Integer, Listed, Number, Settings, Text
 log = logging.getLogger(__name__)
 
 CRITIC_FEATURES = 16
+ALONE = 800  # first steps of the critic of a generator that is trained further, which would follow a random one
 STREAMS = INITIAL, BATCHES, CODES, EVALUATION, CHANGED = range(5)
 
 
@@ -42,8 +43,7 @@ class GANSettings(Settings):
             ones.
         loss: `"paper"`: the loss of Bińkowski et al. (2018), see `MMDLoss`. `"repulsive"`: that of Wang, Sun &
             Halgamuge (2019), see `RepulsiveLoss`, which trains several times as fast; it needs spectral normalisation.
-        critic_steps: The number of steps of the critic for each step of the generator. 0: there is no critic, and the
-            generator is trained by `guides` alone.
+        critic_steps: The number of steps of the critic for each step of the generator.
         batch_size: The number of images in a step.
         mirror: Whether to mirror half of the real images left to right; wrong for digits.
         arithmetic: `"float32"`, or `"bfloat16"` for matrix products and convolutions. The latter is faster on
@@ -61,20 +61,17 @@ class GANSettings(Settings):
         evaluate_every: The number of steps from one measurement of the KID to the next.
         patience: The number of measurements within which the KID must fall.
         start: A file of weights of an MMD-GAN with the same `channels` and `latent`, from which the generator starts.
-            `None`: it starts from random weights.
-        changes: Random changes of real and generated images before critic and guides see them, so that they do not
-            judge by what does not matter: `"crop"`, `"colour"`, `"shift"`, `"cutout"`; see
-            `cgm.generators.mmd_gan.guide.change`.
-        guides: Trained networks that come with cgm, `"encoder"` and `"classifier"`, in whose features generated images
-            must also be like real ones; see `Guide`. The classifier was trained with labels.
-        guidance: The weight of the loss by the guides.
+            The critic starts from random weights, and trains alone for 800 steps first. `None`: both start from these.
+        changes: Random changes of real and generated images before the critic sees them, so that it does not judge by
+            what does not matter: `"crop"`, `"colour"`, `"shift"`, `"cutout"`; see
+            `cgm.generators.mmd_gan.changes.change`.
     """
 
     channels: Annotated[int, Integer(min=1)] = 32
     latent: Annotated[int, Integer(min=1)] = 100
     steps: Annotated[int, Integer(min=1)] | None = None
     loss: Literal["paper", "repulsive"] = "paper"
-    critic_steps: Annotated[int, Integer(min=0)] = 2
+    critic_steps: Annotated[int, Integer(min=1)] = 2
     batch_size: Annotated[int, Integer(min=2)] = 64
     mirror: bool = False
     arithmetic: Arithmetic = "float32"
@@ -91,20 +88,16 @@ class GANSettings(Settings):
     patience: Annotated[int, Integer(min=1)] = 16
     start: Annotated[str, Text(path=True)] | None = None
     changes: Annotated[Sequence[str], Listed(Choice(CHANGES))] = ()
-    guides: Annotated[Sequence[str], Listed(Choice(GUIDES))] = ()
-    guidance: Annotated[float, Number(min=0, open_min=True)] = 1.0
 
     section = "generator"
 
     def __post_init__(self) -> None:
-        for name in ("momentum", "changes", "guides"):
+        for name in ("momentum", "changes"):
             if isinstance(value := getattr(self, name), Sequence) and not isinstance(value, str):
                 setattr(self, name, tuple(value))
         super().__post_init__()
         if len(self.momentum) != 2:
             raise ValueError(f"generator.momentum={list(self.momentum)}: expected two numbers, like [0.5,0.9]")
-        if self.critic_steps == 0 and not self.guides:
-            raise ValueError("generator.critic_steps=0: needs generator.guides, like [encoder]")
 
     def steps_for(self, image: tuple[int, int, int]) -> int:
         """Return the number of steps for images of shape (C, H, W)."""
@@ -166,13 +159,6 @@ class GANTraining(Training):
         for network in (self.generator, self.average, self.critic):
             network.to(self.device)
         networks: dict[str, torch.nn.Module] = {"generator": self.generator, "critic": self.critic}
-        self.guide: Guide | None = None
-        if settings.guides:
-            real = (x, settings.mirror, settings.changes, random[CHANGED])
-            self.guide = Guide(settings.guides, *real, settings.arithmetic, self.device)
-            with torch.no_grad():
-                images = self.generator(self.codes.to(self.device))
-                self.guide.start(change(images, settings.changes, random[CHANGED]))
         self.rates = {
             "generator": settings.learning_rate,
             "critic": settings.critic_learning_rate or settings.learning_rate,
@@ -183,7 +169,7 @@ class GANTraining(Training):
             label="generator: MMD-GAN",
             steps=settings.steps_for(image),
             remedy=f"lower generator.learning_rate={settings.learning_rate:g}",
-            networks={**networks, "average": self.average, **({} if self.guide is None else {"guide": self.guide})},
+            networks={**networks, "average": self.average},
             optimizers={
                 name: torch.optim.Adam(network.parameters(), self.rates[name], betas=betas)
                 for name, network in networks.items()
@@ -210,11 +196,11 @@ class GANTraining(Training):
         if self.settings.schedule == "linear":
             self.factor = min(1.0, 2 * (1 - progress.share))
             self._set_learning_rates()
-        losses: dict[str, float] = {}
-        for _ in range(self.settings.critic_steps):
+        alone = ALONE if self.start is not None and progress.step == 0 else 0
+        for _ in range(alone + self.settings.critic_steps):
             losses = self.critic_step()
             self.check_finite(progress, losses)
-        losses |= self.generator_step()
+        self.generator_step()
 
         step = progress.step + 1
         keep = min(1 - 1 / self.settings.ema, step / (step + 9))  # the average forgets the first steps soon
@@ -240,24 +226,14 @@ class GANTraining(Training):
 
         return {"gain": float(gain.detach()), "penalty": float(penalty.detach())}
 
-    def generator_step(self) -> dict[str, float]:
-        """Take one step of the generator, and return the loss by the guides, if there are some."""
+    def generator_step(self) -> None:
+        """Take one step of the generator."""
 
-        loss, losses = torch.zeros((), device=self.device), {}
-        if self.settings.critic_steps > 0:
-            with torch.no_grad():
-                real = self._features(self._changed(self._real()))
+        with torch.no_grad():
+            real = self._features(self._changed(self._real()))
         self.critic.requires_grad_(False)
-        images = self._fake()
-        if self.settings.critic_steps > 0:
-            loss = self.loss.generator(self._features(self._changed(images)), real)
-        if self.guide is not None:
-            guidance = self.guide(self._changed(images))
-            loss, losses = loss + self.settings.guidance * guidance, {"guidance": float(guidance.detach())}
-        self.descend("generator", loss)
+        self.descend("generator", self.loss.generator(self._features(self._changed(self._fake())), real))
         self.critic.requires_grad_(True)
-
-        return losses
 
     def descend(self, name: str, loss: torch.Tensor) -> None:
         """Take one step of a network against the gradient of a loss."""
