@@ -193,7 +193,7 @@ ENTRIES: dict[str, Callable[[Callable], Any]] = {
     **{cls.__name__: attack(cls) for cls in (api.FreeRide, api.Poison)},
     **{cls.__name__: metric(cls) for cls in (api.MMD2Unbiased, api.ReverseKL, api.Wasserstein2, api.ClassImbalance)},
     **{cls.__name__: metric(cls) for cls in (api.EnergyDistance, api.SlicedWasserstein, api.KID, api.Precision)},
-    "Recall": metric(api.Recall),
+    **{cls.__name__: metric(cls) for cls in (api.Recall, api.Novelty)},
     "SVM": tasks(api.SVM()),
     "EstimatorTask": lambda f: tasks(api.Experiment(downstream="logistic_regression").downstream)(f),
     **{cls.__name__: audit(cls) for cls in (api.Membership, api.CellAttacks)},

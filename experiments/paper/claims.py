@@ -58,6 +58,11 @@ def tested(groups: Groups) -> list[tuple[str, str, list[Check]]]:
             correlations(own, "beta", "neg_mmd2_unbiased", lambda x: x >= HIGH),
         ),
         (
+            "As β increases, the algorithm samples fewer points, more dissimilar from a party's own (Fig. 1).",
+            "correlation of β with MMD_u² of G_i and D_i > 0",
+            correlations(own, "beta", "novelty", lambda x: x > 0),
+        ),
+        (
             "Across all splits, datasets, and metrics, the negative of the metrics",
             "correlation of α with −MMD_u² ≥ 0.9",
             correlations(own, "alpha", "neg_mmd2_unbiased", lambda x: x >= 0.9),

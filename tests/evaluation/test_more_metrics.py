@@ -16,6 +16,7 @@ from cgm.evaluation.metrics import (
     EnergyDistance,
     Metric,
     MMD2Unbiased,
+    Novelty,
     Precision,
     Recall,
     ReverseKL,
@@ -160,6 +161,21 @@ def test_precision_and_recall(s, t):
         Precision().measure(t.select(torch.arange(20)), t)
     with pytest.raises(ValueError, match="the distance to neighbour 3 needs 4 points, not 3"):
         Recall().measure(t.select(torch.arange(3)), t)
+
+
+def test_novelty(s, t):
+    def k(a, b) -> float:
+        return math.exp(-(distance(a, b) ** 2) / (2 * s.kernel.lengthscale**2))
+
+    own, drawn = s.x[s.real].tolist(), s.x[~s.real].tolist()
+    expected = (
+        mean(k(a, b) for a, b in itertools.permutations(own, 2))
+        + mean(k(a, b) for a, b in itertools.permutations(drawn, 2))
+        - 2 * mean(k(a, b) for a in own for b in drawn)
+    )
+    assert Novelty().measure(s, t) == pytest.approx(expected, rel=1e-9)
+    with pytest.raises(ValueError, match="novelty: 20 own and 0 synthetic points, expected at least 2 of each"):
+        Novelty().measure(t.select(torch.arange(20)), t)
 
 
 def test_of_many_points_some_are_used(s, t):

@@ -2,7 +2,7 @@
 
 from .base import Metric, PointSet
 from .check import check_metric
-from .distances import KID, EnergyDistance, Precision, Recall, SlicedWasserstein
+from .distances import KID, EnergyDistance, Novelty, Precision, Recall, SlicedWasserstein
 from .paper import (
     ClassImbalance,
     MMD2Unbiased,
@@ -17,6 +17,7 @@ __all__ = [
     "EnergyDistance",
     "MMD2Unbiased",
     "Metric",
+    "Novelty",
     "PointSet",
     "Precision",
     "Recall",

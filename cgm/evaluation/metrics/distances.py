@@ -14,7 +14,7 @@ from cgm.generators.network import cubic_kernel
 from cgm.utils.checks import check_points
 from cgm.utils.run import in_order, workers
 from cgm.utils.settings import Integer
-from cgm.valuation.mmd import unbiased
+from cgm.valuation.mmd import mmd2_unbiased, unbiased
 
 TILE = 1000  # rows of a matrix of all pairs that are computed at once
 
@@ -195,6 +195,34 @@ class Recall(Metric):
 
         support = thinned(s.x, self.max_points)
         return share_within(thinned(t.x[t.real], self.max_points), support, neighbour_distances(support, self.k))
+
+
+@dataclass(frozen=True)
+class Novelty(Metric):
+    r"""The squared maximum mean discrepancy of the reward $G_i$ and the party's own points $D_i$.
+
+    It says how much a reward differs from what the party has already, not how close it brings the party to $T$.
+
+    Arguments:
+        max_points: The number of points of each set that are used at most; if there are more, evenly spaced ones. No
+            limit, if `None`.
+
+    Raises:
+        ValueError: If a setting is out of range.
+
+    References:
+        Equation (1), and Fig. 1.
+    """
+
+    max_points: MaxPoints = 10_000
+
+    def measure(self, s: PointSet, t: PointSet) -> float:
+        """Estimate the squared discrepancy with the kernel of the valuation."""
+
+        own, drawn = (thinned(s.x[rows], self.max_points) for rows in (s.real, ~s.real))
+        if min(len(own), len(drawn)) < 2:
+            raise ValueError(f"novelty: {len(own)} own and {len(drawn)} synthetic points, expected at least 2 of each")
+        return mmd2_unbiased(s.kernel, drawn, own)
 
 
 def distances(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
