@@ -159,7 +159,7 @@ class Fitted:
         """Take the state of a file, after all checks."""
 
         _check_metadata(metadata, self._metadata())
-        sizes = json.loads(metadata.get("sizes", "{}"))
+        sizes = self._with_defaults(json.loads(metadata.get("sizes", "{}")))
         _check_sizes(sizes, self.size_names, self.architecture)
         defaults = _fields_of(type(self))
         others = [name for name in self.architecture if to_json(sizes[name]) != to_json(getattr(self, name))]
@@ -177,6 +177,12 @@ class Fitted:
         self.state, self.sizes = state, sizes
         for name in others:  # left at their defaults
             setattr(self, name, as_declared(type(self), name, sizes[name]))
+
+    def _with_defaults(self, sizes: Any) -> Any:
+        """Return sizes from a file, with the defaults of settings that an earlier version did not have."""
+
+        defaults = {name: _fields_of(type(self))[name] for name in self.architecture if name in _fields_of(type(self))}
+        return defaults | sizes if isinstance(sizes, dict) else sizes
 
     def fingerprint(self) -> str | None:
         """Compute a checksum of class, settings, sizes and state, on which all that is kept in a cache depends.

@@ -6,8 +6,7 @@
     python -m experiments.generators.train dataset=mnist what=classifier
 
 The weights go to `folder`, from where `generator.pretrained=PATH` or `features.pretrained=PATH` loads them. With
-`install=true` they go into the package and replace those that come with cgm. `generator.start=PATH` trains weights of a
-generator further.
+`install=true` they go into the package and replace those that come with cgm.
 
 A training ends when its minutes are over (`generator.minutes`, `encoder.minutes` and so on). The same
 command resumes an interrupted training from its last checkpoint.
@@ -62,11 +61,8 @@ def train_generator(config: DictConfig, dataset: Dataset) -> Path:
     checkpoint = Path(config.folder) / f"{dataset.name}_generator.checkpoint"
     model = instantiate(config.generator, pretrained=False, checkpoint=str(checkpoint))
     model.fit(dataset.x, config.seed)
-    settings = asdict(replace(model, checkpoint=None, minutes=None, start=None))  # do not publish paths or timings
+    settings = asdict(replace(model, checkpoint=None, minutes=None))  # do not publish paths or timings
     info = {"settings": settings, "training": training_of(config, model, dataset)}
-    if model.start is not None:  # say what it was instead
-        start = pretrained.read(model.start).info
-        info["start"] = {name: start[name] for name in ("sha256", "settings", "training") if name in start}
 
     return pretrained.keep(model, "mmd_gan", dataset.name, dataset.x.shape[1:], info, target(config))
 

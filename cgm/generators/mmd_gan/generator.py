@@ -10,12 +10,14 @@ import torch
 
 from cgm.generators.mmd_gan.losses import GANLoss, MMDLoss, RepulsiveLoss
 from cgm.generators.mmd_gan.networks import GeneratorNetwork
-from cgm.generators.mmd_gan.training import GANSettings, GANTraining, uniform_codes
+from cgm.generators.mmd_gan.rejection import RejectionNetwork, with_rejection
+from cgm.generators.mmd_gan.training import GANSettings, GANTraining
 from cgm.generators.network import NetworkGenerator
+from cgm.networks.architectures import weights_of
 
 
 @dataclass(eq=False)
-class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
+class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork | RejectionNetwork"]):
     r"""Generative adversarial network with the MMD as its loss (the generator of images, Sec. 6).
 
     A critic $h$ maps images to 16 features, and a generator maps codes $z \sim U[-1, 1]^{\text{latent}}$ to
@@ -38,7 +40,7 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
         channels, latent, steps, loss, critic_steps, batch_size, mirror, arithmetic: See `GANSettings`.
         learning_rate, critic_learning_rate, momentum, schedule, ema, normalisation, gain: See `GANSettings`.
         gradient_penalty, feature_penalty, evaluate_every, patience: See `GANSettings`.
-        start, changes: See `GANSettings`.
+        changes, acceptance: See `GANSettings`.
 
     With `loss="repulsive"`, both are trained by another loss of the same kind, see `RepulsiveLoss`.
 
@@ -54,41 +56,42 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork"]):
     """
 
     kind: ClassVar[str] = "mmd_gan"
-    architecture: ClassVar[tuple[str, ...]] = ("latent", "channels")
+    architecture: ClassVar[tuple[str, ...]] = ("latent", "channels", "acceptance")
 
-    def make_network(self, sizes: Mapping[str, Any]) -> GeneratorNetwork:
+    def make_network(self, sizes: Mapping[str, Any]) -> GeneratorNetwork | RejectionNetwork:
         """Construct the generator's network without batch norm."""
 
         channels, height, width = sizes["image"]
+        image = (channels, height, width)
+        network = GeneratorNetwork(image, sizes["channels"], sizes["latent"], batch_norm=False)
 
-        return GeneratorNetwork((channels, height, width), sizes["channels"], sizes["latent"], batch_norm=False)
+        return network if sizes["acceptance"] == 1 else RejectionNetwork(network)
 
     def make_loss(self) -> GANLoss:
         """Return the loss of a training."""
 
-        if self.loss == "repulsive":
-            return RepulsiveLoss() if self.start is None else RepulsiveLoss(upper=None)
-        return MMDLoss(self.gradient_penalty, self.feature_penalty)
+        return RepulsiveLoss() if self.loss == "repulsive" else MMDLoss(self.gradient_penalty, self.feature_penalty)
 
-    def train(self, x: torch.Tensor, seed: int) -> tuple[GeneratorNetwork, dict[str, float]]:
+    def train(self, x: torch.Tensor, seed: int) -> tuple[GeneratorNetwork | RejectionNetwork, dict[str, float]]:
         """Train the two networks, and return the one that generates images."""
 
-        start = None if self.start is None else MMDGAN.load(self.start).network()
-        if start is not None and (start.image, start.latent, start.channels) != (
-            tuple(x.shape[1:]),
-            self.latent,
-            self.channels,
-        ):
-            raise ValueError(
-                f"generator.start={self.start}: of images of shape {tuple(start.image)} with generator.latent="
-                f"{start.latent} and generator.channels={start.channels}; use the same"
-            )
-        training = GANTraining(self, self.make_loss(), x, seed, self.checkpoint, start)
+        training = GANTraining(self, self.make_loss(), x, seed, self.checkpoint)
         training.run(self.minutes, self.checkpoint_file)
+        network = training.network()
 
-        return training.network(), training.report
+        return network if self.acceptance == 1 else with_rejection(network, x, seed, self.acceptance), training.report
 
-    def draw(self, network: GeneratorNetwork, n: int, random: torch.Generator) -> torch.Tensor:
-        """Draw n images from uniform codes."""
+    def draw(self, network: GeneratorNetwork | RejectionNetwork, n: int, random: torch.Generator) -> torch.Tensor:
+        """Draw n images."""
 
-        return network(uniform_codes(n, network.latent, random))
+        return network.sample(n, random)
+
+    def halved(self, network: GeneratorNetwork | RejectionNetwork) -> dict[str, torch.Tensor]:
+        """Return the weights, see `NetworkGenerator.halved`; of those that reject, the encoder's in half precision."""
+
+        if isinstance(network, GeneratorNetwork):
+            return super().halved(network)
+        body = {name: w.half() for name, w in weights_of(network.body).items()}
+        parts = {"generator": super().halved(network.generator), "body": body, "odds": weights_of(network.odds)}
+
+        return {f"{part}.{name}": w for part, weights in parts.items() for name, w in weights.items()}

@@ -97,20 +97,16 @@ class RepulsiveLoss(GANLoss):
     $k^{\min}$ as at least `lower`: pairs that are far or close enough have no gradient. The generator is trained to
     decrease $\text{MMD}_u^2$ with $k$. There is no penalty; the critic must be bounded by its normalisation.
 
-    The images of a generator that is trained further are far from each other for a new critic, all beyond `upper`, and
-    it would never learn. Without a bound, $k^{\max}$ is therefore $1 / (1 + \|a - b\|^2 / 2)$, whose slope vanishes
-    nowhere.
-
     Arguments:
         lower: The squared distance below which two real images do not repel each other.
-        upper: The squared distance above which two generated images are not attracted. `None`: there is no bound.
+        upper: The squared distance above which two generated images are not attracted.
 
     References:
         Improving MMD-GAN Training with Repulsive Loss Function (Wang, Sun & Halgamuge, 2019), Sec. 3 and 4.
     """
 
     lower: float = 0.25
-    upper: float | None = 4.0
+    upper: float = 4.0
 
     def critic(
         self, critic: Critic, real: torch.Tensor, fake: torch.Tensor, between: torch.Tensor | None = None
@@ -118,9 +114,7 @@ class RepulsiveLoss(GANLoss):
         """Compute the gain of the critic, see `GANLoss.critic`; the penalty is zero."""
 
         x, y = critic(torch.cat([real, fake])).chunk(2)
-        d2 = squared_distances(y, y)
-        near = 1 / (1 + d2 / 2) if self.upper is None else (-d2.clamp(max=self.upper) / 2).exp()
-        attraction = off_diagonal_mean(near)
+        attraction = off_diagonal_mean((-squared_distances(y, y).clamp(max=self.upper) / 2).exp())
         repulsion = off_diagonal_mean((-squared_distances(x, x).clamp(min=self.lower) / 2).exp())
 
         return attraction - repulsion, torch.zeros(())

@@ -76,6 +76,11 @@ class GeneratorNetwork(nn.Module):
             x = relu(self.norms[i](x) if len(self.norms) else x)
         return torch.sigmoid(self.layer(len(self.layers) - 1, x))
 
+    def sample(self, n: int, random: torch.Generator) -> torch.Tensor:
+        """Draw n images, of shape (n, C, H, W), from uniform codes."""
+
+        return cast(torch.Tensor, self(uniform_codes(n, self.latent, random)))
+
     @torch.no_grad()
     def folded(self, z: torch.Tensor) -> GeneratorNetwork:
         r"""Return the same network without batch norm, with the mean and variance of each layer built in.
@@ -109,27 +114,6 @@ class GeneratorNetwork(nn.Module):
         plain[-1].load_state_dict(layers[-1].state_dict())
 
         return network.requires_grad_(False)
-
-    @torch.no_grad()
-    def unfold(self, plain: GeneratorNetwork, z: torch.Tensor) -> None:
-        r"""Take the weights of a network without batch norm, so that with batch norm, this one generates the same.
-
-        It undoes `folded`: scale and shift of batch norm are the standard deviation and the mean of each channel.
-
-        Arguments:
-            plain: The other network.
-            z: Many codes, of shape $(N, \text{latent})$, of which deviation and mean are measured.
-        """
-
-        layers, others = (cast("Sequence[nn.ConvTranspose2d]", part.layers) for part in (self, plain))
-        x = z
-        for i, norm in enumerate(cast("Iterable[nn.BatchNorm2d]", self.norms)):
-            x = plain.layer(i, x)
-            norm.weight.copy_((x.var((0, 2, 3), correction=0) + norm.eps).sqrt())
-            norm.bias.copy_(x.mean((0, 2, 3)))
-            layers[i].weight.copy_(others[i].weight)
-            x = relu(x)
-        layers[-1].load_state_dict(others[-1].state_dict())
 
 
 class CriticNetwork(FeatureNetwork):
@@ -171,3 +155,9 @@ class CriticNetwork(FeatureNetwork):
         for layer in self.layers[:-1]:
             x = leaky_relu(self.gain * layer(x), LEAK)
         return self.gain * self.layers[-1](x.flatten(1))
+
+
+def uniform_codes(n: int, latent: int, random: torch.Generator) -> torch.Tensor:
+    """Draw n codes, uniform in [-1, 1], of shape (n, latent)."""
+
+    return 2 * torch.rand(n, latent, generator=random) - 1

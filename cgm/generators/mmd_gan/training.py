@@ -16,19 +16,18 @@ from torch.nn.utils import clip_grad_norm_
 
 from cgm.generators.mmd_gan.changes import CHANGES, change
 from cgm.generators.mmd_gan.losses import GANLoss
-from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork
+from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork, uniform_codes
 from cgm.generators.network import RandomNetworkKID, stalled
-from cgm.networks.architectures import Arithmetic, autocast, mirror_some, weights_of
+from cgm.networks.architectures import Arithmetic, autocast, mirror_some
 from cgm.networks.training import Progress, Rate, Training
 from cgm.utils.cache import digest
 from cgm.utils.files import write_whole
 from cgm.utils.run import training_device
-from cgm.utils.settings import Choice, Integer, Listed, Number, Settings, Text
+from cgm.utils.settings import Choice, Integer, Listed, Number, Settings
 
 log = logging.getLogger(__name__)
 
 CRITIC_FEATURES = 16
-ALONE = 800  # first steps of the critic of a generator that is trained further, which would follow a random one
 STREAMS = INITIAL, BATCHES, CODES, EVALUATION, CHANGED = range(5)
 
 
@@ -60,11 +59,11 @@ class GANSettings(Settings):
         feature_penalty: The weight $\mu$ of the penalty on the critic's features.
         evaluate_every: The number of steps from one measurement of the KID to the next.
         patience: The number of measurements within which the KID must fall.
-        start: A file of weights of an MMD-GAN with the same `channels` and `latent`, from which the generator starts.
-            The critic starts from random weights, and trains alone for 800 steps first. `None`: both start from these.
         changes: Random changes of real and generated images before the critic sees them, so that it does not judge by
             what does not matter: `"crop"`, `"colour"`, `"shift"`, `"cutout"`; see
             `cgm.generators.mmd_gan.changes.change`.
+        acceptance: The share of generated images that are kept. If it is below 1, those are rejected more often whose
+            kind is less common among real images, see `cgm.generators.mmd_gan.rejection.RejectionNetwork`.
     """
 
     channels: Annotated[int, Integer(min=1)] = 32
@@ -86,8 +85,8 @@ class GANSettings(Settings):
     feature_penalty: Annotated[float, Number(min=0)] = 1.0
     evaluate_every: Annotated[int, Integer(min=1)] = 250
     patience: Annotated[int, Integer(min=1)] = 16
-    start: Annotated[str, Text(path=True)] | None = None
     changes: Annotated[Sequence[str], Listed(Choice(CHANGES))] = ()
+    acceptance: Annotated[float, Number(min=0, max=1, open_min=True)] = 1.0
 
     section = "generator"
 
@@ -118,7 +117,6 @@ class GANTraining(Training):
         x: Real images, of shape (N, C, H, W), float32.
         seed: The seed of everything random.
         folder: A folder for grids of samples. `None`: no grids.
-        start: The network from which the generator starts, without batch norm. `None`: random weights.
     """
 
     def __init__(
@@ -128,9 +126,8 @@ class GANTraining(Training):
         x: torch.Tensor,
         seed: int,
         folder: str | Path | None = None,
-        start: GeneratorNetwork | None = None,
     ) -> None:
-        self.settings, self.loss, self.x, self.seed, self.start = settings, loss, x, seed, start
+        self.settings, self.loss, self.x, self.seed = settings, loss, x, seed
         self.folder = None if folder is None else Path(folder)
         self.device = training_device()
         sequences = np.random.SeedSequence(seed).spawn(len(STREAMS))
@@ -141,8 +138,6 @@ class GANTraining(Training):
         self.kid = RandomNetworkKID(x, random[EVALUATION])
         self.codes = uniform_codes(RandomNetworkKID.max_images, settings.latent, random[EVALUATION])
         self.generator = GeneratorNetwork(image, settings.channels, settings.latent).initialise(random[INITIAL])
-        if start is not None:
-            self.generator.unfold(start, self.codes)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         spectral = settings.normalisation == "spectral"
         self.critic = CriticNetwork(image, settings.channels, CRITIC_FEATURES, spectral, settings.gain)
@@ -183,9 +178,8 @@ class GANTraining(Training):
 
         # with a linear schedule, the end of a training decides its learning rates
         free = () if self.settings.schedule == "linear" else ("steps",)
-        names = [field.name for field in fields(GANSettings) if field.name not in free]
+        names = [field.name for field in fields(GANSettings) if field.name not in (*free, "acceptance")]
         settings = {name: getattr(self.settings, name) for name in names}
-        settings["start"] = None if self.start is None else digest(weights_of(self.start))
 
         device = {} if self.device.type == "cpu" else {"device": self.device.type}  # other rounding errors
         return settings | device | {"training": "MMDGAN", "seed": self.seed, "images": digest({"x": self.x})}
@@ -196,8 +190,8 @@ class GANTraining(Training):
         if self.settings.schedule == "linear":
             self.factor = min(1.0, 2 * (1 - progress.share))
             self._set_learning_rates()
-        alone = ALONE if self.start is not None and progress.step == 0 else 0
-        for _ in range(alone + self.settings.critic_steps):
+        losses: dict[str, float] = {}
+        for _ in range(self.settings.critic_steps):
             losses = self.critic_step()
             self.check_finite(progress, losses)
         self.generator_step()
@@ -348,9 +342,3 @@ class GANTraining(Training):
 
     def _codes(self) -> torch.Tensor:
         return uniform_codes(self.settings.batch_size, self.settings.latent, self.streams["codes"]).to(self.device)
-
-
-def uniform_codes(n: int, latent: int, random: torch.Generator) -> torch.Tensor:
-    """Draw n codes, uniform in [-1, 1], of shape (n, latent)."""
-
-    return 2 * torch.rand(n, latent, generator=random) - 1

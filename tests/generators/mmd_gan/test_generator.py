@@ -33,7 +33,7 @@ def test_the_sizes_of_the_network_come_from_the_file(tmp_path):
     with pytest.raises(ValueError, match="saved with latent=5, but here it is 7"):
         MMDGAN(latent=7).load(tmp_path / "gan")
 
-    assert gan.sizes == {"image": [1, 8, 8], "dtype": "float32", "latent": 5, "channels": 3}
+    assert gan.sizes == {"image": [1, 8, 8], "dtype": "float32", "latent": 5, "channels": 3, "acceptance": 1.0}
     assert torch.equal(other.sample(3, seed=0), gan.sample(3, seed=0))
 
 

@@ -30,17 +30,6 @@ def test_folding_includes_batch_norm():
     torch.testing.assert_close(folded(z[:1]), network(z)[:1], rtol=0, atol=1e-5)  # independent of the rest of the batch
 
 
-def test_unfolding_undoes_folding():
-    z = torch.rand(50, 5, generator=random())
-    plain = GeneratorNetwork((3, 12, 28), channels=2, latent=5).initialise(random()).folded(z)
-    network = GeneratorNetwork((3, 12, 28), channels=2, latent=5).initialise(random(1))
-
-    network.unfold(plain, z)
-
-    torch.testing.assert_close(network(z), plain(z), rtol=0, atol=1e-5)
-    torch.testing.assert_close(network.folded(z)(z[:3]), plain(z[:3]), rtol=0, atol=1e-5)
-
-
 def test_spectral_normalisation():
     network = CriticNetwork((1, 8, 8), 4, 16, spectral=True).initialise(random())
     for _ in range(50):

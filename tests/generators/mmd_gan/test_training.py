@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from cgm.generators import MMDGAN
 from cgm.generators.mmd_gan import training as module
 from cgm.generators.mmd_gan.training import GANTraining
 from cgm.generators.network import CHECKPOINT
 from cgm.networks.training import Progress, read_checkpoint
-from tests.generators.mmd_gan.bars import bars, random, tiny, training_of
+from tests.generators.mmd_gan.bars import bars, tiny, training_of
 
 
 def test_learns():
@@ -130,43 +129,6 @@ def test_resumed_training_is_the_same_as_an_uninterrupted_one(settings, tmp_path
     assert states[0]["step"] == 7
     assert states[0]["numbers"]["factor"] == 1 / 4  # halved at the evaluations after the first one
     assert {"samples-000002.png", "samples-000007.png"} <= {file.name for file in Path(folders[0]).iterdir()}
-
-
-def test_a_training_starts_from_weights(tmp_path):
-    x, path = bars(), tmp_path / "first.safetensors"
-    first = tiny().fit(x, seed=0)
-    first.save(path)
-    again = tiny(start=str(path), learning_rate=1e-12, steps=1).fit(x, seed=3)
-    z = torch.rand(20, 5, generator=random())
-    torch.testing.assert_close(again.network()(z), first.network()(z), rtol=0, atol=2e-3)
-    assert not torch.allclose(tiny(steps=1).fit(x, seed=3).network()(z), first.network()(z), atol=1e-2)
-
-    with pytest.raises(ValueError, match=r"generator.start=.*of images of shape \(1, 8, 8\) with .*channels=3"):
-        tiny(start=str(path), channels=4).fit(x, seed=0)
-
-
-@pytest.mark.parametrize("loss", ["paper", "repulsive"])
-def test_of_weights_that_are_trained_further_the_critic_learns_first(loss, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "ALONE", 30)
-    x, path = bars(), str(tmp_path / "first.safetensors")
-    settings = {**REPULSIVE, "loss": loss, "normalisation": "spectral"}
-    tiny(**settings).fit(x, seed=0).save(path)
-    counts = []
-    for start in (None, path):
-        gan = tiny(**settings, start=start)
-        training = GANTraining(gan, gan.make_loss(), x, 0, start=start and MMDGAN.load(start).network())
-        taken, step = [], training.critic_step
-
-        def counted(taken=taken, step=step):
-            taken.append(step())
-            return taken[-1]
-
-        monkeypatch.setattr(training, "critic_step", counted)
-        for number in (0, 1):
-            training.advance(Progress(10, number))
-            counts.append(len(taken))
-        assert taken[-1]["gain"] > taken[0]["gain"]
-    assert counts == [1, 2, 31, 32]
 
 
 def test_the_history_of_kids_is_restored():
