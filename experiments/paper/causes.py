@@ -60,6 +60,11 @@ CAUSES: dict[About, Cause] = {
         "agrees. With other draws of both, the correlation is 0.81 to 0.82, as published",
         "outputs/paper/drawn_points",
     ),
+    ("sizes", "credit_ratings", "equal_disjoint", ANY): Cause(
+        "chance, as far as can be told: of 20 numbers, one lies outside of its interval of 95 %, where p is 0.02; of 20 "
+        "further runs of cgm, one would in a quarter of all cases",
+        f"{REPORT}, Credit ratings in all published digits",
+    ),
     ("increasing", "credit_ratings", "unequal", ""): Cause(
         "the paper states one share for all its runs; here it is 73 % over all of them. In this setting all rewards "
         "lie within 1.1 % of v*, and four in five points are those of parties 1 and 2, whose last points hardly raise "
