@@ -61,8 +61,8 @@ CAUSES: dict[About, Cause] = {
         "outputs/paper/drawn_points",
     ),
     ("sizes", "credit_ratings", "equal_disjoint", ANY): Cause(
-        "chance, as far as can be told: of 20 numbers, one lies outside of its interval of 95 %, where p is 0.02; of 20 "
-        "further runs of cgm, one would in a quarter of all cases",
+        "chance, as far as can be told: of 20 numbers, one lies outside of its interval of 95 %, with p = 0.02; in a "
+        "further run of cgm, one of them would in a quarter of all cases",
         f"{REPORT}, Credit ratings in all published digits",
     ),
     ("increasing", "credit_ratings", "unequal", ""): Cause(
