@@ -109,7 +109,7 @@ def _measured(name: str, metric: Metric, s: PointSet, t: PointSet) -> tuple[floa
         raise TypeError(f"metric.{name}: {error}") from error
     if not math.isfinite(value):
         return None, f"the metric is {value}"
-    return (value if metric.higher_is_better else 0.0 - value), ""
+    return (0.0 - value if metric.higher_is_better is False else value), ""
 
 
 def by_beta(

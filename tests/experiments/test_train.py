@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,21 +32,6 @@ def test_datasets_have_their_own_settings():
             is config.install
             is False
         )
-
-
-@pytest.mark.slow
-def test_weights_of_a_second_training_say_what_they_started_from(tmp_path):
-    digits = instantiate(composed("dataset=digits").dataset).load(None, 0)
-    few = replace(digits, x=digits.x[:80], y=digits.y[:80])
-    first = train.train_generator(composed("dataset=digits", f"folder={tmp_path / 'first'}", *TINY), few)
-    options = [f"folder={tmp_path / 'second'}", f"generator.start={first}"]
-    second = pretrained.read(train.train_generator(composed("dataset=digits", *options, *TINY), few)).info
-    info = pretrained.read(first).info
-
-    assert second["start"] == {name: info[name] for name in ("sha256", "settings", "training")}
-    assert second["settings"]["start"] is None
-    assert "start" not in info
-    assert str(tmp_path) not in json.dumps(second)
 
 
 @pytest.mark.slow

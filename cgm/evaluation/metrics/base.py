@@ -83,11 +83,11 @@ class Metric(Settings, ABC):
     the record has minus its numbers, so that higher is better for all.
 
     Attributes:
-        higher_is_better: Whether a higher number means that the points are closer.
+        higher_is_better: Whether a higher number means that the points are closer; `None` if it does not say so.
     """
 
     section = "metric"
-    higher_is_better: ClassVar[bool] = True
+    higher_is_better: ClassVar[bool | None] = True
 
     @abstractmethod
     def measure(self, s: PointSet, t: PointSet) -> float:
@@ -112,7 +112,7 @@ def thinned(x: torch.Tensor, max_points: int | None) -> torch.Tensor:
 def metric_name(name: str, metric: Metric) -> str:
     """Return the name of a metric in records."""
 
-    return name if metric.higher_is_better else f"neg_{name}"
+    return f"neg_{name}" if metric.higher_is_better is False else name
 
 
 def named_metrics(metrics: Any, owner: object) -> Any:

@@ -37,8 +37,8 @@ def check_metric(metric: Metric, t: PointSet | None = None) -> None:
     rule = partial(broken_rule, type(metric).__name__, "metrics")
     with rule("is a subclass of cgm.evaluation.metrics.Metric"):
         require(isinstance(metric, Metric), f"its bases are {type(metric).__mro__[1:]}")
-    with rule("higher_is_better is true or false"):
-        require(isinstance(metric.higher_is_better, bool), f"it is {metric.higher_is_better!r}")
+    with rule("higher_is_better is true, false or None"):
+        require(isinstance(metric.higher_is_better, bool | None), f"it is {metric.higher_is_better!r}")
 
     t = blobs() if t is None else t
     half = torch.arange(0, len(t.x), 2)  # some of the points from everywhere
@@ -65,6 +65,8 @@ def check_metric(metric: Metric, t: PointSet | None = None) -> None:
         require(math.isclose(other, value, rel_tol=ROUNDING, abs_tol=ROUNDING), f"{other} instead of {value}")
 
     _check_few(rule, metric, t)
+    if metric.higher_is_better is None:  # it does not measure closeness
+        return
     sign = 1 if metric.higher_is_better else -1
     with rule("T itself is at least as close to T as points from one side that are of one class"):
         far = corner if one_class is None else one_class[torch.isin(one_class, corner)]

