@@ -33,7 +33,6 @@ from cgm.data.datasets.cifar10 import CIFAR10
 from cgm.data.datasets.credit_card import CreditCard
 from cgm.data.datasets.digits import Digits
 from cgm.data.datasets.mnist import MNIST
-from cgm.evaluation.metrics.paper import fit_gaussian
 from cgm.generators.base import Generator
 from cgm.generators.copula import Copula
 from cgm.generators.flow import Flow
@@ -46,18 +45,22 @@ from cgm.networks.classifier import Classifier
 from cgm.settlements.tables import Rows
 from cgm.utils.files import write_whole
 from cgm.utils.text import markdown_table
-from experiments.generators.judges import ImageNetJudge, Judge, NetworkJudge, independent_judge, judge_of
-from experiments.generators.measures import class_shares, frechet, nearest, precision_and_recall
+from experiments.generators.evaluate import judged
+from experiments.generators.judges import Judge, NetworkJudge, independent_judge, judge_of
+from experiments.generators.measures import nearest
+from experiments.generators.report import GENERATOR, TEST
 from experiments.lengthscales.deals import TABLES, Table
 from experiments.lengthscales.study import accuracy, prepare
 
 SAMPLES = 5000  # compared with as many test points, or with all of them; of a table, at least 2000 rows
 MAX_TRAINING = 20_000  # points that generators are fitted to, a random part
 NEIGHBOUR = 3  # whose distance sets the radii of precision and recall
+CONFIDENCE = 0.9  # for a share that is not reported
 TEST_SHARE = 0.3  # of the rows of a table
 
 DATASETS = {"credit_card": CreditCard, "digits": Digits, "mnist": MNIST, "cifar10": CIFAR10}
-IMAGES = ("digits", "mnist", "cifar10")
+DOWNLOADED = ("mnist", "cifar10")  # images that the independent judge sees, too
+IMAGES = ("digits", *DOWNLOADED)
 NAMES = ("penguins", "Hdma", "Pima", "Chile")  # tables
 GENERATORS: dict[str, Callable[[], Generator]] = {
     "kde": KDE,
@@ -126,16 +129,12 @@ def of_dataset(generator: Generator | None, data: str, seed: int) -> dict[str, f
     seconds = time.perf_counter() - start
     if training.dim() == 4:
         drawn = drawn.clamp(0, 1).reshape(size, *training.shape[1:])
-    judge, test = judge_for(dataset), dataset.x_test[:size]
-    found, expected = judge.features(drawn), judge.features(test)
-    precision, recall = precision_and_recall(found, expected, NEIGHBOUR)
-
-    measured = {
-        "frechet": frechet(fit_gaussian(found), fit_gaussian(expected)),
-        "precision": precision,
-        "recall": recall,
-        **by_imagenet(independent_for(data), drawn, test),
-    }
+    sets = {GENERATOR: drawn, TEST: dataset.x_test[:size]}
+    likeness = by_judge(judge_for(dataset), sets)
+    measured = {name: likeness[name] for name in ("frechet", "precision", "recall")}
+    independent = independent_for(data)
+    if independent is not None:
+        measured |= {f"imagenet_{name}": value for name, value in by_judge(independent, sets).items()}
     if generator is None:
         return measured
 
@@ -151,23 +150,19 @@ def judge_for(dataset: Dataset) -> Judge:
 
 
 @cache
-def independent_for(data: str) -> ImageNetJudge | None:
+def independent_for(data: str) -> Judge | None:
     """Return the independent judge of the images of MNIST and CIFAR-10, if its extra is installed."""
 
-    return independent_judge(DATASETS[data]().load(None, 0)) if data in ("mnist", "cifar10") else None
+    return independent_judge(DATASETS[data]().load(None, 0)) if data in DOWNLOADED else None
 
 
-def by_imagenet(judge: ImageNetJudge | None, drawn: torch.Tensor, test: torch.Tensor) -> dict[str, float]:
-    """Compare samples with test images by the independent judge, if there is one."""
+def by_judge(judge: Judge, sets: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Compare samples with test points by a judge."""
 
-    if judge is None:
-        return {}
-    found, expected = judge.features(drawn), judge.features(test)
-    precision, recall = precision_and_recall(found, expected, NEIGHBOUR)
-    shares = class_shares(judge.probabilities(found), 0.9)
-    values = (frechet(fit_gaussian(found), fit_gaussian(expected)), precision, recall, shares["min"], shares["between"])
+    found = judged(judge, sets, len(sets[TEST]) // 2, CONFIDENCE, NEIGHBOUR)[0][GENERATOR]
+    shares = {name: found["classes"][name] for name in ("min", "between")}
 
-    return dict(zip(INDEPENDENT, values, strict=True))
+    return shares | {name: found[name] for name in ("frechet", "precision", "recall")}
 
 
 def copies(drawn: torch.Tensor, training: torch.Tensor, test: torch.Tensor) -> float:
@@ -209,7 +204,7 @@ def report(records: list[dict[str, Any]]) -> str:
         "[Which generator for what](../../../docs/how_to/generators.md)."
     ]
     for data in dict.fromkeys(record["data"] for record in records):
-        columns = COLUMNS["tables" if data in NAMES else "images" if data in ("mnist", "cifar10") else "points"]
+        columns = COLUMNS["tables" if data in NAMES else "images" if data in DOWNLOADED else "points"]
         found: dict[str, list[Mapping[str, float]]] = {}
         for record in records:
             if record["data"] == data:

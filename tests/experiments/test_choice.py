@@ -11,7 +11,9 @@ from cgm.data.datasets.base import Dataset
 from cgm.evaluation.metrics.paper import fit_gaussian
 from cgm.generators import KDE, VAE
 from experiments.generators import choice
-from experiments.generators.measures import frechet, precision_and_recall
+from experiments.generators.judges import Judge
+from experiments.generators.measures import cubic_kernel, frechet, precision_and_recall
+from experiments.generators.report import GENERATOR, TEST
 from experiments.lengthscales.deals import Table
 
 
@@ -62,8 +64,10 @@ def test_the_program(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "README.md").read_text() == report
 
 
-def test_images_are_also_compared_by_an_independent_judge():
-    class Judge:
+def test_samples_are_compared_by_a_judge():
+    class FirstPixel(Judge):
+        kernel = staticmethod(cubic_kernel)
+
         def features(self, x):
             return x.flatten(1).double()
 
@@ -71,17 +75,17 @@ def test_images_are_also_compared_by_an_independent_judge():
             return torch.stack([features[:, 0], 1 - features[:, 0]], 1)
 
     drawn, test = (torch.rand(60, 1, 2, 2, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
-    found = choice.by_imagenet(Judge(), drawn, test)
+    found = choice.by_judge(FirstPixel(), {GENERATOR: drawn, TEST: test})
 
-    assert tuple(found) == choice.INDEPENDENT
     features = drawn.flatten(1).double(), test.flatten(1).double()
-    assert found["imagenet_frechet"] == frechet(*map(fit_gaussian, features))
-    assert (found["imagenet_precision"], found["imagenet_recall"]) == precision_and_recall(*features, 3)
+    assert found["frechet"] == frechet(*map(fit_gaussian, features))
+    assert (found["precision"], found["recall"]) == precision_and_recall(*features, 3)
     share = float((drawn[:, 0, 0, 0] > 0.5).double().mean())
-    assert found["imagenet_min"] == pytest.approx(min(share, 1 - share))
-    assert found["imagenet_between"] == 0
-    assert choice.by_imagenet(None, drawn, test) == {}
-    record = {"data": "mnist", "generator": "vae", "seed": 0, "frechet": 1.0, "seconds": 3.0, **found}
+    assert found["min"] == pytest.approx(min(share, 1 - share))
+    assert found["between"] == 0
+    assert {f"imagenet_{name}" for name in found} == set(choice.INDEPENDENT)
+    record = {"data": "mnist", "generator": "vae", "seed": 0, "frechet": 1.0, "seconds": 3.0}
+    record |= {f"imagenet_{name}": value for name, value in found.items()}
     assert "| vae | 1 | – | – | " in choice.report([record])
 
 

@@ -40,7 +40,7 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork | RejectionNetwork"
         channels, latent, steps, loss, critic_steps, batch_size, mirror, arithmetic: See `GANSettings`.
         learning_rate, critic_learning_rate, momentum, schedule, ema, normalisation, gain: See `GANSettings`.
         gradient_penalty, feature_penalty, evaluate_every, patience: See `GANSettings`.
-        changes, acceptance: See `GANSettings`.
+        acceptance: See `GANSettings`.
 
     With `loss="repulsive"`, both are trained by another loss of the same kind, see `RepulsiveLoss`.
 

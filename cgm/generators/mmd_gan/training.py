@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from cgm.generators.mmd_gan.changes import CHANGES, change
 from cgm.generators.mmd_gan.losses import GANLoss
 from cgm.generators.mmd_gan.networks import CriticNetwork, GeneratorNetwork, uniform_codes
 from cgm.generators.network import RandomNetworkKID, stalled
@@ -23,12 +22,12 @@ from cgm.networks.training import Progress, Rate, Training
 from cgm.utils.cache import digest
 from cgm.utils.files import write_whole
 from cgm.utils.run import training_device
-from cgm.utils.settings import Choice, Integer, Listed, Number, Settings
+from cgm.utils.settings import Integer, Listed, Number, Settings
 
 log = logging.getLogger(__name__)
 
 CRITIC_FEATURES = 16
-STREAMS = INITIAL, BATCHES, CODES, EVALUATION, CHANGED = range(5)
+STREAMS = INITIAL, BATCHES, CODES, EVALUATION = range(4)
 
 
 @dataclass(eq=False)
@@ -59,9 +58,6 @@ class GANSettings(Settings):
         feature_penalty: The weight $\mu$ of the penalty on the critic's features.
         evaluate_every: The number of steps from one measurement of the KID to the next.
         patience: The number of measurements within which the KID must fall.
-        changes: Random changes of real and generated images before the critic sees them, so that it does not judge by
-            what does not matter: `"crop"`, `"colour"`, `"shift"`, `"cutout"`; see
-            `cgm.generators.mmd_gan.changes.change`.
         acceptance: The share of generated images that are kept. If it is below 1, those are rejected more often whose
             kind is less common among real images, see `cgm.generators.mmd_gan.rejection.RejectionNetwork`.
     """
@@ -85,15 +81,13 @@ class GANSettings(Settings):
     feature_penalty: Annotated[float, Number(min=0)] = 1.0
     evaluate_every: Annotated[int, Integer(min=1)] = 250
     patience: Annotated[int, Integer(min=1)] = 16
-    changes: Annotated[Sequence[str], Listed(Choice(CHANGES))] = ()
     acceptance: Annotated[float, Number(min=0, max=1, open_min=True)] = 1.0
 
     section = "generator"
 
     def __post_init__(self) -> None:
-        for name in ("momentum", "changes"):
-            if isinstance(value := getattr(self, name), Sequence) and not isinstance(value, str):
-                setattr(self, name, tuple(value))
+        if isinstance(self.momentum, Sequence) and not isinstance(self.momentum, str):
+            self.momentum = tuple(self.momentum)  # a list in a configuration
         super().__post_init__()
         if len(self.momentum) != 2:
             raise ValueError(f"generator.momentum={list(self.momentum)}: expected two numbers, like [0.5,0.9]")
@@ -169,7 +163,7 @@ class GANTraining(Training):
                 name: torch.optim.Adam(network.parameters(), self.rates[name], betas=betas)
                 for name, network in networks.items()
             },
-            streams={"batches": random[BATCHES], "codes": random[CODES], "changes": random[CHANGED]},
+            streams={"batches": random[BATCHES], "codes": random[CODES]},
             evaluate_every=settings.evaluate_every,
         )
 
@@ -207,9 +201,9 @@ class GANTraining(Training):
     def critic_step(self) -> dict[str, float]:
         """Take one step of the critic, and return its gain and penalty."""
 
-        real = self._changed(self._real())
+        real = self._real()
         with torch.no_grad():
-            fake = self._changed(self._fake())
+            fake = self._fake()
         between = None
         if self.loss.needs_between:
             share = torch.rand(len(real), 1, 1, 1, generator=self.streams["batches"]).to(self.device)
@@ -224,9 +218,9 @@ class GANTraining(Training):
         """Take one step of the generator."""
 
         with torch.no_grad():
-            real = self._features(self._changed(self._real()))
+            real = self._features(self._real())
         self.critic.requires_grad_(False)
-        self.descend("generator", self.loss.generator(self._features(self._changed(self._fake())), real))
+        self.descend("generator", self.loss.generator(self._features(self._fake()), real))
         self.critic.requires_grad_(True)
 
     def descend(self, name: str, loss: torch.Tensor) -> None:
@@ -321,11 +315,6 @@ class GANTraining(Training):
             x = mirror_some(x, self.streams["batches"])
         x = x.to(self.device)
         return x.contiguous(memory_format=torch.channels_last) if self.half else x
-
-    def _changed(self, x: torch.Tensor) -> torch.Tensor:
-        """Change images, real or generated, at random."""
-
-        return change(x, self.settings.changes, self.streams["changes"]) if self.settings.changes else x
 
     def _fake(self) -> torch.Tensor:
         """Generate a batch of images."""
