@@ -138,7 +138,7 @@ def choices(records: Mapping[str, Records]) -> list[str]:
 def _valued(groups: Mapping[str, Groups]) -> str:
     """Make the table of the choices that change what is valued, after the default in the same setting."""
 
-    changing = {name: own for name, own in groups.items() if name.startswith(("features", "bandwidth"))}
+    changing = {name: own for name, own in groups.items() if name.startswith(("features", "bandwidth", "pool"))}
     settings = dict.fromkeys(setting for own in changing.values() for setting in own)
     default, rows = next(iter(groups.items())), []
     for setting in settings:
@@ -204,7 +204,7 @@ def distances(result: Result) -> Distances:
 def features(runs: Groups, choices: Mapping[str, Records]) -> list[str]:
     """Compare the features of images: numbers of the parties' own points, beside the published ones."""
 
-    own = {name: records.groups for name, records in choices.items() if name.startswith("features-")}
+    own = {name: records.groups for name, records in choices.items() if name.startswith(("features-", "pool-"))}
     if not own or BASE not in choices:
         return []
     compared = {"cgm's default, full size": runs, "cgm's default": choices[BASE].groups, **own}
@@ -229,7 +229,9 @@ def features(runs: Groups, choices: Mapping[str, Records]) -> list[str]:
         "points D_i to T, and correlations of α with metrics of the rewards. Distance to published: the |log ratio| of "
         "the length-scale, the mean of those of MMD_u² and of W2, and the mean |Δα|. `umap_of_imagenet_classifier` "
         "learns from labels of images that no party has, and `umap_of_classifier` from labels of all training images; "
-        "the default of CIFAR-10 and `umap_of_imagenet_lite0` from those of ImageNet; the others from none.",
+        "the default of CIFAR-10 and `umap_of_imagenet_lite0` from those of ImageNet; the others from none. In the row "
+        "`pool-real_images`, features are the default ones, and the pool is of training images that no party has in "
+        "place of generated ones.",
         *parts,
     ]
 

@@ -50,6 +50,12 @@ CHOICES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "0.1": ("generator.bandwidth=0.1", ("credit_card",)),
         "0.05": ("generator.bandwidth=0.05", ("credit_card",)),
     },
+    "pool": {  # real images that no party has: what the best possible generator would draw
+        "real_images": (
+            "generator._target_=experiments.paper.pool.RealImages +generator.data_dir=${data_dir}",
+            IMAGES,
+        ),
+    },
     "scheme": {"fair": ("scheme=fair", tuple(DATASETS)), "gain": ("scheme=gain", tuple(DATASETS))},
     "labeller": {"knn": ("labeller=knn", IMAGES)},
     "test": {"others": ("downstream.test=others", tuple(DATASETS))},

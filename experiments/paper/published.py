@@ -161,6 +161,7 @@ DEFAULTS = {
     "(below); which network the paper used is unknown. The labels of ImageNet are none of CIFAR-10, but of similar "
     "things: `experiment=paper_cifar10_encoder` needs no labels at all",
     "bandwidth": "the rule with the largest likelihood of held-out rows (above)",
+    "pool": "a mediator that had real images of nobody would not need a generator; the row shows what is due to it",
     "scheme": "the stable bounds are those of the paper's Proposition 3c, made to hold for any v: with them, no "
     "coalition gains by leaving; `fair` and `gain` are compared with them above",
     "labeller": "a classifier of images makes fewer mistakes than a vote of neighbours in reduced features; where "
