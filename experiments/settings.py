@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from cgm.cli.conf import CONF
 from cgm.cli.help import program_help
 from cgm.cli.launch import launch
+from cgm.utils.text import suggestion
 
 HERE = Path(__file__).parent
 
@@ -72,4 +73,6 @@ def check_names(setting: str, value: Any, names: Collection[str]) -> None:
     """
 
     if isinstance(value, str) or not set(value) <= set(names):
-        raise ValueError(f"{setting}={value}: expected a list of some of {', '.join(names)}")
+        wrong = [] if isinstance(value, str) else [str(name) for name in value if name not in names]
+        hint = "".join(suggestion(name, names) for name in wrong[:1])
+        raise ValueError(f"{setting}={value}: expected a list of some of {', '.join(names)}{hint}")

@@ -73,10 +73,12 @@ def _of_hydra(error: HydraException) -> str | None:
         if of_class := _of_class(parent, name):
             return of_class
         section, _, last = name.rpartition(".")
-        if section and last.strip("_") == "target":
-            return f"{name}: unknown setting; did you mean {section}._target_?"
         is_of_hydra = name.startswith("hydra.")
         names = [] if parent is None else list(_names(parent._get_root(), ""))
+        if last == "_target_" and section in names:
+            return f"{name}: {section} is one value; name a class by '{section}={{_target_: my_package.MyClass}}'"
+        if section and last.strip("_") == "target":
+            return f"{name}: unknown setting; did you mean {section}._target_?"
         if section in names and not any(other.startswith(f"{section}.") for other in names):
             return f"{name}: {section} is given as well, in place of all its settings; give one of the two"
         return setting_error(name, [other for other in names if other.startswith("hydra.") == is_of_hydra])

@@ -19,6 +19,7 @@ from cgm.cli.errors import write_error
 from cgm.cli.settings import OF_THE_PROGRAM, Program, check_extras, resolve, share_of_threads, task_overrides
 from cgm.cli.targets import check_options, check_targets
 from cgm.experiment import Experiment
+from cgm.networks.training import seeded
 from cgm.records.earlier import find_earlier
 from cgm.records.headline import check_objective, objective_value
 from cgm.records.record import CONFIGURATION, RESULT
@@ -66,7 +67,9 @@ class Job:
         check_options({name: settings.get(name) for name in ("logger", "engine")})
         logger = instantiate({"logger": settings.get("logger")}, _convert_="all")["logger"]
         engine = {"engine": settings["engine"]} if "engine" in settings else {}
-        job = cls(instantiate({**configuration, **engine}, _convert_="all"), logger, program, configuration)
+        with seeded(0):  # a network of the user may have weights at random
+            experiment = instantiate({**configuration, **engine}, _convert_="all")
+        job = cls(experiment, logger, program, configuration)
         job.experiment.engine.check_package()
         if program.objective is not None:
             chosen = any(override.startswith("objective=") for override in overrides)  # the default may be unmeasured

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
 
-from cgm.networks.fitted import Fitted, ObjectOrClassMethod, as_declared, saved_settings, to_json
+from cgm.networks.fitted import NOT_SAVED, Fitted, ObjectOrClassMethod, as_declared, saved_settings, to_json
 from cgm.networks.weights import check_path
 from cgm.utils.checks import check_integer, check_points
 from cgm.utils.convert import to_tensor
@@ -170,23 +170,36 @@ class Generator(Fitted, GeneratorSettings, ABC):
         return self
 
     def _take_settings(self, path: Path) -> None:
-        """Take the settings of a file; one that was given and contradicts them is refused or, if unused, reported."""
+        """Take the settings of a file."""
+
+        for name, value in self._differing(path).items():
+            setattr(self, name, as_declared(type(self), name, value))
+
+    def _differing(self, path: Path) -> dict[str, Any]:
+        """Return the settings of a file that differ; one that was given is refused or, if unused, reported."""
 
         settings, training = saved_settings(path)
+        found = {}
         for each in fields(self):
-            if not each.init or each.name not in training | settings:
+            if not each.init or each.name in NOT_SAVED:
                 continue
-            name, value, here = each.name, (training | settings)[each.name], getattr(self, each.name)
+            name, here = each.name, getattr(self, each.name)
             default = each.default if each.default_factory is MISSING else each.default_factory()
+            value = (training | settings).get(name, default)  # it may not have been a setting when the file was saved
             if to_json(here) == to_json(value):
                 continue
             if to_json(here) != to_json(default):
                 text = f"generator.{name}={here}"
-                if name in settings:
-                    raise ValueError(f"{text}: {path} was saved with {name}={value}; leave {name} out, or fit again")
+                if name in settings or name in self.architecture:
+                    raise ValueError(
+                        f"{text}: {path} was saved with {name}={value}; leave {name} out, or fit again, with "
+                        f"generator.pretrained={'null' if type(self).pretrained is None else 'false'}"
+                    )
                 self.warn(f"{text} is not used: the generator is loaded, not fitted")
-            setattr(self, name, as_declared(type(self), name, value))
+            found[name] = value
         self.warn_of_checkpoint()
+
+        return found
 
     def warn_of_checkpoint(self) -> None:
         """Warn that a folder of checkpoints has no use where weights are loaded."""

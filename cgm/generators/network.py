@@ -254,8 +254,8 @@ class NetworkGenerator(FittedNetwork[Network], Generator):
     def _take_settings(self, path: Path) -> None:
         if isinstance(self.pretrained, str) and self.pretrained != "auto":
             super()._take_settings(path)
-        else:  # weights that come with cgm have sizes of their own
-            self.warn_of_checkpoint()
+        else:  # no file was named: a further fit, to other images, has the settings that were given
+            self._differing(path)
 
     def _compare(self, path: Path, x: torch.Tensor, seed: int) -> None:
         """Warn, or raise a ValueError, if the generated images are of another kind than those of the fit."""

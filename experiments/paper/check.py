@@ -69,7 +69,10 @@ class Number(NamedTuple):
 def main(config: DictConfig) -> None:
     """Print the lines and how many there are of each kind; end with status 1 if one of them needs a cause or a run."""
 
-    lines = check(Path(config.folder))
+    folder = Path(config.folder)
+    if not folder.is_dir():
+        sys.exit(f"experiments.paper check: error: folder={folder}: there is no such folder")
+    lines = check(folder)
     for line in lines:
         print(f"{line.state + ':':<12} {line.text}")
     counts = Counter(line.state for line in lines)

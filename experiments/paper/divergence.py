@@ -10,6 +10,7 @@ from the parties' points, with the same rewards: what it would be if a generator
 report of `python -m experiments.paper` shows the result, which is in `divergence.json`.
 """
 
+import argparse
 import json
 import math
 from collections.abc import Mapping
@@ -266,10 +267,12 @@ def _share_of_real(entry: Mapping[str, Any]) -> float:
     return (real - 1) / (real + entry["size"] - 1)
 
 
-def main(folder: Path = Path("outputs/paper")) -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure all settings, those of the file excepted, and write the file after each."""
 
-    path = folder / FILE
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("outputs/paper"), help="of the reproduction")
+    path = parser.parse_args(arguments).folder / FILE
     entries = json.loads(path.read_text("utf-8")) if path.is_file() else []
     done = {(entry["dataset"], entry["split"], entry["seed"]) for entry in entries}
     for dataset in OF_THE_PAPER:

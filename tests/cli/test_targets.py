@@ -286,6 +286,10 @@ def test_how_a_class_is_named_is_said(cgm):
         ("kernel=mine.Own", r"kernel=mine\.Own: expected one of .*; .* is kernel\._target_=mine\.Own"),
         ("generator.target=mine.Own", r"generator\.target: unknown setting; did you mean generator\._target_\?"),
         ("kernel._target=mine.Own", r"kernel\._target: unknown setting; did you mean kernel\._target_\?"),
+        (
+            ["features.of=imagenet", "features=pca", "features.network._target_=mine.Own"],
+            r"features\.network is one value; name a class by 'features\.network={_target_: my_package\.MyClass}'",
+        ),
     ):
         with pytest.raises(SystemExit, match=message):
-            cgm(setting)
+            cgm(*([setting] if isinstance(setting, str) else setting))

@@ -160,3 +160,9 @@ def test_the_program(folder: Path) -> None:
     help = subprocess.run([*call[:-1], "--help"], cwd=ROOT, capture_output=True, text=True)
     assert help.returncode == 0
     assert "folder" in help.stdout
+
+
+def test_a_folder_that_is_not_there(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("sys.argv", ["check", f"folder={tmp_path / 'no'}"])
+    with pytest.raises(SystemExit, match=rf"check: error: folder={tmp_path / 'no'}: there is no such folder"):
+        check.main()

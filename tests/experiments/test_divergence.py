@@ -115,3 +115,17 @@ def test_section_of_the_report(measured: dict, tmp_path) -> None:
     alone = [[of_sizes(1000, n, 5000, 8000) for n in row] for row in measured["sizes"]]
     with_alpha = fmean(pearsonr(measured["alpha"], row).statistic for row in alone)
     assert cells[14:] == [f"{fmean(np.ravel(alone)):.3f}", f"{with_alpha:.2f}"]
+
+
+def test_the_program_measures_what_the_file_lacks(measured: dict, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(divergence, "measure", lambda *setting: {**measured, "seed": setting[2], "again": True})
+    monkeypatch.setattr(divergence, "OF_THE_PAPER", ["credit_ratings"])
+    monkeypatch.setattr(divergence, "SPLITS", ["unequal"])
+    path = tmp_path / divergence.FILE
+    path.write_text(json.dumps([measured]))
+    divergence.main(["--folder", str(tmp_path)])
+
+    entries = json.loads(path.read_text())
+    assert [(entry["seed"], "again" in entry) for entry in entries] == [(0, False), (1, True), (2, True)]
+    with pytest.raises(SystemExit):
+        divergence.main(["folder=elsewhere"])

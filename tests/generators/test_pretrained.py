@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from cgm import Mediator
-from cgm.generators import KDE, VAE, Copula, Generator, NetworkGenerator, check_generator
+from cgm.generators import KDE, MMDGAN, VAE, Copula, Generator, NetworkGenerator, check_generator
+from cgm.networks import weights
 from cgm.networks.training import Budget, Descent, seeded
 from cgm.rewards.schemes.gain import Gain
 from cgm.valuation.kernels import SquaredExponential
@@ -137,6 +138,20 @@ def test_settings_of_a_training_that_are_not_used_are_reported(tmp_path, caplog)
     assert "generator.rate=0.5 is not used" in caplog.text
     with pytest.raises(ValueError, match=r"^generator.latent=5: .* was saved with latent=2"):
         VAE(str(path), latent=5).fit(X, seed=0)
+
+
+@pytest.mark.parametrize("pretrained", ["auto", True])
+def test_settings_beside_weights_that_come_with_cgm(pretrained, caplog):
+    """They reject images, and this is a part of them; settings that only a training has are not used."""
+
+    x = MMDGAN.load(weights.find("mmd_gan", (1, 28, 28)).path).sample(300, seed=1)
+    with pytest.raises(
+        ValueError, match=r"^generator.acceptance=0.9: .*mnist.* was saved with acceptance=0.6; .*=fals"
+    ):
+        MMDGAN(pretrained, acceptance=0.9).fit(x, seed=0)
+    gan = MMDGAN(pretrained, acceptance=0.6, steps=3).fit(x, seed=0)
+    assert gan.warnings == ("generator.steps=3 is not used: the generator is loaded, not fitted",)
+    assert gan.steps == 3  # of a fit to other images
 
 
 def test_what_does_not_fit_is_refused(path, tmp_path):

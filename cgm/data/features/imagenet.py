@@ -12,6 +12,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from warnings import catch_warnings, simplefilter
 
 import torch
 from torch import nn
@@ -35,6 +36,10 @@ NORMALISATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standar
 LITE = {"efficientnet_lite0": 224, "efficientnet_lite2": 260}  # and the size of the images that they were trained on
 LITE_NORMALISATION = (127 / 255,) * 3, (128 / 255,) * 3
 PACKAGES = ("torchvision", "efficientnet_lite_pytorch")  # of networks whose features are kept
+OTHER_INPUTS = (
+    "googlenet",
+    "inception_v3",
+)  # of torchvision: their weights expect images that are normalised once more
 OTHERS = "features=umap_encoder needs neither"
 FEWEST = 100  # labelled images
 HIDDEN = 128  # units of the head, which are the features
@@ -83,9 +88,9 @@ class ImageNet:
             network: The name of a classifier of torchvision, `"efficientnet_lite0"` or `"efficientnet_lite2"`; or a
                 module that maps images of shape (B, 3, size, size) to features of shape (B, D) or (B, D, h, w), which
                 are averaged over h and w. Its attributes `size`, `mean` and `std` are used if it has them.
-            weights: A file of the weights, of `torch.save` or safetensors. `None`: for a network of torchvision, those
-                in its cache, or else downloaded; for EfficientNet-Lite, those of the extra `imagenet`; for a module,
-                its own.
+            weights: A file of the weights, of `torch.save` or safetensors; those of the last layer are not needed.
+                `None`: for a network of torchvision, those in its cache, or else downloaded; for EfficientNet-Lite,
+                those of the extra `imagenet`; for a module, its own.
             size: The side of the images. `None`: that of the training of the network, or 224.
             arithmetic: `"auto"` for bfloat16 on processors with instructions for it, and float32 on others.
 
@@ -99,7 +104,7 @@ class ImageNet:
         if isinstance(network, nn.Module):
             network.eval().requires_grad_(False)
             if weights is not None:
-                _load(network, _read(weights), f"features.weights={weights}")
+                _load(network, _read(weights), weights)
             mean, std = getattr(network, "mean", NORMALISATION[0]), getattr(network, "std", NORMALISATION[1])
             found, trained_on = network, int(getattr(network, "size", 224))
         elif network in LITE:
@@ -146,8 +151,14 @@ class ImageNet:
         for start in range(0, len(x), BLOCK):
             images = {} if cache is None else {"images": digest({"x": x[start : start + BLOCK]})}
             found.append(cached(cache, "imagenet", key | images, partial(compute, start))["features"])
+        h = torch.cat(found)
+        if not (finite := h.isfinite().all(1)).all():
+            raise ValueError(
+                f"features.network: the features of image {int((~finite).nonzero()[0])} hold NaN or infinity; check "
+                "the network and its weights"
+            )
 
-        return torch.cat(found)
+        return h
 
     def _of_batch(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the features of a batch, a few images at a time: enlarged, they take much memory."""
@@ -157,12 +168,19 @@ class ImageNet:
         for part in x.split(PART):
             images = functional.interpolate(part, size=(self.size, self.size), mode="bilinear", antialias=True)
             images = ((images - mean) / std).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-            with autocast(self.arithmetic):
-                h = self.network(images).float()
-            if h.dim() not in (2, 4):
+            try:
+                with autocast(self.arithmetic):
+                    h = self.network(images)
+            except Exception as error:  # whatever a network raises, such as an AssertionError for a size
                 raise ValueError(
-                    f"features.network: returned features of shape {tuple(h.shape)}, expected (B, D) or (B, D, h, w)"
-                )
+                    f"features.network: {type(self.network).__name__} does not take images of shape "
+                    f"{tuple(images.shape)}, which features.size={self.size} makes "
+                    f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+                ) from error
+            if not isinstance(h, torch.Tensor) or h.dim() not in (2, 4):
+                got = f"features of shape {tuple(h.shape)}" if isinstance(h, torch.Tensor) else f"a {type(h).__name__}"
+                raise ValueError(f"features.network: returned {got}, expected a tensor of shape (B, D) or (B, D, h, w)")
+            h = h.float()
             parts.append(h if h.dim() == 2 else h.mean((2, 3)))
 
         return torch.cat(parts)
@@ -182,6 +200,19 @@ class ImageNetFeatures(Features):
 
     head: dict[str, torch.Tensor] | None = None
     """The hidden layer that was trained with labels, see `learn`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights is not None and self.of == "pixels":
+            raise ValueError(f"features.weights={self.weights}: features.of=pixels needs none")
+        if self.of_imagenet:
+            return
+        for name in ("network", "size", "arithmetic"):
+            if (given := getattr(self, name)) != getattr(type(self), name):
+                text = type(given).__name__ if isinstance(given, nn.Module) else given
+                log.warning(
+                    "features.%s=%s is not used by features.of=%s, only by features.of=imagenet", name, text, self.of
+                )
 
     @property
     def of_imagenet(self) -> bool:
@@ -210,10 +241,12 @@ class ImageNetFeatures(Features):
         """Return these features with a head that is trained on labelled images, see `Features.learn`."""
 
         y = check_labels(y, "labels of features.of=imagenet_classifier")
+        if len(x) != len(y):
+            raise ValueError(f"features.of=imagenet_classifier: {len(x)} images, but {len(y)} labels")
         if len(y) < FEWEST:
             raise ValueError(
                 f"features.of=imagenet_classifier: {len(y)} images are left that no party has, at least {FEWEST} are "
-                "needed; lower split.points_per_party"
+                "needed; in an experiment, lower split.points_per_party"
             )
         log.info("features: a head is trained with the labels of %d images that no party has", len(y))
         found = copy(self)
@@ -337,11 +370,11 @@ def _of_torchvision(name: str, weights: str | None) -> tuple[nn.Module, int, Seq
             ) from error
     else:
         state = _read(weights)
-    network = constructed(lambda: models.get_model(name, weights=None))
-    _load(network, state, f"features.weights={weights}")
+    options = {"transform_input": True} if name in OTHER_INPUTS else {}
+    network = _without_head(constructed(lambda: models.get_model(name, weights=None, **options)), name, state, weights)
     images = pretrained.transforms()
 
-    return _without_head(network, name), int(images.crop_size[0]), images.mean, images.std
+    return network, int(images.crop_size[0]), images.mean, images.std
 
 
 def _efficientnet_lite(name: str, weights: str | None, size: int) -> nn.Module:
@@ -359,19 +392,19 @@ def _efficientnet_lite(name: str, weights: str | None, size: int) -> nn.Module:
 
     network = constructed(lambda: EfficientNet.from_name(name.replace("_", "-"), image_size=size))
     path = weights or files[0]
-    _load(network, _read(path), f"features.weights={path}")
 
-    return _without_head(network, name)
+    return _without_head(network, name, _read(path), path)
 
 
-def _without_head(network: nn.Module, name: str) -> nn.Module:
-    """Replace the last linear layer of a network by the identity."""
+def _without_head(network: nn.Module, name: str, state: dict[str, torch.Tensor], weights: str | None) -> nn.Module:
+    """Replace the last linear layer of a network by the identity, and load the weights of the others."""
 
     layers = [path for path, layer in network.named_modules() if isinstance(layer, nn.Linear)]
     if not layers:
         raise ValueError(f"features.network={name}: has no linear layer at its end; choose another network")
     parent, _, last = layers[-1].rpartition(".")
     setattr(network.get_submodule(parent), last, nn.Identity())
+    _load(network, {key: x for key, x in state.items() if not key.startswith(f"{layers[-1]}.")}, weights)
 
     return network.eval().requires_grad_(False)
 
@@ -385,9 +418,14 @@ def _read(path: str) -> dict[str, torch.Tensor]:
         if Path(path).suffix == ".safetensors":
             state = read_tensors(path)[1]
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with catch_warnings():  # of formats; what is refused is said below
+                simplefilter("ignore")
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # of pickle, whose message advises to run it, and of many other classes
-        raise ValueError(f"features.weights={path}: not a file of weights, or one with more than tensors") from None
+        raise ValueError(
+            f"features.weights={path}: not a file of weights, or one with more than tensors; expected what "
+            "torch.save(network.state_dict(), FILE) writes, or a file FILE.safetensors"
+        ) from None
     if not isinstance(state, dict) or not all(isinstance(x, torch.Tensor) for x in state.values()):
         raise ValueError(
             f"features.weights={path}: expected the weights of a network by name, as state_dict() has them"
@@ -396,8 +434,12 @@ def _read(path: str) -> dict[str, torch.Tensor]:
     return state
 
 
-def _load(network: nn.Module, state: dict[str, torch.Tensor], name: str) -> None:
+def _load(network: nn.Module, state: dict[str, torch.Tensor], weights: str | None) -> None:
+    """Load weights, all of them."""
+
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"{name}: not the weights of this network ({' '.join(str(error).split())[:300]})") from None
+        text = " ".join(str(error).split())
+        text = text if len(text) <= 300 else f"{text[:300].rpartition(' ')[0]} …"
+        raise ValueError(f"features.weights={weights}: not the weights of this network ({text})") from None

@@ -49,11 +49,6 @@ class PCA(ImageNetFeatures):
 
         return {"mean": ("D",), "directions": ("d", "D"), **self.head_shapes("D")}
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.weights is not None and not self.of_imagenet:
-            raise ValueError(f"features.weights={self.weights}: features.of=pixels needs none")
-
     def fit(self, x: torch.Tensor, seed: int) -> PCA:
         """Compute the directions; the seed is used only by scikit-learn's randomised solver."""
 

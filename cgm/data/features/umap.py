@@ -76,11 +76,8 @@ class UMAP(ImageNetFeatures):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.weights is not None:
-            if self.of == "pixels":
-                raise ValueError(f"features.weights={self.weights}: features.of=pixels needs none")
-            if not self.of_imagenet:
-                pretrained.check_path("features.weights", self.weights)
+        if self.weights is not None and not self.of_imagenet:
+            pretrained.check_path("features.weights", self.weights)
 
     @property
     def joint(self) -> bool:

@@ -38,6 +38,17 @@ class Small(nn.Module):
         return self.second(self.first(x).relu()).relu()
 
 
+class Applied(nn.Module):
+    """A network that is a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
 def saved(tmp_path, name="mobilenet_v3_small"):
     """Write random weights of a network of torchvision, and return the network and the file."""
 
@@ -151,13 +162,60 @@ def test_wrong_networks_and_weights(tmp_path):
         with pytest.raises(error, match=message) as caught:
             ImageNet.load(*settings)
         assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match=r"returned features of shape \(30, 3, 1024\), expected \(B, D\)"):
-        ImageNet.load(nn.Flatten(2), size=32).features(IMAGES)
+    for network, message in [
+        (nn.Flatten(2), r"returned features of shape \(30, 3, 1024\), expected a tensor of shape \(B, D\)"),
+        (Applied(lambda x: (x, x)), r"returned a tuple, expected a tensor of shape \(B, D\) or \(B, D, h, w\)"),
+        (Applied(lambda x: x.log()), r"the features of image 0 hold NaN or infinity; check the network and its weig"),
+        (
+            nn.Conv2d(1, 2, 3),
+            r"Conv2d does not take images of shape \(30, 3, 32, 32\), which features.size=32 makes \(RuntimeError: ",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=rf"^features.network: {message}") as caught:
+            ImageNet.load(network, size=32).features(IMAGES)
+        assert "\n" not in str(caught.value)
     for cls in (PCA, UMAP):
         with pytest.raises(ValueError, match=r"features\.weights=w: features.of=pixels needs none"):
             cls(weights="w")
         with pytest.raises(ValueError, match=r"features\.size=16: expected an integer >= 32 or null"):
             cls(size=16)
+
+
+def test_the_last_layer_is_not_needed(tmp_path):
+    """It may have other classes, as after a training on other images, or be missing."""
+
+    network, path = saved(tmp_path)
+    expected = ImageNet.load("mobilenet_v3_small", str(path), size=32).features(IMAGES)
+    network.classifier[3] = nn.Linear(1024, 10)
+    for state in (network.state_dict(), {k: x for k, x in network.state_dict().items() if "classifier.3" not in k}):
+        torch.save(state, path)
+        assert torch.equal(ImageNet.load("mobilenet_v3_small", str(path), size=32).features(IMAGES), expected)
+    torch.save({key: x for key, x in network.state_dict().items() if "classifier.0" not in key}, path)
+    with pytest.raises(ValueError, match=rf"^features.weights={path}: not the weights of this network"):
+        ImageNet.load("mobilenet_v3_small", str(path))
+
+
+def test_networks_that_normalise_once_more(tmp_path):
+    """The weights of these two expect pixels from -1 to 1: the network itself converts those of ImageNet."""
+
+    network, path = saved(tmp_path, "googlenet")
+    network.transform_input, network.fc = False, nn.Identity()
+    with torch.no_grad():
+        images = functional.interpolate(IMAGES[:2], size=(64, 64), mode="bilinear", antialias=True)
+        expected = network(2 * images - 1)
+    found = ImageNet.load("googlenet", str(path), size=64, arithmetic="float32").features(IMAGES[:2])
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("cls", [PCA, UMAP])
+def test_settings_that_are_not_used_are_reported(cls, caplog):
+    cls(network="efficientnet_lite0", size=96)
+    text = "is not used by features.of=pixels, only by features.of=imagenet"
+    assert caplog.messages == [f"features.network=efficientnet_lite0 {text}", f"features.size=96 {text}"]
+    caplog.clear()
+    cls()
+    cls(of="imagenet", network="efficientnet_lite0", size=96)
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "efficientnet_lite2"])
@@ -279,8 +337,10 @@ def test_a_head_must_have_learnt_and_is_part_of_the_file(tmp_path):
     with pytest.raises(ValueError, match="needs labelled images that no party has; an Experiment "):
         features.fit(IMAGES, seed=0)
     assert features.fingerprint() is None
-    with pytest.raises(ValueError, match=r"30 images are left .*, at least 100 are needed; lower split\.points"):
+    with pytest.raises(ValueError, match=r"30 images are left .*, at least 100 are needed; .* lower split\.points"):
         features.learn(IMAGES, torch.arange(30) % 3, seed=0)
+    with pytest.raises(ValueError, match="imagenet_classifier: 30 images, but 29 labels"):
+        features.learn(IMAGES, torch.arange(29) % 3, seed=0)
     x, y = torch.rand(100, 3, 12, 10, generator=torch.Generator().manual_seed(2)), torch.arange(100) % 3
     taught = features.learn(x, y, seed=0).fit(IMAGES, seed=0)
     z = taught.transform(IMAGES)
@@ -298,9 +358,13 @@ def test_a_network_of_the_user_on_the_command_line(cgm, tmp_path):
     (tmp_path / "own_network.py").write_text(OWN)
     settings = ["dataset=digits", "split.points_per_party=60", "synthetic_size=500", "scheme=fair", "figures=false"]
     settings += ["downstream=none", "features=pca", "features.components=3", "features.of=imagenet"]
-    out = cgm(*settings, "features.network={_target_: own_network.Own, width: 4}", "features.size=32")
-    result = json.loads(next(tmp_path.rglob("result.json")).read_text())
+    settings += ["features.network={_target_: own_network.Own, width: 4}", "features.size=32"]
+    out = cgm(*settings, f"hydra.run.dir={tmp_path}/a")
+    torch.rand(1)  # the weights are random, but not of the global stream
+    cgm(*settings, f"hydra.run.dir={tmp_path}/b")
+    result, again = (json.loads((tmp_path / name / "result.json").read_text()) for name in "ab")
     assert "α" in out
+    assert result["contributions"] == again["contributions"]
     assert result["dimensions"] == 3
     assert result["settings"]["features"]["network"]["class"] == "Own"
 
