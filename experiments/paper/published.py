@@ -158,7 +158,7 @@ DEFAULTS = {
     "used: with it, α and length-scales come out near the published ones (above), which an autoencoder's code does not "
     "give, nor a UMAP that is fitted to the parties alone. For CIFAR-10, UMAP of pixels gives length-scales and MMDs "
     "far below the published ones, and UMAP of the features of a network that was trained on ImageNet their order "
-    "(below); which network the paper used is unknown. The labels of ImageNet are none of CIFAR-10, but of similar "
+    "(above); which network the paper used is unknown. The labels of ImageNet are none of CIFAR-10, but of similar "
     "things: `experiment=paper_cifar10_encoder` needs no labels at all",
     "bandwidth": "the rule with the largest likelihood of held-out rows (above)",
     "pool": "a mediator that had real images of nobody would not need a generator; the row shows what is due to it",
