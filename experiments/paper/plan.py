@@ -53,7 +53,7 @@ CHOICES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     "pool": {  # real images that no party has: what the best possible generator would draw
         "real_images": (
             "generator._target_=experiments.paper.pool.RealImages +generator.data_dir=${data_dir}",
-            IMAGES,
+            ("mnist",),  # in CIFAR-10 as it is split here, too few are left
         ),
     },
     "scheme": {"fair": ("scheme=fair", tuple(DATASETS)), "gain": ("scheme=gain", tuple(DATASETS))},
