@@ -74,5 +74,5 @@ def check_names(setting: str, value: Any, names: Collection[str]) -> None:
 
     if isinstance(value, str) or not set(value) <= set(names):
         wrong = [] if isinstance(value, str) else [str(name) for name in value if name not in names]
-        hint = "".join(suggestion(name, names) for name in wrong[:1])
+        hint = suggestion(wrong[0], names) if wrong else ""
         raise ValueError(f"{setting}={value}: expected a list of some of {', '.join(names)}{hint}")

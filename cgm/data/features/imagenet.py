@@ -26,7 +26,7 @@ from cgm.utils.cache import cached, digest, read_tensors
 from cgm.utils.checks import check_labels
 from cgm.utils.run import limited
 from cgm.utils.settings import Integer, Text
-from cgm.utils.text import suggestion
+from cgm.utils.text import shortened, suggestion
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +36,10 @@ NORMALISATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standar
 LITE = {"efficientnet_lite0": 224, "efficientnet_lite2": 260}  # and the size of the images that they were trained on
 LITE_NORMALISATION = (127 / 255,) * 3, (128 / 255,) * 3
 PACKAGES = ("torchvision", "efficientnet_lite_pytorch")  # of networks whose features are kept
-OTHER_INPUTS = (
-    "googlenet",
-    "inception_v3",
-)  # of torchvision: their weights expect images that are normalised once more
+NORMALISED_AGAIN = ("googlenet", "inception_v3")  # of torchvision: what their weights expect of images
 OTHERS = "features=umap_encoder needs neither"
 FEWEST = 100  # labelled images
+LONGEST = 300  # characters of what a network says about an error
 HIDDEN = 128  # units of the head, which are the features
 HEAD = Budget(epochs=20, batch=128, rate=1e-3, decay=0.05)
 
@@ -175,7 +173,7 @@ class ImageNet:
                 raise ValueError(
                     f"features.network: {type(self.network).__name__} does not take images of shape "
                     f"{tuple(images.shape)}, which features.size={self.size} makes "
-                    f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+                    f"({type(error).__name__}: {shortened(' '.join(str(error).split()), LONGEST)})"
                 ) from error
             if not isinstance(h, torch.Tensor) or h.dim() not in (2, 4):
                 got = f"features of shape {tuple(h.shape)}" if isinstance(h, torch.Tensor) else f"a {type(h).__name__}"
@@ -370,8 +368,8 @@ def _of_torchvision(name: str, weights: str | None) -> tuple[nn.Module, int, Seq
             ) from error
     else:
         state = _read(weights)
-    options = {"transform_input": True} if name in OTHER_INPUTS else {}
-    network = _without_head(constructed(lambda: models.get_model(name, weights=None, **options)), name, state, weights)
+    options = {"transform_input": True} if name in NORMALISED_AGAIN else {}
+    network = _load_body(constructed(lambda: models.get_model(name, weights=None, **options)), name, state, weights)
     images = pretrained.transforms()
 
     return network, int(images.crop_size[0]), images.mean, images.std
@@ -393,11 +391,11 @@ def _efficientnet_lite(name: str, weights: str | None, size: int) -> nn.Module:
     network = constructed(lambda: EfficientNet.from_name(name.replace("_", "-"), image_size=size))
     path = weights or files[0]
 
-    return _without_head(network, name, _read(path), path)
+    return _load_body(network, name, _read(path), path)
 
 
-def _without_head(network: nn.Module, name: str, state: dict[str, torch.Tensor], weights: str | None) -> nn.Module:
-    """Replace the last linear layer of a network by the identity, and load the weights of the others."""
+def _load_body(network: nn.Module, name: str, state: dict[str, torch.Tensor], weights: str | None) -> nn.Module:
+    """Load the weights of a network, without its last linear layer, which becomes the identity."""
 
     layers = [path for path, layer in network.named_modules() if isinstance(layer, nn.Linear)]
     if not layers:
@@ -440,6 +438,5 @@ def _load(network: nn.Module, state: dict[str, torch.Tensor], weights: str | Non
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        text = " ".join(str(error).split())
-        text = text if len(text) <= 300 else f"{text[:300].rpartition(' ')[0]} …"
+        text = shortened(" ".join(str(error).split()), LONGEST)
         raise ValueError(f"features.weights={weights}: not the weights of this network ({text})") from None

@@ -39,8 +39,7 @@ class MMDGAN(GANSettings, NetworkGenerator["GeneratorNetwork | RejectionNetwork"
             the training is resumed. `None`: no checkpoints.
         channels, latent, steps, loss, critic_steps, batch_size, mirror, arithmetic: See `GANSettings`.
         learning_rate, critic_learning_rate, momentum, schedule, ema, normalisation, gain: See `GANSettings`.
-        gradient_penalty, feature_penalty, evaluate_every, patience: See `GANSettings`.
-        acceptance: See `GANSettings`.
+        gradient_penalty, feature_penalty, evaluate_every, patience, acceptance: See `GANSettings`.
 
     With `loss="repulsive"`, both are trained by another loss of the same kind, see `RepulsiveLoss`.
 
