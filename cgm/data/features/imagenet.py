@@ -17,6 +17,7 @@ from warnings import catch_warnings, simplefilter
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from cgm.data.features.base import Features
 from cgm.networks.architectures import Arithmetic, autocast, check_images, constructed, in_batches, weights_of
@@ -402,6 +403,7 @@ def _load_body(network: nn.Module, name: str, state: dict[str, torch.Tensor], we
         raise ValueError(f"features.network={name}: has no linear layer at its end; choose another network")
     parent, _, last = layers[-1].rpartition(".")
     setattr(network.get_submodule(parent), last, nn.Identity())
+    consume_prefix_in_state_dict_if_present(state, "module.")  # of weights that were trained in parallel
     _load(network, {key: x for key, x in state.items() if not key.startswith(f"{layers[-1]}.")}, weights)
 
     return network.eval().requires_grad_(False)

@@ -182,12 +182,13 @@ def test_wrong_networks_and_weights(tmp_path):
 
 
 def test_the_last_layer_is_not_needed(tmp_path):
-    """It may have other classes, as after a training on other images, or be missing."""
+    """It may have other classes, as after a training on other images, or be missing; or have been trained in parallel."""
 
     network, path = saved(tmp_path)
     expected = ImageNet.load("mobilenet_v3_small", str(path), size=32).features(IMAGES)
     network.classifier[3] = nn.Linear(1024, 10)
-    for state in (network.state_dict(), {k: x for k, x in network.state_dict().items() if "classifier.3" not in k}):
+    without = {key: x for key, x in network.state_dict().items() if "classifier.3" not in key}
+    for state in (network.state_dict(), without, nn.DataParallel(network).state_dict()):
         torch.save(state, path)
         assert torch.equal(ImageNet.load("mobilenet_v3_small", str(path), size=32).features(IMAGES), expected)
     torch.save({key: x for key, x in network.state_dict().items() if "classifier.0" not in key}, path)
