@@ -113,14 +113,15 @@ def choices(records: Mapping[str, Records]) -> list[str]:
         concerned = distinct(dataset_name(dataset) for dataset, _ in own)
         bars.append([name, concerned, *(_bar(own, base, metric, show_base=True) for metric in METRICS)])
 
-    sizes = distinct(f"|G| = {result.synthetic_size:,}" for result in all_results(base))
+    drawn = sorted(result.synthetic_size for result in all_results(base))
+    sizes = f"|G| = {drawn[0]:,}" + (f", or up to {drawn[-1]:,} where it grew" if drawn[-1] > drawn[0] else "")
     points = distinct(f"{result.points_per_party[0]:,}" for result in all_results(base))
     seeds = distinct(str(len(group)) for group in base.values())
     present = dict.fromkeys(name.split("-")[0] for name in groups)
     reasons = [f"- {name}: {published.DEFAULTS[name]}." for name in present if name in published.DEFAULTS]
     return [
         "## Choices that the paper leaves open",
-        f"One choice at a time differs from cgm's default, at a smaller size ({sizes}, {points} points per party; "
+        f"One choice at a time differs from cgm's default, at a smaller size ({sizes}; {points} points per party; "
         f"seeds, by setting: {seeds}). The first table compares the correlation of α with the SVM's accuracy in the "
         f"six settings of the paper; {NONE}: the choice does not apply to this dataset.",
         markdown_table(["", *columns], svm),
