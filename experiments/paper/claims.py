@@ -77,7 +77,7 @@ def tested(groups: Groups) -> list[tuple[str, str, list[Check]]]:
         ),
         (
             "The accuracies of SVMs correlate positively with α.",
-            "correlation of α with the SVM's accuracy > 0",
+            "correlation of α with the SVM's accuracy > 0, where the paper has an SVM (not for credit ratings)",
             correlations(svm, "alpha", "accuracy", lambda x: x > 0),
         ),
         (

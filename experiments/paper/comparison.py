@@ -54,11 +54,14 @@ def downstream(groups: Groups) -> list[str]:
         dataset_name(dataset): limit
         for (dataset, _), group in groups.items()
         if (limit := group[0].settings["downstream"].get("max_points")) is not None
+        and any(r.points_per_party[each.party] + each.size > limit for r in group for each in r.sampling)
     }
-    notes = "".join(f" For {name}, on at most {n:,} of these points, evenly spaced." for name, n in limits.items())
+    notes = "".join(
+        f" For {name}, it is trained on at most {n:,} of them, evenly spaced." for name, n in limits.items()
+    )
     return [
         "## Downstream task: correlation of an SVM's accuracy with α",
-        f"Each party trains an SVM on D_i ∪ G_i, which is tested on real points that no party has.{notes}",
+        f"Each party trains an SVM on the points of D_i ∪ G_i{notes}, which is tested on real points that no party has.",
         *_beside(groups, "alpha", ["accuracy"], published.ALPHA),
         "The accuracies themselves, means over parties, β and seeds:",
         markdown_table(["dataset", "split", "trained on D_i", "on D_i ∪ G_i"], rows),
@@ -132,7 +135,7 @@ def choices(records: Mapping[str, Records]) -> list[str]:
         "α, the length-scale, the correlations of metrics with α and of −MMD_u² with β, and the share of the accepted "
         "points that raise v.",
         _valued({"cgm's default": base, **groups}),
-        "Defaults are chosen by principle, not by these numbers:\n\n" + "\n".join(reasons),
+        "Reasons for the defaults:\n\n" + "\n".join(reasons),
     ]
 
 

@@ -233,16 +233,15 @@ def _experiment(path: Path) -> list[str]:
     size = entries[0]["size"]
     head = ["dataset", "split", "seeds", "nearest is real", *(f"{c}: {w}" for c in COMPARED.values() for w in OF_EACH)]
     return [
-        f"An experiment at a smaller size, with rewards of `scheme=fair` from |G| = {size:,}, tests this, and where a "
-        "negative estimate comes from, which no divergence is. The same rewards are compared with T; with the parties' "
-        "points and another pool G′ of the same generator, as G_i is a part of G; and with T after all of G, and so "
-        "G_i, has been moved away from the parties' points. Uniform draws from T of the sizes of D_i ∪ G_i have the "
-        "divergence 0: where their estimates are far from it or correlate with α, the number of points biases the "
-        "estimate, and rewards less uniform draws is the estimate without this bias. The table has −reverse KL, mean "
-        "over parties and β, and its correlation with α, mean over β; ± is the standard error over seeds. First the "
-        "share of the parties' points whose nearest other point in T is a party's, in brackets what it is by chance: "
-        "the less they differ, the less are D and G apart. "
-        "`python -m experiments.paper.divergence`.",
+        f"An experiment at a smaller size, with rewards of `scheme=fair` from |G| = {size:,}, tests this, and where "
+        "negative estimates come from, since a divergence is never negative. The same rewards are compared with T; "
+        "with the parties' points and another pool G′ of the same generator, as G_i is a part of G; and with T after "
+        "all of G, and so G_i, has been moved away from the parties' points. Uniform draws from T of the sizes of D_i "
+        "∪ G_i have the divergence 0: where their estimates are far from it or correlate with α, the number of points "
+        "biases the estimate, and rewards less uniform draws is the estimate without this bias. The table has "
+        "−reverse KL, mean over parties and β, and its correlation with α, mean over β; ± is the standard error over "
+        "seeds. First the share of the parties' points whose nearest other point in T is a party's, in brackets what "
+        "it is by chance: the less they differ, the less are D and G apart. `python -m experiments.paper.divergence`.",
         markdown_table(head, rows),
     ]
 

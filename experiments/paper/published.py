@@ -129,7 +129,6 @@ LARGE = 0.1  # differences of correlations above it get a remark
 
 # R6 with the paper's bounds v_c(C_i), where v is not monotone and they miss it: slack of R6, ρ, and rewards
 WITH_PAPER_BOUNDS: dict[str, tuple[float, float, tuple[float, ...]]] = {
-    "runs/cifar10-equal_disjoint-seed0": (-8.0e-05, 0.4578, (0.03205, 0.03048, 0.03024, 0.02649, 0.02374)),
     "bandwidth-cv/credit_card-equal_disjoint-seed1": (
         -2.4e-04,
         0.9414,
@@ -156,11 +155,11 @@ WITH_PAPER_BOUNDS: dict[str, tuple[float, float, tuple[float, ...]]] = {
 DEFAULTS = {
     "features": "for MNIST, UMAP of the pixels, fitted to parties and pool together, is most likely what the paper "
     "used: with it, α and length-scales come out near the published ones (above), which an autoencoder's code does not "
-    "give, nor a UMAP that is fitted to the parties alone. For CIFAR-10, UMAP of pixels gives length-scales and MMDs "
+    "give. For CIFAR-10, UMAP of pixels gives length-scales and MMDs "
     "far below the published ones, and UMAP of the features of a network that was trained on ImageNet their order "
     "(above); which network the paper used is unknown. The labels of ImageNet are none of CIFAR-10, but of similar "
     "things: `experiment=paper_cifar10_encoder` needs no labels at all",
-    "bandwidth": "the rule with the largest likelihood of held-out rows (above)",
+    "bandwidth": "of the rules that were measured, the one with the largest likelihood of held-out rows (above)",
     "pool": "a mediator that had real images of nobody would not need a generator; the row shows what is due to it",
     "scheme": "the stable bounds are those of the paper's Proposition 3c, made to hold for any v: with them, no "
     "coalition gains by leaving; `fair` and `gain` are compared with them above",

@@ -101,8 +101,8 @@ def bandwidths(found: Mapping[str, Mapping[str, Any]], choices: Mapping[str, Rec
         "(means over seeds). The default is the rule of the largest likelihood. The paper says that parties 1 and 2, "
         "which have all classes, have very large α, and that metrics correlate with α. The narrower the kernels, the "
         "larger are these α; and the closer is the pool to the data, the less do MMD_u² and divergence differ among "
-        "parties. A fixed bandwidth of 0.1 has both, up to −reverse KL, so that the paper, which names a KDE and no "
-        "bandwidth, need not have had one at the cost of the other.",
+        "parties. A fixed bandwidth of 0.1 has both, up to −reverse KL; the paper, which names a KDE and no "
+        "bandwidth, may have had one like it.",
         markdown_table(head, rows),
     ]
 

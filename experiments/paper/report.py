@@ -81,8 +81,8 @@ def _head(runs: Records) -> list[str]:
     parts = [
         "# The paper's experiments, reproduced",
         "Section 6 of *Incentivizing Collaboration in Machine Learning via Synthetic Data Rewards* (Tay, Xu, Foo, Low, "
-        "AAAI 2022), run with cgm. This page and its figures are written by `python -m experiments.paper` from the "
-        "records in `runs` and `choices` alone.",
+        "AAAI 2022), run with cgm. This page and its figures are written by `python -m experiments.paper` from records "
+        "alone: those in `runs`, `choices` and `generators`, and `divergence.json`.",
         "Published numbers are those of the paper where it has them (accuracies of the SVM, the share of points that "
         "raise v), and otherwise those of a notebook that its authors published in 2021, which may be older than the "
         f"paper. A difference of correlations above {published.LARGE} is in bold, with a remark below its table. "
@@ -105,7 +105,7 @@ def _head(runs: Records) -> list[str]:
         versions = sorted({tuple(sorted(result.versions.items())) for result in all_results(runs.groups)})
         made_by = "; or ".join(", ".join(f"{name} {number}" for name, number in each) for each in versions)
         head = ["dataset", "split", "parties' points", "|G|", "t", "d", "seeds"]
-        parts += [markdown_table(head, rows), f"Computed with {made_by}."]
+        parts += [markdown_table(head, rows), f"The runs were computed with {made_by}."]
     return parts
 
 

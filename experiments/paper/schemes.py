@@ -53,15 +53,14 @@ def schemes(groups: Mapping[str, Groups]) -> list[str]:
         "The paper's scheme with stability (`stable`, Proposition 3c) and without (`fair`, 3b), and `gain`, which is "
         "not in the paper: r_i = v_i + α_i^ρ (v* − v_i), a share of the way from the value v_i of a party's own data "
         "to v*, with the stable bounds of `stable`. The runs are those of the choices below: each scheme has the same "
-        "data and the same α, except where G has to grow until there are rewards within all bounds, and for MNIST with "
-        "`gain`: its UMAP was computed anew and is another one, with α up to 0.021 away. The figure has the "
-        "correlations of Fig. 2 for each scheme.",
+        "data and the same α, except where G has to grow until there are rewards within all bounds, which `fair` does "
+        "not need. The figure has the correlations of Fig. 2 for each scheme.",
         "![Correlations with α for each scheme](schemes.png)",
         "Reward values, means ± standard error over seeds. The spread is (max r − min r) / max r. A share of gain is "
         "(r_i − v_i) / (v(D_i ∪ G) − v_i), how much a party is given of what all of G would add to its own data.",
         markdown_table([*head, "|G|", *VALUES, "R6 holds in"], values),
-        "Rewards G_i: mean number of points over β and seeds, the largest of these numbers divided by the smallest, "
-        "and the SVM trained on D_i ∪ G_i.",
+        "Rewards G_i: mean number of points over β and seeds, the largest of these numbers divided by the smallest "
+        "(less than one point counts as one), and the SVM trained on D_i ∪ G_i.",
         markdown_table([*head, "|G_i| of parties 1 to n", *POINTS], points),
         *lacking,
     ]
@@ -86,8 +85,7 @@ def stable_bounds(records: Iterable[Records]) -> list[str]:
         "## Stable bounds for any v",
         "The paper's bounds v_c(C_i) guarantee R6 where v is monotone. It is not in these runs, where a part of C_i is "
         "worth more than C_i. First line: with v_c(C_i); second line: with the largest v_c(C) over all coalitions in "
-        "which a party contributes most, as everywhere on this page. Contributions and values are the same in both, "
-        "except for CIFAR-10: its UMAP was computed anew and is another one, with which α differs by up to 0.003.",
+        "which a party contributes most, as everywhere on this page. Contributions and values are the same in both.",
         markdown_table(["run", "R6", "ρ", "r of parties 1 to n"], rows),
     ]
 
