@@ -56,12 +56,10 @@ def downstream(groups: Groups) -> list[str]:
         if (limit := group[0].settings["downstream"].get("max_points")) is not None
         and any(r.points_per_party[each.party] + each.size > limit for r in group for each in r.sampling)
     }
-    notes = "".join(
-        f" For {name}, it is trained on at most {n:,} of them, evenly spaced." for name, n in limits.items()
-    )
+    limited = "".join(f" (for {name}, on at most {n:,} of them, evenly spaced)" for name, n in limits.items())
     return [
         "## Downstream task: correlation of an SVM's accuracy with α",
-        f"Each party trains an SVM on the points of D_i ∪ G_i{notes}, which is tested on real points that no party has.",
+        f"Each party trains an SVM on the points of D_i ∪ G_i{limited}, which is tested on real points of no party.",
         *_beside(groups, "alpha", ["accuracy"], published.ALPHA),
         "The accuracies themselves, means over parties, β and seeds:",
         markdown_table(["dataset", "split", "trained on D_i", "on D_i ∪ G_i"], rows),
