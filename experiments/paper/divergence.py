@@ -30,6 +30,7 @@ from cgm.experiment import Experiment
 from cgm.generators.base import Generator
 from cgm.records.result import Result
 from cgm.utils.files import write_whole
+from cgm.utils.plain import NUMERICS
 from cgm.utils.text import markdown_table
 from experiments.paper import published
 from experiments.paper.plan import CHOICE_SEEDS, CHOICE_SIZES, DATASETS, MORE_SEEDS, SPLITS
@@ -136,10 +137,10 @@ def measure(dataset: str, split: str, seed: int, size: int = 20_000) -> dict[str
     correlations = {name: correlation_with_alpha(alpha, table).mean for name, table in values.items()}
     nearest = cKDTree(sets["T"].numpy()).query(real.numpy(), k=2)[1][:, 1]
     sizes = [[len(settlement.drawn[i, beta].indices) for i in range(n)] for beta in betas]
-    setting = {"dataset": dataset, "split": split, "seed": seed, "size": size, "alpha": alpha, "sizes": sizes}
+    setting = {"dataset": dataset, "split": split, "seed": seed, "size": size, "numerics": NUMERICS}
     own = [len(x) for x in settlement.parties]
     places = {"points": own, "nearest_is_real": float((nearest < len(real)).mean())}
-    return {**setting, **places, "values": values, "correlations": correlations}
+    return {**setting, "alpha": alpha, "sizes": sizes, **places, "values": values, "correlations": correlations}
 
 
 def divergences(folder: Path, groups: Groups) -> list[str]:
@@ -267,12 +268,13 @@ def _share_of_real(entry: Mapping[str, Any]) -> float:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure all settings, those of the file excepted, and write the file after each."""
+    """Measure all settings, those of the file with the same numerics of cgm excepted, and write the file after each."""
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("outputs/paper"), help="of the reproduction")
     path = parser.parse_args(arguments).folder / FILE
     entries = json.loads(path.read_text("utf-8")) if path.is_file() else []
+    entries = [entry for entry in entries if entry.get("numerics") == NUMERICS]
     done = {(entry["dataset"], entry["split"], entry["seed"]) for entry in entries}
     for dataset in OF_THE_PAPER:
         for seed in range(CHOICE_SEEDS["full"] if dataset in MORE_SEEDS else 1):  # features of images take minutes

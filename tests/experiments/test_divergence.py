@@ -10,6 +10,7 @@ import torch
 from scipy.stats import entropy, pearsonr
 
 from cgm.evaluation.metrics.paper import neg_reverse_kl
+from cgm.utils.plain import NUMERICS
 from experiments.paper import divergence, published
 from experiments.paper.divergence import of_sizes
 
@@ -122,7 +123,7 @@ def test_the_program_measures_what_the_file_lacks(measured: dict, tmp_path, monk
     monkeypatch.setattr(divergence, "OF_THE_PAPER", ["credit_ratings"])
     monkeypatch.setattr(divergence, "SPLITS", ["unequal"])
     path = tmp_path / divergence.FILE
-    path.write_text(json.dumps([measured]))
+    path.write_text(json.dumps([measured, measured | {"seed": 1, "numerics": NUMERICS - 1}]))  # the second is old
     divergence.main(["--folder", str(tmp_path)])
 
     entries = json.loads(path.read_text())
