@@ -182,7 +182,7 @@ def test_wrong_networks_and_weights(tmp_path):
 
 
 def test_the_last_layer_is_not_needed(tmp_path):
-    """It may have other classes, as after a training on other images, or be missing; or have been trained in parallel."""
+    """It may have other classes, as after another training, or be missing; the training may have been parallel."""
 
     network, path = saved(tmp_path)
     expected = ImageNet.load("mobilenet_v3_small", str(path), size=32).features(IMAGES)
