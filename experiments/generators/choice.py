@@ -251,12 +251,17 @@ def main(arguments: list[str] | None = None) -> None:
         skipped = skipped or (data in IMAGES and name in ("kde_adaptive", "flow", "copula"))
         if given.report or skipped or (data, name, seed) in done:
             continue
-        record = {"data": data, "generator": name, "seed": seed, **measure(name, data, seed, given.folder)}
+        try:
+            record = {"data": data, "generator": name, "seed": seed, **measure(name, data, seed, given.folder)}
+        except ModuleNotFoundError as error:
+            parser.error(f"{data}: pip install {error.name}")
         records.append(copy.copy(record))
         given.folder.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         print(record, flush=True)
+    if not records:
+        parser.error(f"{path}: there are no measurements")
     write_whole(given.folder / "README.md", report(records).encode())
     print(given.folder / "README.md")
 

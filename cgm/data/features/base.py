@@ -86,6 +86,12 @@ class Features(Fitted, Settings, ABC):
         return False
 
     @property
+    def images_only(self) -> bool:
+        """Whether what is mapped has to be images, with pixels from 0 to 1."""
+
+        return False
+
+    @property
     def labelled(self) -> bool:
         """Whether the map needs labelled points that no party has, see `learn`."""
 

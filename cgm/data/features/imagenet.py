@@ -239,14 +239,14 @@ class ImageNetFeatures(Features):
     def learn(self: F, x: torch.Tensor, y: torch.Tensor, seed: int, cache: str | Path | None = None) -> F:
         """Return these features with a head that is trained on labelled images, see `Features.learn`."""
 
-        y = check_labels(y, "labels of features.of=imagenet_classifier")
         if len(x) != len(y):
             raise ValueError(f"features.of=imagenet_classifier: {len(x)} images, but {len(y)} labels")
-        if len(y) < FEWEST:
+        if len(x) < FEWEST:
             raise ValueError(
-                f"features.of=imagenet_classifier: {len(y)} images are left that no party has, at least {FEWEST} are "
-                "needed; in an experiment, lower split.points_per_party"
+                f"features.of=imagenet_classifier: {len(x)} labelled images, at least {FEWEST} are needed; in an "
+                "experiment, they are those that no party has: lower split.points_per_party"
             )
+        y = check_labels(y, "labels of features.of=imagenet_classifier")
         log.info("features: a head is trained with the labels of %d images that no party has", len(y))
         found = copy(self)
         found.state = None
@@ -426,12 +426,18 @@ def _read(path: str) -> dict[str, torch.Tensor]:
             f"features.weights={path}: not a file of weights, or one with more than tensors; expected what "
             "torch.save(network.state_dict(), FILE) writes, or a file FILE.safetensors"
         ) from None
-    if not isinstance(state, dict) or not all(isinstance(x, torch.Tensor) for x in state.values()):
+    if not _are_weights(state):
+        entries = state.items() if isinstance(state, dict) else ()
+        found = next((f"; save its entry {name!r} alone" for name, entry in entries if _are_weights(entry)), "")
         raise ValueError(
-            f"features.weights={path}: expected the weights of a network by name, as state_dict() has them"
+            f"features.weights={path}: expected the weights of a network by name, as state_dict() has them{found}"
         )
 
     return state
+
+
+def _are_weights(state: Any) -> bool:
+    return isinstance(state, dict) and bool(state) and all(isinstance(x, torch.Tensor) for x in state.values())
 
 
 def _load(network: nn.Module, state: dict[str, torch.Tensor], weights: str | None) -> None:
@@ -440,5 +446,13 @@ def _load(network: nn.Module, state: dict[str, torch.Tensor], weights: str | Non
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        text = shortened(" ".join(str(error).split()), LONGEST)
-        raise ValueError(f"features.weights={weights}: not the weights of this network ({text})") from None
+        own = network.state_dict().keys()
+        keys = {
+            "are missing": [key for key in own if key not in state],
+            "are not its": [k for k in state if k not in own],
+        }
+        text = "; ".join(f"{len(found)} {what}, such as {found[0]}" for what, found in keys.items() if found)
+        raise ValueError(
+            f"features.weights={weights}: not the weights of this network "
+            f"({text or shortened(' '.join(str(error).split()), LONGEST)}), which features.network names"
+        ) from None

@@ -85,6 +85,12 @@ class UMAP(ImageNetFeatures):
 
         return self.fit_to == "all"
 
+    @property
+    def images_only(self) -> bool:
+        """Whether what is embedded has to be images: not for `of="pixels"`."""
+
+        return self.of != "pixels"
+
     def shapes_for(self, sizes: Mapping[str, Any]) -> Mapping[str, Shape]:
         """Return the shapes of the tensors in `state` for a width D of the points that are embedded."""
 

@@ -139,6 +139,10 @@ class Harmful:
 
 
 def test_nothing_in_a_file_is_executed(tmp_path):
+    checkpoint = {"epoch": 3, "state_dict": {"first.weight": torch.zeros(2)}}
+    torch.save(checkpoint, tmp_path / "c.pth")
+    with pytest.raises(ValueError, match=r"as state_dict.. has them; save its entry 'state_dict' alone"):
+        ImageNet.load(Small(), str(tmp_path / "c.pth"))
     for name, content in {"a.pth": Harmful(), "b.pth": {"first.weight": 3}}.items():
         torch.save(content, tmp_path / name)
         with pytest.raises(ValueError, match=rf"features.weights={tmp_path / name}: "):
@@ -157,7 +161,11 @@ def test_wrong_networks_and_weights(tmp_path):
             "features.network=resnet19: expected the name of a classifier of torchvision, .*resn",
         ),
         (("resnet18", "no.pth"), FileNotFoundError, "features.weights=no.pth: there is no such file"),
-        ((Small(), str(tmp_path / "w.pth")), ValueError, "not the weights of this network"),
+        (
+            (Small(), str(tmp_path / "w.pth")),
+            ValueError,
+            r"not the weights of this network \(.* are missing, such as .*\), which features.network names",
+        ),
     ]:
         with pytest.raises(error, match=message) as caught:
             ImageNet.load(*settings)
@@ -338,10 +346,12 @@ def test_a_head_must_have_learnt_and_is_part_of_the_file(tmp_path):
     with pytest.raises(ValueError, match="needs labelled images that no party has; an Experiment "):
         features.fit(IMAGES, seed=0)
     assert features.fingerprint() is None
-    with pytest.raises(ValueError, match=r"30 images are left .*, at least 100 are needed; .* lower split\.points"):
+    with pytest.raises(ValueError, match=r"30 labelled images, at least 100 are needed; .* lower split\.points"):
         features.learn(IMAGES, torch.arange(30) % 3, seed=0)
     with pytest.raises(ValueError, match="imagenet_classifier: 30 images, but 29 labels"):
         features.learn(IMAGES, torch.arange(29) % 3, seed=0)
+    with pytest.raises(ValueError, match="0 labelled images, at least 100 are needed"):  # parties have all
+        features.learn(IMAGES[:0], torch.arange(0), seed=0)
     x, y = torch.rand(100, 3, 12, 10, generator=torch.Generator().manual_seed(2)), torch.arange(100) % 3
     taught = features.learn(x, y, seed=0).fit(IMAGES, seed=0)
     z = taught.transform(IMAGES)

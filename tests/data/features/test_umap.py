@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+from cgm import Mediator
 from cgm.data.features import UMAP, Autoencoder, Encoder
+from cgm.generators import KDE
 from cgm.networks import weights as pretrained
 from cgm.networks.classifier import Classifier
 
@@ -92,6 +94,19 @@ def test_features_of_a_network_are_embedded(of, expected):
         features.transform(POINTS)
     with pytest.raises(ValueError, match=f"no trained {of}"):
         features.transform(torch.rand(3, 1, 9, 9))
+
+
+@pytest.mark.parametrize("of", ["encoder", "pixels"])
+def test_a_pool_of_no_images_is_refused_before_the_fit(of):
+    """A KDE of pixels draws some below 0, which networks do not take."""
+
+    parties = list(torch.rand(2, 20, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
+    mediator = Mediator(features=UMAP(components=2, n_neighbors=5, of=of), generator=KDE(), synthetic_size=50)
+    if of == "pixels":
+        assert mediator.settle(parties, seed=0).pool.points.shape[1] == 2
+        return
+    with pytest.raises(ValueError, match=r"generator=kde: makes no images, .*; use generator=mmd_gan, .*fit_to=parties"):
+        mediator.settle(parties, seed=0)
 
 
 def test_weights_of_ones_own_network(tmp_path):
