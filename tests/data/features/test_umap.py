@@ -105,7 +105,7 @@ def test_a_pool_of_no_images_is_refused_before_the_fit(of):
     if of == "pixels":
         assert mediator.settle(parties, seed=0).pool.points.shape[1] == 2
         return
-    with pytest.raises(ValueError, match=r"generator=kde: makes no images, .*; use generator=mmd_gan, .*fit_to=parties"):
+    with pytest.raises(ValueError, match=r"generator=kde: makes no images, .*; use generator=mmd_gan, .*fit_to=p"):
         mediator.settle(parties, seed=0)
 
 
