@@ -143,7 +143,7 @@ def test_an_experiment_shows_what_it_sets_with_the_comments_of_the_declarations(
     assert "generator=kde_adaptive" in text
     assert "synthetic_size = 100000 |G|, the number of points" in text
     assert "split.points_per_party = 5000 number of points of each party" in text
-    assert "downstream.max_points = 20000 rewards have up to 65,000 points" in text
+    assert "downstream.max_points = 20000 rewards have up to 100,000 points" in text
 
 
 def test_a_setting_outside_of_groups_is_shown_alone():
