@@ -77,7 +77,7 @@ def test_what_is_written(settled, tmp_path):
     assert "<script" not in report
     assert "No attack on this report, the rewards, or anything else" in report
     words = (folder / "parties/north/README.txt").read_text()
-    assert words.startswith(f"reward.csv is your reward: {settled.drawn[0].size} rows of synthetic data")
+    assert words.startswith(f"reward.csv is your reward: {settled.drawn[0].size:,} rows of synthetic data")
     assert "Your rows are protected with ε = 2 and δ = 1e-05" in words
     assert "cgm verify . north.sketch" in words
     assert "cgm reward" not in words
