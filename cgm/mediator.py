@@ -422,7 +422,8 @@ class Mediator(MediatorSettings):
         if features is None:
             features = copy.copy(self.choose_features(x[0]))  # the settlement keeps its fit
             features.prepare()
-        if features.joint and features.images_only and self.generator.space == "features":
+        images = given[0].dim() == 4
+        if images and features.joint and features.images_only and self.generator.space == "features":
             raise ValueError(
                 f"generator={snake(type(self.generator).__name__)}: makes no images, which features.fit_to=all needs; "
                 "use generator=mmd_gan, vae or flow_matching, or features.fit_to=parties"

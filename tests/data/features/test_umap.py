@@ -107,6 +107,10 @@ def test_a_pool_of_no_images_is_refused_before_the_fit(of):
         return
     with pytest.raises(ValueError, match=r"generator=kde: makes no images, .*; use generator=mmd_gan, .*fit_to=p"):
         mediator.settle(parties, seed=0)
+    with pytest.raises(
+        ValueError, match=r"features.of=encoder needs images of shape \(N, C, H, W\)"
+    ):  # not the generator
+        mediator.settle([x.flatten(1) for x in parties], seed=0)
 
 
 def test_weights_of_ones_own_network(tmp_path):
