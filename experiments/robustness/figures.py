@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from cgm.records.collect import Run
 from cgm.records.figures.attack_gains import attack_gains
 from experiments.robustness.plan import ATTACKS, BASE, VARIANTS
-from experiments.robustness.records import Gain
+from experiments.robustness.records import Gain, by_seed
 from experiments.robustness.tables import SCHEMES
 
 TITLES = {
@@ -26,14 +26,15 @@ def draw_schemes(gains: Mapping[str, Sequence[Gain]]) -> Figure:
         gains: The gains with each scheme, of the same runs.
     """
 
-    cells: dict[tuple[str, str, str, int], list[float]] = {}
+    cells: dict[tuple[str, str, str], list[Gain]] = {}
     for name, own in gains.items():
         for gain in own:
-            cells.setdefault((SCHEMES[name], gain.attack, gain.attacker, gain.seed), []).append(gain.value)
+            cells.setdefault((SCHEMES[name], gain.attack, gain.attacker), []).append(gain)
     runs = []
-    for (scheme, attack, attacker, seed), values in cells.items():
-        settings = {"attack": f"{attack} by the {attacker}", "scheme": scheme, "seed": seed}
-        runs.append(Run("", settings, {"attack_gain_value": fmean(values)}, []))
+    for (scheme, attack, attacker), found in cells.items():
+        for seed, mean in by_seed((gain.seed, gain.setting, gain.value) for gain in found).items():
+            settings = {"attack": f"{attack} by the {attacker}", "scheme": scheme, "seed": seed}
+            runs.append(Run("", settings, {"attack_gain_value": mean}, []))
     figure = attack_gains(runs, "scheme", decimals=1)
     figure.suptitle(r"gain in true value, % of $v_c(N)$", fontsize=10)
     return figure

@@ -219,7 +219,13 @@ def over_seeds(gains: Iterable[Gain], number: str) -> Summary:
 
 
 def seed_means(values: Iterable[tuple[int, Setting, float | None]]) -> Summary:
-    """Average values with a seed and a setting over settings, and then over seeds.
+    """Average values with a seed and a setting over settings, and then over seeds, see `by_seed`."""
+
+    return summarise(list(by_seed(values).values()))
+
+
+def by_seed(values: Iterable[tuple[int, Setting, float | None]]) -> dict[int, float]:
+    """Average values with a seed and a setting over settings, for each seed.
 
     Settings that some seeds lack are left out of the others as well, as long as one remains: otherwise their
     differences would pass for those of seeds.
@@ -230,7 +236,7 @@ def seed_means(values: Iterable[tuple[int, Setting, float | None]]) -> Summary:
         if value is not None:
             seeds.setdefault(seed, {})[setting] = value
     common = set.intersection(*(set(own) for own in seeds.values())) if seeds else set()
-    return summarise([fmean(own[s] for s in own if s in common or not common) for own in seeds.values()])
+    return {seed: fmean(own[s] for s in own if s in common or not common) for seed, own in seeds.items()}
 
 
 def write_number(summary: Summary, digits: int, sign: bool = True) -> str:
